@@ -13,14 +13,14 @@ first look-up; those of third parties through the entry-point group of the same 
 import importlib
 from collections.abc import Callable
 from importlib.metadata import entry_points
-from typing import Generic, TypeVar
+from typing import Any, TypeVar
 
 from fedsim.errors import UnknownNameError, closest
 
 T = TypeVar("T", bound=type)
 
 
-class Registry(Generic[T]):
+class Registry:
     """Classes of one kind by their registered names.
 
     Args:
@@ -33,7 +33,7 @@ class Registry(Generic[T]):
         self.kind = kind
         self._builtin = builtin
         self._group = group
-        self._classes: dict[str, type] = {}
+        self._classes: dict[str, type[Any]] = {}
         self._loaded = False
 
     def register(self, name: str) -> Callable[[T], T]:
@@ -57,7 +57,7 @@ class Registry(Generic[T]):
         self._load()
         return sorted(self._classes)
 
-    def get(self, name: str) -> type:
+    def get(self, name: str) -> type[Any]:
         """Return the class registered under ``name``.
 
         Raises:
@@ -91,14 +91,14 @@ class Registry(Generic[T]):
             entry.load()
 
 
-ATTACKS: Registry[type] = Registry("attack", "attacks", "fedsim.attacks")
-COUNTERMEASURES: Registry[type] = Registry(
+ATTACKS: Registry = Registry("attack", "attacks", "fedsim.attacks")
+COUNTERMEASURES: Registry = Registry(
     "countermeasure", "attacks.countermeasures", "fedsim.countermeasures"
 )
-DEFENSES: Registry[type] = Registry("defense", "clients.defenses", "fedsim.defenses")
-MODELS: Registry[type] = Registry("model", "fedsim.models", "fedsim.models")
-DATASETS: Registry[type] = Registry("data set", "fedsim.data", "fedsim.datasets")
-PARTITIONS: Registry[type] = Registry("partition", "fedsim.data.partitions", "fedsim.partitions")
+DEFENSES: Registry = Registry("defense", "clients.defenses", "fedsim.defenses")
+MODELS: Registry = Registry("model", "fedsim.models", "fedsim.models")
+DATASETS: Registry = Registry("data set", "fedsim.data", "fedsim.datasets")
+PARTITIONS: Registry = Registry("partition", "fedsim.data.partitions", "fedsim.partitions")
 
 REGISTRIES = {
     "attacks": ATTACKS,
