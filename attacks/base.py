@@ -1,0 +1,134 @@
+"""The contract of an attack."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any, TypeVar, dataclass_transform, final
+
+import torch
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass
+from torch import Tensor, nn
+
+from attacks.types import (
+    Observation,
+    OnProgress,
+    Reconstruction,
+    ShouldStop,
+    ignore_progress,
+    never_stop,
+)
+
+T = TypeVar("T")
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+def attack_parameters(cls: type[T]) -> type[T]:
+    """Make a class a frozen, keyword-only dataclass whose values are checked."""
+    config = ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=True)
+    made: Any = dataclass(frozen=True, kw_only=True, config=config)(cls)
+    return made  # type: ignore[no-any-return]
+
+
+class Attack(ABC):
+    """A gradient inversion attack: a frozen dataclass of its hyper-parameters.
+
+    A subclass implements `_reconstruct`; callers use `run`.
+    """
+
+    @final
+    def run(
+        self,
+        model: nn.Module,
+        observations: Sequence[Observation],
+        *,
+        seed: int = 0,
+        on_progress: OnProgress = ignore_progress,
+        should_stop: ShouldStop = never_stop,
+    ) -> list[Reconstruction]:
+        """Reconstruct the batch behind each observation, all of them together.
+
+        An observation that cannot be attacked (a tensor is missing, has another shape or is
+        not finite) yields a failed reconstruction that says why; the others go on.
+
+        Args:
+            model: the model that the observations answer, with those weights and in the mode
+                (train or eval) in which the clients computed their gradients. Not modified.
+            observations: what was observed, on any device.
+            seed: seed of the random starts. Same seed, same result on the same device.
+            on_progress: called as the attack goes on.
+            should_stop: asked often; when true the attack ends with what it has.
+
+        Returns:
+            One reconstruction for each observation, in order; data in [0, 1].
+        """
+        results: list[Reconstruction | None] = [None] * len(observations)
+        groups: dict[tuple[Any, ...], list[int]] = defaultdict(list)
+        for i, observation in enumerate(observations):
+            problem = _problem(model, observation)
+            if problem is None:
+                alike = (observation.input_shape, observation.batch_size)
+                groups[(*alike, observation.labels is None)].append(i)
+            else:
+                results[i] = Reconstruction.failed(problem)
+        for members in groups.values():
+            found = self._reconstruct(
+                model,
+                {i: observations[i] for i in members},
+                seed=seed,
+                on_progress=on_progress,
+                should_stop=should_stop,
+            )
+            for i in members:
+                results[i] = found[i]
+        return [r if r is not None else Reconstruction.failed("not attacked") for r in results]
+
+    @abstractmethod
+    def _reconstruct(
+        self,
+        model: nn.Module,
+        observations: dict[int, Observation],
+        *,
+        seed: int,
+        on_progress: OnProgress,
+        should_stop: ShouldStop,
+    ) -> dict[int, Reconstruction]:
+        """Attack observations of one input shape, batch size and label knowledge.
+
+        Args:
+            model: as in `run`.
+            observations: the checked observations by their position in the list given to
+                `run`, which also names their random start, whatever they are batched with.
+            seed: as in `run`.
+            on_progress: as in `run`.
+            should_stop: as in `run`.
+
+        Returns:
+            A reconstruction for each key of ``observations``.
+        """
+
+
+def _problem(model: nn.Module, observation: Observation) -> str | None:
+    """Return why an observation cannot be attacked, if it cannot."""
+    if observation.batch_size < 1:
+        return f"batch size {observation.batch_size}: expected at least 1"
+    for name, parameter in model.named_parameters():
+        shared = observation.gradient.get(name)
+        if shared is None:
+            return f"the gradient of {name!r} is missing"
+        if shared.shape != parameter.shape:
+            return (
+                f"the gradient of {name!r} has shape {tuple(shared.shape)}, "
+                f"expected {tuple(parameter.shape)}"
+            )
+        if not bool(torch.isfinite(shared).all()):
+            return f"the gradient of {name!r} holds NaN or infinite values"
+    return _label_problem(observation.labels, observation.batch_size)
+
+
+def _label_problem(labels: Tensor | None, batch_size: int) -> str | None:
+    if labels is not None and labels.shape != (batch_size,):
+        return f"labels have shape {tuple(labels.shape)}, expected ({batch_size},)"
+    return None

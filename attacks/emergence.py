@@ -1,0 +1,44 @@
+"""Snapshots of how reconstructions emerge."""
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from attacks.types import Snapshot
+
+FIRST = 8
+GROWTH = 2**0.5
+
+
+def snapshot_times(limit: int) -> set[int]:
+    """Return the evaluations at which to look: 1, 8, 11, 16, 23, 32, ... up to the limit.
+
+    Most of a picture emerges early, so the times are spaced by ratio, not by difference.
+    """
+    times, t = {1}, float(FIRST)
+    while t <= limit:
+        times.add(int(t))
+        t *= GROWTH
+    return times
+
+
+class Emergence:
+    """Keeps the snapshots of each lane of a chunk.
+
+    Args:
+        to_data: turns points ``(A, n)`` into data ``(A, batch_size, *input_shape)`` in [0, 1].
+        lanes: how many lanes there are.
+        limit: evaluations that a lane may spend.
+    """
+
+    def __init__(self, to_data: Callable[[Tensor], Tensor], lanes: int, limit: int) -> None:
+        self._to_data = to_data
+        self._times = snapshot_times(limit)
+        self.history: list[list[Snapshot]] = [[] for _ in range(lanes)]
+
+    def look(self, evaluation: int, lanes: Tensor, points: Tensor, values: Tensor) -> None:
+        """Take a snapshot of the running lanes if it is time for one."""
+        if evaluation in self._times:
+            data = self._to_data(points).cpu()
+            for row, (lane, value) in enumerate(zip(lanes.tolist(), values.tolist(), strict=True)):
+                self.history[lane].append(Snapshot(evaluation, value, data[row].clone()))

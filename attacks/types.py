@@ -1,0 +1,170 @@
+"""What goes into an attack and what comes out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import torch
+from torch import Tensor
+
+from fedsim.errors import AttackError
+
+
+@dataclass(frozen=True, eq=False)
+class Observation:
+    """What an adversary holds about one upload, besides the model that it answers.
+
+    Attributes:
+        gradient: the shared gradient (of the mean loss over the batch), by parameter name.
+        input_shape: shape of one example, ``(C, H, W)`` for images.
+        batch_size: how many examples the gradient was computed on.
+        labels: the batch's labels ``(batch_size,)`` where the threat model makes them
+            public; None where the adversary must find them.
+    """
+
+    gradient: Mapping[str, Tensor]
+    input_shape: tuple[int, ...]
+    batch_size: int = 1
+    labels: Tensor | None = None
+
+    @classmethod
+    def from_update(
+        cls,
+        before: Mapping[str, Tensor],
+        after: Mapping[str, Tensor],
+        *,
+        learning_rate: float,
+        local_steps: int = 1,
+        input_shape: tuple[int, ...],
+        batch_size: int = 1,
+    ) -> Observation:
+        """Return the observation of a client that uploads its weights after local SGD.
+
+        After one step of plain SGD the gradient is ``(before - after) / learning_rate``,
+        exactly. After several it is the mean of the steps' gradients, each taken at its own
+        weights: matching it as one large batch at the weights ``before`` is an approximation.
+
+        Args:
+            before: the weights that the client received, by parameter name.
+            after: the weights that it sent back.
+            learning_rate: the client's learning rate.
+            local_steps: how many steps it took.
+            input_shape: shape of one example.
+            batch_size: examples per local step; the observation's batch is that of all steps.
+
+        Raises:
+            AttackError: the learning rate or the number of steps is not positive, or a tensor
+                is missing or of another shape.
+        """
+        if learning_rate <= 0 or local_steps < 1:
+            raise AttackError(
+                f"an update needs a positive learning rate and at least one local step, "
+                f"not {learning_rate} and {local_steps}"
+            )
+        gradient = {}
+        for name, old in before.items():
+            new = after.get(name)
+            if new is None or new.shape != old.shape:
+                found = "nothing" if new is None else f"shape {tuple(new.shape)}"
+                raise AttackError(
+                    f"update of {name!r}: expected shape {tuple(old.shape)}, found {found}"
+                )
+            gradient[name] = (old - new) / (learning_rate * local_steps)
+        return cls(gradient, input_shape, batch_size * local_steps)
+
+
+class Status(StrEnum):
+    """Why an attack on one victim ended."""
+
+    CONVERGED = "converged"  # the objective fell below the tolerance
+    EXHAUSTED = "exhausted"  # the evaluations ran out
+    STALLED = "stalled"  # no step improved the objective any more
+    STOPPED = "stopped"  # the caller asked for an end, or time ran out
+    FAILED = "failed"  # there is no reconstruction: see `Reconstruction.error`
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """One moment of an attack: how the reconstruction emerged.
+
+    Attributes:
+        evaluation: how many times the objective had been evaluated for this trial.
+        objective: its value then.
+        data: the dummy data, ``(batch_size, *input_shape)``, clamped to [0, 1].
+    """
+
+    evaluation: int
+    objective: float
+    data: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Reconstruction:
+    """What an attack returns for one observation.
+
+    Attributes:
+        data: the reconstructed batch ``(batch_size, *input_shape)`` in [0, 1], on the CPU;
+            None when the attack failed.
+        labels: the labels that the attack found or was given, ``(batch_size,)``.
+        objective: the attack's own final objective.
+        relative_objective: the same divided by the objective of a zero gradient, so that 1
+            is as good as knowing nothing and 0 is a perfect match.
+        status: why the attack ended.
+        evaluations: evaluations of the objective spent on the chosen trial.
+        trial: which random start was chosen, by its objective.
+        history: how the chosen trial emerged, earliest first.
+        error: why there is no reconstruction, when there is none.
+    """
+
+    data: Tensor | None
+    labels: Tensor | None
+    objective: float
+    relative_objective: float
+    status: Status
+    evaluations: int = 0
+    trial: int = 0
+    history: tuple[Snapshot, ...] = ()
+    error: str | None = None
+
+    @classmethod
+    def failed(cls, reason: str) -> Reconstruction:
+        """Return the record of an attack that produced nothing."""
+        nan = float("nan")
+        return cls(None, None, nan, nan, Status.FAILED, error=reason)
+
+
+@dataclass(frozen=True, eq=False)
+class Progress:
+    """A look at a running attack.
+
+    Attributes:
+        victims: position in the list given to ``run`` of each lane's victim, ``(lanes,)``.
+        evaluation: evaluations spent so far by each of these lanes.
+        max_evaluations: evaluations that each lane may spend.
+        objective: relative objective of each lane, ``(lanes,)``.
+        images: a function that returns the lanes' data ``(lanes, batch_size, *input_shape)``;
+            called only by those who want to look.
+    """
+
+    victims: Tensor
+    evaluation: int
+    max_evaluations: int
+    objective: Tensor
+    images: Callable[[], Tensor] = field(repr=False)
+
+
+OnProgress = Callable[[Progress], None]
+ShouldStop = Callable[[], bool]
+
+
+def never_stop() -> bool:
+    """Let an attack run to its own end."""
+    return False
+
+
+def ignore_progress(progress: Progress) -> None:
+    """Look away."""
+
+
