@@ -71,6 +71,10 @@ class Registry:
                 f"unknown {self.kind} {name!r}: {closest(name, self._classes)}"
             ) from None
 
+    def holds(self, thing: object) -> bool:
+        """Return whether ``thing`` is an instance of a registered class."""
+        return type(thing) in self._classes.values()
+
     def name_of(self, thing: object) -> str:
         """Return the name under which the class of ``thing`` is registered."""
         for name, cls in self._classes.items():

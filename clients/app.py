@@ -1,0 +1,66 @@
+"""The ClientApp: honest clients that train on private data and defend what they upload."""
+
+from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
+from flwr.clientapp import ClientApp
+
+from clients.mods import BYTES_KEY, DefenseMod
+from clients.site import Site, site_of
+from clients.training import gradient, local_sgd, one_thread
+
+
+def make_client_app(scenario_toml: str) -> ClientApp:
+    """Return the ClientApp of a scenario.
+
+    Args:
+        scenario_toml: the resolved scenario. Text, because Flower's simulation ships the app to
+            its workers with every message; what it describes is loaded once per worker.
+    """
+    app = ClientApp()
+
+    @app.train()
+    def train(message: Message, context: Context) -> Message:
+        with one_thread():
+            return _train(site_of(scenario_toml), message, context)
+
+    @app.query()
+    def partition(message: Message, context: Context) -> Message:
+        own = MetricRecord({"partition-id": _partition(context)})
+        return Message(RecordDict({"partition": own}), reply_to=message)
+
+    return app
+
+
+def _train(site: Site, message: Message, context: Context) -> Message:
+    federation = site.scenario.federation
+    uploads_gradient = federation.upload == "gradient"
+    model = site.model(message.content["arrays"].to_torch_state_dict())
+    names = [k for k, p in model.named_parameters() if p.requires_grad]
+
+    def honest(message: Message, context: Context) -> Message:
+        config = message.content["config"]
+        batches = site.batches(_partition(context), int(config["server-round"]))
+        if uploads_gradient:
+            trained = gradient(model, batches[0])
+        else:
+            trained = local_sgd(model, batches, federation.learning_rate)
+        metrics = MetricRecord(
+            {
+                "num-examples": sum(len(labels) for _, labels in batches),
+                "loss": trained.loss,
+                BYTES_KEY: 0,  # the mod fills it in
+            }
+        )
+        content = RecordDict({"arrays": ArrayRecord(trained.arrays), "metrics": metrics})
+        return Message(content, reply_to=message)
+
+    mod = DefenseMod(
+        site.scenario.group_of(_partition(context)).defenses,
+        uploads="gradients" if uploads_gradient else "weights",
+        seed=site.scenario.seed,
+        only=names,
+    )
+    return mod(message, context, honest)
+
+
+def _partition(context: Context) -> int:
+    return int(context.node_config["partition-id"])

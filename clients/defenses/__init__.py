@@ -1,0 +1,39 @@
+"""What clients do so that their uploads tell less: one file per defense, PyTorch alone.
+
+``protect`` applies defenses to an upload; a guide for a new one is in ``clients/README.md``.
+"""
+
+from clients.defenses.base import (
+    Defense,
+    Protected,
+    defense,
+    defense_generator,
+    fresh_generator,
+)
+from clients.defenses.bfloat16 import Bfloat16
+from clients.defenses.fp16 import Fp16
+from clients.defenses.int8 import Int8
+from clients.defenses.noise import GaussianNoise, LaplacianNoise
+from clients.defenses.none import NoDefense
+from clients.defenses.pipeline import DefenseRecord, ProtectedUpload, protect
+from clients.defenses.pruning import Pruning
+from clients.defenses.wire import payload_bytes
+
+__all__ = [
+    "Bfloat16",
+    "Defense",
+    "DefenseRecord",
+    "Fp16",
+    "GaussianNoise",
+    "Int8",
+    "LaplacianNoise",
+    "NoDefense",
+    "Protected",
+    "ProtectedUpload",
+    "Pruning",
+    "defense",
+    "defense_generator",
+    "fresh_generator",
+    "payload_bytes",
+    "protect",
+]

@@ -1,0 +1,91 @@
+"""Additive noise."""
+
+from collections.abc import Callable, Mapping
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from clients.defenses.base import Defense, Protected, defense
+from clients.defenses.tensors import map_floating, rms_change
+from clients.defenses.wire import full_bits
+from fedsim.registry import DEFENSES
+
+_LARGEST = 1e6
+
+
+@DEFENSES.register("gaussian-noise")
+@defense
+class GaussianNoise(Defense):
+    """Add independent Gaussian noise to each coordinate.
+
+    Source: Zhu, Liu and Han, Deep Leakage from Gradients, NeurIPS 2019, section 5. Without a
+    clipping of the upload before it, this is not differential privacy.
+    """
+
+    std: Annotated[
+        float,
+        Field(ge=0, le=_LARGEST, description="standard deviation of the noise on a coordinate"),
+    ]
+
+    def protect_upload(self, upload: Mapping[str, Tensor], generator: torch.Generator) -> Protected:
+        """Add the noise; reports ``noise_std``, the root mean square of what was added."""
+
+        def standard(like: Tensor) -> Tensor:
+            return torch.empty_like(like).normal_(generator=generator)
+
+        return _add_noise(upload, self.std, standard, generator.device)
+
+
+@DEFENSES.register("laplacian-noise")
+@defense
+class LaplacianNoise(Defense):
+    """Add independent Laplacian noise to each coordinate.
+
+    The noise has the density exp(-|x| / scale) / (2 scale) and the standard deviation
+    scale * sqrt(2). Source: Zhu, Liu and Han, Deep Leakage from Gradients, NeurIPS 2019,
+    section 5.
+    """
+
+    scale: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=_LARGEST,
+            description="scale b of the noise on a coordinate; its standard deviation is b*sqrt(2)",
+        ),
+    ]
+
+    def protect_upload(self, upload: Mapping[str, Tensor], generator: torch.Generator) -> Protected:
+        """Add the noise; reports ``noise_std``, the root mean square of what was added."""
+
+        def standard(like: Tensor) -> Tensor:
+            # Two exponentials: the inverse of the distribution function would meet log(0).
+            first = torch.empty_like(like).exponential_(generator=generator)
+            return first - torch.empty_like(like).exponential_(generator=generator)
+
+        return _add_noise(upload, self.scale, standard, generator.device)
+
+
+def _add_noise(
+    upload: Mapping[str, Tensor],
+    strength: float,
+    standard: Callable[[Tensor], Tensor],
+    device: torch.device,
+) -> Protected:
+    """Add ``strength`` times the noise that ``standard`` draws in the shape of its argument."""
+    if not strength:
+        return Protected(dict(upload), did=rms_change("noise_std", upload, upload))
+
+    def noisy(x: Tensor) -> Tensor:
+        precise = torch.promote_types(x.dtype, torch.float32)
+        noise = standard(torch.empty(x.shape, dtype=precise, device=device)).to(x.device)
+        return (x + strength * noise).to(x.dtype)
+
+    tensors = map_floating(upload, noisy)
+    return Protected(
+        tensors,
+        value_bits=full_bits(upload),
+        did=rms_change("noise_std", upload, tensors),
+    )

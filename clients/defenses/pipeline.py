@@ -1,0 +1,76 @@
+"""Several defenses on one upload, in the order in which they are written."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from clients.defenses.base import Defense
+from clients.defenses.wire import payload_bytes
+from fedsim.registry import DEFENSES
+
+
+@dataclass(frozen=True)
+class DefenseRecord:
+    """What one defense did to one upload.
+
+    Attributes:
+        name: the registered name of the defense.
+        parameters: its parameters by name.
+        did: what it did, as it told in ``Protected.did``.
+    """
+
+    name: str
+    parameters: Mapping[str, object]
+    did: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class ProtectedUpload:
+    """An upload after all of a client's defenses.
+
+    Attributes:
+        tensors: what leaves the client; names, shapes and dtypes are those that went in.
+        records: one for each defense, in the order in which they were applied.
+        num_bytes: size of the payload on the wire, by the model of ``payload_bytes``.
+    """
+
+    tensors: dict[str, Tensor]
+    records: tuple[DefenseRecord, ...]
+    num_bytes: int
+
+
+def protect(
+    defenses: Sequence[Defense], upload: Mapping[str, Tensor], generator: torch.Generator
+) -> ProtectedUpload:
+    """Apply defenses to an upload, the first one first.
+
+    The encoding on the wire is that of the last defense which set one: noise after rounding puts
+    the values off the grid and so back to full precision, where the scales of a quantisation
+    before it are not needed either; pruning after rounding keeps the grid.
+
+    Args:
+        defenses: in the order in which they are applied; none leaves the upload as it is.
+        upload: gradients or updates by parameter name, of any shapes; not modified.
+        generator: source of all randomness.
+
+    Raises:
+        UnknownNameError: a defense is of a class that is not registered.
+    """
+    tensors = dict(upload)
+    records: list[DefenseRecord] = []
+    value_bits: int | None = None
+    overhead_bytes = 0
+    for each in defenses:
+        done = each.protect_upload(tensors, generator)
+        tensors = done.tensors
+        if done.value_bits is not None:
+            value_bits, overhead_bytes = done.value_bits, 0
+        overhead_bytes += done.overhead_bytes
+        records.append(
+            DefenseRecord(DEFENSES.name_of(each), dataclasses.asdict(each), dict(done.did))
+        )
+    num_bytes = payload_bytes(tensors, value_bits, overhead_bytes)
+    return ProtectedUpload(tensors, tuple(records), num_bytes)

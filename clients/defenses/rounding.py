@@ -1,0 +1,36 @@
+"""Rounding to a shorter floating-point format, for the defenses that are one each."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from clients.defenses.base import Protected
+from clients.defenses.tensors import floating, map_floating, rms_change
+
+
+def round_to(upload: Mapping[str, Tensor], dtype: torch.dtype) -> Protected:
+    """Round an upload to the nearest values of ``dtype`` and back.
+
+    A finite value beyond the largest of ``dtype`` becomes that largest; NaN and infinity stay.
+    Reports ``rounding_rms``, the root mean square of the change, and ``saturated``, how many
+    values were beyond the largest.
+    """
+    limits = torch.finfo(dtype)
+
+    def rounded(x: Tensor) -> Tensor:
+        # A value of a 16-bit upload need not have the limit of another format in its own.
+        wide = x.to(torch.promote_types(x.dtype, torch.float32))
+        held = torch.where(wide.isfinite(), wide.clamp(-limits.max, limits.max), wide)
+        return held.to(dtype).to(x.dtype)
+
+    tensors = map_floating(upload, rounded)
+    saturated = sum(
+        int((x.isfinite() & (x.double().abs() > limits.max)).sum())
+        for x in floating(upload).values()
+    )
+    return Protected(
+        tensors,
+        value_bits=limits.bits,
+        did={**rms_change("rounding_rms", upload, tensors), "saturated": float(saturated)},
+    )

@@ -1,0 +1,34 @@
+"""What the defenses share: a change of all floating-point tensors, and its measure."""
+
+from collections.abc import Callable, Mapping
+
+from torch import Tensor
+
+
+def floating(upload: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors that defenses change: floating-point ones with coordinates."""
+    return {name: x for name, x in upload.items() if x.is_floating_point() and x.numel()}
+
+
+def map_floating(
+    upload: Mapping[str, Tensor], change: Callable[[Tensor], Tensor]
+) -> dict[str, Tensor]:
+    """Return ``upload`` with ``change`` applied to each floating-point tensor.
+
+    Tensors of other types (a BatchNorm counter) and empty ones are passed on as they are.
+    """
+    return {**upload, **{name: change(x) for name, x in floating(upload).items()}}
+
+
+def rms_change(
+    name: str, before: Mapping[str, Tensor], after: Mapping[str, Tensor]
+) -> dict[str, float]:
+    """Return ``{name: root mean square of after - before}`` over floating-point coordinates.
+
+    Empty if there are no such coordinates, as nothing was measured.
+    """
+    squares, count = 0.0, 0
+    for key, x in floating(before).items():
+        squares += float((after[key].double() - x.double()).square().sum())
+        count += x.numel()
+    return {name: (squares / count) ** 0.5} if count else {}

@@ -1,0 +1,205 @@
+"""A Flower mod that defends what any Flower ClientApp uploads."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MessageType, RecordDict
+from flwr.clientapp.typing import ClientAppCallable
+from torch import Tensor
+
+from clients.defenses import (
+    Defense,
+    DefenseRecord,
+    defense_generator,
+    fresh_generator,
+    payload_bytes,
+    protect,
+)
+from fedsim.errors import UploadError
+
+Uploads = Literal["gradients", "weights"]
+
+BYTES_KEY = "upload-bytes"
+RECORD_KEY = "defenses"
+
+
+@dataclass(frozen=True)
+class DefenseMod:
+    """Defends the arrays of each reply to a train message, and says in the reply what it did.
+
+    The reply's first MetricRecord, if it has one, gets ``upload-bytes``: the size of the payload
+    in bytes, by the model of ``clients.defenses.payload_bytes``. A ConfigRecord ``defenses`` says
+    what each defense did, as floats by keys like ``0.gaussian-noise.noise_std`` (position, name,
+    measure). Other messages and error replies are left alone.
+
+    Flower applies the mod that is listed last to outgoing arrays first. Give several defenses to
+    one mod, where they apply in the written order: a mod cannot see how the one before it would
+    encode the values.
+
+    Attributes:
+        defenses: in the order in which they are applied.
+        uploads: what the ClientApp replies with. Of ``"gradients"`` the arrays themselves are
+            defended; of ``"weights"`` the update, reply minus received, to which the received
+            weights are added again.
+        seed: None draws fresh noise from the operating system each time, which real deployments
+            need: who knows the seed can subtract the noise. A seed makes the reply a pure
+            function of it, the node's ``partition-id`` and the message's ``server-round``.
+        only: names of the arrays to defend, such as a model's parameters without its BatchNorm
+            buffers; None for all floating-point arrays.
+        report: whether replies carry the ConfigRecord. It holds measures of the very noise that
+            was drawn, which is for research: a formal guarantee needs them to stay private.
+
+    Raises:
+        ValueError: ``uploads`` is neither of its two values.
+    """
+
+    defenses: Sequence[Defense]
+    uploads: Uploads
+    seed: int | None = None
+    only: Collection[str] | None = None
+    report: bool = True
+
+    def __post_init__(self) -> None:
+        if self.uploads not in get_args(Uploads):
+            raise ValueError(
+                f"uploads is {self.uploads!r}: expected 'gradients', if the ClientApp replies with "
+                "gradients or updates, or 'weights', if it replies with the trained weights"
+            )
+        object.__setattr__(self, "defenses", tuple(self.defenses))
+
+    def __call__(self, msg: Message, ctx: Context, call_next: ClientAppCallable) -> Message:
+        """Return the reply of ``call_next`` with its arrays defended.
+
+        Raises:
+            UploadError: the reply, or the message where it is needed, has not exactly one
+                ArrayRecord; weights differ from the received ones in names or shapes; ``only``
+                names an array that is not there; or a seed is given and the message does not say
+                its round or the node its partition.
+        """
+        if msg.metadata.message_type.split(".")[0] != MessageType.TRAIN:
+            return call_next(msg, ctx)
+        generator = self._generator(msg, ctx)
+        # Before the call: a train function may empty the record that it reads.
+        received = _single_arrays(msg.content, "message")[1] if self.uploads == "weights" else None
+        reply = call_next(msg, ctx)
+        if not reply.has_error():
+            self._defend(reply.content, received, generator)
+        return reply
+
+    def _generator(self, msg: Message, ctx: Context) -> torch.Generator:
+        if self.seed is None:
+            return fresh_generator()
+        return defense_generator(self.seed, _partition(ctx), _server_round(msg))
+
+    def _defend(
+        self,
+        content: RecordDict,
+        received: Mapping[str, Tensor] | None,
+        generator: torch.Generator,
+    ) -> None:
+        """Replace the arrays of ``content`` by defended ones and note what was done."""
+        key, arrays = _single_arrays(content, "reply")
+        chosen = self._chosen(arrays)
+        if received is None:
+            done = protect(self.defenses, chosen, generator)
+            defended = done.tensors
+        else:
+            _check_same_arrays(arrays, received)
+            update = {name: x - received[name] for name, x in chosen.items()}
+            done = protect(self.defenses, update, generator)
+            defended = {
+                name: _moved(x, received[name], update[name], done.tensors[name])
+                for name, x in chosen.items()
+            }
+        content[key] = ArrayRecord({**arrays, **defended})
+        rest = {name: x for name, x in arrays.items() if name not in chosen}
+        _note_bytes(content, done.num_bytes + payload_bytes(rest))
+        if self.report:
+            _note_defenses(content, done.records)
+
+    def _chosen(self, arrays: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the arrays to defend."""
+        missing = sorted(set(self.only or ()) - set(arrays))
+        if missing:
+            raise UploadError(
+                f"DefenseMod: 'only' names {missing}, which the reply does not have; "
+                f"it has {sorted(arrays)}"
+            )
+        return {
+            name: x
+            for name, x in arrays.items()
+            if x.is_floating_point() and (self.only is None or name in self.only)
+        }
+
+
+def _single_arrays(content: RecordDict, whose: str) -> tuple[str, dict[str, Tensor]]:
+    """Return the key and the tensors of the only ArrayRecord in a message or reply."""
+    records = content.array_records
+    if len(records) != 1:
+        raise UploadError(
+            f"DefenseMod: the {whose} has {len(records)} ArrayRecords {sorted(records)}; "
+            "expected exactly one"
+        )
+    key, record = next(iter(records.items()))
+    return key, dict(record.to_torch_state_dict())
+
+
+def _check_same_arrays(arrays: Mapping[str, Tensor], received: Mapping[str, Tensor]) -> None:
+    # Missing names count too: gradients lack a model's buffers, and that they were sent where
+    # weights were promised would otherwise go unseen.
+    unpaired = sorted(set(arrays) ^ set(received))
+    if unpaired:
+        raise UploadError(
+            "DefenseMod with uploads='weights': the reply and the received weights must have the "
+            f"same arrays, but {unpaired} are in one of them only; if the ClientApp replies with "
+            "gradients, use uploads='gradients'"
+        )
+    for name, x in arrays.items():
+        if x.shape != received[name].shape:
+            raise UploadError(
+                f"DefenseMod with uploads='weights': the reply's {name!r} has the shape "
+                f"{tuple(x.shape)}, the received one {tuple(received[name].shape)}"
+            )
+
+
+def _moved(reply: Tensor, received: Tensor, update: Tensor, defended: Tensor) -> Tensor:
+    """Return the weights that the defended update leads to."""
+    # Where the update is as it was, so is the reply: adding back would round it once more.
+    return torch.where(defended == update, reply, received + defended).to(reply.dtype)
+
+
+def _note_bytes(content: RecordDict, num_bytes: int) -> None:
+    for record in list(content.metric_records.values())[:1]:
+        record[BYTES_KEY] = num_bytes
+
+
+def _note_defenses(content: RecordDict, records: Sequence[DefenseRecord]) -> None:
+    noted = content.config_records.get(RECORD_KEY, ConfigRecord())
+    first = 1 + max((int(key.split(".")[0]) for key in noted), default=-1)
+    for position, record in enumerate(records, start=first):
+        for measure, value in record.did.items():
+            noted[f"{position}.{record.name}.{measure}"] = float(value)
+    content[RECORD_KEY] = noted
+
+
+def _partition(ctx: Context) -> int:
+    try:
+        return int(ctx.node_config["partition-id"])
+    except KeyError:
+        raise UploadError(
+            "DefenseMod with a seed: the node has no 'partition-id'; start it with "
+            '--node-config "partition-id=..." or leave the seed out'
+        ) from None
+
+
+def _server_round(msg: Message) -> int:
+    for record in msg.content.config_records.values():
+        value = record.get("server-round")
+        if isinstance(value, int):
+            return value
+    raise UploadError(
+        "DefenseMod with a seed: no ConfigRecord of the message has a 'server-round'; let the "
+        "strategy send it, as Flower's own do, or leave the seed out"
+    )

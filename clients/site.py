@@ -1,0 +1,71 @@
+"""What a client has at home: its data, its model's architecture, its defenses."""
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from clients.training import Batch
+from fedsim.data import Dataset, IndexArray, draw_batch, load_dataset
+from fedsim.errors import DataError
+from fedsim.scenario import Scenario
+
+
+@dataclass(frozen=True, eq=False)
+class Site:
+    """A scenario made ready for its clients, shared by all that live in one process."""
+
+    scenario: Scenario
+    dataset: Dataset
+    partitions: Sequence[IndexArray]
+    architecture: nn.Module
+
+    def batches(self, partition: int, server_round: int) -> list[Batch]:
+        """Return a client's private batches of a round, one for each local step."""
+        federation = self.scenario.federation
+        drawn = draw_batch(
+            self.partitions[partition],
+            federation.batch_size,
+            seed=self.scenario.seed,
+            server_round=server_round,
+            partition=partition,
+            local_steps=federation.local_steps,
+        )
+        return [self.dataset.train.batch(step) for step in drawn]
+
+    def model(self, weights: Mapping[str, Tensor]) -> nn.Module:
+        """Return the model with the given weights, in training mode."""
+        model = copy.deepcopy(self.architecture)
+        model.load_state_dict(dict(weights))
+        return model.train()
+
+
+def open_site(scenario: Scenario) -> Site:
+    """Load the data of a scenario and spread it over its clients.
+
+    Raises:
+        DataError: the data cannot be had, or are too few for the clients and their batches.
+    """
+    folder = scenario.data.data_dir
+    dataset = load_dataset(scenario.data.dataset, Path(folder) if folder else None)
+    partitions = scenario.data.partition.split(
+        dataset.train.labels.numpy(), scenario.num_clients, scenario.seed
+    )
+    smallest = min(range(len(partitions)), key=lambda p: len(partitions[p]))
+    size = scenario.federation.batch_size
+    if len(partitions[smallest]) < size:
+        raise DataError(
+            f"federation.batch_size = {size}, but client {smallest} has only "
+            f"{len(partitions[smallest])} images; use smaller batches, fewer clients or more data"
+        )
+    model = scenario.model.build(dataset.image_shape, dataset.num_classes, scenario.seed)
+    return Site(scenario, dataset, partitions, model)
+
+
+@lru_cache(maxsize=2)
+def site_of(scenario_toml: str) -> Site:
+    """Open a site once per process, from the scenario's text."""
+    return open_site(Scenario.from_toml(scenario_toml))

@@ -1,0 +1,72 @@
+"""What an honest client computes on its private batch, before any defense."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F  # noqa: N812  (the name that everybody knows)
+from torch import Tensor, nn
+
+Batch = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What local training yields.
+
+    Attributes:
+        arrays: the upload by name; for a gradient, floating-point buffers (BatchNorm's running
+            statistics) are in it too, as values and not as gradients.
+        loss: mean cross-entropy over the batches, before each step.
+    """
+
+    arrays: dict[str, Tensor]
+    loss: float
+
+
+def gradient(model: nn.Module, batch: Batch) -> Trained:
+    """Return the gradient of the mean cross-entropy over one batch (FedSGD).
+
+    Args:
+        model: with the global weights; its mode decides about BatchNorm and dropout.
+        batch: images ``(N, C, H, W)`` in [0, 1] and labels ``(N,)``.
+    """
+    images, labels = batch
+    loss = F.cross_entropy(model(images), labels)
+    named = {k: p for k, p in model.named_parameters() if p.requires_grad}
+    gradients = torch.autograd.grad(loss, list(named.values()))
+    arrays = dict(zip(named, gradients, strict=True))
+    buffers = {k: b.clone() for k, b in model.state_dict().items() if k not in named}
+    return Trained({**arrays, **buffers}, float(loss.detach()))
+
+
+def local_sgd(model: nn.Module, batches: Sequence[Batch], learning_rate: float) -> Trained:
+    """Return the weights after one step of plain SGD per batch (FedAvg).
+
+    Args:
+        model: with the global weights; modified.
+        batches: one ``(images, labels)`` for each local step.
+        learning_rate: of plain SGD, without momentum or weight decay.
+    """
+    optimizer = torch.optim.SGD(model.parameters(), lr=learning_rate)
+    losses = []
+    for images, labels in batches:
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(images), labels)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    arrays = {k: v.detach().clone() for k, v in model.state_dict().items()}
+    return Trained(arrays, sum(losses) / len(losses))
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute on one thread, so that sums are taken in the same order by every engine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

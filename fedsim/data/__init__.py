@@ -1,0 +1,34 @@
+"""Data sets, their partitions among clients, and the batches that clients draw.
+
+Importing this package registers every data set that comes with fedsim.
+"""
+
+from fedsim.data.batches import draw_batch
+from fedsim.data.folder import Folder
+from fedsim.data.images import load_image
+from fedsim.data.lfw import Lfw
+from fedsim.data.mini import FashionMnistMini
+from fedsim.data.mnist import FashionMnist, Mnist
+from fedsim.data.source import PARAMETERS, DatasetSource, FilePath, load_dataset
+from fedsim.data.torchvision_sets import Cifar10, Cifar100, Svhn
+from fedsim.data.types import Dataset, IndexArray, Split
+
+__all__ = [
+    "PARAMETERS",
+    "Cifar10",
+    "Cifar100",
+    "Dataset",
+    "DatasetSource",
+    "FashionMnist",
+    "FashionMnistMini",
+    "FilePath",
+    "Folder",
+    "IndexArray",
+    "Lfw",
+    "Mnist",
+    "Split",
+    "Svhn",
+    "draw_batch",
+    "load_dataset",
+    "load_image",
+]

@@ -1,0 +1,64 @@
+"""The private batches that a client trains on."""
+
+import numpy as np
+
+from fedsim.data.types import IndexArray
+from fedsim.errors import DataError
+from fedsim.seeds import derive
+
+
+def draw_batch(  # noqa: PLR0913 - the batch is a function of all of these
+    indices: IndexArray,
+    batch_size: int,
+    *,
+    seed: int,
+    server_round: int,
+    partition: int,
+    local_steps: int = 1,
+) -> IndexArray:
+    """Draw the batches of one client in one round.
+
+    A pure function of its arguments, so that whoever scores an attack can draw the same batches
+    again. Images are drawn without replacement: every image comes once before any comes twice,
+    and no batch holds an image twice, even where one pass over the partition ends inside it.
+
+    Args:
+        indices: ``(N,)`` the positions of the partition's images in the training set.
+        batch_size: number of images in each batch.
+        seed: the run's seed.
+        server_round: number of the round.
+        partition: number of the partition.
+        local_steps: number of batches.
+
+    Returns:
+        ``(local_steps, batch_size)`` entries of ``indices``.
+
+    Raises:
+        DataError: a batch needs more images than the partition has, or is empty.
+    """
+    if batch_size < 1 or local_steps < 1:
+        raise DataError(
+            f"cannot draw {local_steps} batches of {batch_size} images: expected at least 1 of "
+            "each."
+        )
+    if batch_size > len(indices):
+        raise DataError(
+            f"partition {partition} has {len(indices)} images, fewer than a batch of "
+            f"{batch_size}: use smaller batches, fewer clients, or a partition with more images "
+            "for each."
+        )
+    # Plain integers, because the seed depends on how a number is written.
+    rng = np.random.default_rng(derive(seed, "batch", int(partition), int(server_round)))
+    order = rng.permutation(indices)
+    while len(order) < local_steps * batch_size:
+        begun = order[len(order) - len(order) % batch_size :]
+        order = np.concatenate([order, _next_pass(rng.permutation(indices), begun, batch_size)])
+    return order[: local_steps * batch_size].reshape(local_steps, batch_size).astype(np.int64)
+
+
+def _next_pass(fresh: IndexArray, begun: IndexArray, batch_size: int) -> IndexArray:
+    """Reorder ``fresh`` so that the images that complete the ``begun`` batch are not in it."""
+    if len(begun) == 0:
+        return fresh
+    completing = fresh[~np.isin(fresh, begun)][: batch_size - len(begun)]
+    return np.concatenate([completing, fresh[~np.isin(fresh, completing)]])

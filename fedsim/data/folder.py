@@ -1,0 +1,69 @@
+"""Any folder of pictures."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from fedsim.data.picture_files import image_files, read_splits
+from fedsim.data.source import PARAMETERS, DatasetSource, FilePath
+from fedsim.data.types import Dataset
+from fedsim.errors import DataError
+from fedsim.registry import DATASETS
+
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+Size = Annotated[int, Field(ge=1, le=1024)]
+
+
+@DATASETS.register("folder")
+@dataclass(frozen=True, config=PARAMETERS)
+class Folder(DatasetSource):
+    """Your own pictures: a folder of them, or a folder with one sub-folder per class.
+
+    Pictures are cropped around their centre to a square and resized. Files that do not have a
+    picture's suffix, and hidden ones, are passed over. Which pictures are held out for testing
+    follows from their names alone.
+
+    Args:
+        path: the folder.
+        size: height and width to bring the pictures to, in pixels.
+        channels: 3 for colour, 1 for grey.
+        test_fraction: the fraction of the pictures to hold out for testing.
+        classes: without sub-folders, how many classes to make up: a picture's label is its
+            place in the sorted names, modulo this. Ignored with sub-folders.
+    """
+
+    path: FilePath
+    size: Size = 32
+    channels: Literal[1, 3] = 3
+    test_fraction: Fraction = 0.2
+    classes: Annotated[int, Field(ge=2)] = 10
+
+    def load(self, data_dir: Path | None) -> Dataset:
+        """Read the pictures; ``data_dir`` is not used."""
+        if not self.path.is_dir():
+            raise DataError(f"there is no folder {self.path}: expected one with pictures in it.")
+        files, labels, classes = self._labelled()
+        shape = (self.channels, self.size, self.size)
+        train, test = read_splits(files, labels, self.path, shape, self.test_fraction)
+        return Dataset(f"folder {self.path.name}", train, test, classes)
+
+    def _labelled(self) -> tuple[list[Path], list[int], tuple[str, ...]]:
+        direct = image_files(self.path, nested=False)
+        folders = sorted(
+            path for path in self.path.iterdir() if path.is_dir() and path.name[0] != "."
+        )
+        by_class = {path.name: files for path in folders if (files := image_files(path))}
+        if not by_class:
+            labels = [place % self.classes for place in range(len(direct))]
+            return direct, labels, tuple(str(label) for label in range(self.classes))
+        if direct or len(by_class) < 2:
+            raise DataError(
+                f"{self.path} holds {len(direct)} picture(s) directly and others in "
+                f"{len(by_class)} sub-folder(s): expected either pictures alone, or at least two "
+                "sub-folders, one for each class. Move them accordingly."
+            )
+        files = [file for members in by_class.values() for file in members]
+        labels = [label for label, members in enumerate(by_class.values()) for _ in members]
+        return files, labels, tuple(by_class)

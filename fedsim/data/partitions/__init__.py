@@ -1,0 +1,13 @@
+"""How the training images are shared out among the clients.
+
+Importing this package registers every partition that comes with fedsim.
+"""
+
+from fedsim.data.partitions.base import Partition
+from fedsim.data.partitions.by_class import ByClass
+from fedsim.data.partitions.dirichlet import Dirichlet
+from fedsim.data.partitions.flower import FlwrDatasets
+from fedsim.data.partitions.iid import Iid
+from fedsim.data.partitions.shards import Shards
+
+__all__ = ["ByClass", "Dirichlet", "FlwrDatasets", "Iid", "Partition", "Shards"]

@@ -1,0 +1,62 @@
+"""Partitions with a fixed number of classes each."""
+
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from fedsim.data.partitions.base import Partition
+from fedsim.data.source import PARAMETERS
+from fedsim.data.types import IndexArray
+from fedsim.errors import DataError
+from fedsim.registry import PARTITIONS
+
+
+@PARTITIONS.register("by-class")
+@dataclass(frozen=True, config=PARAMETERS)
+class ByClass(Partition):
+    """Each client holds images of exactly so many classes.
+
+    The classes are dealt out as evenly as possible, and the images of a class are shared equally
+    by the clients that hold it. Images of classes that no client holds are left out, which
+    happens when clients x classes_per_client is less than the number of classes.
+
+    Args:
+        classes_per_client: number of different classes for each client.
+    """
+
+    classes_per_client: Annotated[int, Field(ge=1)] = 2
+
+    def assign(
+        self, labels: IndexArray, clients: int, rng: np.random.Generator
+    ) -> list[IndexArray]:
+        """Deal the classes, then share out each class among its holders."""
+        classes = np.unique(labels)
+        if self.classes_per_client > len(classes):
+            raise DataError(
+                f"cannot give each client classes_per_client = {self.classes_per_client} "
+                f"classes: the training images have {len(classes)}. Use a smaller number."
+            )
+        holders = self._deal(len(classes), clients, rng)
+        pieces: list[list[IndexArray]] = [[] for _ in range(clients)]
+        for label, owners in zip(classes, holders, strict=True):
+            rows = rng.permutation(np.flatnonzero(labels == label))
+            if len(rows) < len(owners):
+                raise DataError(
+                    f"class {label} has {len(rows)} images for the {len(owners)} clients that "
+                    "were to hold it: use fewer clients or a smaller classes_per_client."
+                )
+            if owners:
+                for owner, piece in zip(owners, np.array_split(rows, len(owners)), strict=True):
+                    pieces[owner].append(piece)
+        return [np.concatenate(own) for own in pieces]
+
+    def _deal(self, classes: int, clients: int, rng: np.random.Generator) -> list[list[int]]:
+        """Return the clients that hold each class, each client taking the least held ones."""
+        holders: list[list[int]] = [[] for _ in range(classes)]
+        for client in range(clients):
+            order = sorted(rng.permutation(classes), key=lambda label: len(holders[label]))
+            for label in order[: self.classes_per_client]:
+                holders[label].append(client)
+        return holders

@@ -1,0 +1,21 @@
+"""Partitions that all look alike."""
+
+import numpy as np
+from pydantic.dataclasses import dataclass
+
+from fedsim.data.partitions.base import Partition
+from fedsim.data.source import PARAMETERS
+from fedsim.data.types import IndexArray
+from fedsim.registry import PARTITIONS
+
+
+@PARTITIONS.register("iid")
+@dataclass(frozen=True, config=PARAMETERS)
+class Iid(Partition):
+    """Equal parts of the shuffled images, sizes differing by one at most."""
+
+    def assign(
+        self, labels: IndexArray, clients: int, rng: np.random.Generator
+    ) -> list[IndexArray]:
+        """Cut a permutation of all images into equal parts."""
+        return np.array_split(rng.permutation(len(labels)), clients)

@@ -1,0 +1,44 @@
+"""Partitions made of slices of the images sorted by class."""
+
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from fedsim.data.partitions.base import Partition
+from fedsim.data.source import PARAMETERS
+from fedsim.data.types import IndexArray
+from fedsim.errors import DataError
+from fedsim.registry import PARTITIONS
+
+
+@PARTITIONS.register("shards")
+@dataclass(frozen=True, config=PARAMETERS)
+class Shards(Partition):
+    """The images are sorted by class and cut into equal shards, which are dealt out at random.
+
+    Source: McMahan et al., arXiv 1602.05629, section 3 ("pathological non-IID").
+
+    Args:
+        shards_per_client: number of shards for each client; with 2, most clients see two
+            classes.
+    """
+
+    shards_per_client: Annotated[int, Field(ge=1)] = 2
+
+    def assign(
+        self, labels: IndexArray, clients: int, rng: np.random.Generator
+    ) -> list[IndexArray]:
+        """Sort, cut, and deal the shards."""
+        count = clients * self.shards_per_client
+        if count > len(labels):
+            raise DataError(
+                f"cannot cut {len(labels)} images into {count} shards ({self.shards_per_client} "
+                f"for each of {clients} clients): use fewer clients or shards_per_client."
+            )
+        shuffled = rng.permutation(len(labels))
+        by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
+        shards = np.array_split(by_class, count)
+        hands = rng.permutation(count).reshape(clients, self.shards_per_client)
+        return [np.concatenate([shards[number] for number in hand]) for hand in hands]

@@ -1,0 +1,101 @@
+"""Where a data set comes from: the base of everything registered as one."""
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from fedsim.data.types import Dataset
+from fedsim.errors import DataError
+
+PARAMETERS = ConfigDict(extra="forbid", strict=True)
+"""How the parameters of data sets and partitions are checked."""
+
+DEBIAN_DATASETS = Path("/usr/share/datasets")
+
+
+def _absolute(path: Path) -> Path:
+    return path.expanduser().absolute()
+
+
+FilePath = Annotated[Path, Field(strict=False), AfterValidator(_absolute)]
+"""A path among the parameters: accepts a string, which is what TOML has.
+
+Made absolute at once, because workers may run in another folder.
+"""
+
+
+@dataclass(frozen=True, config=PARAMETERS)
+class DatasetSource(ABC):
+    """What to load and how, in the words of a scenario."""
+
+    @abstractmethod
+    def load(self, data_dir: Path | None) -> Dataset:
+        """Read the data set.
+
+        Args:
+            data_dir: where the user keeps data sets; nothing is written there unless the
+                source was told to download. None means the usual places.
+
+        Raises:
+            DataError: it cannot be had.
+        """
+
+
+def load_dataset(source: DatasetSource, data_dir: Path | None = None) -> Dataset:
+    """Load the data set that ``source`` describes, once per process.
+
+    Args:
+        source: what to load.
+        data_dir: where the user keeps data sets; None means fedsim's cache and Debian's
+            ``/usr/share/datasets``.
+
+    Raises:
+        DataError: the data set cannot be had; the message says what was looked for, where,
+            and what to do.
+    """
+    return _load(source, None if data_dir is None else _absolute(data_dir))
+
+
+@lru_cache(maxsize=8)
+def _load(source: DatasetSource, data_dir: Path | None) -> Dataset:
+    return source.load(data_dir)
+
+
+def cache_dir() -> Path:
+    """Return the folder for downloads when the user named none."""
+    return _absolute(Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")) / "fedsim"
+
+
+def search_places(data_dir: Path | None, layouts: Iterable[str]) -> list[Path]:
+    """List the folders in which a data set may lie, best first.
+
+    Args:
+        data_dir: where the user keeps data sets, or None for the usual places.
+        layouts: sub-folders by which the data set is known, ``""`` for the folder itself.
+    """
+    roots = [cache_dir(), DEBIAN_DATASETS] if data_dir is None else [data_dir]
+    return [root / layout for root in roots for layout in layouts]
+
+
+def not_found(name: str, looked: Sequence[Path], expected: Sequence[str], remedy: str) -> DataError:
+    """Return the error for a data set that is not on disk.
+
+    Args:
+        name: the data set's registered name.
+        looked: the folders that were searched.
+        expected: the files or folders that one of them should have held.
+        remedy: a clause that offers one more way out, such as downloading.
+    """
+    return DataError(
+        f"the data set {name!r} is not on disk.\n"
+        f"  looked in: {', '.join(str(place) for place in looked)}\n"
+        f"  expected there: {', '.join(expected)}\n"
+        f"  what to do: set data_dir to the folder that holds them, {remedy}, "
+        "or use 'fashion-mnist-mini', which comes with fedsim."
+    )

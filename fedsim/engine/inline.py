@@ -1,0 +1,110 @@
+"""The inline engine: server and clients in this process, one client after another.
+
+It starts at once, is deterministic and works under a debugger.
+"""
+
+import copy
+import traceback
+from collections.abc import Callable, Iterable
+
+from flwr.app import Context, Error, Message, RecordDict
+from flwr.clientapp import ClientApp
+from flwr.serverapp import Grid
+from flwr.supercore.run import Run
+
+from fedsim.engine.flower import identify_task
+
+CLIENT_APP_RAISED = 2
+RUN_ID = 1
+FIRST_NODE_ID = 1
+
+
+class InlineGrid(Grid):
+    """A grid whose nodes are contexts in this process.
+
+    Args:
+        client_app: what each node runs.
+        clients: how many nodes there are; node ``p + 1`` holds partition ``p``.
+    """
+
+    def __init__(self, client_app: ClientApp, clients: int) -> None:
+        identify_task()
+        self._client_app = client_app
+        self._run = Run.create_empty(RUN_ID)
+        self._replies: dict[str, Message] = {}
+        self._contexts = {
+            FIRST_NODE_ID + p: Context(
+                run_id=RUN_ID,
+                node_id=FIRST_NODE_ID + p,
+                node_config={"partition-id": p, "num-partitions": clients},
+                state=RecordDict(),
+                run_config={},
+            )
+            for p in range(clients)
+        }
+
+    def set_run(self, run: Run) -> None:
+        """Set the run that this grid operates in."""
+        self._run = run
+
+    @property
+    def run(self) -> Run:
+        """The run that this grid operates in."""
+        return self._run
+
+    def create_message(
+        self,
+        content: RecordDict,
+        message_type: str,
+        dst_node_id: int,
+        group_id: str,
+        ttl: float | None = None,
+    ) -> Message:
+        """Return a new message to a node."""
+        return Message(
+            content, dst_node_id=dst_node_id, message_type=message_type, group_id=group_id, ttl=ttl
+        )
+
+    def get_node_ids(self) -> Iterable[int]:
+        """Return the ids of all nodes."""
+        return list(self._contexts)
+
+    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
+        """Run the client app on each message and keep its reply."""
+        ids = []
+        for number, message in enumerate(messages):
+            message_id = f"{number}-{id(message)}-{len(self._replies)}"
+            self._replies[message_id] = self._answer(message)
+            ids.append(message_id)
+        return ids
+
+    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
+        """Return the replies to messages that were pushed."""
+        return [self._replies.pop(i) for i in message_ids]
+
+    def send_and_receive(
+        self, messages: Iterable[Message], *, timeout: float | None = None
+    ) -> Iterable[Message]:
+        """Push messages and return their replies; nothing here waits, so no time runs out."""
+        return self.pull_messages(self.push_messages(messages))
+
+    def _answer(self, message: Message) -> Message:
+        context = self._contexts[message.metadata.dst_node_id]
+        # A client gets a message of its own, as it would over a network.
+        own = copy.deepcopy(message)
+        try:
+            return self._client_app(own, context)
+        except Exception as error:  # noqa: BLE001  (a failing client is an error reply in Flower)
+            last = traceback.format_exception_only(error)[-1].strip()
+            return Message(Error(code=CLIENT_APP_RAISED, reason=last), reply_to=own)
+
+
+def run_inline(server: Callable[[Grid], None], client_app: ClientApp, clients: int) -> None:
+    """Run a server function against clients in this process.
+
+    Args:
+        server: what the ServerApp does with its grid.
+        client_app: what each client runs.
+        clients: how many there are.
+    """
+    server(InlineGrid(client_app, clients))

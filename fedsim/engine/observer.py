@@ -1,0 +1,28 @@
+"""Those who watch a run."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from attacks import Progress
+from fedsim.runlog import Record
+from fedsim.scenario import Scenario
+from server.adversary import Victim
+
+
+class Observer:
+    """Watches a run and does nothing; subclasses show something.
+
+    Records and progress may come from different threads.
+    """
+
+    def on_start(self, scenario: Scenario, folder: Path) -> None:
+        """Say that a run begins."""
+
+    def on_record(self, record: Record) -> None:
+        """Show a record that the run log has just taken."""
+
+    def on_victims(self, victims: Sequence[Victim]) -> None:
+        """Say whom the adversary attacks next."""
+
+    def on_progress(self, victims: Sequence[Victim], progress: Progress) -> None:
+        """Show a running attack; `Progress.victims` are positions in ``victims``."""

@@ -1,0 +1,55 @@
+"""The ray engine: Flower's simulation on Ray, on one machine or on a Ray cluster."""
+
+import os
+from collections.abc import Callable
+
+from flwr.app import Context
+from flwr.clientapp import ClientApp
+from flwr.serverapp import Grid, ServerApp
+from flwr.simulation import run_simulation
+
+from fedsim.errors import RunError
+
+ADDRESS_VARIABLE = "RAY_ADDRESS"
+
+
+def run_ray(server: Callable[[Grid], None], client_app: ClientApp, clients: int) -> None:
+    """Run a server function against clients on Ray's workers, one CPU each.
+
+    Ray starts on this machine, unless the environment variable ``RAY_ADDRESS`` names a
+    cluster; there fedsim must be installed on every node.
+
+    Args:
+        server: what the ServerApp does with its grid; runs in a thread of this process.
+        client_app: what each client runs.
+        clients: how many there are.
+
+    Raises:
+        RunError: Flower ended the simulation without calling the server to its end.
+    """
+    ended = False
+    app = ServerApp()
+
+    @app.main()
+    def main(grid: Grid, context: Context) -> None:
+        nonlocal ended
+        server(grid)
+        ended = True
+
+    # Ray's own prints would land in the live view; what it logs goes to the run folder.
+    init_args: dict[str, str | bool] = {"logging_level": "error", "log_to_driver": False}
+    if address := os.environ.get(ADDRESS_VARIABLE):
+        init_args["address"] = address
+    run_simulation(
+        server_app=app,
+        client_app=client_app,
+        num_supernodes=clients,
+        backend_config={
+            "client_resources": {"num_cpus": 1, "num_gpus": 0.0},
+            "init_args": init_args,
+        },
+    )
+    if not ended:
+        raise RunError(
+            "Flower's simulation ended before the rounds did; flower.log in the run folder says why"
+        )

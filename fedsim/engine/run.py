@@ -1,0 +1,264 @@
+"""One run from scenario to run folder."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from flwr.app import ArrayRecord
+from flwr.clientapp import ClientApp
+from flwr.serverapp import Grid
+
+from clients.app import make_client_app
+from clients.site import Site, open_site
+from fedsim import __version__
+from fedsim.engine.flower import logs_to
+from fedsim.engine.observer import Observer
+from fedsim.engine.pictures import draw_round, draw_victim
+from fedsim.errors import RunError
+from fedsim.runlog import FORMAT, SCENARIO, Record, RunLog
+from fedsim.scenario import Scenario
+from fedsim.scoring import Scored, Scorer
+from server.adversary import Adversary, Listeners, Outcome
+from server.federation import federate
+from server.uploads import Upload
+
+EngineName = Literal["inline", "ray"]
+RECORDED_PACKAGES = ("flwr", "ray", "torch", "torchvision", "numpy")
+
+
+def run(
+    scenario: Scenario,
+    folder: Path,
+    *,
+    engine: EngineName = "inline",
+    observer: Observer | None = None,
+) -> Path:
+    """Run a scenario and return its folder.
+
+    The folder is complete in itself whenever the run ends: by itself, by an error, by an
+    interrupt or by the death of the process.
+
+    Args:
+        scenario: what to run.
+        folder: the run folder; must be empty or not exist.
+        engine: where the clients live: in this process, or on Ray's workers.
+        observer: watches.
+
+    Raises:
+        FedsimError: the run could not start or could not go on; the folder says so too.
+        KeyboardInterrupt: the user ended the run; the folder holds what was finished.
+    """
+    return _Run(scenario, folder, engine, observer or Observer()).go()
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what a run depends on."""
+    found = {"fedsim": __version__, "python": platform.python_version()}
+    return found | {name: importlib.metadata.version(name) for name in RECORDED_PACKAGES}
+
+
+def best_device() -> torch.device:
+    """Return the GPU if there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+class _Run:
+    """One call of `run`."""
+
+    def __init__(
+        self, scenario: Scenario, folder: Path, engine: EngineName, observer: Observer
+    ) -> None:
+        self._scenario, self._engine, self._observer = scenario, engine, observer
+        self._site: Site = open_site(scenario)
+        self._log = RunLog(folder)
+        self._scorer = Scorer(self._site)
+        self._finished: list[tuple[Outcome, Scored]] = []
+        self._records = threading.Lock()
+
+    def go(self) -> Path:
+        self._log.write_text(SCENARIO, self._scenario.to_toml())
+        self._observer.on_start(self._scenario, self._log.folder)
+        device = best_device()
+        self._record(
+            "run",
+            format=FORMAT,
+            title=self._scenario.title,
+            seed=self._scenario.seed,
+            engine=self._engine,
+            device=str(device),
+            versions=versions(),
+            started=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            command=sys.argv,
+        )
+        began = time.monotonic()
+        status, error = "failed", None
+        try:
+            with logs_to(self._log.folder / "flower.log"):
+                self._federate(device)
+            status = "finished"
+        except KeyboardInterrupt:
+            status = "interrupted"
+            raise
+        except BaseException as problem:
+            error = f"{type(problem).__name__}: {problem}"
+            raise
+        finally:
+            self._record("end", status=status, error=error, seconds=time.monotonic() - began)
+            self._log.close()
+        return self._log.folder
+
+    def _federate(self, device: torch.device) -> None:
+        adversary = self._adversary(device)
+
+        def on_uploads(server_round: int, arrays: ArrayRecord, uploads: Sequence[Upload]) -> None:
+            self._record_uploads(server_round, uploads)
+            if adversary is not None:
+                adversary.intercept(server_round, arrays, uploads)
+
+        def on_round(server_round: int, accuracy: float) -> None:
+            self._record("round", round=server_round, accuracy=accuracy)
+
+        def server(grid: Grid) -> None:
+            model = self._site.model(self._site.architecture.state_dict())
+            result = federate(
+                grid,
+                self._scenario,
+                model,
+                self._site.dataset.test,
+                on_uploads=on_uploads,
+                on_round=on_round,
+            )
+            self._log.save_tensors("final-model", result.arrays.to_torch_state_dict())
+
+        try:
+            client_app = make_client_app(self._scenario.to_toml())
+            _engine(self._engine)(server, client_app, self._scenario.num_clients)
+            if adversary is not None:
+                adversary.finish()
+        except BaseException:
+            if adversary is not None:
+                adversary.cancel()
+            raise
+
+    def _adversary(self, device: torch.device) -> Adversary | None:
+        plan = self._scenario.adversary
+        if plan is None:
+            return None
+        listeners = Listeners(
+            on_outcome=self._on_outcome,
+            on_victims=self._observer.on_victims,
+            on_progress=self._observer.on_progress,
+            on_round_done=self._on_round_attacked,
+        )
+        return Adversary(
+            self._scenario,
+            plan,
+            self._site.architecture,
+            self._site.dataset.test,
+            listeners,
+            device,
+        )
+
+    def _record(self, kind: str, **values: Any) -> Record:
+        with self._records:
+            record = self._log.append(kind, **values)
+            self._observer.on_record(record)
+            return record
+
+    def _record_uploads(self, server_round: int, uploads: Sequence[Upload]) -> None:
+        for upload in uploads:
+            self._record(
+                "upload",
+                round=server_round,
+                partition=upload.partition,
+                group=self._scenario.group_of(upload.partition).name,
+                bytes=upload.metrics.get("upload-bytes"),
+                examples=upload.metrics.get("num-examples"),
+                loss=upload.metrics.get("loss"),
+                defenses=dict(upload.defenses),
+                problem=upload.problem,
+            )
+
+    def _on_outcome(self, outcome: Outcome) -> None:
+        """Score one victim, save and draw it; called from the adversary's thread."""
+        scored = self._scorer.score(outcome)
+        self._finished.append((outcome, scored))
+        name = outcome.victim.name
+        tensors = self._log.save_tensors(name, _tensors(outcome, scored))
+        self._record(
+            "reconstruction",
+            **self._who(outcome),
+            attack=type(outcome.victim.attack).__name__,
+            status=outcome.reconstruction.status.value,
+            objective=outcome.reconstruction.relative_objective,
+            truth_objective=scored.truth_misfit,
+            evaluations=outcome.reconstruction.evaluations,
+            trial=outcome.reconstruction.trial,
+            seconds=outcome.seconds,
+            approximate=self._approximate(outcome),
+            error=outcome.reconstruction.error,
+            tensors=tensors,
+        )
+        for leakage in scored.leakage:
+            self._record("leakage", **self._who(outcome), **asdict(leakage))
+        draw_victim(self._log, name, outcome, scored)
+
+    def _on_round_attacked(self, server_round: int) -> None:
+        draw_round(self._log, self._scenario, server_round, self._finished)
+        self._finished.clear()
+
+    def _who(self, outcome: Outcome) -> dict[str, Any]:
+        victim = outcome.victim
+        group = None
+        if victim.partition is not None:
+            group = self._scenario.group_of(victim.partition).name
+        return {
+            "victim": victim.name,
+            "round": victim.server_round,
+            "partition": victim.partition,
+            "group": group,
+            "attacker": victim.attacker,
+        }
+
+    def _approximate(self, outcome: Outcome) -> bool:
+        """Say whether the attack took several local steps for one."""
+        return outcome.victim.partition is not None and self._scenario.federation.local_steps > 1
+
+
+def _tensors(outcome: Outcome, scored: Scored) -> Mapping[str, torch.Tensor]:
+    found = outcome.reconstruction
+    tensors = {"original": scored.originals}
+    if found.data is not None:
+        tensors["reconstruction"] = found.data
+    if found.labels is not None:
+        tensors["labels"] = found.labels
+    if scored.matching is not None:
+        tensors["matching"] = scored.matching
+    if found.history:
+        tensors["history"] = torch.stack([s.data for s in found.history])
+        tensors["evaluations"] = torch.tensor([s.evaluation for s in found.history])
+        tensors["objectives"] = torch.tensor([s.objective for s in found.history])
+    return tensors
+
+
+def _engine(name: EngineName) -> Callable[[Callable[[Grid], None], ClientApp, int], None]:
+    """Return the engine of that name; Ray is only imported when it is asked for."""
+    if name == "inline":
+        from fedsim.engine.inline import run_inline  # noqa: PLC0415
+
+        return run_inline
+    if name == "ray":
+        from fedsim.engine.ray import run_ray  # noqa: PLC0415
+
+        return run_ray
+    raise RunError(f"unknown engine {name!r}: expected 'inline' or 'ray'")
+

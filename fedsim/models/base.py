@@ -1,0 +1,115 @@
+"""The base of every model."""
+
+import math
+from abc import ABC, abstractmethod
+from itertools import chain
+from typing import Annotated, Literal, final
+
+import torch
+from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic.dataclasses import dataclass
+from torch import nn
+
+from fedsim.errors import DataError
+from fedsim.seeds import derive
+
+PARAMETERS = ConfigDict(extra="forbid", strict=True)
+"""How the hyper-parameters of models are checked."""
+
+ImageShape = tuple[int, int, int]
+Width = Annotated[int, Field(ge=1)]
+Widths = Annotated[
+    tuple[Width, ...],
+    BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value),
+]
+"""Widths of several layers: accepts a list, which is what TOML has, and keeps it hashable."""
+
+Activation = Literal["elu", "gelu", "relu", "sigmoid", "silu", "softplus", "tanh"]
+_ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "elu": nn.ELU,
+    "gelu": nn.GELU,
+    "relu": nn.ReLU,
+    "sigmoid": nn.Sigmoid,
+    "silu": nn.SiLU,
+    "softplus": nn.Softplus,
+    "tanh": nn.Tanh,
+}
+
+_NORMS = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm)
+
+
+@dataclass(frozen=True, config=PARAMETERS)
+class ModelSpec(ABC):
+    """The hyper-parameters of a model, which builds it for any images."""
+
+    @final
+    def build(self, image_shape: ImageShape, num_classes: int, seed: int) -> nn.Module:
+        """Build the model with weights that depend on ``seed`` alone.
+
+        The model takes images ``(N, C, H, W)`` float32 in [0, 1] and returns logits
+        ``(N, num_classes)``. It is on the CPU and in training mode. No global random state is
+        read or changed.
+
+        Args:
+            image_shape: channels, height and width of the images.
+            num_classes: number of different labels.
+            seed: the run's seed.
+
+        Raises:
+            DataError: the images or the number of classes cannot be right.
+        """
+        if len(image_shape) != 3 or min(image_shape) < 1 or num_classes < 2:
+            raise DataError(
+                f"cannot build {type(self).__name__} for images of shape {tuple(image_shape)} in "
+                f"{num_classes} classes: expected (channels, height, width) of at least 1 each, "
+                "and at least 2 classes."
+            )
+        # On the meta device no layer draws the values that it would draw from the global state.
+        with torch.device("meta"):
+            model = self.architecture(image_shape, num_classes)
+        model = model.to_empty(device="cpu")
+        with torch.no_grad():
+            self.initialise(model, torch.Generator().manual_seed(derive(seed, "model")))
+        return model.train()
+
+    @abstractmethod
+    def architecture(self, image_shape: ImageShape, num_classes: int) -> nn.Module:
+        """Return the layers; values given to parameters and buffers here are lost."""
+
+    def initialise(self, model: nn.Module, generator: torch.Generator) -> None:
+        """Give every parameter and buffer its first value, as PyTorch's layers do by default.
+
+        Args:
+            model: what :meth:`architecture` returned, with undefined values.
+            generator: the only source of randomness.
+
+        Raises:
+            NotImplementedError: the model has a kind of layer that is not known here.
+        """
+        for layer in model.modules():
+            if isinstance(layer, nn.Linear | nn.modules.conv._ConvNd):
+                bound = 1 / math.sqrt(layer.weight[0].numel())
+                draw_uniform(layer, bound, generator)
+            elif isinstance(layer, _NORMS):
+                layer.reset_parameters()
+            elif _has_state(layer):
+                raise NotImplementedError(
+                    f"{type(self).__name__} has a layer of type {type(layer).__name__}: override "
+                    "'initialise' to give its parameters and buffers their values."
+                )
+
+
+def _has_state(layer: nn.Module) -> bool:
+    own = chain(layer.parameters(recurse=False), layer.buffers(recurse=False))
+    return next(own, None) is not None
+
+
+def draw_uniform(layer: nn.Module, bound: float, generator: torch.Generator) -> None:
+    """Draw the layer's own parameters, weights and biases, from U(-bound, bound)."""
+    for parameter in layer.parameters(recurse=False):
+        nn.init.uniform_(parameter, -bound, bound, generator)
+
+
+def activation(name: Activation) -> nn.Module:
+    """Return the activation of that name; none of them works in place."""
+    return _ACTIVATIONS[name]()

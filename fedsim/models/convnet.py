@@ -1,0 +1,41 @@
+"""A small convolutional network that trains well."""
+
+import math
+from collections import OrderedDict
+
+from pydantic.dataclasses import dataclass
+from torch import nn
+
+from fedsim.models.base import PARAMETERS, Activation, ImageShape, ModelSpec, Widths, activation
+from fedsim.registry import MODELS
+
+
+@MODELS.register("convnet")
+@dataclass(frozen=True, config=PARAMETERS)
+class ConvNet(ModelSpec):
+    """Blocks of a 3 x 3 convolution, an activation and average pooling, then a dense layer.
+
+    Pools by averages, because the maximum has no useful second derivative.
+
+    Args:
+        channels: channels of each block's convolution; each block halves height and width.
+        activation: a smooth one lets gradients be matched by their derivatives; ``relu`` does
+            not.
+    """
+
+    channels: Widths = (32, 64, 128)
+    activation: Activation = "gelu"
+
+    def architecture(self, image_shape: ImageShape, num_classes: int) -> nn.Module:
+        """Return the layers, the last of them named ``head``."""
+        inputs, height, width = image_shape
+        layers: OrderedDict[str, nn.Module] = OrderedDict()
+        for number, channels in enumerate(self.channels, start=1):
+            layers[f"conv{number}"] = nn.Conv2d(inputs, channels, 3, padding=1)
+            layers[f"act{number}"] = activation(self.activation)
+            layers[f"pool{number}"] = nn.AvgPool2d(2, ceil_mode=True)
+            inputs = channels
+            height, width = math.ceil(height / 2), math.ceil(width / 2)
+        layers["flatten"] = nn.Flatten()
+        layers["head"] = nn.Linear(inputs * height * width, num_classes)
+        return nn.Sequential(layers)

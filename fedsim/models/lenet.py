@@ -1,0 +1,54 @@
+"""The network of Deep Leakage from Gradients."""
+
+import math
+from collections import OrderedDict
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+from torch import nn
+
+from fedsim.models.base import PARAMETERS, ImageShape, ModelSpec, Width, draw_uniform
+from fedsim.registry import MODELS
+
+_STRIDES = (2, 2, 1)
+
+
+@MODELS.register("lenet")
+@dataclass(frozen=True, config=PARAMETERS)
+class LeNet(ModelSpec):
+    """Three 5 x 5 convolutions with sigmoids and one dense layer: the network of the DLG paper.
+
+    Twice differentiable, and with weights and biases from a wide uniform distribution, without
+    which the sigmoids would pass on almost nothing.
+
+    Source: Zhu, Liu, Han, NeurIPS 2019, section 4.1, and the authors' code
+    (https://github.com/mit-han-lab/dlg). There the images are 32 x 32; here the dense layer
+    fits any size.
+
+    Args:
+        channels: channels of each convolution.
+        init_range: weights and biases are drawn from U(-init_range, init_range).
+    """
+
+    channels: Width = 12
+    init_range: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.5
+
+    def architecture(self, image_shape: ImageShape, num_classes: int) -> nn.Module:
+        """Return the layers, the last of them named ``head``."""
+        inputs, height, width = image_shape
+        layers: OrderedDict[str, nn.Module] = OrderedDict()
+        for number, stride in enumerate(_STRIDES, start=1):
+            layers[f"conv{number}"] = nn.Conv2d(inputs, self.channels, 5, stride, padding=2)
+            layers[f"act{number}"] = nn.Sigmoid()
+            inputs = self.channels
+            height, width = math.ceil(height / stride), math.ceil(width / stride)
+        layers["flatten"] = nn.Flatten()
+        layers["head"] = nn.Linear(self.channels * height * width, num_classes)
+        return nn.Sequential(layers)
+
+    def initialise(self, model: nn.Module, generator: torch.Generator) -> None:
+        """Draw all weights and biases from U(-init_range, init_range)."""
+        for layer in model.modules():
+            draw_uniform(layer, self.init_range, generator)

@@ -1,0 +1,38 @@
+"""Dense networks."""
+
+import math
+from collections import OrderedDict
+
+from pydantic.dataclasses import dataclass
+from torch import nn
+
+from fedsim.models.base import PARAMETERS, Activation, ImageShape, ModelSpec, Widths, activation
+from fedsim.registry import MODELS
+
+
+@MODELS.register("mlp")
+@dataclass(frozen=True, config=PARAMETERS)
+class MLP(ModelSpec):
+    """Dense layers with one kind of activation.
+
+    A dense first layer gives a single image away in closed form, which makes it the simplest
+    network to show a leak on.
+
+    Args:
+        hidden: widths of the hidden layers; none at all makes it logistic regression.
+        activation: what follows each hidden layer.
+    """
+
+    hidden: Widths = (256,)
+    activation: Activation = "sigmoid"
+
+    def architecture(self, image_shape: ImageShape, num_classes: int) -> nn.Module:
+        """Return the layers, the last of them named ``head``."""
+        layers: OrderedDict[str, nn.Module] = OrderedDict(flatten=nn.Flatten())
+        inputs = math.prod(image_shape)
+        for number, width in enumerate(self.hidden, start=1):
+            layers[f"dense{number}"] = nn.Linear(inputs, width)
+            layers[f"act{number}"] = activation(self.activation)
+            inputs = width
+        layers["head"] = nn.Linear(inputs, num_classes)
+        return nn.Sequential(layers)

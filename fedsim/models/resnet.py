@@ -1,0 +1,62 @@
+"""ResNet-18."""
+
+from typing import Literal, Self
+
+import torch
+from pydantic.dataclasses import dataclass
+from torch import nn
+from torchvision.models import resnet18  # type: ignore[import-untyped]
+
+from fedsim.models.base import PARAMETERS, ImageShape, ModelSpec
+from fedsim.registry import MODELS
+
+
+class FrozenBatchNorm2d(nn.BatchNorm2d):
+    """Batch normalisation that stays in evaluation mode, whatever mode its model is put in."""
+
+    def train(self, mode: bool = True) -> Self:
+        """Stay in evaluation mode."""
+        return super().train(False)
+
+
+@MODELS.register("resnet18")
+@dataclass(frozen=True, config=PARAMETERS)
+class ResNet18(ModelSpec):
+    """ResNet-18 as torchvision has it, untrained; its ReLUs have no second derivative.
+
+    Source: He et al., arXiv 1512.03385. The stem for small images is the one common for CIFAR:
+    a 3 x 3 convolution of stride 1 without pooling.
+
+    Args:
+        batch_norm: the statistics that the batch-normalisation layers use while a client computes
+            its gradients. ``"train"``: those of the batch, and the running statistics follow
+            them. ``"eval"``: the running statistics, which never change; training mode does not
+            undo this.
+        small_images: use the stem for small images in place of the one for 224 x 224.
+    """
+
+    batch_norm: Literal["train", "eval"] = "train"
+    small_images: bool = True
+
+    def architecture(self, image_shape: ImageShape, num_classes: int) -> nn.Module:
+        """Return torchvision's network with another stem, the last layer named ``fc``."""
+        norm = FrozenBatchNorm2d if self.batch_norm == "eval" else nn.BatchNorm2d
+        model: nn.Module = resnet18(num_classes=num_classes, norm_layer=norm)
+        if self.small_images:
+            model.conv1 = nn.Conv2d(image_shape[0], 64, 3, stride=1, padding=1, bias=False)
+            model.maxpool = nn.Identity()
+        else:
+            model.conv1 = nn.Conv2d(image_shape[0], 64, 7, stride=2, padding=3, bias=False)
+        for layer in model.modules():
+            if isinstance(layer, nn.ReLU):
+                layer.inplace = False
+        return model
+
+    def initialise(self, model: nn.Module, generator: torch.Generator) -> None:
+        """Draw the convolutions as torchvision does, and the rest as PyTorch does."""
+        super().initialise(model, generator)
+        for layer in model.modules():
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(
+                    layer.weight, mode="fan_out", nonlinearity="relu", generator=generator
+                )

@@ -1,0 +1,260 @@
+"""A scenario: one TOML file that says everything about an experiment."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from fedsim.errors import ScenarioError, closest
+from fedsim.named import NestedProblem, named, refuse_unknown
+from fedsim.registry import ATTACKS, DATASETS, DEFENSES, MODELS, PARTITIONS
+
+QUICKSTART = "quickstart"
+
+
+class Section(BaseModel):
+    """A table of the scenario; unknown keys are errors that offer the nearest valid one."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_keys(cls, value: object) -> object:
+        if isinstance(value, dict):
+            owner = (cls.__doc__ or "").split(":")[0].split("\n")[0]
+            refuse_unknown(set(map(str, value)), set(cls.model_fields), owner)
+        return value
+
+
+class Data(Section):
+    """[data]: which images, and how they are spread over the clients."""
+
+    dataset: Annotated[Any, *named(DATASETS)] = Field(
+        default="fashion-mnist-mini", validate_default=True
+    )
+    partition: Annotated[Any, *named(PARTITIONS)] = Field(default="iid", validate_default=True)
+    data_dir: str | None = Field(None, description="folder in which data sets are looked for")
+
+
+class Federation(Section):
+    """[federation]: the rounds, and what a client does in each."""
+
+    rounds: int = Field(2, ge=1)
+    upload: Literal["gradient", "update"] = Field(
+        "gradient", description="a gradient (FedSGD), or the weights after local SGD (FedAvg)"
+    )
+    batch_size: int = Field(1, ge=1, description="images per local step")
+    local_steps: int = Field(1, ge=1, description="local SGD steps; 1 for gradients")
+    learning_rate: float = Field(0.1, gt=0)
+    fraction: float = Field(1.0, gt=0, le=1, description="share of the clients in each round")
+    timeout_s: float = Field(600.0, gt=0, description="how long a round waits for its clients")
+
+    @model_validator(mode="after")
+    def _possible(self) -> Federation:
+        if self.upload == "gradient" and self.local_steps > 1:
+            raise ValueError(
+                f"local_steps = {self.local_steps} needs upload = 'update': a gradient is "
+                "that of one step; set upload = 'update', or local_steps = 1"
+            )
+        return self
+
+
+class ClientGroup(Section):
+    """[[clients]]: clients that are alike, and their defenses in the order of application."""
+
+    name: str = Field(min_length=1, max_length=60)
+    count: int = Field(1, ge=1)
+    defenses: list[Annotated[Any, *named(DEFENSES)]] = Field(default_factory=list)
+
+
+class AdversaryPlan(Section):
+    """[adversary]: whom the curious server attacks, and how."""
+
+    attack: Annotated[Any, *named(ATTACKS)] = Field(default="dlg", validate_default=True)
+    adaptive: bool = Field(
+        False, description="also attack with what is known against each client's defense"
+    )
+    victims: Literal["all"] | list[str] = Field(
+        "all", description="'all', or the names of client groups"
+    )
+    per_round: int | None = Field(None, ge=1, description="at most so many victims a round")
+    every: int = Field(1, ge=1, description="attack round 1 and every k-th one from there")
+    time_limit_s: float = Field(600.0, gt=0, description="time for the attacks of one round")
+
+
+class Scenario(Section):
+    """the scenario: data, model, federation, clients and adversary of one experiment."""
+
+    title: str = "Untitled"
+    description: str = ""
+    seed: int = Field(0, ge=0, lt=2**63)
+    data: Data = Field(default_factory=Data)
+    model: Annotated[Any, *named(MODELS)] = Field(default="lenet", validate_default=True)
+    federation: Federation = Field(default_factory=Federation)
+    clients: list[ClientGroup] = Field(min_length=1)
+    adversary: AdversaryPlan | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Scenario:
+        names = [g.name for g in self.clients]
+        twice = sorted({n for n in names if names.count(n) > 1})
+        if twice:
+            raise ValueError(f"clients: two groups are named {twice[0]!r}; names must differ")
+        if self.adversary is not None and self.adversary.victims != "all":
+            for victim in self.adversary.victims:
+                if victim not in names:
+                    raise ValueError(
+                        f"adversary.victims: no client group is named {victim!r}: "
+                        f"{closest(victim, names)}"
+                    )
+        return self
+
+    @property
+    def num_clients(self) -> int:
+        """How many clients there are in all groups."""
+        return sum(g.count for g in self.clients)
+
+    @property
+    def examples_per_upload(self) -> int:
+        """How many images stand behind one upload."""
+        return self.federation.batch_size * self.federation.local_steps
+
+    def group_of(self, partition: int) -> ClientGroup:
+        """Return the group of a client; partitions are numbered through the groups in order."""
+        for group in self.clients:
+            if partition < group.count:
+                return group
+            partition -= group.count
+        raise IndexError(f"there are only {self.num_clients} clients")
+
+    def describe_defenses(self, partition: int) -> list[dict[str, Any]]:
+        """Return a client's defenses as plain tables of name and parameters."""
+        defenses: list[dict[str, Any]] = self.group_of(partition).model_dump()["defenses"]
+        return defenses
+
+    def to_toml(self) -> str:
+        """Return the resolved scenario as TOML that loads to an equal one."""
+        return tomli_w.dumps(_without_none(self.model_dump(mode="json")))
+
+    @classmethod
+    def from_toml(cls, text: str, source: str = "scenario", overrides: Sequence[str] = ()) -> Scenario:
+        """Read a scenario from TOML text.
+
+        Args:
+            text: the TOML.
+            source: what to call it in errors.
+            overrides: ``key=value`` texts; the key is a dotted path into the scenario
+                (``clients.0.count``), the value is TOML, or else taken as a string.
+
+        Raises:
+            ScenarioError: with the source, the key, what was expected and what to do.
+        """
+        try:
+            raw = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise ScenarioError(f"{source}: this is not TOML: {error}") from None
+        for override in overrides:
+            _override(raw, override)
+        try:
+            return cls.model_validate(raw)
+        except ValidationError as error:
+            raise ScenarioError("\n".join(_explain(error, source))) from None
+
+
+def load_scenario(name_or_path: str, overrides: Sequence[str] = ()) -> Scenario:
+    """Load a bundled scenario by name, or a user's by the path of its TOML file.
+
+    Raises:
+        ScenarioError: there is no such scenario, or it is not valid.
+    """
+    return Scenario.from_toml(*scenario_text(name_or_path), overrides)
+
+
+def scenario_text(name_or_path: str) -> tuple[str, str]:
+    """Return the TOML text of a scenario and what to call it in errors.
+
+    Raises:
+        ScenarioError: there is no such scenario, or it cannot be read.
+    """
+    if name_or_path in bundled():
+        return files("scenarios").joinpath(f"{name_or_path}.toml").read_text("utf-8"), name_or_path
+    path = Path(name_or_path)
+    if not path.is_file():
+        hint = closest(name_or_path, bundled())
+        raise ScenarioError(
+            f"no scenario {name_or_path!r}: it is neither a file nor a bundled scenario; {hint}"
+        )
+    try:
+        return path.read_text("utf-8"), str(path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ScenarioError(f"{path}: cannot be read as text: {error}") from None
+
+
+def bundled() -> list[str]:
+    """Return the names of the scenarios that come with fedsim."""
+    names = (f.name for f in files("scenarios").iterdir())
+    return sorted(n.removesuffix(".toml") for n in names if n.endswith(".toml"))
+
+
+def _override(raw: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key.strip():
+        raise ScenarioError(f"--set {override!r}: expected key=value, as in federation.rounds=3")
+    *path, last = key.strip().split(".")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()
+    place: Any = raw
+    for step in path:
+        place = _step_into(place, step, override)
+    if isinstance(place, list):
+        place[_list_index(place, last, override)] = value
+    else:
+        place[last] = value
+
+
+def _step_into(place: Any, step: str, override: str) -> Any:
+    if isinstance(place, list):
+        return place[_list_index(place, step, override)]
+    inner = place.setdefault(step, {})
+    if isinstance(inner, str):  # a bare name is short for a table with that name
+        inner = place[step] = {"name": inner}
+    if not isinstance(inner, dict | list):
+        raise ScenarioError(f"--set {override!r}: {step!r} is a single value and holds no keys")
+    return inner
+
+
+def _list_index(place: list[Any], step: str, override: str) -> int:
+    if not step.isdecimal() or int(step) >= len(place):
+        raise ScenarioError(
+            f"--set {override!r}: expected a number from 0 to {len(place) - 1} in place of {step!r}"
+        )
+    return int(step)
+
+
+def _explain(error: ValidationError, source: str, outer: tuple[Any, ...] = ()) -> list[str]:
+    lines = []
+    for problem in error.errors(include_url=False):
+        place = (*outer, *problem["loc"])
+        cause = problem.get("ctx", {}).get("error")
+        if isinstance(cause, NestedProblem):
+            lines += _explain(cause.error, source, place)
+            continue
+        message = problem["msg"].removeprefix("Value error, ")
+        shown = "" if isinstance(problem["input"], dict | list) else f" (got {problem['input']!r})"
+        key = ".".join(str(p) for p in place if p not in ("literal['all']", "list[str]"))
+        lines.append(f"{source}: {key + ': ' if key else ''}{message}{shown}")
+    return list(dict.fromkeys(lines))
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _without_none(v) for k, v in value.items() if v is not None}
+    return [_without_none(v) for v in value] if isinstance(value, list) else value

@@ -1,0 +1,189 @@
+"""Judges reconstructions against the private batches, after the attacks have ended.
+
+The truth never travels: it is drawn again here, from the scenario's seed, the round and the
+partition, as the client drew it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from clients.site import Site
+from fedsim.data import IndexArray
+from fedsim.metrics.baselines import blind_baselines, of_picture
+from fedsim.metrics.images import ImageScores, score
+from fedsim.metrics.matching import match
+from fedsim.metrics.verdict import Verdict, verdict
+from server.adversary import Outcome, Victim
+from server.control import control_indices
+
+FIT_MARGIN = 1.1
+"""How much worse than the truth a reconstruction may fit the upload and still count as found.
+Two local minima of the same quality differ by a few per cent in a float32 objective."""
+
+FIT_FLOOR = 1e-6
+"""Relative objective below which a fit is as good as a perfect one. On the paper's network and
+an undefended upload, pictures are recognisable from about 1e-5 on."""
+
+
+class Meaning(StrEnum):
+    """What one scored picture says of attack and defense."""
+
+    LEAKED = "leaked"
+    PARTLY = "partly leaked"
+    PROTECTED = "protected"  # the attack fitted the upload as well as the truth does
+    ATTACK_FAILED = "attack failed"  # the truth fits better: a better attack may find it
+    UNSCORED = "unscored"
+
+
+@dataclass(frozen=True)
+class Leakage:
+    """The score of one reconstructed picture against the private one.
+
+    Attributes:
+        image: position in the private batch.
+        mse, psnr, ssim: against the private picture; None if there is no reconstruction.
+        label: the private label.
+        label_found: the label that the attack assigns to this picture.
+        baselines: (PSNR, SSIM) of each blind baseline.
+        verdict: the scores in a word.
+        meaning: what that says of attack and defense.
+    """
+
+    image: int
+    mse: float | None
+    psnr: float | None
+    ssim: float | None
+    label: int
+    label_found: int | None
+    baselines: dict[str, tuple[float, float]]
+    verdict: Verdict
+    meaning: Meaning
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """One victim's leakage.
+
+    Attributes:
+        originals: the private batch, ``(B, C, H, W)`` in [0, 1].
+        matching: index of the reconstruction that belongs to each original, ``(B,)``; None if
+            there is no reconstruction.
+        truth_misfit: the attack's relative objective of the private batch itself.
+        leakage: one for each original.
+    """
+
+    originals: Tensor
+    matching: Tensor | None
+    truth_misfit: float | None
+    leakage: tuple[Leakage, ...]
+
+
+class Scorer:
+    """Scores the outcomes of one run.
+
+    Args:
+        site: the scenario with its data.
+    """
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    @cached_property
+    def _public(self) -> Tensor:
+        everything = torch.arange(len(self._site.dataset.test)).numpy()
+        return self._site.dataset.test.batch(everything)[0]
+
+    def truth(self, victim: Victim) -> tuple[Tensor, Tensor]:
+        """Return the batch behind a victim's upload: images ``(B, C, H, W)``, labels ``(B,)``."""
+        if victim.partition is None:
+            return self._site.dataset.test.batch(self._control(victim.server_round))
+        batches = self._site.batches(victim.partition, victim.server_round)
+        return torch.cat([x for x, _ in batches]), torch.cat([y for _, y in batches])
+
+    def score(self, outcome: Outcome) -> Scored:
+        """Return the leakage of one victim."""
+        originals, labels = self.truth(outcome.victim)
+        baselines = blind_baselines(originals, self._public_without(outcome.victim))
+        found = outcome.reconstruction
+        if found.data is None or found.data.shape != originals.shape:
+            return Scored(originals, None, None, _unscored(labels, baselines))
+        matching = match(found.data, originals)
+        scores = score(found.data[matching], originals)
+        misfit = _truth_misfit(outcome, originals, labels)
+        leakage = []
+        for i, label in enumerate(labels.tolist()):
+            blind = of_picture(baselines, i)
+            word = verdict(float(scores.psnr[i]), float(scores.ssim[i]), blind)
+            leakage.append(
+                Leakage(
+                    image=i,
+                    mse=float(scores.mse[i]),
+                    psnr=float(scores.psnr[i]),
+                    ssim=float(scores.ssim[i]),
+                    label=label,
+                    label_found=None if found.labels is None else int(found.labels[matching[i]]),
+                    baselines=blind,
+                    verdict=word,
+                    meaning=_meaning(word, found.relative_objective, misfit),
+                )
+            )
+        return Scored(originals, matching, misfit, tuple(leakage))
+
+    def _public_without(self, victim: Victim) -> Tensor:
+        """Return the public images, less the control's own, which would be their own nearest."""
+        if victim.partition is not None:
+            return self._public
+        keep = torch.ones(len(self._public), dtype=torch.bool)
+        keep[self._control(victim.server_round)] = False
+        return self._public[keep]
+
+    def _control(self, server_round: int) -> IndexArray:
+        scenario = self._site.scenario
+        return control_indices(
+            self._site.dataset.test,
+            scenario.federation.batch_size,
+            seed=scenario.seed,
+            server_round=server_round,
+        )
+
+
+def _meaning(word: Verdict, objective: float, truth_misfit: float | None) -> Meaning:
+    if word is Verdict.RECOGNISABLE:
+        return Meaning.LEAKED
+    if word is Verdict.PARTLY:
+        return Meaning.PARTLY
+    if truth_misfit is None or word is Verdict.UNSCORED:
+        return Meaning.UNSCORED
+    found_a_fit = objective <= max(FIT_MARGIN * truth_misfit, FIT_FLOOR)
+    return Meaning.PROTECTED if found_a_fit else Meaning.ATTACK_FAILED
+
+
+def _truth_misfit(outcome: Outcome, originals: Tensor, labels: Tensor) -> float | None:
+    victim = outcome.victim
+    if victim.observation is None:
+        return None
+    return victim.attack.misfit(outcome.model, victim.observation, originals, labels)
+
+
+def _unscored(labels: Tensor, baselines: Mapping[str, ImageScores]) -> tuple[Leakage, ...]:
+    return tuple(
+        Leakage(
+            image=i,
+            mse=None,
+            psnr=None,
+            ssim=None,
+            label=label,
+            label_found=None,
+            baselines=of_picture(baselines, i),
+            verdict=Verdict.UNSCORED,
+            meaning=Meaning.UNSCORED,
+        )
+        for i, label in enumerate(labels.tolist())
+    )

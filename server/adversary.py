@@ -1,0 +1,283 @@
+"""The adversary: picks its victims, attacks them all together, and never stands in the way.
+
+It lives in a thread of its own. Training goes on while it works, and nothing that happens
+to an attack reaches the training: an attack that fails is an outcome like any other.
+"""
+
+from __future__ import annotations
+
+import copy
+import queue
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from flwr.app import ArrayRecord
+from torch import Tensor, nn
+
+from attacks import Attack, GradientMatching, Observation, Progress, Reconstruction
+from attacks.countermeasures import Countermeasure
+from fedsim.data import Split
+from fedsim.errors import FedsimError
+from fedsim.registry import COUNTERMEASURES
+from fedsim.scenario import AdversaryPlan, Scenario
+from fedsim.seeds import derive
+from server.control import CONTROL, control_indices, control_observation
+from server.uploads import Upload
+
+Attacker = Literal["naive", "adaptive"]
+
+
+@dataclass(frozen=True, eq=False)
+class Victim:
+    """One observation that is attacked, and by whom.
+
+    Attributes:
+        server_round: the round of the upload.
+        partition: the client, or None for the positive control.
+        attacker: naive, or adaptive: one that knows the client's defenses.
+        attack: the attack, adapted if the attacker is.
+        observation: what the server holds; None if none can be made of the upload.
+        problem: why there is no observation.
+    """
+
+    server_round: int
+    partition: int | None
+    attacker: Attacker
+    attack: Attack
+    observation: Observation | None
+    problem: str | None = None
+
+    @property
+    def name(self) -> str:
+        """A name that is unique in the run and safe as a file name."""
+        who = CONTROL if self.partition is None else f"c{self.partition:04d}"
+        return f"r{self.server_round:04d}-{who}-{self.attacker}"
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What became of one victim; ``model`` is the global model that its upload answers."""
+
+    victim: Victim
+    reconstruction: Reconstruction
+    model: nn.Module
+    seconds: float
+
+
+OnOutcome = Callable[[Outcome], None]
+OnVictims = Callable[[Sequence[Victim]], None]
+OnAttackProgress = Callable[[Sequence[Victim], Progress], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Listeners:
+    """Whom the adversary tells, from its own thread."""
+
+    on_outcome: OnOutcome
+    on_victims: OnVictims = field(default=lambda victims: None)
+    on_progress: OnAttackProgress = field(default=lambda victims, progress: None)
+    on_round_done: Callable[[int], None] = field(default=lambda server_round: None)
+
+
+class Adversary:
+    """Attacks the uploads of a run.
+
+    What it is told: the scenario's federation (batch size, local steps, learning rate), the
+    model's architecture, public images, and, when it is adaptive, each client's defenses. Never
+    told: labels, and anything computed from private data but the uploads.
+
+    Args:
+        scenario: the scenario; its adversary section is the plan.
+        plan: that section.
+        architecture: the model, with any weights.
+        public: images that are no client's, for the positive control.
+        listeners: told of everything that happens.
+        device: where to attack.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        plan: AdversaryPlan,
+        architecture: nn.Module,
+        public: Split,
+        listeners: Listeners,
+        device: torch.device,
+    ) -> None:
+        self._scenario, self._plan = scenario, plan
+        self._architecture, self._public = architecture, public
+        self._listeners, self._device = listeners, device
+        self._cancelled = threading.Event()
+        self._jobs: queue.Queue[tuple[int, ArrayRecord, list[Upload]] | None] = queue.Queue()
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._work, name="adversary", daemon=True)
+        self._thread.start()
+
+    def intercept(
+        self, server_round: int, arrays: ArrayRecord, uploads: Sequence[Upload]
+    ) -> None:
+        """Take note of a round's uploads and return at once."""
+        if (server_round - 1) % self._plan.every == 0:
+            self._jobs.put((server_round, arrays, self._chosen(server_round, uploads)))
+
+    def finish(self) -> None:
+        """Wait until every attack has ended.
+
+        Raises:
+            Exception: a listener raised, which is no matter of the attacks.
+        """
+        self._jobs.put(None)
+        while self._thread.is_alive():
+            self._thread.join(timeout=0.2)  # short, so that an interrupt is noticed
+        if self._error is not None:
+            raise self._error
+
+    def cancel(self) -> None:
+        """Make running attacks end with what they have, and start no others."""
+        self._cancelled.set()
+        self._jobs.put(None)
+        self._thread.join(timeout=30)
+
+    def _chosen(self, server_round: int, uploads: Sequence[Upload]) -> list[Upload]:
+        """Return the uploads that the plan says to attack, unusable ones too."""
+        chosen = [u for u in uploads if self._is_victim(u.partition)]
+        if self._plan.per_round is not None and len(chosen) > self._plan.per_round:
+            rng = random.Random(derive(self._scenario.seed, "victims", server_round))  # noqa: S311
+            chosen = rng.sample(chosen, self._plan.per_round)
+        return sorted(chosen, key=lambda u: u.partition)
+
+    def _is_victim(self, partition: int) -> bool:
+        group = self._scenario.group_of(partition).name
+        return self._plan.victims == "all" or group in self._plan.victims
+
+    def _work(self) -> None:
+        try:
+            while not self._cancelled.is_set() and (job := self._jobs.get()) is not None:
+                self._attack_round(*job)
+        except BaseException as error:  # noqa: BLE001  (handed to the thread that asks)
+            self._error = error
+
+    def _attack_round(
+        self, server_round: int, arrays: ArrayRecord, uploads: Sequence[Upload]
+    ) -> None:
+        weights = arrays.to_torch_state_dict()
+        model = copy.deepcopy(self._architecture)
+        model.load_state_dict(weights)
+        model.train().to(self._device)
+        victims = [self._control(server_round, model)]
+        for upload in uploads:
+            victims += self._victims(server_round, upload, weights)
+        self._listeners.on_victims(victims)
+        deadline = time.monotonic() + self._plan.time_limit_s
+        for group in _alike(victims):
+            self._attack(group, model, deadline)
+        self._listeners.on_round_done(server_round)
+
+    def _attack(self, victims: Sequence[Victim], model: nn.Module, deadline: float) -> None:
+        began = time.monotonic()
+        ready = [v for v in victims if v.observation is not None]
+        found = iter(self._run(ready, model, deadline))
+        seconds = (time.monotonic() - began) / max(1, len(ready))
+        for victim in victims:
+            if victim.observation is None:
+                reconstruction = Reconstruction.failed(victim.problem or "no observation")
+            else:
+                reconstruction = next(found)
+            self._listeners.on_outcome(Outcome(victim, reconstruction, model, seconds))
+
+    def _run(
+        self, victims: Sequence[Victim], model: nn.Module, deadline: float
+    ) -> list[Reconstruction]:
+        def should_stop() -> bool:
+            return self._cancelled.is_set() or time.monotonic() > deadline
+
+        def on_progress(progress: Progress) -> None:
+            self._listeners.on_progress(victims, progress)
+
+        if not victims:
+            return []
+        observations = [v.observation for v in victims if v.observation is not None]
+        try:
+            return victims[0].attack.run(
+                model,
+                observations,
+                seed=derive(self._scenario.seed, "attack", victims[0].server_round),
+                on_progress=on_progress,
+                should_stop=should_stop,
+            )
+        except Exception as error:  # noqa: BLE001  (whatever an attack does, training goes on)
+            reason = f"{type(error).__name__}: {error}"
+            return [Reconstruction.failed(reason) for _ in victims]
+
+    def _control(self, server_round: int, model: nn.Module) -> Victim:
+        size = self._scenario.federation.batch_size
+        indices = control_indices(
+            self._public, size, seed=self._scenario.seed, server_round=server_round
+        )
+        observation = control_observation(model, self._public, indices)
+        return Victim(server_round, None, "naive", self._plan.attack, observation)
+
+    def _victims(
+        self, server_round: int, upload: Upload, weights: Mapping[str, Tensor]
+    ) -> list[Victim]:
+        """Return the attackers of one upload: the naive one, and the adaptive one if any."""
+        observation, problem = None, upload.problem
+        if problem is None:
+            try:
+                observation = self._observe(upload, weights)
+            except FedsimError as error:
+                problem = str(error)
+        attackers: list[tuple[Attacker, Attack]] = [("naive", self._plan.attack)]
+        adapted = self._adapted(upload.partition) if self._plan.adaptive else None
+        if adapted is not None:
+            attackers.append(("adaptive", adapted))
+        return [
+            Victim(server_round, upload.partition, attacker, attack, observation, problem)
+            for attacker, attack in attackers
+        ]
+
+    def _observe(self, upload: Upload, weights: Mapping[str, Tensor]) -> Observation:
+        federation = self._scenario.federation
+        names = [k for k, p in self._architecture.named_parameters() if p.requires_grad]
+        arrays = {k: upload.arrays[k] for k in names}
+        shape = tuple(self._public.images.shape[1:])
+        if federation.upload == "gradient":
+            return Observation(arrays, shape, federation.batch_size)
+        return Observation.from_update(
+            {k: weights[k] for k in names},
+            arrays,
+            learning_rate=federation.learning_rate,
+            local_steps=federation.local_steps,
+            input_shape=shape,
+            batch_size=federation.batch_size,
+        )
+
+    def _adapted(self, partition: int) -> Attack | None:
+        """Return the attack adapted to a client's defenses, None if none has an answer."""
+        attack, known = self._plan.attack, COUNTERMEASURES.names()
+        if not isinstance(attack, GradientMatching):
+            return None
+        adapted = attack
+        for defense in self._scenario.describe_defenses(partition):
+            if defense["name"] in known:
+                countermeasure: Countermeasure = COUNTERMEASURES.get(defense["name"])()
+                adapted = countermeasure.adapt(adapted, defense)
+        return None if adapted is attack else adapted
+
+
+def _alike(victims: Sequence[Victim]) -> list[list[Victim]]:
+    """Group victims by attack, so that each group is one batch."""
+    groups: list[list[Victim]] = []
+    for victim in victims:
+        for group in groups:
+            if group[0].attack == victim.attack:
+                group.append(victim)
+                break
+        else:
+            groups.append([victim])
+    return groups

@@ -1,0 +1,59 @@
+"""The strategy that reads every upload and changes nothing."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
+from flwr.serverapp import Grid
+from flwr.serverapp.strategy import Strategy
+
+from server.delegate import Delegate
+from server.uploads import Shapes, Upload, read_upload
+
+OnUploads = Callable[[int, ArrayRecord, Sequence[Upload]], None]
+"""``(server_round, the global model that was sent, uploads sorted by partition)``."""
+
+
+class Eavesdropper(Delegate):
+    """Wraps any Flower strategy and shows each round's uploads to a listener.
+
+    Training goes on as it would without it: the wrapped strategy gets the very replies, and
+    the listener gets copies of what they hold.
+
+    Args:
+        strategy: the wrapped strategy.
+        partitions: the partition of each node, by node id.
+        shapes: the shape of each tensor of an upload.
+        on_uploads: the listener; called before the wrapped strategy aggregates.
+    """
+
+    def __init__(
+        self,
+        strategy: Strategy,
+        partitions: Mapping[int, int],
+        shapes: Shapes,
+        on_uploads: OnUploads,
+    ) -> None:
+        super().__init__(strategy)
+        self._partitions = partitions
+        self._shapes = shapes
+        self._on_uploads = on_uploads
+        self._sent = ArrayRecord()
+
+    def configure_train(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
+        """Return the wrapped strategy's messages, and remember the model that they carry."""
+        self._sent = arrays
+        return super().configure_train(server_round, arrays, config, grid)
+
+    def aggregate_train(
+        self, server_round: int, replies: Iterable[Message]
+    ) -> tuple[ArrayRecord | None, MetricRecord | None]:
+        """Show the uploads to the listener and return the wrapped strategy's aggregate."""
+        replies = list(replies)
+        uploads = [
+            read_upload(reply, self._partitions[reply.metadata.src_node_id], self._shapes)
+            for reply in replies
+        ]
+        self._on_uploads(server_round, self._sent, sorted(uploads, key=lambda u: u.partition))
+        return super().aggregate_train(server_round, replies)

@@ -1,0 +1,145 @@
+"""The rounds of a run, as its scenario says."""
+
+import time
+from collections.abc import Callable, Mapping
+
+import torch
+from flwr.app import ArrayRecord, Message, MessageType, MetricRecord, RecordDict
+from flwr.serverapp import Grid
+from flwr.serverapp.strategy import FedAvg, Result, Strategy
+from torch import nn
+
+from fedsim.data import Split
+from fedsim.errors import RunError
+from fedsim.scenario import Scenario
+from server.eavesdropper import Eavesdropper, OnUploads
+from server.fedsgd import FedSGD
+from server.orderly import Orderly
+from server.uploads import Shapes
+
+OnRound = Callable[[int, float], None]
+"""``(server_round, test accuracy of the global model)``; round 0 is before the first."""
+
+EVALUATION_BATCH = 500
+
+
+def federate(
+    grid: Grid,
+    scenario: Scenario,
+    model: nn.Module,
+    test: Split,
+    *,
+    on_uploads: OnUploads,
+    on_round: OnRound,
+) -> Result:
+    """Run all rounds of a scenario and return Flower's result.
+
+    Args:
+        grid: where the clients are.
+        scenario: the scenario.
+        model: the initial global model.
+        test: images on which the global model is evaluated, none of them a client's.
+        on_uploads: shown each round's uploads before they are aggregated.
+        on_round: told the accuracy before the first round and after each.
+
+    Raises:
+        RunError: the clients do not come, or not one upload of the run could be used.
+    """
+    federation = scenario.federation
+    partitions = ask_partitions(grid, scenario.num_clients, federation.timeout_s)
+    shapes = upload_shapes(scenario, model)
+    orderly = Orderly(
+        base_strategy(scenario, model),
+        partitions,
+        shapes,
+        seed=scenario.seed,
+        fraction=federation.fraction,
+    )
+
+    def evaluate(server_round: int, arrays: ArrayRecord) -> MetricRecord:
+        model.load_state_dict(arrays.to_torch_state_dict())
+        measured = accuracy(model, test)
+        on_round(server_round, measured)
+        return MetricRecord({"accuracy": measured})
+
+    result = Eavesdropper(orderly, partitions, shapes, on_uploads).start(
+        grid,
+        ArrayRecord(model.state_dict()),
+        num_rounds=federation.rounds,
+        timeout=federation.timeout_s,
+        evaluate_fn=evaluate,
+    )
+    if not result.arrays:
+        raise RunError(
+            f"no client sent a usable upload in any of the {federation.rounds} rounds; "
+            "the run's records say what was wrong with each"
+        )
+    return result
+
+
+def base_strategy(scenario: Scenario, model: nn.Module) -> Strategy:
+    """Return FedSGD for gradient uploads, Flower's FedAvg for model updates."""
+    if scenario.federation.upload == "gradient":
+        names = [k for k, p in model.named_parameters() if p.requires_grad]
+        return FedSGD(scenario.federation.learning_rate, names)
+    return FedAvg(fraction_evaluate=0.0, min_train_nodes=1, min_available_nodes=1)
+
+
+def upload_shapes(scenario: Scenario, model: nn.Module) -> Shapes:
+    """Return the shapes of the tensors that an upload must hold."""
+    frozen = {k for k, p in model.named_parameters() if not p.requires_grad}
+    state = {k: tuple(v.shape) for k, v in model.state_dict().items()}
+    if scenario.federation.upload == "update":
+        return state
+    return {k: shape for k, shape in state.items() if k not in frozen}
+
+
+def ask_partitions(grid: Grid, clients: int, timeout_s: float) -> Mapping[int, int]:
+    """Ask every node which partition it holds, and return that by node id.
+
+    Waits for the nodes first: Flower starts the server before they are registered.
+
+    Raises:
+        RunError: too few nodes in time, or they do not hold the partitions 0 to clients - 1.
+    """
+    deadline = time.monotonic() + timeout_s
+    while len(nodes := list(grid.get_node_ids())) < clients:
+        if time.monotonic() > deadline:
+            raise RunError(
+                f"only {len(nodes)} of {clients} clients came within {timeout_s:g} s; "
+                "start as many as the scenario has, or raise federation.timeout_s"
+            )
+        time.sleep(0.05)
+    asked = [Message(RecordDict(), dst_node_id=n, message_type=MessageType.QUERY) for n in nodes]
+    replies = grid.send_and_receive(asked, timeout=timeout_s)
+    found = {r.metadata.src_node_id: _partition(r) for r in replies}
+    if sorted(found.values()) != list(range(clients)):
+        raise RunError(
+            f"the clients hold the partitions {sorted(found.values())}; expected each of "
+            f"0 to {clients - 1} once"
+        )
+    return found
+
+
+def accuracy(model: nn.Module, split: Split) -> float:
+    """Return the share of a split's images that the model classifies right, in eval mode."""
+    training, right = model.training, 0
+    model.eval()
+    with torch.no_grad():
+        for begin in range(0, len(split), EVALUATION_BATCH):
+            stop = min(begin + EVALUATION_BATCH, len(split))
+            images, labels = split.batch(torch.arange(begin, stop).numpy())
+            right += int((model(images).argmax(-1) == labels).sum())
+    model.train(training)
+    return right / len(split)
+
+
+def _partition(reply: Message) -> int:
+    if reply.has_error():
+        raise RunError(f"a client could not say its partition: {reply.error.reason}")
+    records = list(reply.content.metric_records.values())
+    value = records[0].get("partition-id") if records else None
+    if not isinstance(value, int):
+        raise RunError("a client did not say its partition; is it fedsim's own ClientApp?")
+    return value
+

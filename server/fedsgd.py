@@ -1,0 +1,56 @@
+"""FedSGD: the server takes one step along the mean of its clients' gradients."""
+
+from collections.abc import Collection, Iterable
+
+import torch
+from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
+from flwr.serverapp import Grid
+from flwr.serverapp.strategy import FedAvg
+
+
+class FedSGD(FedAvg):
+    """One SGD step per round on the mean gradient, weighted by each client's examples.
+
+    McMahan et al. 2017 (arXiv 1602.05629), section 2. Uploaded buffers, such as BatchNorm's
+    running statistics, are values and not gradients: their mean replaces the global ones.
+
+    Args:
+        learning_rate: of the server's step.
+        parameters: names of the arrays whose uploads are gradients; all others are buffers.
+        min_nodes: fewest clients that a round needs.
+    """
+
+    def __init__(
+        self, learning_rate: float, parameters: Collection[str], *, min_nodes: int = 1
+    ) -> None:
+        super().__init__(
+            fraction_evaluate=0.0,
+            min_train_nodes=min_nodes,
+            min_available_nodes=min_nodes,
+        )
+        self._learning_rate = learning_rate
+        self._parameters = frozenset(parameters)
+        self._current = ArrayRecord()
+
+    def configure_train(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
+        """Send the global model, and remember it for the step."""
+        self._current = arrays
+        return super().configure_train(server_round, arrays, config, grid)
+
+    def aggregate_train(
+        self, server_round: int, replies: Iterable[Message]
+    ) -> tuple[ArrayRecord | None, MetricRecord | None]:
+        """Return the global model after the step, or None if no reply holds a gradient."""
+        mean, metrics = super().aggregate_train(server_round, replies)
+        if mean is None:
+            return None, None
+        gradients = mean.to_torch_state_dict()
+        stepped = {}
+        for name, old in self._current.to_torch_state_dict().items():
+            if name in self._parameters:
+                stepped[name] = old - self._learning_rate * gradients[name].to(old.dtype)
+            else:
+                stepped[name] = gradients.get(name, old).to(old.dtype).reshape(old.shape)
+        return ArrayRecord({k: torch.as_tensor(v) for k, v in stepped.items()}), metrics

@@ -1,0 +1,118 @@
+"""Rounds that can be repeated, and that no broken upload can spoil."""
+
+import random
+from collections.abc import Iterable, Mapping, Sequence
+
+from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
+from flwr.proto.node_pb2 import NodeInfo
+from flwr.serverapp import Grid
+from flwr.serverapp.strategy import Strategy
+from flwr.supercore.run import Run
+
+from fedsim.seeds import derive
+from server.delegate import Delegate
+from server.uploads import Shapes, read_upload
+
+
+class Orderly(Delegate):
+    """Gives the wrapped strategy the same cohorts and the same order of replies every time.
+
+    Flower's node ids and sampling are random and replies come in the order of completion. Here
+    the cohort of a round is drawn from the sorted partitions by the run's seed, and the wrapped
+    strategy, which should take all the nodes that it sees, sees no others. Replies are sorted
+    by partition. Those that cannot be used are left out: one client with a NaN or a missing
+    tensor would else end the run or spoil the model of all.
+
+    Args:
+        strategy: the wrapped strategy.
+        partitions: the partition of each node, by node id.
+        shapes: the shapes of a usable upload.
+        seed: the run's seed.
+        fraction: share of the clients in each round, at least one of them.
+    """
+
+    def __init__(
+        self,
+        strategy: Strategy,
+        partitions: Mapping[int, int],
+        shapes: Shapes,
+        *,
+        seed: int,
+        fraction: float = 1.0,
+    ) -> None:
+        super().__init__(strategy)
+        self._partitions = partitions
+        self._shapes = shapes
+        self._seed = seed
+        self._fraction = fraction
+
+    def configure_train(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
+        """Return the wrapped strategy's messages to this round's cohort, sorted."""
+        nodes = {partition: node for node, partition in self._partitions.items()}
+        cohort = draw_cohort(self._seed, server_round, sorted(nodes), self._fraction)
+        view = _CohortGrid(grid, [nodes[p] for p in cohort])
+        messages = self.strategy.configure_train(server_round, arrays, config, view)
+        return sorted(messages, key=lambda m: self._partitions[m.metadata.dst_node_id])
+
+    def aggregate_train(
+        self, server_round: int, replies: Iterable[Message]
+    ) -> tuple[ArrayRecord | None, MetricRecord | None]:
+        """Return the wrapped strategy's aggregate of the usable replies, sorted."""
+        ordered = sorted(replies, key=lambda r: self._partitions[r.metadata.src_node_id])
+        usable = [r for r in ordered if read_upload(r, 0, self._shapes).problem is None]
+        if not usable:
+            return None, None
+        return self.strategy.aggregate_train(server_round, usable)
+
+
+def draw_cohort(
+    seed: int, server_round: int, partitions: Sequence[int], fraction: float
+) -> list[int]:
+    """Return the partitions that take part in a round, ascending: a pure function."""
+    size = max(1, round(len(partitions) * fraction))
+    rng = random.Random(derive(seed, "cohort", server_round))  # noqa: S311  (not a secret)
+    return sorted(rng.sample(list(partitions), size))
+
+
+class _CohortGrid(Grid):
+    """A grid of which only some nodes are seen; all else goes to the real one."""
+
+    def __init__(self, grid: Grid, node_ids: Sequence[int]) -> None:
+        self._grid = grid
+        self._node_ids = node_ids
+
+    def get_node_ids(self) -> Iterable[int]:
+        return list(self._node_ids)
+
+    def get_nodes(self) -> Iterable[NodeInfo]:
+        return [n for n in self._grid.get_nodes() if n.node_id in set(self._node_ids)]
+
+    def set_run(self, run: Run) -> None:
+        self._grid.set_run(run)
+
+    @property
+    def run(self) -> Run:
+        return self._grid.run
+
+    def create_message(
+        self,
+        content: RecordDict,
+        message_type: str,
+        dst_node_id: int,
+        group_id: str,
+        ttl: float | None = None,
+    ) -> Message:
+        return self._grid.create_message(content, message_type, dst_node_id, group_id, ttl)
+
+    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
+        return self._grid.push_messages(messages)
+
+    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
+        return self._grid.pull_messages(message_ids)
+
+    def send_and_receive(
+        self, messages: Iterable[Message], *, timeout: float | None = None
+    ) -> Iterable[Message]:
+        return self._grid.send_and_receive(messages, timeout=timeout)

@@ -1,0 +1,90 @@
+"""Reading what clients send, none of which can be trusted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from flwr.app import Message, MetricRecord
+from torch import Tensor
+
+from fedsim.errors import UploadError
+
+Shapes = Mapping[str, tuple[int, ...]]
+MAX_REASON = 500
+
+
+@dataclass(frozen=True, eq=False)
+class Upload:
+    """What one client's reply holds, read once.
+
+    Attributes:
+        partition: the client.
+        arrays: its tensors by name; empty if there is a problem.
+        metrics: the numbers that came with them.
+        defenses: what the client says that its defenses did, by ``position.name.measure``.
+        problem: why the upload cannot be used, if it cannot.
+    """
+
+    partition: int
+    arrays: Mapping[str, Tensor] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    defenses: Mapping[str, float] = field(default_factory=dict)
+    problem: str | None = None
+
+
+def read_upload(reply: Message, partition: int, expected: Shapes) -> Upload:
+    """Read a reply to a train message; whatever is wrong with it becomes its problem.
+
+    Args:
+        reply: the reply.
+        partition: the client that it came from.
+        expected: the shape of each tensor that it must hold.
+    """
+    try:
+        return _read(reply, partition, expected)
+    except UploadError as error:
+        return Upload(partition, problem=str(error)[:MAX_REASON])
+
+
+def _read(reply: Message, partition: int, expected: Shapes) -> Upload:
+    if reply.has_error():
+        raise UploadError(f"the client failed: {reply.error.reason}")
+    records = list(reply.content.array_records.values())
+    if len(records) != 1:
+        raise UploadError(f"expected one record of arrays, found {len(records)}")
+    metrics = _metrics(list(reply.content.metric_records.values()))
+    try:
+        arrays = records[0].to_torch_state_dict()
+    except Exception as error:  # bytes from outside can fail to decode in any way
+        raise UploadError(f"the arrays cannot be decoded: {error}") from error
+    _check_arrays(arrays, expected)
+    said = reply.content.config_records.get("defenses", {})
+    defenses = {str(k): float(v) for k, v in said.items() if isinstance(v, int | float)}
+    return Upload(partition, arrays, metrics, defenses)
+
+
+def _metrics(records: list[MetricRecord]) -> dict[str, float]:
+    if len(records) != 1:
+        raise UploadError(f"expected one record of metrics, found {len(records)}")
+    metrics = {k: float(v) for k, v in records[0].items() if isinstance(v, int | float)}
+    examples = metrics.get("num-examples", math.nan)
+    if not 0 < examples < math.inf:
+        raise UploadError(f"num-examples is {examples}: expected a positive number")
+    return metrics
+
+
+def _check_arrays(arrays: Mapping[str, Tensor], expected: Shapes) -> None:
+    missing, surplus = sorted(set(expected) - set(arrays)), sorted(set(arrays) - set(expected))
+    if missing:
+        raise UploadError(f"the tensor {missing[0]!r} is missing")
+    if surplus:
+        raise UploadError(f"there is a tensor {surplus[0]!r}, which the model does not have")
+    for name, shape in expected.items():
+        found = tuple(arrays[name].shape)
+        if found != shape:
+            raise UploadError(f"the tensor {name!r} has shape {found}, expected {shape}")
+        if not bool(torch.isfinite(arrays[name]).all()):
+            raise UploadError(f"the tensor {name!r} holds NaN or infinite values")

@@ -1,0 +1,200 @@
+"""What every defense keeps to: all registered ones, of all shapes and dtypes."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+
+from clients.defenses import Defense, Protected, protect
+from fedsim.registry import DEFENSES
+
+# A telling strength for each registered defense. A new one needs an entry here, and below if its
+# weakest strength changes nothing or if it draws random numbers.
+TELLING: dict[str, dict[str, float]] = {
+    "none": {},
+    "gaussian-noise": {"std": 0.1},
+    "laplacian-noise": {"scale": 0.1},
+    "fp16": {},
+    "bfloat16": {},
+    "int8": {},
+    "pruning": {"fraction": 0.3},
+}
+IDENTITY: dict[str, dict[str, float]] = {
+    "none": {},
+    "gaussian-noise": {"std": 0.0},
+    "laplacian-noise": {"scale": 0.0},
+    "pruning": {"fraction": 0.0},
+}
+STOCHASTIC = {"gaussian-noise", "laplacian-noise"}
+
+SHAPES: dict[str, dict[str, tuple[int, ...]]] = {
+    "scalar": {"temperature": ()},
+    "vector": {"bias": (12,)},
+    "conv": {"weight": (4, 3, 5, 5), "bias": (4,)},
+    "no coordinates": {"weight": (0, 3)},
+    "empty": {},
+}
+
+every_defense = pytest.mark.parametrize("name", TELLING)
+every_upload = pytest.mark.parametrize("shapes", SHAPES.values(), ids=SHAPES)
+every_dtype = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+
+
+def make(name: str, strengths: dict[str, dict[str, float]] = TELLING) -> Defense:
+    defense: Defense = DEFENSES.get(name)(**strengths[name])
+    return defense
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def upload_of(shapes: dict[str, tuple[int, ...]], dtype: torch.dtype) -> dict[str, Tensor]:
+    rng = generator(1)
+    return {name: torch.randn(shape, dtype=dtype, generator=rng) for name, shape in shapes.items()}
+
+
+def apply(name: str, upload: dict[str, Tensor], seed: int = 0) -> Protected:
+    return make(name).protect_upload(upload, generator(seed))
+
+
+def equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_every_registered_defense_is_in_the_table() -> None:
+    ours = [n for n in DEFENSES.names() if DEFENSES.get(n).__module__.startswith("clients.")]
+    assert sorted(TELLING) == ours
+
+
+@every_defense
+@every_upload
+@every_dtype
+def test_names_shapes_and_dtypes_stay(
+    name: str, shapes: dict[str, tuple[int, ...]], dtype: torch.dtype
+) -> None:
+    done = apply(name, upload_of(shapes, dtype))
+    assert {key: tuple(x.shape) for key, x in done.tensors.items()} == shapes
+    assert all(x.dtype == dtype for x in done.tensors.values())
+    assert all(isinstance(value, float) for value in done.did.values())
+
+
+@every_defense
+@every_upload
+@every_dtype
+def test_input_is_untouched(
+    name: str, shapes: dict[str, tuple[int, ...]], dtype: torch.dtype
+) -> None:
+    upload = upload_of(shapes, dtype)
+    apply(name, upload)
+    assert equal(upload, upload_of(shapes, dtype))
+
+
+@every_defense
+@every_upload
+@every_dtype
+def test_same_seed_gives_the_same_upload(
+    name: str, shapes: dict[str, tuple[int, ...]], dtype: torch.dtype
+) -> None:
+    upload = upload_of(shapes, dtype)
+    assert equal(apply(name, upload).tensors, apply(name, upload).tensors)
+
+
+@every_defense
+def test_another_seed_matters_to_stochastic_ones_alone(name: str) -> None:
+    upload = upload_of(SHAPES["conv"], torch.float32)
+    same = equal(apply(name, upload, seed=0).tensors, apply(name, upload, seed=1).tensors)
+    assert same == (name not in STOCHASTIC)
+
+
+@every_defense
+def test_telling_strength_changes_the_upload(name: str) -> None:
+    upload = upload_of(SHAPES["conv"], torch.float32)
+    assert equal(apply(name, upload).tensors, upload) == (name == "none")
+
+
+@pytest.mark.parametrize("name", IDENTITY)
+@every_upload
+@every_dtype
+def test_zero_strength_changes_nothing(
+    name: str, shapes: dict[str, tuple[int, ...]], dtype: torch.dtype
+) -> None:
+    upload = upload_of(shapes, dtype)
+    done = make(name, IDENTITY).protect_upload(upload, generator())
+    assert equal(done.tensors, upload)
+    assert done.value_bits is None
+
+
+@every_defense
+def test_tensors_that_are_not_floating_point_pass(name: str) -> None:
+    upload = {
+        "weight": torch.randn(6, generator=generator()),
+        "num_batches_tracked": torch.tensor(7),
+        "mask": torch.tensor([True, False]),
+    }
+    done = apply(name, upload).tensors
+    assert torch.equal(done["num_batches_tracked"], torch.tensor(7))
+    assert torch.equal(done["mask"], torch.tensor([True, False]))
+    assert done["num_batches_tracked"].dtype == torch.int64
+
+
+@every_defense
+def test_non_contiguous_and_half_precision_uploads(name: str) -> None:
+    upload = {
+        "transposed": torch.randn(3, 5, generator=generator()).T,
+        "half": torch.randn(9, generator=generator()).half(),
+    }
+    done = apply(name, upload).tensors
+    assert done["transposed"].shape == (5, 3)
+    assert done["half"].dtype == torch.float16
+    assert all(x.isfinite().all() for x in done.values())
+
+
+@every_defense
+def test_protect_records_name_parameters_and_measures(name: str) -> None:
+    done = protect([make(name)], upload_of(SHAPES["conv"], torch.float32), generator())
+    (record,) = done.records
+    assert (record.name, record.parameters) == (name, TELLING[name])
+
+
+@every_defense
+def test_every_parameter_has_a_description(name: str) -> None:
+    fields = DEFENSES.get(name).__pydantic_fields__
+    assert set(fields) == set(TELLING[name])
+    assert all(field.description for field in fields.values())
+    assert DEFENSES.summary(name).endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "expected"),
+    [
+        ("gaussian-noise", {"std": -0.1}, "greater than or equal to 0"),
+        ("gaussian-noise", {"std": 1e7}, "less than or equal to 1000000"),
+        ("gaussian-noise", {"std": float("nan")}, "finite number"),
+        ("gaussian-noise", {"std": float("inf")}, "finite number"),
+        ("gaussian-noise", {"std": "0.1"}, "valid number"),
+        ("gaussian-noise", {"std": True}, "valid number"),
+        ("gaussian-noise", {}, "std"),
+        ("gaussian-noise", {"sigma": 0.1, "std": 0.1}, "sigma"),
+        ("laplacian-noise", {"scale": -1.0}, "greater than or equal to 0"),
+        ("pruning", {"fraction": -0.01}, "greater than or equal to 0"),
+        ("pruning", {"fraction": 1.01}, "less than or equal to 1"),
+        ("fp16", {"bits": 16}, "bits"),
+    ],
+)
+def test_bad_strength_is_refused(name: str, arguments: dict[str, object], expected: str) -> None:
+    with pytest.raises(ValidationError, match=expected):
+        DEFENSES.get(name)(**arguments)
+
+
+def test_parameters_are_frozen() -> None:
+    with pytest.raises(AttributeError):
+        make("pruning").fraction = 0.9  # type: ignore[attr-defined]
+
+
+def test_defenses_do_not_load_flower() -> None:
+    code = "import sys, clients.defenses; sys.exit(any(m.startswith('flwr') for m in sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

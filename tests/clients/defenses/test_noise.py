@@ -1,0 +1,57 @@
+"""The noise has the distribution that it is said to have."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from clients.defenses import Defense, GaussianNoise, LaplacianNoise
+
+COUNT = 50_000
+
+
+def noise(defense: Defense, count: int = COUNT, seed: int = 0) -> tuple[np.ndarray, float]:
+    upload = {"g": torch.zeros(count, dtype=torch.float64)}
+    done = defense.protect_upload(upload, torch.Generator().manual_seed(seed))
+    return done.tensors["g"].numpy(), done.did["noise_std"]
+
+
+@pytest.mark.parametrize("std", [1e-4, 0.5])
+def test_gaussian_distribution(std: float) -> None:
+    drawn, measured = noise(GaussianNoise(std=std))
+    assert stats.kstest(drawn, stats.norm(scale=std).cdf).pvalue > 0.01
+    assert drawn.std() == pytest.approx(std, rel=0.02)
+    assert measured == pytest.approx(np.sqrt(np.mean(drawn**2)))
+
+
+@pytest.mark.parametrize("scale", [1e-4, 0.5])
+def test_laplacian_distribution(scale: float) -> None:
+    drawn, measured = noise(LaplacianNoise(scale=scale))
+    assert stats.kstest(drawn, stats.laplace(scale=scale).cdf).pvalue > 0.01
+    assert drawn.var() == pytest.approx(2 * scale**2, rel=0.05)
+    assert measured == pytest.approx(scale * 2**0.5, rel=0.02)
+
+
+def test_the_two_are_told_apart() -> None:
+    gaussian, _ = noise(GaussianNoise(std=2**0.5))
+    assert stats.kstest(gaussian, stats.laplace(scale=1).cdf).pvalue < 1e-6
+
+
+def test_noise_is_independent_across_coordinates_and_tensors() -> None:
+    upload = {"a": torch.zeros(COUNT), "b": torch.zeros(COUNT)}
+    done = GaussianNoise(std=1.0).protect_upload(upload, torch.Generator().manual_seed(3)).tensors
+    a, b = done["a"].numpy(), done["b"].numpy()
+    assert abs(np.corrcoef(a, b)[0, 1]) < 0.02
+    assert abs(np.corrcoef(a[1:], a[:-1])[0, 1]) < 0.02
+
+
+def test_noise_is_added_to_the_values() -> None:
+    upload = {"g": torch.full((COUNT,), 3.0)}
+    done = LaplacianNoise(scale=0.1).protect_upload(upload, torch.Generator().manual_seed(0))
+    assert float(done.tensors["g"].mean()) == pytest.approx(3.0, abs=0.005)
+
+
+def test_measured_over_all_tensors_together() -> None:
+    upload = {"scalar": torch.tensor(0.0), "many": torch.zeros(COUNT)}
+    done = GaussianNoise(std=0.2).protect_upload(upload, torch.Generator().manual_seed(0))
+    assert done.did["noise_std"] == pytest.approx(0.2, rel=0.02)
