@@ -85,6 +85,23 @@ class Attack(ABC):
                 results[i] = found[i]
         return [r if r is not None else Reconstruction.failed("not attacked") for r in results]
 
+    def misfit(
+        self, model: nn.Module, observation: Observation, data: Tensor, labels: Tensor
+    ) -> float | None:
+        """Return this attack's relative objective of a batch that somebody else supplies.
+
+        For those who judge an attack after it has ended: if the private batch fits worse than
+        the reconstruction did, the upload no longer points to it; if it fits better, the attack
+        failed to find it. None if the attack optimises nothing.
+
+        Args:
+            model: as in `run`.
+            observation: what was attacked.
+            data: ``(batch_size, *input_shape)``.
+            labels: ``(batch_size,)``.
+        """
+        return None
+
     @abstractmethod
     def _reconstruct(
         self,

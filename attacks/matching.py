@@ -76,6 +76,12 @@ class GradientMatching(Attack):
             AttackError: the labels should be inferred and cannot be.
         """
 
+    def misfit(
+        self, model: nn.Module, observation: Observation, data: Tensor, labels: Tensor
+    ) -> float:
+        """Return this attack's relative objective of a batch that somebody else supplies."""
+        return _Search(self, model, {0: observation}, {0: labels}, seed=0).misfit(data)
+
     def _reconstruct(
         self,
         model: nn.Module,
@@ -145,6 +151,13 @@ class _Search:
                 if name not in best or _better(outcome, best[name]):
                     best[name] = outcome
         return best
+
+    def misfit(self, data: Tensor) -> float:
+        """Return the relative objective of given data for the first victim."""
+        shared = {k: g[0] for k, g in self._shared.items()}
+        gradient = self._gradient(data.to(self._like), self._targets[0])
+        scale = self._scale(_Batch(self._shared, self._targets))[0]
+        return float(self._attack.objective(gradient, shared) / scale)
 
     def _solve_chunk(
         self, part: list[tuple[int, int]], on_progress: OnProgress, should_stop: ShouldStop

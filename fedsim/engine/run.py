@@ -29,7 +29,7 @@ from fedsim.scenario import Scenario
 from fedsim.scoring import Scored, Scorer
 from server.adversary import Adversary, Listeners, Outcome
 from server.federation import federate
-from server.uploads import Upload
+from server.uploads import Upload, digest
 
 EngineName = Literal["inline", "ray"]
 RECORDED_PACKAGES = ("flwr", "ray", "torch", "torchvision", "numpy")
@@ -185,6 +185,7 @@ class _Run:
                 examples=upload.metrics.get("num-examples"),
                 loss=upload.metrics.get("loss"),
                 defenses=dict(upload.defenses),
+                digest=digest(upload),
                 problem=upload.problem,
             )
 

@@ -1,0 +1,136 @@
+"""What a run's records come to: one row for each client group and attacker.
+
+Reads records alone, so it works on a run that is going on, finished, or dead, without torch.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from fedsim.runlog import Record
+
+LEAKED = "leaked"
+PARTLY = "partly leaked"
+PROTECTED = "protected"
+ATTACK_FAILED = "attack failed"
+UNSCORED = "unscored"
+BLIND = ("grey", "mean")
+CONTROL = "positive control"
+
+
+@dataclass(frozen=True)
+class Row:
+    """Leakage of one client group under one attacker, over all rounds.
+
+    Attributes:
+        group: the client group, or the positive control.
+        attacker: naive or adaptive.
+        images: private images that were attacked.
+        meanings: how many of them have each meaning.
+        psnr: in dB, of those that could be scored.
+        baseline: in dB, the best blind guess for each of those.
+        labels_right: share of labels that the attack found, of those that could be scored.
+        upload_bytes: mean size of the group's uploads.
+    """
+
+    group: str
+    attacker: str
+    images: int
+    meanings: dict[str, int]
+    psnr: list[float]
+    baseline: list[float]
+    labels_right: float | None
+    upload_bytes: float | None
+
+    def count(self, meaning: str) -> int:
+        """Return how many images have a meaning."""
+        return self.meanings.get(meaning, 0)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A run in short.
+
+    Attributes:
+        rows: in the order in which the groups first appear; the control last.
+        accuracy: test accuracy of the global model, by round.
+        problems: uploads that could not be used: round, client, why.
+        failures: attacks that yielded nothing: victim, why.
+        approximate: whether several local steps were taken for one by the attack.
+        status: finished, interrupted or failed; None while the run goes on or if it died.
+        error: why a run failed.
+        seconds: how long it took.
+    """
+
+    rows: list[Row]
+    accuracy: dict[int, float]
+    problems: list[tuple[int, int, str]] = field(default_factory=list)
+    failures: list[tuple[str, str]] = field(default_factory=list)
+    approximate: bool = False
+    status: str | None = None
+    error: str | None = None
+    seconds: float | None = None
+
+    @property
+    def control(self) -> Row | None:
+        """The positive control's row, if there was an attack."""
+        return next((r for r in self.rows if r.group == CONTROL), None)
+
+    @property
+    def control_failed(self) -> bool:
+        """Whether some positive control was not rebuilt."""
+        return self.control is not None and self.control.count(LEAKED) < self.control.images
+
+
+def summarise(records: Iterable[Record]) -> Summary:
+    """Return the summary of a run's records."""
+    records = list(records)
+    kinds: dict[str, list[Record]] = {}
+    for record in records:
+        kinds.setdefault(record["kind"], []).append(record)
+    uploads, found = kinds.get("upload", []), kinds.get("reconstruction", [])
+    end = kinds["end"][-1] if "end" in kinds else {}
+    return Summary(
+        rows=_rows(kinds.get("leakage", []), uploads),
+        accuracy={r["round"]: r["accuracy"] for r in kinds.get("round", [])},
+        problems=[(u["round"], u["partition"], u["problem"]) for u in uploads if u["problem"]],
+        failures=[(r["victim"], r["error"]) for r in found if r["error"]],
+        approximate=any(r["approximate"] for r in found),
+        status=end.get("status"),
+        error=end.get("error"),
+        seconds=end.get("seconds"),
+    )
+
+
+def _rows(leakage: Sequence[Record], uploads: Sequence[Record]) -> list[Row]:
+    groups: dict[tuple[str, str], list[Record]] = {}
+    for record in leakage:
+        groups.setdefault((record["group"] or CONTROL, record["attacker"]), []).append(record)
+    order = {u["group"]: i for i, u in reversed(list(enumerate(uploads)))}
+    keys = sorted(groups, key=lambda k: (order.get(k[0], len(uploads)), k[1] != "naive"))
+    return [_row(group, attacker, groups[group, attacker], uploads) for group, attacker in keys]
+
+
+def _row(group: str, attacker: str, images: Sequence[Record], uploads: Sequence[Record]) -> Row:
+    scored = [r for r in images if r["psnr"] is not None]
+    meanings: dict[str, int] = {}
+    for record in images:
+        meanings[record["meaning"]] = meanings.get(record["meaning"], 0) + 1
+    sizes = [u["bytes"] for u in uploads if u["group"] == group and u["bytes"] is not None]
+    right = [r["label"] == r["label_found"] for r in scored]
+    return Row(
+        group=group,
+        attacker=attacker,
+        images=len(images),
+        meanings=meanings,
+        psnr=[r["psnr"] for r in scored],
+        baseline=[_best_blind(r) for r in scored],
+        labels_right=sum(right) / len(right) if right else None,
+        upload_bytes=statistics.fmean(sizes) if sizes else None,
+    )
+
+
+def _best_blind(record: Record) -> float:
+    return max(record["baselines"][name][0] for name in BLIND if name in record["baselines"])
