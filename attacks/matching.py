@@ -133,9 +133,7 @@ class _Search:
         }
         self._targets = torch.stack([self._one_hot(label) for label in labels.values()])
 
-    def solve(
-        self, on_progress: OnProgress, should_stop: ShouldStop
-    ) -> dict[int, Reconstruction]:
+    def solve(self, on_progress: OnProgress, should_stop: ShouldStop) -> dict[int, Reconstruction]:
         """Run all trials, chunk by chunk, and keep each victim's best by objective."""
         lanes = [(v, t) for v in range(len(self._victims)) for t in range(self._attack.trials)]
         chunk = lanes_that_fit(

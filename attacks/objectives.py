@@ -46,8 +46,5 @@ class SurvivingDistance(Objective):
     def __call__(self, dummy: Mapping[str, Tensor], shared: Mapping[str, Tensor]) -> Tensor:
         """Return the distance, a scalar >= 0."""
         return torch.stack(
-            [
-                torch.where(shared[k] != 0, (dummy[k] - shared[k]) ** 2, 0.0).sum()
-                for k in shared
-            ]
+            [torch.where(shared[k] != 0, (dummy[k] - shared[k]) ** 2, 0.0).sum() for k in shared]
         ).sum()

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-import torch
 from torch import Tensor
 
 from fedsim.errors import AttackError
@@ -166,5 +165,3 @@ def never_stop() -> bool:
 
 def ignore_progress(progress: Progress) -> None:
     """Look away."""
-
-

@@ -1,0 +1,1 @@
+"""The honest side: the ClientApp, local training, and one file for each defense."""

@@ -6,6 +6,7 @@ from flwr.clientapp import ClientApp
 from clients.mods import BYTES_KEY, DefenseMod
 from clients.site import Site, site_of
 from clients.training import gradient, local_sgd, one_thread
+from fedsim.errors import UploadError
 
 
 def make_client_app(scenario_toml: str) -> ClientApp:
@@ -33,12 +34,14 @@ def make_client_app(scenario_toml: str) -> ClientApp:
 def _train(site: Site, message: Message, context: Context) -> Message:
     federation = site.scenario.federation
     uploads_gradient = federation.upload == "gradient"
-    model = site.model(message.content["arrays"].to_torch_state_dict())
+    model = site.model(message.content.array_records["arrays"].to_torch_state_dict())
     names = [k for k, p in model.named_parameters() if p.requires_grad]
 
     def honest(message: Message, context: Context) -> Message:
-        config = message.content["config"]
-        batches = site.batches(_partition(context), int(config["server-round"]))
+        server_round = message.content.config_records["config"]["server-round"]
+        if not isinstance(server_round, int):
+            raise UploadError(f"server-round is {server_round!r}: expected a whole number")
+        batches = site.batches(_partition(context), server_round)
         if uploads_gradient:
             trained = gradient(model, batches[0])
         else:

@@ -16,7 +16,7 @@ from fedsim.errors import UnknownNameError, closest
 from fedsim.registry import Registry
 
 
-class NestedProblem(ValueError):
+class NestedError(ValueError):
     """Problems inside a registered thing's parameters, kept with their places."""
 
     def __init__(self, error: ValidationError) -> None:
@@ -70,7 +70,7 @@ def named(registry: Registry) -> tuple[BeforeValidator, PlainSerializer]:
         try:
             return cls(**given)
         except ValidationError as error:
-            raise NestedProblem(error) from None
+            raise NestedError(error) from None
 
     def dump(thing: Any) -> dict[str, Any]:
         parameters = {name: getattr(thing, name) for name in parameters_of(type(thing))}

@@ -15,7 +15,6 @@ that dies leaves everything that it had finished. Nothing in the folder is ever 
 from __future__ import annotations
 
 import json
-import os
 import re
 import threading
 from collections.abc import Iterator, Mapping
@@ -90,7 +89,7 @@ class RunLog:
         path = self._path("tensors", f"{name}.safetensors")
         scratch = path.with_name(f".{path.name}.part")
         save_file({k: t.detach().cpu().contiguous() for k, t in tensors.items()}, scratch)
-        os.replace(scratch, path)
+        scratch.replace(path)
         return path.relative_to(self.folder).as_posix()
 
     def picture_path(self, name: str) -> Path:

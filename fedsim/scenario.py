@@ -12,7 +12,7 @@ import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from fedsim.errors import ScenarioError, closest
-from fedsim.named import NestedProblem, named, refuse_unknown
+from fedsim.named import NestedError, named, refuse_unknown
 from fedsim.registry import ATTACKS, DATASETS, DEFENSES, MODELS, PARTITIONS
 
 QUICKSTART = "quickstart"
@@ -143,7 +143,9 @@ class Scenario(Section):
         return tomli_w.dumps(_without_none(self.model_dump(mode="json")))
 
     @classmethod
-    def from_toml(cls, text: str, source: str = "scenario", overrides: Sequence[str] = ()) -> Scenario:
+    def from_toml(
+        cls, text: str, source: str = "scenario", overrides: Sequence[str] = ()
+    ) -> Scenario:
         """Read a scenario from TOML text.
 
         Args:
@@ -244,7 +246,7 @@ def _explain(error: ValidationError, source: str, outer: tuple[Any, ...] = ()) -
     for problem in error.errors(include_url=False):
         place = (*outer, *problem["loc"])
         cause = problem.get("ctx", {}).get("error")
-        if isinstance(cause, NestedProblem):
+        if isinstance(cause, NestedError):
             lines += _explain(cause.error, source, place)
             continue
         message = problem["msg"].removeprefix("Value error, ")

@@ -133,4 +133,4 @@ def _row(group: str, attacker: str, images: Sequence[Record], uploads: Sequence[
 
 
 def _best_blind(record: Record) -> float:
-    return max(record["baselines"][name][0] for name in BLIND if name in record["baselines"])
+    return max(float(record["baselines"][n][0]) for n in BLIND if n in record["baselines"])

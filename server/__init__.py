@@ -1,0 +1,1 @@
+"""The curious side: aggregation, the eavesdropping strategy, and the adversary."""

@@ -118,9 +118,7 @@ class Adversary:
         self._thread = threading.Thread(target=self._work, name="adversary", daemon=True)
         self._thread.start()
 
-    def intercept(
-        self, server_round: int, arrays: ArrayRecord, uploads: Sequence[Upload]
-    ) -> None:
+    def intercept(self, server_round: int, arrays: ArrayRecord, uploads: Sequence[Upload]) -> None:
         """Take note of a round's uploads and return at once."""
         if (server_round - 1) % self._plan.every == 0:
             self._jobs.put((server_round, arrays, self._chosen(server_round, uploads)))
@@ -159,7 +157,7 @@ class Adversary:
         try:
             while not self._cancelled.is_set() and (job := self._jobs.get()) is not None:
                 self._attack_round(*job)
-        except BaseException as error:  # noqa: BLE001  (handed to the thread that asks)
+        except BaseException as error:
             self._error = error
 
     def _attack_round(
@@ -210,7 +208,7 @@ class Adversary:
                 on_progress=on_progress,
                 should_stop=should_stop,
             )
-        except Exception as error:  # noqa: BLE001  (whatever an attack does, training goes on)
+        except Exception as error:
             reason = f"{type(error).__name__}: {error}"
             return [Reconstruction.failed(reason) for _ in victims]
 

@@ -1,5 +1,6 @@
 """The positive control: a picture that the adversary takes itself, to see that it can."""
 
+import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812  (the name that everybody knows)
 from torch import nn
@@ -14,13 +15,11 @@ CONTROL = "control"
 def control_indices(public: Split, batch_size: int, *, seed: int, server_round: int) -> IndexArray:
     """Return which public images the control of a round is made of, ``(batch_size,)``."""
     everything = torch.arange(len(public)).numpy()
-    return draw_batch(
-        everything,
-        batch_size,
-        seed=derive(seed, CONTROL),
-        server_round=server_round,
-        partition=0,
-    )[0]
+    own_seed = derive(seed, CONTROL)
+    [batch] = draw_batch(
+        everything, batch_size, seed=own_seed, server_round=server_round, partition=0
+    )
+    return np.asarray(batch)
 
 
 def control_observation(model: nn.Module, public: Split, indices: IndexArray) -> Observation:

@@ -142,4 +142,3 @@ def _partition(reply: Message) -> int:
     if not isinstance(value, int):
         raise RunError("a client did not say its partition; is it fedsim's own ClientApp?")
     return value
-

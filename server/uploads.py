@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
-from flwr.app import Message, MetricRecord
+from flwr.app import ConfigRecord, Message, MetricRecord
 from torch import Tensor
 
 from fedsim.errors import UploadError
@@ -71,8 +71,8 @@ def _read(reply: Message, partition: int, expected: Shapes) -> Upload:
     except Exception as error:  # bytes from outside can fail to decode in any way
         raise UploadError(f"the arrays cannot be decoded: {error}") from error
     _check_arrays(arrays, expected)
-    said = reply.content.config_records.get("defenses", {})
-    defenses = {str(k): float(v) for k, v in said.items() if isinstance(v, int | float)}
+    said = reply.content.config_records.get("defenses") or ConfigRecord()
+    defenses = {k: float(v) for k, v in said.items() if isinstance(v, int | float)}
     return Upload(partition, arrays, metrics, defenses)
 
 

@@ -13,9 +13,7 @@ class Countermeasure(ABC):
     """
 
     @abstractmethod
-    def adapt(
-        self, attack: GradientMatching, parameters: Mapping[str, object]
-    ) -> GradientMatching:
+    def adapt(self, attack: GradientMatching, parameters: Mapping[str, object]) -> GradientMatching:
         """Return the attack changed to suit the defense.
 
         Args:

@@ -16,8 +16,6 @@ class MatchSurvivors(Countermeasure):
     The zeros of the upload show which they are, so the fraction need not even be known.
     """
 
-    def adapt(
-        self, attack: GradientMatching, parameters: Mapping[str, object]
-    ) -> GradientMatching:
+    def adapt(self, attack: GradientMatching, parameters: Mapping[str, object]) -> GradientMatching:
         """Return the attack with its objective over the surviving coordinates."""
         return replace(attack, objective=SurvivingDistance())

@@ -9,6 +9,7 @@ from fedsim.data.images import load_image
 from fedsim.data.lfw import Lfw
 from fedsim.data.mini import FashionMnistMini
 from fedsim.data.mnist import FashionMnist, Mnist
+from fedsim.data.picture import OwnPicture
 from fedsim.data.source import PARAMETERS, DatasetSource, FilePath, load_dataset
 from fedsim.data.torchvision_sets import Cifar10, Cifar100, Svhn
 from fedsim.data.types import Dataset, IndexArray, Split
@@ -26,6 +27,7 @@ __all__ = [
     "IndexArray",
     "Lfw",
     "Mnist",
+    "OwnPicture",
     "Split",
     "Svhn",
     "draw_batch",

@@ -7,7 +7,7 @@ from fedsim.errors import DataError
 from fedsim.seeds import derive
 
 
-def draw_batch(  # noqa: PLR0913 - the batch is a function of all of these
+def draw_batch(
     indices: IndexArray,
     batch_size: int,
     *,

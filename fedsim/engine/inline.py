@@ -94,7 +94,7 @@ class InlineGrid(Grid):
         own = copy.deepcopy(message)
         try:
             return self._client_app(own, context)
-        except Exception as error:  # noqa: BLE001  (a failing client is an error reply in Flower)
+        except Exception as error:
             last = traceback.format_exception_only(error)[-1].strip()
             return Message(Error(code=CLIENT_APP_RAISED, reason=last), reply_to=own)
 

@@ -15,8 +15,12 @@ class Observer:
     Records and progress may come from different threads.
     """
 
+    folder: Path | None = None
+    """Where the run's files are; None until it has begun."""
+
     def on_start(self, scenario: Scenario, folder: Path) -> None:
         """Say that a run begins."""
+        self.folder = folder
 
     def on_record(self, record: Record) -> None:
         """Show a record that the run log has just taken."""

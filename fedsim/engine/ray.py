@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable
 
-from flwr.app import Context
+from flwr.app import ConfigRecordValues, Context
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 from flwr.simulation import run_simulation
@@ -37,7 +37,7 @@ def run_ray(server: Callable[[Grid], None], client_app: ClientApp, clients: int)
         ended = True
 
     # Ray's own prints would land in the live view; what it logs goes to the run folder.
-    init_args: dict[str, str | bool] = {"logging_level": "error", "log_to_driver": False}
+    init_args: dict[str, ConfigRecordValues] = {"logging_level": "error", "log_to_driver": False}
     if address := os.environ.get(ADDRESS_VARIABLE):
         init_args["address"] = address
     run_simulation(

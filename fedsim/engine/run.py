@@ -57,7 +57,8 @@ def run(
         FedsimError: the run could not start or could not go on; the folder says so too.
         KeyboardInterrupt: the user ended the run; the folder holds what was finished.
     """
-    return _Run(scenario, folder, engine, observer or Observer()).go()
+    site = open_site(scenario)
+    return _Run(site, RunLog(folder), engine, observer or Observer()).go()
 
 
 def versions() -> dict[str, str]:
@@ -74,13 +75,10 @@ def best_device() -> torch.device:
 class _Run:
     """One call of `run`."""
 
-    def __init__(
-        self, scenario: Scenario, folder: Path, engine: EngineName, observer: Observer
-    ) -> None:
-        self._scenario, self._engine, self._observer = scenario, engine, observer
-        self._site: Site = open_site(scenario)
-        self._log = RunLog(folder)
-        self._scorer = Scorer(self._site)
+    def __init__(self, site: Site, log: RunLog, engine: EngineName, observer: Observer) -> None:
+        self._scenario, self._site, self._log = site.scenario, site, log
+        self._engine, self._observer = engine, observer
+        self._scorer = Scorer(site)
         self._finished: list[tuple[Outcome, Scored]] = []
         self._records = threading.Lock()
 
@@ -211,7 +209,7 @@ class _Run:
         )
         for leakage in scored.leakage:
             self._record("leakage", **self._who(outcome), **asdict(leakage))
-        draw_victim(self._log, name, outcome, scored)
+        draw_victim(self._log, outcome, scored)
 
     def _on_round_attacked(self, server_round: int) -> None:
         draw_round(self._log, self._scenario, server_round, self._finished)
@@ -262,4 +260,3 @@ def _engine(name: EngineName) -> Callable[[Callable[[Grid], None], ClientApp, in
 
         return run_ray
     raise RunError(f"unknown engine {name!r}: expected 'inline' or 'ray'")
-

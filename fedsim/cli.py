@@ -1,0 +1,205 @@
+"""The command line. Commands import what they need when they run, so that help is quick."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import time
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from fedsim import __version__
+from fedsim.errors import FedsimError
+
+if TYPE_CHECKING:
+    from fedsim.scenario import Scenario
+
+FAILED = 1
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="fedsim",
+    help="See what federated learning gives away: real Flower rounds with a curious server inside.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+class EngineChoice(StrEnum):
+    """Where the clients of a run live."""
+
+    INLINE = "inline"
+    RAY = "ray"
+
+
+class Kind(StrEnum):
+    """What can be listed."""
+
+    SCENARIOS = "scenarios"
+    ATTACKS = "attacks"
+    DEFENSES = "defenses"
+    MODELS = "models"
+    DATASETS = "datasets"
+    PARTITIONS = "partitions"
+
+
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change one value of the scenario, as in --set federation.rounds=3 "
+        "or --set clients.0.count=8. Can be given several times.",
+    ),
+]
+Engine = Annotated[
+    EngineChoice, typer.Option(help="inline: in this process; ray: Flower's simulation on Ray.")
+]
+Out = Annotated[
+    Path | None,
+    typer.Option(help="The run folder, new or empty.  [default: runs/<time>-<scenario>]"),
+]
+
+
+@app.command()
+def run(
+    scenario: Annotated[
+        str, typer.Argument(help="A bundled scenario (see: fedsim list scenarios), or a TOML file.")
+    ] = "quickstart",
+    overrides: Overrides = None,
+    engine: Engine = EngineChoice.INLINE,
+    seed: Annotated[int | None, typer.Option(help="Seed, in place of the scenario's.")] = None,
+    out: Out = None,
+) -> None:
+    """Run federated rounds with the adversary inside, and show what leaked."""
+    from fedsim.scenario import load_scenario  # noqa: PLC0415
+
+    texts = list(overrides or []) + ([] if seed is None else [f"seed={seed}"])
+    _watch(load_scenario(scenario, texts), Path(scenario).stem, engine, out)
+
+
+@app.command()
+def leak(
+    image: Annotated[Path, typer.Argument(help="Any picture: PNG, JPEG, GIF, WebP, ...")],
+    defense: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME[,PARAMETER=VALUE...]",
+            help="What the client does to its upload, as in --defense pruning,fraction=0.7. "
+            "Can be given several times; applied in that order.",
+        ),
+    ] = None,
+    size: Annotated[int, typer.Option(min=8, max=128, help="Side in pixels.")] = 32,
+    grey: Annotated[bool, typer.Option("--grey", help="Take the picture in grey.")] = False,
+    attack: Annotated[str, typer.Option(help="See: fedsim list attacks.")] = "idlg",
+    evaluations: Annotated[int, typer.Option(min=1, help="Effort of the attack.")] = 2000,
+    overrides: Overrides = None,
+    seed: Annotated[int, typer.Option(help="Seed of weights and attack.")] = 0,
+    out: Out = None,
+) -> None:
+    """Attack one picture of your own: a client trains on it, the server rebuilds it."""
+    from fedsim.own_picture import own_picture_scenario  # noqa: PLC0415
+
+    scenario = own_picture_scenario(
+        image,
+        channels=1 if grey else 3,
+        size=size,
+        defenses=defense or [],
+        attack=attack,
+        evaluations=evaluations,
+        seed=seed,
+        overrides=overrides or [],
+    )
+    _watch(scenario, "leak", EngineChoice.INLINE, out)
+
+
+@app.command("list")
+def list_(
+    kind: Annotated[Kind, typer.Argument(help="What to list.", show_default=False)],
+) -> None:
+    """List what there is, with a line about each."""
+    from fedsim.catalogue import entries  # noqa: PLC0415
+
+    console = Console()
+    for name, summary in entries(kind.value):
+        console.print(f"{name:20} {summary}", markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(help="A scenario, attack, defense, model or data set.")],
+) -> None:
+    """Show one thing: a scenario's text, or what something does and its parameters."""
+    from fedsim.catalogue import describe  # noqa: PLC0415
+
+    Console().print(describe(name), markup=False, highlight=False, soft_wrap=True)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        Console().print(f"fedsim {__version__}", highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """See what federated learning gives away: real Flower rounds with a curious server inside."""
+
+
+def _watch(scenario: Scenario, name: str, engine: EngineChoice, out: Path | None) -> None:
+    """Run a scenario under the view that suits the terminal, and print what it came to."""
+    from fedsim.engine import run as run_scenario  # noqa: PLC0415
+    from fedsim.live import view_for  # noqa: PLC0415
+
+    console = Console()
+    folder = out if out is not None else _new_folder(name)
+    view = view_for(console)
+    try:
+        with view:
+            run_scenario(scenario, folder, engine=engine.value, observer=view)
+    finally:
+        if view.folder is not None:
+            _conclude(console, view.folder)
+
+
+def _new_folder(name: str) -> Path:
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    wanted = Path("runs") / f"{stamp}-{name}"
+    copies = (wanted.with_name(f"{wanted.name}-{i}") for i in itertools.count(2))
+    return wanted if not wanted.exists() else next(c for c in copies if not c.exists())
+
+
+def _conclude(console: Console, folder: Path) -> None:
+    """Print the table of a run, however it ended, and where its files are."""
+    from fedsim.runlog import read_records  # noqa: PLC0415
+    from fedsim.summary import summarise  # noqa: PLC0415
+    from fedsim.table import remarks, summary_table  # noqa: PLC0415
+
+    summary = summarise(read_records(folder))
+    if summary.rows:
+        console.print(summary_table(summary))
+    for line in remarks(summary):
+        console.print(line)
+    for file in (*sorted(folder.glob("pictures/round-*")), folder):
+        console.print(str(file), markup=False, highlight=False, soft_wrap=True)
+
+
+def main() -> None:
+    """Run the command line; the entry point of the ``fedsim`` command."""
+    try:
+        app()
+    except FedsimError as error:
+        Console(stderr=True).print(f"error: {error}", style="red", markup=False, soft_wrap=True)
+        sys.exit(FAILED)
+    except KeyboardInterrupt:
+        Console(stderr=True).print("interrupted; what was finished is in the run folder")
+        sys.exit(INTERRUPTED)

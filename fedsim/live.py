@@ -1,0 +1,238 @@
+"""What a person sees while a run goes on."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.text import Text
+
+from attacks import Progress
+from fedsim.engine.observer import Observer
+from fedsim.engine.pictures import label
+from fedsim.pictures import Picture, PictureRow
+from fedsim.pictures.pixels import FloatImage
+from fedsim.runlog import Record
+from fedsim.scenario import Scenario
+from fedsim.summary import CONTROL
+from fedsim.table import STYLES
+from server.adversary import Victim
+
+LOOKS_PER_SECOND = 4
+PLAIN_PROGRESS_S = 10.0
+WIDTHS = (28, 24, 20, 16, 14, 12)
+HEADER_LINES = 6
+
+
+class PlainView(Observer):
+    """Says in plain lines what happens, for logs and pipes.
+
+    Args:
+        console: where to print.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._scenario: Scenario | None = None
+        self._looked = time.monotonic()
+
+    def __enter__(self) -> PlainView:
+        return self
+
+    def __exit__(self, *exc: object) -> None: ...
+
+    def on_start(self, scenario: Scenario, folder: Path) -> None:
+        """Say what is run and where its files are."""
+        super().on_start(scenario, folder)
+        self._scenario = scenario
+        self._say(f"{scenario.title}: {scenario.num_clients} clients")
+        self._say(f"run folder: {folder}")
+
+    def on_record(self, record: Record) -> None:
+        """Say what a record means."""
+        line = _sentence(record)
+        if line:
+            self._say(line)
+
+    def on_victims(self, victims: Sequence[Victim]) -> None:
+        """Say how many are attacked."""
+        self._say(f"round {victims[0].server_round}: {_attack_line(victims)}")
+
+    def on_progress(self, victims: Sequence[Victim], progress: Progress) -> None:
+        """Say now and then how far the attack is."""
+        if time.monotonic() - self._looked >= PLAIN_PROGRESS_S:
+            self._looked = time.monotonic()
+            self._say(f"  {_progress_line(progress)}")
+
+    def _say(self, text: str) -> None:
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+@dataclass
+class _Tile:
+    """One picture in the live view."""
+
+    title: str
+    image: FloatImage
+    note: str = ""
+    style: str = "cyan"
+
+
+@dataclass
+class _Screen:
+    """All that the live view shows."""
+
+    title: str = ""
+    folder: str = ""
+    rounds: int = 0
+    federation: str = "waiting for the clients"
+    attack: str = "no attack yet"
+    tiles: dict[str, _Tile] = field(default_factory=dict)
+
+
+class LiveView(Observer):
+    """Redraws the terminal: rounds, clients, the attack, and the pictures as they emerge.
+
+    Use as a context manager around the run.
+
+    Args:
+        console: a terminal.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._scenario: Scenario | None = None
+        self._screen = _Screen()
+        self._lock = threading.Lock()
+        self._looked = 0.0
+        self._uploads = 0
+        self._live = Live(
+            console=console,
+            get_renderable=self._render,
+            refresh_per_second=LOOKS_PER_SECOND,
+            transient=True,
+        )
+
+    def __enter__(self) -> LiveView:
+        self._live.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._live.stop()
+
+    def on_start(self, scenario: Scenario, folder: Path) -> None:
+        """Show what is run."""
+        super().on_start(scenario, folder)
+        self._scenario = scenario
+        with self._lock:
+            self._screen.title, self._screen.folder = scenario.title, str(folder)
+            self._screen.rounds = scenario.federation.rounds
+
+    def on_record(self, record: Record) -> None:
+        """Show what a record means."""
+        with self._lock:
+            if record["kind"] == "upload":
+                self._uploads += 1
+                self._screen.federation = (
+                    f"round {record['round']} of {self._screen.rounds}: upload of client "
+                    f"{record['partition']} ({record['group']})"
+                )
+            elif record["kind"] == "round":
+                self._screen.federation = (
+                    f"round {record['round']} of {self._screen.rounds} aggregated: "
+                    f"{self._uploads} uploads so far, test accuracy {record['accuracy']:.1%}"
+                )
+            elif record["kind"] == "leakage" and record["victim"] in self._screen.tiles:
+                tile = self._screen.tiles[record["victim"]]
+                tile.note, tile.style = _score(record), STYLES[record["meaning"]]
+
+    def on_victims(self, victims: Sequence[Victim]) -> None:
+        """Clear the pictures of the round before."""
+        with self._lock:
+            self._screen.attack = f"round {victims[0].server_round}: {_attack_line(victims)}"
+            self._screen.tiles.clear()
+
+    def on_progress(self, victims: Sequence[Victim], progress: Progress) -> None:
+        """Take a look at the pictures, a few times a second."""
+        now = time.monotonic()
+        if now - self._looked < 1 / LOOKS_PER_SECOND or self._scenario is None:
+            return
+        self._looked = now
+        images = progress.images()[:, 0].numpy()
+        with self._lock:
+            self._screen.attack = (
+                f"round {victims[0].server_round}: {victims[0].attacker} attack, "
+                f"{_progress_line(progress)}"
+            )
+            for row, position in enumerate(progress.victims.tolist()):
+                victim = victims[position]
+                self._screen.tiles[victim.name] = _Tile(
+                    label(self._scenario, victim),
+                    np.array(images[row]),
+                    f"fit {float(progress.objective[row]):.0e}",
+                )
+
+    def _render(self) -> RenderableType:
+        with self._lock:
+            screen = self._screen
+            tiles = [
+                Picture(t.image, f"{t.title}\n{t.note}", t.style) for t in screen.tiles.values()
+            ]
+        lines = (
+            Text(screen.title, style="bold"),
+            Text(f"clients    {screen.federation}", overflow="ellipsis", no_wrap=True),
+            Text(f"adversary  {screen.attack}", overflow="ellipsis", no_wrap=True),
+            Text(""),
+        )
+        return Group(*lines, self._pictures(tiles)) if tiles else Group(*lines)
+
+    def _pictures(self, tiles: list[Picture]) -> PictureRow:
+        """Return the pictures at the largest width at which all of them fit."""
+        height = self._console.height - HEADER_LINES
+        for width in WIDTHS:
+            columns = max(1, (self._console.width + 2) // (width + 2))
+            rows = -(-len(tiles) // columns)
+            if rows * (width // 2 + 3) <= height:
+                return PictureRow(tiles, width=width)
+        return PictureRow(tiles, width=WIDTHS[-1], max_rows=max(1, height // (WIDTHS[-1] // 2 + 3)))
+
+
+def view_for(console: Console) -> PlainView | LiveView:
+    """Return the live view for a terminal, plain lines for anything else."""
+    return LiveView(console) if console.is_terminal else PlainView(console)
+
+
+def _score(record: Record) -> str:
+    if record["psnr"] is None:
+        return str(record["meaning"])
+    return f"{record['psnr']:.0f} dB {record['meaning']}"
+
+
+def _sentence(record: Record) -> str | None:
+    if record["kind"] == "upload" and record["problem"]:
+        return f"round {record['round']}: client {record['partition']}: {record['problem']}"
+    if record["kind"] == "round":
+        return f"round {record['round']}: test accuracy {record['accuracy']:.1%}"
+    if record["kind"] == "leakage":
+        who = record["group"] or CONTROL
+        return f"  {record['victim']} ({who}, {record['attacker']}): {_score(record)}"
+    return None
+
+
+def _attack_line(victims: Sequence[Victim]) -> str:
+    uploads = len({v.partition for v in victims if v.partition is not None})
+    return f"attacking {uploads} uploads and a positive control"
+
+
+def _progress_line(progress: Progress) -> str:
+    median = float(progress.objective.median())
+    return (
+        f"evaluation {progress.evaluation} of {progress.max_evaluations}, "
+        f"{len(progress.victims)} running, median objective {median:.0e}"
+    )

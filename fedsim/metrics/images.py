@@ -1,0 +1,129 @@
+"""Scores of reconstructed pictures against the originals, each picture for itself.
+
+Scores are never pooled over a batch: the mean PSNR of a perfect and a failed reconstruction
+says something else than the PSNR of their mean error. Everything is computed in float64 on the
+CPU, so that the same picture has the same score wherever the attack ran.
+
+A reconstruction is clamped to [0, 1] before it is scored, as it would be to be looked at; a
+reconstruction with a NaN or an infinity cannot be scored, and asking for it is an error, so that
+it can never pass for a low score (see ``scorable``).
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+PSNR_CAP_DB = 100.0
+"""PSNR of identical pictures, where the formula gives infinity: keeps means and files finite."""
+
+SSIM_WINDOW = 11
+SSIM_SIGMA = 1.5
+_SIGMAS_PER_RADIUS = 3.5
+_RANGE_TOLERANCE = 1e-6
+
+
+@dataclass(frozen=True)
+class ImageScores:
+    """Scores of N pictures.
+
+    Attributes:
+        mse: mean squared error, (N,), in [0, 1]; lower is closer.
+        psnr: peak signal-to-noise ratio in dB, (N,), at most ``PSNR_CAP_DB``.
+        ssim: structural similarity, (N,), in [-1, 1].
+    """
+
+    mse: Tensor
+    psnr: Tensor
+    ssim: Tensor
+
+
+def score(reconstructed: Tensor, originals: Tensor) -> ImageScores:
+    """Return all scores of N reconstructions, each against the original of the same index.
+
+    Args:
+        reconstructed: (N, C, H, W), clamped to [0, 1] here.
+        originals: (N, C, H, W) in [0, 1].
+
+    Raises:
+        ValueError: the shapes differ or are not (N, C, H, W), a reconstruction is not finite, or
+            an original leaves [0, 1].
+    """
+    return ImageScores(
+        mse(reconstructed, originals),
+        psnr(reconstructed, originals),
+        ssim(reconstructed, originals),
+    )
+
+
+def scorable(reconstructed: Tensor) -> Tensor:
+    """Return which of N reconstructions can be scored: those that are finite; bool, (N,)."""
+    return torch.isfinite(reconstructed.detach()).flatten(1).all(dim=1).cpu()
+
+
+def mse(reconstructed: Tensor, originals: Tensor) -> Tensor:
+    """Return the mean squared error of each picture, (N,) float64; arguments as in ``score``."""
+    guess, truth = _comparable(reconstructed, originals)
+    return (guess - truth).square().flatten(1).mean(dim=1)
+
+
+def psnr(reconstructed: Tensor, originals: Tensor) -> Tensor:
+    """Return the PSNR of each picture in dB for a peak of 1, (N,) float64.
+
+    ``-10 log10(MSE)``, capped at ``PSNR_CAP_DB``, which is below the rounding noise of float32
+    pictures. Arguments as in ``score``.
+    """
+    return -10 * mse(reconstructed, originals).clamp_min(10 ** (-PSNR_CAP_DB / 10)).log10()
+
+
+def ssim(reconstructed: Tensor, originals: Tensor) -> Tensor:
+    """Return the structural similarity of each picture, (N,) float64; arguments as in ``score``.
+
+    Wang et al., "Image quality assessment: from error visibility to structural similarity", 2004:
+    a Gaussian window of 11x11 and sigma 1.5, K = (0.01, 0.03), a data range of 1. The pictures are
+    mirrored at their border and the mean is taken over all pixels and channels, where Wang's code
+    (and scikit-image) leave the border out, which is more than half of a 28x28 picture.
+
+    A picture with a side below 11 is compared with the largest odd window that fits, and a sigma
+    to match: scores of such pictures are not comparable with those of larger ones. With a side
+    below 3 the window is one pixel and only brightness is compared.
+    """
+    # Imported late: torchmetrics loads torchvision's models, which takes seconds.
+    from torchmetrics.functional.image import (  # noqa: PLC0415
+        structural_similarity_index_measure,
+    )
+
+    guess, truth = _comparable(reconstructed, originals)
+    scores = structural_similarity_index_measure(
+        guess, truth, sigma=_window_sigma(min(truth.shape[-2:])), reduction="none", data_range=1.0
+    )
+    if not isinstance(scores, Tensor):
+        raise TypeError("expected one tensor of scores from torchmetrics")
+    return scores
+
+
+def _window_sigma(side: int) -> float:
+    """Return the sigma whose window, as torchmetrics derives it, fits into a side in pixels."""
+    radius = (min(side, SSIM_WINDOW) - 1) // 2
+    if radius == SSIM_WINDOW // 2:
+        return SSIM_SIGMA
+    return max(radius, 0.1) / _SIGMAS_PER_RADIUS
+
+
+def _comparable(reconstructed: Tensor, originals: Tensor) -> tuple[Tensor, Tensor]:
+    """Return both as float64 on the CPU, the reconstruction clamped; checks as in ``score``."""
+    if reconstructed.shape != originals.shape or originals.ndim != 4:
+        raise ValueError(
+            f"cannot compare pictures of shapes {tuple(reconstructed.shape)} and "
+            f"{tuple(originals.shape)}: expected the same (N, C, H, W) for both"
+        )
+    guess = reconstructed.detach().to("cpu", torch.float64)
+    truth = originals.detach().to("cpu", torch.float64)
+    if not bool(torch.isfinite(guess).all()):
+        raise ValueError(
+            "a reconstruction holds NaN or infinity and cannot be scored: "
+            "leave out those for which scorable() is false"
+        )
+    if not bool(((truth >= -_RANGE_TOLERANCE) & (truth <= 1 + _RANGE_TOLERANCE)).all()):
+        raise ValueError("an original leaves [0, 1]: undo its normalisation before scoring")
+    return guess.clamp(0, 1), truth

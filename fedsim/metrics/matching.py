@@ -1,0 +1,51 @@
+"""Which reconstruction belongs to which picture of a batch.
+
+A gradient is a sum over its batch, so an attack cannot know the batch's order. Each original is
+given a reconstruction of its own: taking the best one for each would let a single good
+reconstruction stand for several originals.
+"""
+
+import torch
+from scipy.optimize import linear_sum_assignment  # type: ignore[import-untyped]
+from torch import Tensor
+
+
+def match(reconstructed: Tensor, originals: Tensor) -> Tensor:
+    """Return the one-to-one assignment with the least total squared error.
+
+    Solved exactly (scipy's ``linear_sum_assignment``). Reconstructions are clamped to [0, 1], as
+    they are to be scored. One that is not finite costs the same with every original and more than
+    any other, so it goes to an original that no other reconstruction wants.
+
+    Args:
+        reconstructed: (B, C, H, W), in any order.
+        originals: (B, C, H, W) in [0, 1].
+
+    Returns:
+        (B,) int64: for each original the index of its reconstruction, so that
+        ``reconstructed[match(reconstructed, originals)]`` is in the order of the originals.
+
+    Raises:
+        ValueError: the shapes differ, or are not batches of pictures.
+    """
+    if reconstructed.shape != originals.shape or originals.ndim < 2:
+        raise ValueError(
+            f"cannot match {tuple(reconstructed.shape)} to {tuple(originals.shape)}: "
+            "expected the same (B, C, H, W) for both"
+        )
+    guesses = reconstructed.detach().to("cpu", torch.float64).flatten(1)
+    truths = originals.detach().to("cpu", torch.float64).flatten(1)
+    usable = torch.isfinite(guesses).all(dim=1)
+    cost = _squared_distances(truths, torch.nan_to_num(guesses).clamp(0, 1))
+    cost[:, ~usable] = 2.0 * truths.shape[1]
+    _, chosen = linear_sum_assignment(cost.numpy())
+    return torch.from_numpy(chosen).long()
+
+
+def _squared_distances(truths: Tensor, guesses: Tensor) -> Tensor:
+    """Return (B, B): row per truth, column per guess.
+
+    Summed from differences rather than from products, which lose the small distances.
+    """
+    distances = torch.cdist(truths, guesses, compute_mode="donot_use_mm_for_euclid_dist")
+    return distances.square()
