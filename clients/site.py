@@ -61,6 +61,11 @@ def open_site(scenario: Scenario) -> Site:
             f"federation.batch_size = {size}, but client {smallest} has only "
             f"{len(partitions[smallest])} images; use smaller batches, fewer clients or more data"
         )
+    if scenario.adversary is not None and len(dataset.test) < size:
+        raise DataError(
+            f"federation.batch_size = {size}, but the data set has only {len(dataset.test)} test "
+            "images, of which the adversary's positive control needs a batch; use smaller batches"
+        )
     model = scenario.model.build(dataset.image_shape, dataset.num_classes, scenario.seed)
     return Site(scenario, dataset, partitions, model)
 

@@ -16,8 +16,8 @@ class Trained:
     """What local training yields.
 
     Attributes:
-        arrays: the upload by name; for a gradient, floating-point buffers (BatchNorm's running
-            statistics) are in it too, as values and not as gradients.
+        arrays: the upload by name; for a gradient, buffers (BatchNorm's running statistics) are
+            in it too, as values and not as gradients, and frozen parameters are not.
         loss: mean cross-entropy over the batches, before each step.
     """
 
@@ -37,7 +37,8 @@ def gradient(model: nn.Module, batch: Batch) -> Trained:
     named = {k: p for k, p in model.named_parameters() if p.requires_grad}
     gradients = torch.autograd.grad(loss, list(named.values()))
     arrays = dict(zip(named, gradients, strict=True))
-    buffers = {k: b.clone() for k, b in model.state_dict().items() if k not in named}
+    parameters = {k for k, _ in model.named_parameters()}
+    buffers = {k: b.clone() for k, b in model.state_dict().items() if k not in parameters}
     return Trained({**arrays, **buffers}, float(loss.detach()))
 
 

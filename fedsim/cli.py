@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from fedsim import __version__
+from fedsim.environment import prepare
 from fedsim.errors import FedsimError
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def run(
 
 
 @app.command()
-def leak(
+def leak(  # noqa: PLR0917  (each is an option of its own)
     image: Annotated[Path, typer.Argument(help="Any picture: PNG, JPEG, GIF, WebP, ...")],
     defense: Annotated[
         list[str] | None,
@@ -180,11 +181,16 @@ def _new_folder(name: str) -> Path:
 
 def _conclude(console: Console, folder: Path) -> None:
     """Print the table of a run, however it ended, and where its files are."""
+    from fedsim.gallery import gallery  # noqa: PLC0415
     from fedsim.runlog import read_records  # noqa: PLC0415
     from fedsim.summary import summarise  # noqa: PLC0415
     from fedsim.table import remarks, summary_table  # noqa: PLC0415
 
-    summary = summarise(read_records(folder))
+    records = list(read_records(folder))
+    summary = summarise(records)
+    pictures = gallery(folder, records)
+    if console.is_terminal and pictures is not None:
+        console.print(pictures)
     if summary.rows:
         console.print(summary_table(summary))
     for line in remarks(summary):
@@ -195,6 +201,7 @@ def _conclude(console: Console, folder: Path) -> None:
 
 def main() -> None:
     """Run the command line; the entry point of the ``fedsim`` command."""
+    prepare()
     try:
         app()
     except FedsimError as error:

@@ -15,7 +15,6 @@ from rich.text import Text
 
 from attacks import Progress
 from fedsim.engine.observer import Observer
-from fedsim.engine.pictures import label
 from fedsim.pictures import Picture, PictureRow
 from fedsim.pictures.pixels import FloatImage
 from fedsim.runlog import Record
@@ -27,7 +26,8 @@ from server.adversary import Victim
 LOOKS_PER_SECOND = 4
 PLAIN_PROGRESS_S = 10.0
 WIDTHS = (28, 24, 20, 16, 14, 12)
-HEADER_LINES = 6
+HEADER_LINES = 5
+CAPTION_LINES = 4  # the caption's own three, and a blank one between rows
 
 
 class PlainView(Observer):
@@ -79,8 +79,9 @@ class _Tile:
     """One picture in the live view."""
 
     title: str
+    attacker: str
     image: FloatImage
-    note: str = ""
+    note: str
     style: str = "cyan"
 
 
@@ -173,7 +174,8 @@ class LiveView(Observer):
             for row, position in enumerate(progress.victims.tolist()):
                 victim = victims[position]
                 self._screen.tiles[victim.name] = _Tile(
-                    label(self._scenario, victim),
+                    _group(self._scenario, victim),
+                    victim.attacker,
                     np.array(images[row]),
                     f"fit {float(progress.objective[row]):.0e}",
                 )
@@ -182,7 +184,8 @@ class LiveView(Observer):
         with self._lock:
             screen = self._screen
             tiles = [
-                Picture(t.image, f"{t.title}\n{t.note}", t.style) for t in screen.tiles.values()
+                Picture(t.image, f"{t.title}\n{t.attacker}\n{t.note}", t.style)
+                for t in screen.tiles.values()
             ]
         lines = (
             Text(screen.title, style="bold"),
@@ -198,14 +201,20 @@ class LiveView(Observer):
         for width in WIDTHS:
             columns = max(1, (self._console.width + 2) // (width + 2))
             rows = -(-len(tiles) // columns)
-            if rows * (width // 2 + 3) <= height:
+            if rows * (width // 2 + CAPTION_LINES) <= height:
                 return PictureRow(tiles, width=width)
-        return PictureRow(tiles, width=WIDTHS[-1], max_rows=max(1, height // (WIDTHS[-1] // 2 + 3)))
+        return PictureRow(
+            tiles, width=WIDTHS[-1], max_rows=max(1, height // (WIDTHS[-1] // 2 + CAPTION_LINES))
+        )
 
 
 def view_for(console: Console) -> PlainView | LiveView:
     """Return the live view for a terminal, plain lines for anything else."""
     return LiveView(console) if console.is_terminal else PlainView(console)
+
+
+def _group(scenario: Scenario, victim: Victim) -> str:
+    return CONTROL if victim.partition is None else scenario.group_of(victim.partition).name
 
 
 def _score(record: Record) -> str:

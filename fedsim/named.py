@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BeforeValidator, PlainSerializer, ValidationError
 from pydantic_core import PydanticCustomError
 
-from fedsim.errors import UnknownNameError, closest
+from fedsim.errors import FedsimError, UnknownNameError, closest
 from fedsim.registry import Registry
 
 
@@ -31,10 +31,11 @@ def refuse_unknown(keys: set[str], valid: set[str], owner: str) -> None:
         PydanticCustomError: there is an unknown key.
     """
     for key in sorted(keys - valid):
+        hint = closest(key, valid) if valid else "it takes no parameters."
         raise PydanticCustomError(
             "unknown_key",
             "unknown key {key} in {owner}: {hint}",
-            {"key": repr(key), "owner": owner, "hint": closest(key, valid)},
+            {"key": repr(key), "owner": owner, "hint": hint},
         )
 
 
@@ -71,6 +72,8 @@ def named(registry: Registry) -> tuple[BeforeValidator, PlainSerializer]:
             return cls(**given)
         except ValidationError as error:
             raise NestedError(error) from None
+        except (FedsimError, RuntimeError) as error:  # such as a path in nobody's home
+            raise ValueError(str(error)) from None
 
     def dump(thing: Any) -> dict[str, Any]:
         parameters = {name: getattr(thing, name) for name in parameters_of(type(thing))}

@@ -56,7 +56,10 @@ class RunLog:
                 )
             for part in ("tensors", "pictures"):
                 (folder / part).mkdir()
-            self._records = (folder / RECORDS).open("a", encoding="utf-8")
+            # A lone surrogate (in a file name, say) is then written as the JSON escape that it is.
+            self._records = (folder / RECORDS).open(
+                "a", encoding="utf-8", errors="backslashreplace"
+            )
         except OSError as error:
             raise RunError(
                 f"{folder}: the run folder cannot be written: {error.strerror or error}; "
@@ -117,17 +120,20 @@ def read_records(folder: Path) -> Iterator[Record]:
     """
     path = folder / RECORDS
     try:
-        text = path.read_text(encoding="utf-8")
+        whole = path.read_bytes()
     except OSError:
         raise RunError(
             f"{folder}: this is no run folder: it has no readable {RECORDS}; "
             "give the folder that `fedsim run` named"
         ) from None
-    for number, line in enumerate(text.split("\n")[:-1]):
+    # Split before it is decoded: a line may be cut off inside a character.
+    for number, line in enumerate(whole.split(b"\n")[:-1]):
         try:
             record = json.loads(line)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise RunError(f"{path}, line {number + 1}: this is not JSON: {error}") from None
+        if not isinstance(record, dict):
+            raise RunError(f"{path}, line {number + 1}: this is no record: {record!r:.60}")
         if number == 0 and record.get("format") != FORMAT:
             raise RunError(
                 f"{path}: format {record.get('format')!r}; this version of fedsim reads {FORMAT}"
@@ -135,18 +141,37 @@ def read_records(folder: Path) -> Iterator[Record]:
         yield record
 
 
-def load_tensors(folder: Path, name: str) -> dict[str, Tensor]:
-    """Load tensors of a run by the place that its record names.
+def inside(folder: Path, name: str) -> Path:
+    """Return the path of a file that a record names.
 
     Raises:
         RunError: the place is outside the folder, or there is no such file.
     """
-    from safetensors.torch import load_file  # noqa: PLC0415  (readers of records need no torch)
+    try:
+        path = (folder / name).resolve()
+        found = path.is_relative_to(folder.resolve()) and path.is_file()
+    except (OSError, ValueError):  # no name that a file could have
+        found = False
+    if not found:
+        raise RunError(f"{folder}: there is no file {name!r} inside this run folder")
+    return path
 
-    path = (folder / name).resolve()
-    if not path.is_relative_to(folder.resolve()) or not path.is_file():
-        raise RunError(f"{folder}: no tensors at {name!r} inside this run folder")
-    return load_file(path)
+
+def load_tensors(folder: Path, name: str) -> dict[str, Tensor]:
+    """Load tensors of a run by the place that its record names.
+
+    Raises:
+        RunError: the place is outside the folder, or there is no such file, or no tensors in it.
+    """
+    # Readers of records need no torch.
+    from safetensors import SafetensorError  # noqa: PLC0415
+    from safetensors.torch import load_file  # noqa: PLC0415
+
+    path = inside(folder, name)
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise RunError(f"{path}: this is no file of tensors: {error}") from None
 
 
 def _finite(value: Any) -> Any:

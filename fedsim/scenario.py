@@ -9,13 +9,22 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from fedsim.errors import ScenarioError, closest
 from fedsim.named import NestedError, named, refuse_unknown
 from fedsim.registry import ATTACKS, DATASETS, DEFENSES, MODELS, PARTITIONS
 
 QUICKSTART = "quickstart"
+RESERVED_NAME = "positive control"
+"""What a summary calls the adversary's own control: no client group may have that name."""
 
 
 class Section(BaseModel):
@@ -40,6 +49,15 @@ class Data(Section):
     )
     partition: Annotated[Any, *named(PARTITIONS)] = Field(default="iid", validate_default=True)
     data_dir: str | None = Field(None, description="folder in which data sets are looked for")
+
+    @field_validator("data_dir")
+    @classmethod
+    def _absolute(cls, value: str | None) -> str | None:
+        """Make the folder absolute at once, because workers may run in another one."""
+        try:
+            return value and str(Path(value).expanduser().absolute())
+        except RuntimeError as error:
+            raise ValueError(f"{error} Give the whole path of the folder") from None
 
 
 class Federation(Section):
@@ -71,6 +89,13 @@ class ClientGroup(Section):
     name: str = Field(min_length=1, max_length=60)
     count: int = Field(1, ge=1)
     defenses: list[Annotated[Any, *named(DEFENSES)]] = Field(default_factory=list)
+
+    @field_validator("name")
+    @classmethod
+    def _not_reserved(cls, value: str) -> str:
+        if value == RESERVED_NAME:
+            raise ValueError("this is what the adversary's own control is called; choose another")
+        return value
 
 
 class AdversaryPlan(Section):
@@ -159,7 +184,7 @@ class Scenario(Section):
         """
         try:
             raw = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
+        except (ValueError, RecursionError) as error:  # numbers too long, brackets too deep
             raise ScenarioError(f"{source}: this is not TOML: {error}") from None
         for override in overrides:
             _override(raw, override)
@@ -211,7 +236,7 @@ def _override(raw: dict[str, Any], override: str) -> None:
     *path, last = key.strip().split(".")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         value = text.strip()
     place: Any = raw
     for step in path:
@@ -223,11 +248,14 @@ def _override(raw: dict[str, Any], override: str) -> None:
 
 
 def _step_into(place: Any, step: str, override: str) -> Any:
+    key: int | str = step
     if isinstance(place, list):
-        return place[_list_index(place, step, override)]
-    inner = place.setdefault(step, {})
+        key = _list_index(place, step, override)
+    else:
+        place.setdefault(step, {})
+    inner = place[key]
     if isinstance(inner, str):  # a bare name is short for a table with that name
-        inner = place[step] = {"name": inner}
+        inner = place[key] = {"name": inner}
     if not isinstance(inner, dict | list):
         raise ScenarioError(f"--set {override!r}: {step!r} is a single value and holds no keys")
     return inner
@@ -250,7 +278,8 @@ def _explain(error: ValidationError, source: str, outer: tuple[Any, ...] = ()) -
             lines += _explain(cause.error, source, place)
             continue
         message = problem["msg"].removeprefix("Value error, ")
-        shown = "" if isinstance(problem["input"], dict | list) else f" (got {problem['input']!r})"
+        given = problem["type"] != "missing" and not isinstance(problem["input"], dict | list)
+        shown = f" (got {problem['input']!r})" if given else ""
         key = ".".join(str(p) for p in place if p not in ("literal['all']", "list[str]"))
         lines.append(f"{source}: {key + ': ' if key else ''}{message}{shown}")
     return list(dict.fromkeys(lines))

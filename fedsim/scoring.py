@@ -6,7 +6,6 @@ partition, as the client drew it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -17,7 +16,7 @@ from torch import Tensor
 from clients.site import Site
 from fedsim.data import IndexArray
 from fedsim.metrics.baselines import blind_baselines, of_picture
-from fedsim.metrics.images import ImageScores, score
+from fedsim.metrics.images import scorable, score
 from fedsim.metrics.matching import match
 from fedsim.metrics.verdict import Verdict, verdict
 from server.adversary import Outcome, Victim
@@ -113,13 +112,20 @@ class Scorer:
         baselines = blind_baselines(originals, self._public_without(outcome.victim))
         found = outcome.reconstruction
         if found.data is None or found.data.shape != originals.shape:
-            return Scored(originals, None, None, _unscored(labels, baselines))
+            nothing = enumerate(labels.tolist())
+            leakage = [_unscored(i, label, of_picture(baselines, i)) for i, label in nothing]
+            return Scored(originals, None, None, tuple(leakage))
         matching = match(found.data, originals)
-        scores = score(found.data[matching], originals)
+        rebuilt = found.data[matching]
+        finite = scorable(rebuilt)
+        scores = score(rebuilt.nan_to_num(), originals)
         misfit = _truth_misfit(outcome, originals, labels)
         leakage = []
         for i, label in enumerate(labels.tolist()):
             blind = of_picture(baselines, i)
+            if not finite[i]:
+                leakage.append(_unscored(i, label, blind))
+                continue
             word = verdict(float(scores.psnr[i]), float(scores.ssim[i]), blind)
             leakage.append(
                 Leakage(
@@ -172,18 +178,15 @@ def _truth_misfit(outcome: Outcome, originals: Tensor, labels: Tensor) -> float 
     return victim.attack.misfit(outcome.model, victim.observation, originals, labels)
 
 
-def _unscored(labels: Tensor, baselines: Mapping[str, ImageScores]) -> tuple[Leakage, ...]:
-    return tuple(
-        Leakage(
-            image=i,
-            mse=None,
-            psnr=None,
-            ssim=None,
-            label=label,
-            label_found=None,
-            baselines=of_picture(baselines, i),
-            verdict=Verdict.UNSCORED,
-            meaning=Meaning.UNSCORED,
-        )
-        for i, label in enumerate(labels.tolist())
+def _unscored(image: int, label: int, baselines: dict[str, tuple[float, float]]) -> Leakage:
+    return Leakage(
+        image=image,
+        mse=None,
+        psnr=None,
+        ssim=None,
+        label=label,
+        label_found=None,
+        baselines=baselines,
+        verdict=Verdict.UNSCORED,
+        meaning=Meaning.UNSCORED,
     )

@@ -18,6 +18,7 @@ ATTACK_FAILED = "attack failed"
 UNSCORED = "unscored"
 BLIND = ("grey", "mean")
 CONTROL = "positive control"
+NO_DEFENSE = "none"
 
 
 @dataclass(frozen=True)
@@ -26,16 +27,19 @@ class Row:
 
     Attributes:
         group: the client group, or the positive control.
+        defense: what the group's clients do to their uploads, in words.
         attacker: naive or adaptive.
         images: private images that were attacked.
         meanings: how many of them have each meaning.
         psnr: in dB, of those that could be scored.
         baseline: in dB, the best blind guess for each of those.
-        labels_right: share of labels that the attack found, of those that could be scored.
+        labels_right: share of the labels that the attack assigned which are right; None if it
+            assigned none.
         upload_bytes: mean size of the group's uploads.
     """
 
     group: str
+    defense: str
     attacker: str
     images: int
     meanings: dict[str, int]
@@ -118,10 +122,12 @@ def _row(group: str, attacker: str, images: Sequence[Record], uploads: Sequence[
     meanings: dict[str, int] = {}
     for record in images:
         meanings[record["meaning"]] = meanings.get(record["meaning"], 0) + 1
-    sizes = [u["bytes"] for u in uploads if u["group"] == group and u["bytes"] is not None]
-    right = [r["label"] == r["label_found"] for r in scored]
+    own = [u for u in uploads if u["group"] == group]
+    sizes = [u["bytes"] for u in own if u["bytes"] is not None]
+    right = [r["label"] == r["label_found"] for r in scored if r["label_found"] is not None]
     return Row(
         group=group,
+        defense=_in_words(own[0]["defenses"]) if own else NO_DEFENSE,
         attacker=attacker,
         images=len(images),
         meanings=meanings,
@@ -134,3 +140,12 @@ def _row(group: str, attacker: str, images: Sequence[Record], uploads: Sequence[
 
 def _best_blind(record: Record) -> float:
     return max(float(record["baselines"][n][0]) for n in BLIND if n in record["baselines"])
+
+
+def _in_words(defenses: Sequence[Record]) -> str:
+    """Return a chain of defenses as ``gaussian-noise std=0.01, fp16``."""
+    chain = []
+    for defense in defenses:
+        parameters = (f"{k}={v:g}" for k, v in defense.items() if isinstance(v, int | float))
+        chain.append(" ".join([defense["name"], *parameters]))
+    return ", ".join(chain) or NO_DEFENSE

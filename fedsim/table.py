@@ -1,9 +1,8 @@
 """The table at the end of a run, and what its reader must know."""
 
 import statistics
-from collections.abc import Sequence
 
-from rich.markup import escape
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
@@ -18,6 +17,8 @@ from fedsim.summary import (
     Summary,
 )
 
+NOTHING = "–"
+SHORT = {PARTLY: "partly", ATTACK_FAILED: "failed", UNSCORED: "unscored"}
 STYLES = {
     LEAKED: "bold red",
     PARTLY: "yellow",
@@ -29,26 +30,31 @@ STYLES = {
 
 def summary_table(summary: Summary) -> Table:
     """Return the table at the end of a run: one row per client group and attacker."""
-    table = Table(title="What leaked", title_justify="left")
-    table.add_column("clients")
-    table.add_column("attacker")
-    for heading in ("images", "leaked", "PSNR dB (worst)", "blind dB", "labels", "kB", "accuracy"):
-        table.add_column(heading, justify="right")
-    accuracy = f"{summary.accuracy[max(summary.accuracy)]:.1%}" if summary.accuracy else "–"
+    table = Table(
+        title="What leaked",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
+    table.add_column("clients, defense", min_width=18, overflow="fold")
+    table.add_column("attacker", no_wrap=True)
+    for heading in ("leaked", "PSNR / blind", "labels", "kB", "acc."):
+        table.add_column(heading, justify="right", no_wrap=True)
+    accuracy = f"{summary.accuracy[max(summary.accuracy)]:.1%}" if summary.accuracy else NOTHING
+    before = None
     for row in summary.rows:
         control = row.group == CONTROL
         table.add_row(
-            escape(row.group),
+            _who(row) if row.group != before else "",
             row.attacker,
-            str(row.images),
             Text(_leaked(row), style=_row_style(row)),
-            _decibels(row.psnr),
-            f"{statistics.median(row.baseline):.0f}" if row.baseline else "–",
-            "–" if row.labels_right is None else f"{row.labels_right:.0%}",
-            "–" if row.upload_bytes is None else f"{row.upload_bytes / 1000:.1f}",
-            "–" if control else accuracy,
-            end_section=len(summary.rows) > 1 and row is summary.rows[-2] and not control,
+            _decibels(row),
+            NOTHING if row.labels_right is None else f"{row.labels_right:.0%}",
+            NOTHING if row.upload_bytes is None else f"{row.upload_bytes / 1000:.1f}",
+            NOTHING if control else accuracy,
         )
+        before = row.group
     return table
 
 
@@ -82,18 +88,24 @@ def remarks(summary: Summary) -> list[Text]:
     if summary.rows:
         lines.append(
             Text(
-                "leaked: recognisable by the thresholds in fedsim/metrics/verdict.py. blind dB: "
-                "the best guess without any gradient. accuracy: of the one global model.",
+                "leaked: pictures that are recognisable. PSNR: median in dB, in brackets the "
+                "highest, which is the worst for the client; blind: the best guess without any "
+                "gradient. kB: size of an upload. acc.: test accuracy of the one global model.",
                 style="dim",
             )
         )
     return lines
 
 
+def _who(row: Row) -> Text:
+    """Return the group's name, and below it the defense."""
+    name = Text(row.group)
+    return name if row.group == CONTROL else name.append(f"\n{row.defense}", style="dim")
+
+
 def _leaked(row: Row) -> str:
-    parts = [f"{row.count(LEAKED)} of {row.images}"]
-    parts += [f"{row.count(m)} {m}" for m in (PARTLY, ATTACK_FAILED, UNSCORED) if row.count(m)]
-    return ", ".join(parts)
+    others = [f"{row.count(m)} {SHORT[m]}" for m in SHORT if row.count(m)]
+    return f"{row.count(LEAKED)}/{row.images}" + (f", {', '.join(others)}" if others else "")
 
 
 def _row_style(row: Row) -> str:
@@ -103,6 +115,9 @@ def _row_style(row: Row) -> str:
     return STYLES[PROTECTED]
 
 
-def _decibels(values: Sequence[float]) -> str:
-    """Return the median, and in brackets the highest: the worst for the client."""
-    return f"{statistics.median(values):.0f} ({max(values):.0f})" if values else "–"
+def _decibels(row: Row) -> str:
+    """Return the median, in brackets the highest, which is the worst, and the blind guess's."""
+    if not row.psnr:
+        return NOTHING
+    median, blind = statistics.median(row.psnr), statistics.median(row.baseline)
+    return f"{median:.0f} ({max(row.psnr):.0f}) / {blind:.0f}"

@@ -163,9 +163,10 @@ class Adversary:
     def _attack_round(
         self, server_round: int, arrays: ArrayRecord, uploads: Sequence[Upload]
     ) -> None:
-        weights = arrays.to_torch_state_dict()
         model = copy.deepcopy(self._architecture)
-        model.load_state_dict(weights)
+        model.load_state_dict(arrays.to_torch_state_dict())
+        # As the model holds them: strategies may send the weights in another precision.
+        weights = {k: v.clone() for k, v in model.state_dict().items()}
         model.train().to(self._device)
         victims = [self._control(server_round, model)]
         for upload in uploads:
@@ -191,17 +192,22 @@ class Adversary:
     def _run(
         self, victims: Sequence[Victim], model: nn.Module, deadline: float
     ) -> list[Reconstruction]:
+        raised: list[Exception] = []
+
         def should_stop() -> bool:
-            return self._cancelled.is_set() or time.monotonic() > deadline
+            return bool(raised) or self._cancelled.is_set() or time.monotonic() > deadline
 
         def on_progress(progress: Progress) -> None:
-            self._listeners.on_progress(victims, progress)
+            try:
+                self._listeners.on_progress(victims, progress)
+            except Exception as error:  # kept, or it would pass for a failure of the attack
+                raised.append(error)
 
         if not victims:
             return []
         observations = [v.observation for v in victims if v.observation is not None]
         try:
-            return victims[0].attack.run(
+            found = victims[0].attack.run(
                 model,
                 observations,
                 seed=derive(self._scenario.seed, "attack", victims[0].server_round),
@@ -210,7 +216,10 @@ class Adversary:
             )
         except Exception as error:
             reason = f"{type(error).__name__}: {error}"
-            return [Reconstruction.failed(reason) for _ in victims]
+            found = [Reconstruction.failed(reason) for _ in victims]
+        if raised:
+            raise raised[0]
+        return found
 
     def _control(self, server_round: int, model: nn.Module) -> Victim:
         size = self._scenario.federation.batch_size
@@ -242,7 +251,7 @@ class Adversary:
     def _observe(self, upload: Upload, weights: Mapping[str, Tensor]) -> Observation:
         federation = self._scenario.federation
         names = [k for k, p in self._architecture.named_parameters() if p.requires_grad]
-        arrays = {k: upload.arrays[k] for k in names}
+        arrays = {k: upload.arrays[k].to(weights[k].dtype) for k in names}
         shape = tuple(self._public.images.shape[1:])
         if federation.upload == "gradient":
             return Observation(arrays, shape, federation.batch_size)

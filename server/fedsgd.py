@@ -6,6 +6,7 @@ import torch
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import FedAvg
+from torch import Tensor
 
 
 class FedSGD(FedAvg):
@@ -52,5 +53,10 @@ class FedSGD(FedAvg):
             if name in self._parameters:
                 stepped[name] = old - self._learning_rate * gradients[name].to(old.dtype)
             else:
-                stepped[name] = gradients.get(name, old).to(old.dtype).reshape(old.shape)
+                stepped[name] = _cast(gradients.get(name, old), old.dtype).reshape(old.shape)
         return ArrayRecord({k: torch.as_tensor(v) for k, v in stepped.items()}), metrics
+
+
+def _cast(mean: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return a mean in another type; a counter's mean of 0.999... is 1, not 0."""
+    return mean.to(dtype) if dtype.is_floating_point else mean.round().to(dtype)

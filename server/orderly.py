@@ -1,5 +1,6 @@
 """Rounds that can be repeated, and that no broken upload can spoil."""
 
+import copy
 import random
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -20,8 +21,9 @@ class Orderly(Delegate):
     Flower's node ids and sampling are random and replies come in the order of completion. Here
     the cohort of a round is drawn from the sorted partitions by the run's seed, and the wrapped
     strategy, which should take all the nodes that it sees, sees no others. Replies are sorted
-    by partition. Those that cannot be used are left out: one client with a NaN or a missing
-    tensor would else end the run or spoil the model of all.
+    by partition. Those that cannot be used are left out, and of the others the wrapped strategy
+    sees only what they have in common: one client with a NaN, a missing tensor or a metric of
+    its own would else end the run or spoil the model of all.
 
     Args:
         strategy: the wrapped strategy.
@@ -64,7 +66,7 @@ class Orderly(Delegate):
         usable = [r for r in ordered if read_upload(r, 0, self._shapes).problem is None]
         if not usable:
             return None, None
-        return self.strategy.aggregate_train(server_round, usable)
+        return self.strategy.aggregate_train(server_round, _in_common(usable))
 
 
 def draw_cohort(
@@ -74,6 +76,27 @@ def draw_cohort(
     size = max(1, round(len(partitions) * fraction))
     rng = random.Random(derive(seed, "cohort", server_round))  # noqa: S311  (not a secret)
     return sorted(rng.sample(list(partitions), size))
+
+
+def _in_common(replies: Sequence[Message]) -> list[Message]:
+    """Return copies of usable replies with the same names of records, and of metrics in them.
+
+    Flower's strategies end the run over a reply whose names differ from the others'.
+    """
+    numbers = [_numbers(r) for r in replies]
+    shared = set.intersection(*(set(n) for n in numbers))
+    alike = []
+    for reply, own in zip(replies, numbers, strict=True):
+        [arrays] = reply.content.array_records.values()
+        metrics = MetricRecord({k: v for k, v in own.items() if k in shared})
+        alike.append(copy.copy(reply))
+        alike[-1].content = RecordDict({"arrays": arrays, "metrics": metrics})
+    return alike
+
+
+def _numbers(reply: Message) -> dict[str, int | float]:
+    [metrics] = reply.content.metric_records.values()
+    return {k: v for k, v in metrics.items() if isinstance(v, int | float)}
 
 
 class _CohortGrid(Grid):

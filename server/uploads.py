@@ -15,6 +15,8 @@ from fedsim.errors import UploadError
 
 Shapes = Mapping[str, tuple[int, ...]]
 MAX_REASON = 500
+MAX_EXAMPLES = 2**53
+"""Most examples that a client may claim: a sum of such weights stays exact enough and finite."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,14 +27,14 @@ class Upload:
         partition: the client.
         arrays: its tensors by name; empty if there is a problem.
         metrics: the numbers that came with them.
-        defenses: what the client says that its defenses did, by ``position.name.measure``.
+        did: what the client says that its defenses did, by ``position.name.measure``.
         problem: why the upload cannot be used, if it cannot.
     """
 
     partition: int
     arrays: Mapping[str, Tensor] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
-    defenses: Mapping[str, float] = field(default_factory=dict)
+    did: Mapping[str, float] = field(default_factory=dict)
     problem: str | None = None
 
 
@@ -57,6 +59,9 @@ def read_upload(reply: Message, partition: int, expected: Shapes) -> Upload:
         return _read(reply, partition, expected)
     except UploadError as error:
         return Upload(partition, problem=str(error)[:MAX_REASON])
+    except Exception as error:  # whatever a client thinks of, the round goes on
+        reason = f"the reply cannot be read: {type(error).__name__}: {error}"
+        return Upload(partition, problem=reason[:MAX_REASON])
 
 
 def _read(reply: Message, partition: int, expected: Shapes) -> Upload:
@@ -72,8 +77,8 @@ def _read(reply: Message, partition: int, expected: Shapes) -> Upload:
         raise UploadError(f"the arrays cannot be decoded: {error}") from error
     _check_arrays(arrays, expected)
     said = reply.content.config_records.get("defenses") or ConfigRecord()
-    defenses = {k: float(v) for k, v in said.items() if isinstance(v, int | float)}
-    return Upload(partition, arrays, metrics, defenses)
+    did = {k: float(v) for k, v in said.items() if isinstance(v, int | float)}
+    return Upload(partition, arrays, metrics, did)
 
 
 def _metrics(records: list[MetricRecord]) -> dict[str, float]:
@@ -81,8 +86,10 @@ def _metrics(records: list[MetricRecord]) -> dict[str, float]:
         raise UploadError(f"expected one record of metrics, found {len(records)}")
     metrics = {k: float(v) for k, v in records[0].items() if isinstance(v, int | float)}
     examples = metrics.get("num-examples", math.nan)
-    if not 0 < examples < math.inf:
-        raise UploadError(f"num-examples is {examples}: expected a positive number")
+    if not 0 < examples <= MAX_EXAMPLES:
+        raise UploadError(
+            f"num-examples is {examples}: expected a positive number up to {MAX_EXAMPLES}"
+        )
     return metrics
 
 
@@ -96,5 +103,7 @@ def _check_arrays(arrays: Mapping[str, Tensor], expected: Shapes) -> None:
         found = tuple(arrays[name].shape)
         if found != shape:
             raise UploadError(f"the tensor {name!r} has shape {found}, expected {shape}")
+        if arrays[name].is_complex():
+            raise UploadError(f"the tensor {name!r} is of {arrays[name].dtype}, which is not real")
         if not bool(torch.isfinite(arrays[name]).all()):
             raise UploadError(f"the tensor {name!r} holds NaN or infinite values")

@@ -1,8 +1,8 @@
 """Runs a scenario: the only part of fedsim that starts Flower."""
 
-from fedsim.engine.flower import prepare_environment
+from fedsim.environment import prepare
 
-prepare_environment()
+prepare()
 
 from fedsim.engine.observer import Observer  # noqa: E402  (Flower reads its environment on import)
 from fedsim.engine.run import EngineName, run, versions  # noqa: E402

@@ -1,6 +1,8 @@
 """The pictures of a run: what was private, what was rebuilt, and how it emerged."""
 
+import sys
 from collections.abc import Sequence
+from dataclasses import replace
 
 from PIL import Image
 from torch import Tensor
@@ -36,7 +38,7 @@ def draw_victim(log: RunLog, outcome: Outcome, scored: Scored) -> None:
 def draw_round(log: RunLog, scenario: Scenario, server_round: int, results: list[Result]) -> None:
     """Draw a round's pictures side by side, and an animation of them emerging."""
     rows: dict[str, list[Result]] = {}
-    for outcome, scored in results:
+    for outcome, scored in sorted(results, key=_place):
         rows.setdefault(label(scenario, outcome.victim), []).append((outcome, scored))
     shown = _limited(rows)
     if not shown:
@@ -50,7 +52,24 @@ def draw_round(log: RunLog, scenario: Scenario, server_round: int, results: list
         if (frames := _frames(outcome, scored, image))
     ]
     if films:
-        animate(films, log.picture_path(f"{name}.gif"))
+        animate(_in_step(films), log.picture_path(f"{name}.gif"))
+
+
+def _in_step(films: list[Emergence]) -> list[Emergence]:
+    """Move each film's last frame to the next snapshot of the others.
+
+    Lanes end at evaluations of their own; a frame of the animation for each of them would show
+    no more and weigh a multiple.
+    """
+    times = sorted({number for film in films for number, _ in film.frames[:-1]})
+    latest = max(film.frames[-1][0] for film in films)
+
+    def moved(film: Emergence) -> Emergence:
+        end, picture = film.frames[-1]
+        number = next((t for t in times if t >= end), latest)
+        return replace(film, frames=[*film.frames[:-1], (number, picture)])
+
+    return [moved(film) for film in films]
 
 
 def label(scenario: Scenario, victim: Victim) -> str:
@@ -59,6 +78,13 @@ def label(scenario: Scenario, victim: Victim) -> str:
         return CONTROL
     group = scenario.group_of(victim.partition).name
     return group if victim.attacker == "naive" else f"{group} ({victim.attacker})"
+
+
+def _place(result: Result) -> tuple[int, bool]:
+    """Order results by client, the naive attacker first and the control last."""
+    victim = result[0].victim
+    partition = sys.maxsize if victim.partition is None else victim.partition
+    return partition, victim.attacker != "naive"
 
 
 Pictures = dict[str, list[tuple[Outcome, Scored, int]]]

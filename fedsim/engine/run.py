@@ -84,9 +84,8 @@ class _Run:
 
     def go(self) -> Path:
         self._log.write_text(SCENARIO, self._scenario.to_toml())
-        self._observer.on_start(self._scenario, self._log.folder)
         device = best_device()
-        self._record(
+        first = self._log.append(
             "run",
             format=FORMAT,
             title=self._scenario.title,
@@ -100,6 +99,8 @@ class _Run:
         began = time.monotonic()
         status, error = "failed", None
         try:
+            self._observer.on_start(self._scenario, self._log.folder)
+            self._observer.on_record(first)
             with logs_to(self._log.folder / "flower.log"):
                 self._federate(device)
             status = "finished"
@@ -182,7 +183,8 @@ class _Run:
                 bytes=upload.metrics.get("upload-bytes"),
                 examples=upload.metrics.get("num-examples"),
                 loss=upload.metrics.get("loss"),
-                defenses=dict(upload.defenses),
+                defenses=self._scenario.describe_defenses(upload.partition),
+                did=dict(upload.did),
                 digest=digest(upload),
                 problem=upload.problem,
             )

@@ -1,0 +1,34 @@
+"""Environment variables that libraries read when they are imported.
+
+Loads nothing itself, so that it can be called before them.
+"""
+
+import os
+import tempfile
+from pathlib import Path
+
+VARIABLES = {
+    "FLWR_TELEMETRY_ENABLED": "0",
+    "FLWR_DISABLE_UPDATE_CHECK": "1",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # Silences a warning of Ray; clients that ask for no GPU must not hide it from the server.
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    # Ray starts its workers at low priority, where any other job starves them.
+    "RAY_worker_niceness": "0",
+    # Threads that have nothing to do sleep rather than spin: on a machine that is busy with
+    # something else, spinning made an attack five times slower.
+    "OMP_WAIT_POLICY": "PASSIVE",
+}
+
+
+def prepare() -> None:
+    """Switch telemetry and update checks off and threads to sleep; to be called at the start.
+
+    What the user has set stays as it is.
+    """
+    for key, value in VARIABLES.items():
+        os.environ.setdefault(key, value)
+    # Flower notes an anonymous id in its home even with telemetry off: not in the user's.
+    if "FLWR_HOME" not in os.environ:
+        user = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")
+        os.environ["FLWR_HOME"] = str(Path(tempfile.gettempdir()) / f"fedsim-flwr-{user}")

@@ -1,0 +1,54 @@
+"""The pictures of a finished run, shown in the terminal beside what was private."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from safetensors.numpy import load_file
+
+from fedsim.pictures import Picture, PictureRow
+from fedsim.pictures.pixels import FloatImage
+from fedsim.runlog import Record, inside
+from fedsim.summary import CONTROL
+from fedsim.table import STYLES
+
+WIDTH = 14
+GAP = 1
+
+
+def gallery(folder: Path, records: Iterable[Record]) -> PictureRow | None:
+    """Return one victim of each group and attacker from the last round that has one.
+
+    Args:
+        folder: the run folder.
+        records: its records.
+
+    Returns:
+        Pairs of the private picture and its reconstruction; None if nothing was attacked.
+    """
+    places: dict[str, str] = {}
+    chosen: dict[tuple[str, str], Record] = {}
+    for record in records:
+        if record["kind"] == "reconstruction":
+            places[record["victim"]] = record["tensors"]
+        elif record["kind"] == "leakage" and record["image"] == 0:
+            key = record["group"] or CONTROL, record["attacker"]
+            if key not in chosen or record["round"] > chosen[key]["round"]:
+                chosen[key] = record
+    pictures: list[Picture] = []
+    for (group, attacker), record in chosen.items():
+        name = group if attacker == "naive" else f"{attacker}: {group}"
+        pictures += _pair(folder, places[record["victim"]], record, name)
+    return PictureRow(pictures, width=WIDTH, gap=GAP) if pictures else None
+
+
+def _pair(folder: Path, place: str, record: Record, name: str) -> list[Picture]:
+    tensors = load_file(inside(folder, place))
+    private: FloatImage = tensors["original"][0]
+    if "reconstruction" not in tensors or "matching" not in tensors:
+        return [Picture(private, f"{name}\nprivate"), Picture(private * 0, "\nattack failed")]
+    rebuilt: FloatImage = tensors["reconstruction"][tensors["matching"][0]]
+    score = f"{record['psnr']:.0f} dB"
+    return [
+        Picture(private, f"{name}\nprivate"),
+        Picture(rebuilt, f"{record['meaning']}\n{score}", STYLES[record["meaning"]]),
+    ]
