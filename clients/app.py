@@ -1,5 +1,7 @@
 """The ClientApp: honest clients that train on private data and defend what they upload."""
 
+from collections.abc import Callable
+
 from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
@@ -7,6 +9,7 @@ from clients.mods import BYTES_KEY, DefenseMod
 from clients.site import Site, site_of
 from clients.training import gradient, local_sgd, one_thread
 from fedsim.errors import UploadError
+from fedsim.scenario import QUICKSTART, load_scenario
 
 
 def make_client_app(scenario_toml: str) -> ClientApp:
@@ -16,12 +19,28 @@ def make_client_app(scenario_toml: str) -> ClientApp:
         scenario_toml: the resolved scenario. Text, because Flower's simulation ships the app to
             its workers with every message; what it describes is loaded once per worker.
     """
+    return _client_app(lambda context: scenario_toml)
+
+
+def deployed_scenario(context: Context) -> str:
+    """Return the resolved scenario that ``flwr run`` was given in its run config.
+
+    Args:
+        context: of a ClientApp or ServerApp; its run config has ``scenario``, a bundled name or
+            a path, and ``overrides``, texts like those of ``--set`` separated by semicolons.
+    """
+    overrides = [o for o in str(context.run_config.get("overrides", "")).split(";") if o.strip()]
+    name = str(context.run_config.get("scenario", QUICKSTART))
+    return load_scenario(name, overrides).to_toml()
+
+
+def _client_app(scenario_of: Callable[[Context], str]) -> ClientApp:
     app = ClientApp()
 
     @app.train()
     def train(message: Message, context: Context) -> Message:
         with one_thread():
-            return _train(site_of(scenario_toml), message, context)
+            return _train(site_of(scenario_of(context)), message, context)
 
     @app.query()
     def partition(message: Message, context: Context) -> Message:
@@ -67,3 +86,7 @@ def _train(site: Site, message: Message, context: Context) -> Message:
 
 def _partition(context: Context) -> int:
     return int(context.node_config["partition-id"])
+
+
+app = _client_app(deployed_scenario)
+"""The ClientApp for ``flwr run``."""

@@ -32,6 +32,9 @@ from server.federation import federate
 from server.uploads import Upload, digest
 
 EngineName = Literal["inline", "ray"]
+Engine = Callable[[Callable[[Grid], None], ClientApp, int], None]
+"""``(server function, client app, number of clients)``: calls the function with their grid."""
+
 RECORDED_PACKAGES = ("flwr", "ray", "torch", "torchvision", "numpy")
 
 
@@ -39,7 +42,7 @@ def run(
     scenario: Scenario,
     folder: Path,
     *,
-    engine: EngineName = "inline",
+    engine: EngineName | Engine = "inline",
     observer: Observer | None = None,
 ) -> Path:
     """Run a scenario and return its folder.
@@ -50,7 +53,8 @@ def run(
     Args:
         scenario: what to run.
         folder: the run folder; must be empty or not exist.
-        engine: where the clients live: in this process, or on Ray's workers.
+        engine: where the clients live: in this process, on Ray's workers, or wherever a given
+            function brings a server function to them.
         observer: watches.
 
     Raises:
@@ -75,7 +79,9 @@ def best_device() -> torch.device:
 class _Run:
     """One call of `run`."""
 
-    def __init__(self, site: Site, log: RunLog, engine: EngineName, observer: Observer) -> None:
+    def __init__(
+        self, site: Site, log: RunLog, engine: EngineName | Engine, observer: Observer
+    ) -> None:
         self._scenario, self._site, self._log = site.scenario, site, log
         self._engine, self._observer = engine, observer
         self._scorer = Scorer(site)
@@ -90,7 +96,7 @@ class _Run:
             format=FORMAT,
             title=self._scenario.title,
             seed=self._scenario.seed,
-            engine=self._engine,
+            engine=self._engine if isinstance(self._engine, str) else "deployment",
             device=str(device),
             versions=versions(),
             started=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
@@ -140,7 +146,8 @@ class _Run:
 
         try:
             client_app = make_client_app(self._scenario.to_toml())
-            _engine(self._engine)(server, client_app, self._scenario.num_clients)
+            engine = _named(self._engine) if isinstance(self._engine, str) else self._engine
+            engine(server, client_app, self._scenario.num_clients)
             if adversary is not None:
                 adversary.finish()
         except BaseException:
@@ -251,7 +258,7 @@ def _tensors(outcome: Outcome, scored: Scored) -> Mapping[str, torch.Tensor]:
     return tensors
 
 
-def _engine(name: EngineName) -> Callable[[Callable[[Grid], None], ClientApp, int], None]:
+def _named(name: str) -> Engine:
     """Return the engine of that name; Ray is only imported when it is asked for."""
     if name == "inline":
         from fedsim.engine.inline import run_inline  # noqa: PLC0415
