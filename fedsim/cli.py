@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import sys
 import time
 from enum import StrEnum
@@ -164,12 +165,20 @@ def _watch(scenario: Scenario, name: str, engine: EngineChoice, out: Path | None
     console = Console()
     folder = out if out is not None else _new_folder(name)
     view = view_for(console)
+    interrupted = False
     try:
         with view:
             run_scenario(scenario, folder, engine=engine.value, observer=view)
+    except KeyboardInterrupt:
+        interrupted = True
     finally:
         if view.folder is not None:
             _conclude(console, view.folder)
+    if interrupted:
+        console.print("interrupted: what was finished is in the run folder")
+        sys.stdout.flush()
+        # No orderly exit: that waits for threads of Ray's whose workers are gone.
+        os._exit(INTERRUPTED)
 
 
 def _new_folder(name: str) -> Path:
@@ -207,6 +216,3 @@ def main() -> None:
     except FedsimError as error:
         Console(stderr=True).print(f"error: {error}", style="red", markup=False, soft_wrap=True)
         sys.exit(FAILED)
-    except KeyboardInterrupt:
-        Console(stderr=True).print("interrupted; what was finished is in the run folder")
-        sys.exit(INTERRUPTED)

@@ -29,6 +29,9 @@ from fedsim.seeds import derive
 from server.control import CONTROL, control_indices, control_observation
 from server.uploads import Upload
 
+LAST_WORDS_S = 60.0
+"""How long a cancelled adversary may take to hand in what it has."""
+
 Attacker = Literal["naive", "adaptive"]
 
 
@@ -112,7 +115,7 @@ class Adversary:
         self._scenario, self._plan = scenario, plan
         self._architecture, self._public = architecture, public
         self._listeners, self._device = listeners, device
-        self._cancelled = threading.Event()
+        self._cancelled, self._done = threading.Event(), threading.Event()
         self._jobs: queue.Queue[tuple[int, ArrayRecord, list[Upload]] | None] = queue.Queue()
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._work, name="adversary", daemon=True)
@@ -130,8 +133,9 @@ class Adversary:
             Exception: a listener raised, which is no matter of the attacks.
         """
         self._jobs.put(None)
-        while self._thread.is_alive():
-            self._thread.join(timeout=0.2)  # short, so that an interrupt is noticed
+        # Not a join: interrupted, that takes the thread for ended in Python before 3.13.
+        while not self._done.wait(timeout=0.2):
+            pass
         if self._error is not None:
             raise self._error
 
@@ -139,7 +143,7 @@ class Adversary:
         """Make running attacks end with what they have, and start no others."""
         self._cancelled.set()
         self._jobs.put(None)
-        self._thread.join(timeout=30)
+        self._done.wait(timeout=LAST_WORDS_S)
 
     def _chosen(self, server_round: int, uploads: Sequence[Upload]) -> list[Upload]:
         """Return the uploads that the plan says to attack, unusable ones too."""
@@ -159,6 +163,8 @@ class Adversary:
                 self._attack_round(*job)
         except BaseException as error:
             self._error = error
+        finally:
+            self._done.set()
 
     def _attack_round(
         self, server_round: int, arrays: ArrayRecord, uploads: Sequence[Upload]
