@@ -27,7 +27,9 @@ T = TypeVar("T")
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 def attack_parameters(cls: type[T]) -> type[T]:
     """Make a class a frozen, keyword-only dataclass whose values are checked."""
-    config = ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=True)
+    config = ConfigDict(
+        extra="forbid", strict=True, allow_inf_nan=False, arbitrary_types_allowed=True
+    )
     made: Any = dataclass(frozen=True, kw_only=True, config=config)(cls)
     return made  # type: ignore[no-any-return]
 
@@ -132,6 +134,8 @@ def _problem(model: nn.Module, observation: Observation) -> str | None:
     if observation.batch_size < 1:
         return f"batch size {observation.batch_size}: expected at least 1"
     for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue  # a frozen layer has no gradient to share
         shared = observation.gradient.get(name)
         if shared is None:
             return f"the gradient of {name!r} is missing"
@@ -146,6 +150,10 @@ def _problem(model: nn.Module, observation: Observation) -> str | None:
 
 
 def _label_problem(labels: Tensor | None, batch_size: int) -> str | None:
-    if labels is not None and labels.shape != (batch_size,):
+    if labels is None:
+        return None
+    if labels.shape != (batch_size,):
         return f"labels have shape {tuple(labels.shape)}, expected ({batch_size},)"
+    if labels.is_floating_point():
+        return f"labels have the type {labels.dtype}, expected whole numbers"
     return None

@@ -11,7 +11,7 @@ GROWTH = 2**0.5
 
 
 def snapshot_times(limit: int) -> set[int]:
-    """Return the evaluations at which to look: 1, 8, 11, 16, 23, 32, ... up to the limit.
+    """Return the evaluations at which to look: 1, 8, 11, 16, 22, 32, ... up to the limit.
 
     Most of a picture emerges early, so the times are spaced by ratio, not by difference.
     """

@@ -41,7 +41,7 @@ def infer_labels(
     Raises:
         AttackError: the model has no dense layer whose gradient was shared.
     """
-    name, layer = classifier(model)
+    name, _ = classifier(model)
     bias, weight = gradient.get(f"{name}.bias"), gradient.get(f"{name}.weight")
     if bias is None and weight is None:
         raise AttackError(f"the gradient of the classification layer {name!r} was not shared")
@@ -54,6 +54,18 @@ def infer_labels(
             "which has none; give the labels or use an attack that optimises them"
         )
     return _from_shares(bias, _mean_probabilities(model, input_shape), batch_size).cpu()
+
+
+def check_range(labels: Tensor | None, classes: int) -> None:
+    """Check that labels are classes of the model.
+
+    Raises:
+        AttackError: one is not.
+    """
+    if labels is not None and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
+        raise AttackError(
+            f"labels from {int(labels.min())} to {int(labels.max())}: expected 0 to {classes - 1}"
+        )
 
 
 def classifier(model: nn.Module) -> tuple[str, nn.Linear]:
@@ -82,7 +94,8 @@ def _mean_probabilities(model: nn.Module, input_shape: tuple[int, ...]) -> Tenso
 
 def _from_shares(bias_gradient: Tensor, probabilities: Tensor, batch_size: int) -> Tensor:
     """Round estimated class counts to whole ones that sum to the batch size."""
-    estimate = batch_size * (probabilities - bias_gradient)
+    # No class occurs more often than that, however far noise pushes its estimate.
+    estimate = (batch_size * (probabilities - bias_gradient)).clamp(max=batch_size)
     certain = (bias_gradient < 0).long()
     counts = torch.maximum(estimate.floor().clamp(min=0).long(), certain)
     while counts.sum() > batch_size:

@@ -22,6 +22,7 @@ from torch.func import grad, grad_and_value, vmap
 from attacks.base import Attack, attack_parameters
 from attacks.emergence import Emergence
 from attacks.functional import as_function, count_classes, parameters
+from attacks.labels import check_range
 from attacks.lbfgs import Minimum, minimise
 from attacks.memory import lanes_that_fit
 from attacks.objectives import Objective, SquaredDistance
@@ -93,9 +94,12 @@ class GradientMatching(Attack):
     ) -> dict[int, Reconstruction]:
         results: dict[int, Reconstruction] = {}
         labels: dict[int, Tensor | None] = {}
+        classes = count_classes(model, next(iter(observations.values())).input_shape)
         for i, observation in observations.items():
             try:
-                labels[i] = self._labels(model, observation)
+                known = self._labels(model, observation)
+                check_range(known, classes)
+                labels[i] = known
             except AttackError as error:
                 results[i] = Reconstruction.failed(str(error))
         if labels:
@@ -235,7 +239,7 @@ class _Search:
         """Return labels as target rows ``(batch, classes)``; zeros where they are unknown."""
         if labels is None:
             return self._like.new_zeros((self._batch_shape[0], self._classes))
-        return F.one_hot(labels.to(self._like.device), self._classes).to(self._like)
+        return F.one_hot(labels.long().to(self._like.device), self._classes).to(self._like)
 
     def _to_data(self, points: Tensor) -> Tensor:
         return points[:, : self._pixels].view(-1, *self._batch_shape).clamp(0, 1)
@@ -253,7 +257,10 @@ class _Search:
         if status is Status.FAILED:
             return Reconstruction.failed("the objective was not finite at the start")
         point, evaluations = minimum.points[lane], int(minimum.evaluations[lane])
+        if evaluations == 0:
+            return Reconstruction.failed("stopped before the first evaluation")
         data = self._to_data(point[None])[0].cpu()
+        earlier = (s for s in history if s.evaluation < evaluations)
         scores = point[self._pixels :] if self._joint else self._targets[victim]
         return Reconstruction(
             data=data,
@@ -263,7 +270,7 @@ class _Search:
             status=status,
             evaluations=evaluations,
             trial=trial,
-            history=(*history, Snapshot(evaluations, value, data)),
+            history=(*earlier, Snapshot(evaluations, value, data)),
         )
 
 

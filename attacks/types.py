@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -57,7 +58,7 @@ class Observation:
             AttackError: the learning rate or the number of steps is not positive, or a tensor
                 is missing or of another shape.
         """
-        if learning_rate <= 0 or local_steps < 1:
+        if not 0 < learning_rate < math.inf or local_steps < 1:
             raise AttackError(
                 f"an update needs a positive learning rate and at least one local step, "
                 f"not {learning_rate} and {local_steps}"

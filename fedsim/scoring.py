@@ -37,7 +37,7 @@ class Meaning(StrEnum):
     LEAKED = "leaked"
     PARTLY = "partly leaked"
     PROTECTED = "protected"  # the attack fitted the upload as well as the truth does
-    ATTACK_FAILED = "attack failed"  # the truth fits better: a better attack may find it
+    ATTACK_FAILED = "attack failed"  # the truth fits better, or the attack is an approximation
     UNSCORED = "unscored"
 
 
@@ -137,10 +137,29 @@ class Scorer:
                     label_found=None if found.labels is None else int(found.labels[matching[i]]),
                     baselines=blind,
                     verdict=word,
-                    meaning=_meaning(word, found.relative_objective, misfit),
+                    meaning=self._meaning(word, outcome, misfit),
                 )
             )
         return Scored(originals, matching, misfit, tuple(leakage))
+
+    def approximate(self, victim: Victim) -> bool:
+        """Say whether the attack took several local steps for one."""
+        return victim.partition is not None and self._site.scenario.federation.local_steps > 1
+
+    def _meaning(self, word: Verdict, outcome: Outcome, truth_misfit: float | None) -> Meaning:
+        if word is Verdict.RECOGNISABLE:
+            return Meaning.LEAKED
+        if word is Verdict.PARTLY:
+            return Meaning.PARTLY
+        if truth_misfit is None or word is Verdict.UNSCORED:
+            return Meaning.UNSCORED
+        # An attack on the wrong equations fits them without finding anything: no defense's merit.
+        found_a_fit = outcome.reconstruction.relative_objective <= max(
+            FIT_MARGIN * truth_misfit, FIT_FLOOR
+        )
+        if found_a_fit and not self.approximate(outcome.victim):
+            return Meaning.PROTECTED
+        return Meaning.ATTACK_FAILED
 
     def _public_without(self, victim: Victim) -> Tensor:
         """Return the public images, less the control's own, which would be their own nearest."""
@@ -158,17 +177,6 @@ class Scorer:
             seed=scenario.seed,
             server_round=server_round,
         )
-
-
-def _meaning(word: Verdict, objective: float, truth_misfit: float | None) -> Meaning:
-    if word is Verdict.RECOGNISABLE:
-        return Meaning.LEAKED
-    if word is Verdict.PARTLY:
-        return Meaning.PARTLY
-    if truth_misfit is None or word is Verdict.UNSCORED:
-        return Meaning.UNSCORED
-    found_a_fit = objective <= max(FIT_MARGIN * truth_misfit, FIT_FLOOR)
-    return Meaning.PROTECTED if found_a_fit else Meaning.ATTACK_FAILED
 
 
 def _truth_misfit(outcome: Outcome, originals: Tensor, labels: Tensor) -> float | None:

@@ -3,6 +3,7 @@
 import statistics
 
 from rich.box import SIMPLE_HEAD
+from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
@@ -37,9 +38,9 @@ def summary_table(summary: Summary) -> Table:
         pad_edge=False,
         padding=(0, 1, 0, 0),
     )
-    table.add_column("clients, defense", min_width=18, overflow="fold")
+    table.add_column("clients, defense", min_width=14, overflow="fold")
     table.add_column("attacker", no_wrap=True)
-    for heading in ("leaked", "PSNR / blind", "labels", "kB", "acc."):
+    for heading in ("leaked", "PSNR / blind", "labels", "upload", "acc."):
         table.add_column(heading, justify="right", no_wrap=True)
     accuracy = f"{summary.accuracy[max(summary.accuracy)]:.1%}" if summary.accuracy else NOTHING
     before = None
@@ -51,7 +52,7 @@ def summary_table(summary: Summary) -> Table:
             Text(_leaked(row), style=_row_style(row)),
             _decibels(row),
             NOTHING if row.labels_right is None else f"{row.labels_right:.0%}",
-            NOTHING if row.upload_bytes is None else f"{row.upload_bytes / 1000:.1f}",
+            NOTHING if row.upload_bytes is None else decimal(round(row.upload_bytes)),
             NOTHING if control else accuracy,
         )
         before = row.group
@@ -90,7 +91,7 @@ def remarks(summary: Summary) -> list[Text]:
             Text(
                 "leaked: pictures that are recognisable. PSNR: median in dB, in brackets the "
                 "highest, which is the worst for the client; blind: the best guess without any "
-                "gradient. kB: size of an upload. acc.: test accuracy of the one global model.",
+                "gradient. upload: its size. acc.: test accuracy of the one global model.",
                 style="dim",
             )
         )

@@ -64,7 +64,12 @@ class Victims:
 
 
 def random_victims(
-    shape: Shape, *, count: int, batch_size: int = 1, classes: int = 4, spec: ModelSpec | None = None
+    shape: Shape,
+    *,
+    count: int,
+    batch_size: int = 1,
+    classes: int = 4,
+    spec: ModelSpec | None = None,
 ) -> Victims:
     """Return victims whose pictures are noise."""
     generator = torch.Generator().manual_seed(0)

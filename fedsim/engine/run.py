@@ -212,7 +212,7 @@ class _Run:
             evaluations=outcome.reconstruction.evaluations,
             trial=outcome.reconstruction.trial,
             seconds=outcome.seconds,
-            approximate=self._approximate(outcome),
+            approximate=self._scorer.approximate(outcome.victim),
             error=outcome.reconstruction.error,
             tensors=tensors,
         )
@@ -236,10 +236,6 @@ class _Run:
             "group": group,
             "attacker": victim.attacker,
         }
-
-    def _approximate(self, outcome: Outcome) -> bool:
-        """Say whether the attack took several local steps for one."""
-        return outcome.victim.partition is not None and self._scenario.federation.local_steps > 1
 
 
 def _tensors(outcome: Outcome, scored: Scored) -> Mapping[str, torch.Tensor]:

@@ -1,0 +1,329 @@
+"""What every registered attack keeps to, on all shapes and whatever it knows of the labels."""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import Tensor, nn
+
+from attacks import Attack, Observation, Reconstruction, Status
+from attacks.matching import GradientMatching
+from fedsim.models import MLP, LeNet, ModelSpec, ResNet18
+from fedsim.registry import ATTACKS
+from tests.victims import Shape, Victims, random_victims
+
+BUDGET = 11
+SHAPES: list[Shape] = [(1, 8, 8), (3, 8, 8), (3, 6, 10)]
+
+every_attack = pytest.mark.parametrize("name", ATTACKS.names())
+every_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)
+every_batch_size = pytest.mark.parametrize("batch_size", [1, 2, 3])
+every_label_knowledge = pytest.mark.parametrize(
+    "labels_known", [True, False], ids=["labels known", "labels unknown"]
+)
+
+
+def make(name: str, **parameters: object) -> Attack:
+    attack: Attack = ATTACKS.get(name)(**{"evaluations": BUDGET, **parameters})
+    return attack
+
+
+def same(one: Reconstruction, other: Reconstruction) -> bool:
+    assert one.data is not None
+    assert other.data is not None
+    return torch.equal(one.data, other.data) and one.objective == other.objective
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """A copy of all that a model is made of."""
+
+    state: dict[str, Tensor]
+    modes: list[bool]
+    requires_grad: list[bool]
+    grads: list[Tensor | None]
+
+    @classmethod
+    def of(cls, model: nn.Module) -> "Frozen":
+        return cls(
+            copy.deepcopy(model.state_dict()),
+            [m.training for m in model.modules()],
+            [p.requires_grad for p in model.parameters()],
+            [p.grad for p in model.parameters()],
+        )
+
+    def is_still(self, model: nn.Module) -> bool:
+        now = Frozen.of(model)
+        return (
+            all(torch.equal(x, now.state[name]) for name, x in self.state.items())
+            and self.modes == now.modes
+            and self.requires_grad == now.requires_grad
+            and self.grads == now.grads
+        )
+
+
+@every_attack
+@every_shape
+@every_batch_size
+@every_label_knowledge
+def test_reconstructions(name: str, shape: Shape, batch_size: int, labels_known: bool) -> None:
+    victims = random_victims(shape, count=2, batch_size=batch_size)
+    observations = victims.observations(labels_known=labels_known)
+    found = make(name).run(victims.model, observations)
+    assert len(found) == 2
+    for reconstruction, labels in zip(found, victims.labels, strict=True):
+        check(reconstruction, (batch_size, *shape))
+        assert reconstruction.labels is not None
+        assert reconstruction.labels.shape == (batch_size,)
+        assert not labels_known or torch.equal(reconstruction.labels, labels)
+
+
+def check(reconstruction: Reconstruction, batch_shape: tuple[int, ...]) -> None:
+    data = reconstruction.data
+    assert data is not None, reconstruction.error
+    assert data.shape == batch_shape
+    assert data.min() >= 0
+    assert data.max() <= 1
+    assert reconstruction.error is None
+    assert 0 <= reconstruction.objective < float("inf")
+    assert reconstruction.relative_objective >= 0
+    assert reconstruction.evaluations <= BUDGET
+    check_history(reconstruction)
+
+
+def check_history(reconstruction: Reconstruction) -> None:
+    times = [snapshot.evaluation for snapshot in reconstruction.history]
+    values = [snapshot.objective for snapshot in reconstruction.history]
+    assert times[0] == 1
+    assert times[-1] == reconstruction.evaluations
+    assert times == sorted(set(times))
+    assert values == sorted(values, reverse=True)
+    assert values[-1] == reconstruction.objective
+    last = reconstruction.history[-1].data
+    assert reconstruction.data is not None
+    assert torch.equal(last, reconstruction.data)
+    assert all(snapshot.data.shape == last.shape for snapshot in reconstruction.history)
+
+
+@every_attack
+def test_one_for_each_in_order(name: str) -> None:
+    """Victims of several shapes of batch and label knowledge in one call."""
+    parts = {
+        (size, known): random_victims((1, 8, 8), count=3, batch_size=size).observations(
+            labels_known=known
+        )
+        for size in (1, 2)
+        for known in (True, False)
+    }
+    model = random_victims((1, 8, 8), count=1).model
+    mixed = [parts[key][i] for i in range(3) for key in parts]
+    found = make(name).run(model, mixed)
+    assert [len(r.labels) for r in found if r.labels is not None] == [1, 1, 2, 2] * 3
+    for position, reconstruction in enumerate(found):
+        alone: list[Observation] = [broken(mixed[0])] * len(mixed)
+        alone[position] = mixed[position]
+        [expected] = [r for r in make(name).run(model, alone) if r.data is not None]
+        assert expected.data is not None
+        torch.testing.assert_close(reconstruction.data, expected.data, rtol=0, atol=1e-3)
+
+
+def broken(observation: Observation) -> Observation:
+    return Observation({}, observation.input_shape)
+
+
+@every_attack
+def test_no_observation(name: str) -> None:
+    assert make(name).run(random_victims((1, 8, 8), count=1).model, []) == []
+
+
+@every_attack
+@pytest.mark.parametrize("spec", [LeNet(), MLP(), ResNet18(), ResNet18(batch_norm="eval")], ids=str)
+@pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
+def test_nothing_is_touched(name: str, spec: ModelSpec, training: bool) -> None:
+    victims = random_victims((1, 8, 8), count=2, batch_size=2, spec=spec)
+    victims.model.train(training)
+    observations = victims.observations(labels_known=True)
+    model, seen = Frozen.of(victims.model), copy.deepcopy(observations)
+    torch.manual_seed(5)
+    rng = torch.get_rng_state()
+    found = make(name, evaluations=2).run(victims.model, observations)
+    assert all(r.data is not None for r in found)
+    assert torch.equal(torch.get_rng_state(), rng)
+    assert model.is_still(victims.model)
+    for before, after in zip(seen, observations, strict=True):
+        assert before.gradient.keys() == after.gradient.keys()
+        assert all(torch.equal(before.gradient[k], after.gradient[k]) for k in before.gradient)
+        assert before.labels is not None
+        assert after.labels is not None
+        assert torch.equal(before.labels, after.labels)
+
+
+@every_attack
+def test_layers_that_are_not_trained(name: str) -> None:
+    """A client shares nothing of a frozen layer, and it stays frozen."""
+    victims = random_victims((1, 8, 8), count=1)
+    next(victims.model.parameters()).requires_grad_(False)
+    before = Frozen.of(victims.model)
+    observations = victims.observations()
+    assert len(observations[0].gradient) == len(list(victims.model.parameters())) - 1
+    [found] = make(name).run(victims.model, observations)
+    assert found.data is not None, found.error
+    assert before.is_still(victims.model)
+
+
+@every_attack
+@every_label_knowledge
+def test_seeds(name: str, labels_known: bool) -> None:
+    victims = random_victims((1, 8, 8), count=2)
+    observations = victims.observations(labels_known=labels_known)
+
+    def run(seed: int) -> list[Reconstruction]:
+        return make(name).run(victims.model, observations, seed=seed)
+
+    first, again, other = run(3), run(3), run(4)
+    assert all(same(one, two) for one, two in zip(first, again, strict=True))
+    for one, two in zip(first, other, strict=True):
+        assert not torch.equal(one.history[0].data, two.history[0].data)
+    assert not torch.equal(first[0].history[0].data, first[1].history[0].data)
+
+
+@every_attack
+@every_label_knowledge
+def test_the_others_do_not_matter(name: str, labels_known: bool) -> None:
+    """Within 1e-3 of the range after 11 evaluations: sums are taken in another order.
+
+    L-BFGS makes rounding grow from step to step, so longer runs end in other digits.
+    """
+    victims = random_victims((3, 8, 8), count=4, batch_size=2)
+    observations = victims.observations(labels_known=labels_known)
+    together = make(name).run(victims.model, observations)
+    others = victims.observations(labels_known=labels_known)[::-1]
+    for position in range(4):
+        mixed = list(others)
+        mixed[position] = observations[position]
+        among_others = make(name).run(victims.model, mixed[: position + 1])
+        close(together[position], among_others[position])
+
+
+@every_attack
+@pytest.mark.parametrize("trials", [1, 3])
+def test_chunks_do_not_matter(name: str, trials: int) -> None:
+    """Within 1e-3 of the range after 11 evaluations, down to one lane at a time."""
+    victims = random_victims((1, 8, 8), count=3)
+    observations = victims.observations()
+    whole = make(name, trials=trials).run(victims.model, observations)
+    for memory_gb in (1e-9, 5e-4):
+        parts = make(name, trials=trials, memory_gb=memory_gb).run(victims.model, observations)
+        for one, other in zip(whole, parts, strict=True):
+            close(one, other)
+            assert one.trial == other.trial
+
+
+def close(one: Reconstruction, other: Reconstruction) -> None:
+    assert one.data is not None
+    torch.testing.assert_close(one.data, other.data, rtol=0, atol=1e-3)
+    assert one.objective == pytest.approx(other.objective, rel=1e-2)
+    assert one.evaluations == other.evaluations
+
+
+@every_attack
+def test_the_best_trial_by_objective_is_returned(name: str) -> None:
+    """Each victim's trials are seen in the progress; which one looks best plays no part."""
+    victims = random_victims((1, 8, 8), count=3)
+    finals: dict[int, list[float]] = {}
+
+    def note(victim: Tensor, objective: Tensor) -> None:
+        finals.clear()
+        for v, value in zip(victim.tolist(), objective.tolist(), strict=True):
+            finals.setdefault(v, []).append(value)
+
+    found = make(name, trials=4).run(
+        victims.model,
+        victims.observations(),
+        on_progress=lambda p: note(p.victims, p.objective),
+    )
+    assert any(r.trial > 0 for r in found)
+    for v, reconstruction in enumerate(found):
+        assert len(finals[v]) == 4
+        assert reconstruction.relative_objective == pytest.approx(min(finals[v]), rel=1e-5)
+        assert reconstruction.trial == finals[v].index(min(finals[v]))
+
+
+@every_attack
+def test_progress(name: str) -> None:
+    victims = random_victims((3, 6, 10), count=3, batch_size=2)
+    seen: list[tuple[int, Sequence[int], tuple[int, ...]]] = []
+    make(name).run(
+        victims.model,
+        victims.observations(),
+        on_progress=lambda p: seen.append(
+            (p.evaluation, p.victims.tolist(), tuple(p.images().shape))
+        ),
+    )
+    assert seen == [(e, [0, 1, 2], (3, 2, 3, 6, 10)) for e in range(1, BUDGET + 1)]
+
+
+@every_attack
+@pytest.mark.parametrize("after", [1, 5])
+def test_stopped(name: str, after: int) -> None:
+    victims = random_victims((1, 8, 8), count=2)
+    asked = iter(range(BUDGET))
+    found = make(name).run(
+        victims.model, victims.observations(), should_stop=lambda: next(asked) >= after
+    )
+    assert [r.status for r in found] == [Status.STOPPED] * 2
+    assert [r.evaluations for r in found] == [after] * 2
+    for reconstruction in found:
+        check(reconstruction, (1, 1, 8, 8))
+
+
+@every_attack
+def test_stopped_before_it_began(name: str) -> None:
+    victims = random_victims((1, 8, 8), count=2)
+    found = make(name).run(victims.model, victims.observations(), should_stop=lambda: True)
+    assert [r.status for r in found] == [Status.FAILED] * 2
+    assert [r.error for r in found] == ["stopped before the first evaluation"] * 2
+
+
+@every_attack
+def test_another_precision(name: str) -> None:
+    victims = random_victims((1, 8, 8), count=1)
+    wide = Victims(victims.model.double(), victims.images.double(), victims.labels)
+    [found] = make(name).run(wide.model, wide.observations())
+    assert found.data is not None
+    assert found.data.dtype == torch.float64
+
+
+@every_attack
+@pytest.mark.parametrize(
+    ("parameters", "expected"),
+    [
+        ({"evaluations": 0}, "greater than or equal to 1"),
+        ({"evaluations": 10.5}, "valid integer"),
+        ({"trials": 0}, "greater than or equal to 1"),
+        ({"history": 0}, "greater than or equal to 1"),
+        ({"start": "black"}, "'grey' or 'normal'"),
+        ({"tolerance": -1.0}, "greater than or equal to 0"),
+        ({"tolerance": float("inf")}, "finite number"),
+        ({"memory_gb": 0.0}, "greater than 0"),
+        ({"memory_gb": float("inf")}, "finite number"),
+        ({"evaluation": 10}, "evaluation"),
+    ],
+)
+def test_bad_parameters(name: str, parameters: dict[str, object], expected: str) -> None:
+    if not issubclass(ATTACKS.get(name), GradientMatching):
+        pytest.skip("has parameters of its own")
+    with pytest.raises(ValidationError, match=expected):
+        make(name, **parameters)
+
+
+@every_attack
+def test_described(name: str) -> None:
+    fields = ATTACKS.get(name).__pydantic_fields__
+    assert all(field.description for key, field in fields.items() if key != "objective")
+    assert ATTACKS.summary(name).endswith(".")
+    with pytest.raises(AttributeError):
+        make(name).evaluations = 3  # type: ignore[attr-defined]

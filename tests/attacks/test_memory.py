@@ -1,0 +1,49 @@
+"""How many lanes a budget of memory holds."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from attacks.functional import parameters
+from attacks.memory import lanes_that_fit
+from fedsim.models import LeNet
+
+
+def lanes(memory_gb: float, *, batch_size: int = 1, history: int = 100) -> int:
+    model = LeNet().build((1, 28, 28), 10, seed=0)
+    shape = (batch_size, 1, 28, 28)
+    unknowns = batch_size * 784
+    return lanes_that_fit(model, parameters(model), shape, unknowns, history, memory_gb)
+
+
+def test_one_at_least() -> None:
+    assert lanes(1e-12) == 1
+
+
+def test_proportional_to_the_memory() -> None:
+    assert lanes(2.0) == pytest.approx(20 * lanes(0.1), rel=0.02)
+    assert lanes(1.0) > 100
+
+
+def test_a_longer_history_and_a_larger_batch_take_room() -> None:
+    assert lanes(1.0, history=200) < lanes(1.0) < lanes(1.0, history=50)
+    assert lanes(1.0, batch_size=4) < lanes(1.0, batch_size=2) < lanes(1.0)
+
+
+def test_history_dominates_as_counted() -> None:
+    """2 x 1,000 vectors of 784 float32 are 6.3 MB a lane, and little comes on top."""
+    assert lanes(1.0, history=1000) == pytest.approx(1e9 / (4 * 2 * 1004 * 784), rel=0.1)
+
+
+@pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
+def test_model_is_left_alone(training: bool) -> None:
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2).eval(), nn.Flatten())
+    model.training = training
+    modes = [m.training for m in model.modules()]
+    before = copy.deepcopy(model.state_dict())
+    lanes_that_fit(model, parameters(model), (1, 1, 6, 6), 36, 10, 1.0)
+    assert [m.training for m in model.modules()] == modes
+    assert all(torch.equal(x, before[name]) for name, x in model.state_dict().items())
+    assert not any(m._forward_hooks for m in model.modules())

@@ -1,0 +1,50 @@
+"""The package as a whole: what it exports, what it loads, and that its example is right."""
+
+import doctest
+import subprocess
+import sys
+from types import ModuleType
+
+import pytest
+
+import attacks
+import attacks.countermeasures
+
+
+def test_exported_names() -> None:
+    assert sorted(attacks.__all__) == [
+        "Attack",
+        "DLG",
+        "GradientMatching",
+        "IDLG",
+        "Objective",
+        "Observation",
+        "Progress",
+        "Reconstruction",
+        "Snapshot",
+        "SquaredDistance",
+        "Status",
+        "SurvivingDistance",
+        "infer_labels",
+    ]
+    assert sorted(attacks.countermeasures.__all__) == ["Countermeasure", "MatchSurvivors"]
+
+
+@pytest.mark.parametrize("package", [attacks, attacks.countermeasures], ids=str)
+def test_exported_names_exist(package: ModuleType) -> None:
+    assert all(hasattr(package, name) for name in package.__all__)
+
+
+@pytest.mark.parametrize("package", ["attacks", "attacks.countermeasures"])
+def test_loads_neither_flower_nor_the_honest_side(package: str) -> None:
+    code = f"import sys, {package}; print(*(m.split('.')[0] for m in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert {"attacks", "torch"} <= loaded
+    assert not loaded & {"flwr", "ray", "clients", "server", "torchvision", "scipy"}
+
+
+def test_docstring_example() -> None:
+    tried = doctest.testmod(attacks)
+    assert tried.attempted > 0
+    assert tried.failed == 0

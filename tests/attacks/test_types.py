@@ -1,0 +1,91 @@
+"""What a client's new weights tell of its gradient."""
+
+import copy
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from attacks import Observation
+from clients.training import gradient, local_sgd
+from fedsim.errors import AttackError
+from fedsim.models import LeNet
+from tests.victims import Shape
+
+SHAPE: Shape = (1, 8, 8)
+RATE = 0.25
+Batch = tuple[Tensor, Tensor]
+
+
+def model() -> nn.Module:
+    return LeNet().build(SHAPE, 4, seed=0).double()
+
+
+def batches(count: int) -> list[Batch]:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(count, 2, *SHAPE, generator=generator, dtype=torch.float64)
+    labels = torch.randint(4, (count, 2), generator=generator)
+    return list(zip(images, labels, strict=True))
+
+
+def update(steps: list[Batch]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    net = model()
+    before = {name: p.detach().clone() for name, p in net.named_parameters()}
+    return before, local_sgd(net, steps, RATE).arrays
+
+
+def test_one_step_of_sgd_is_exact() -> None:
+    [batch] = batches(1)
+    before, after = update([batch])
+    seen = Observation.from_update(
+        before, after, learning_rate=RATE, input_shape=SHAPE, batch_size=2
+    )
+    exact = gradient(model(), batch).arrays
+    assert seen.gradient.keys() == exact.keys()
+    for name, expected in exact.items():
+        torch.testing.assert_close(seen.gradient[name], expected, rtol=1e-10, atol=1e-12)
+    assert (seen.batch_size, seen.input_shape, seen.labels) == (2, SHAPE, None)
+
+
+def test_several_steps_give_their_mean_gradient() -> None:
+    """Each step's gradient is taken at the weights that the steps before it left."""
+    steps = batches(3)
+    before, after = update(steps)
+    seen = Observation.from_update(
+        before, after, learning_rate=RATE, local_steps=3, input_shape=SHAPE, batch_size=2
+    )
+    net, gradients = model(), []
+    optimizer = torch.optim.SGD(net.parameters(), lr=RATE)
+    for images, labels in steps:
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(net(images), labels).backward()
+        gradients.append({name: copy.deepcopy(p.grad) for name, p in net.named_parameters()})
+        optimizer.step()
+    for name in before:
+        mean = torch.stack([each[name] for each in gradients if each[name] is not None]).mean(0)
+        torch.testing.assert_close(seen.gradient[name], mean, rtol=1e-9, atol=1e-12)
+    assert seen.batch_size == 6
+
+
+@pytest.mark.parametrize(
+    ("rate", "steps"), [(0.0, 1), (-0.1, 1), (math.nan, 1), (math.inf, 1), (0.1, 0), (0.1, -2)]
+)
+def test_impossible_training(rate: float, steps: int) -> None:
+    before, after = update(batches(1))
+    with pytest.raises(AttackError, match="positive learning rate and at least one local step"):
+        Observation.from_update(
+            before, after, learning_rate=rate, local_steps=steps, input_shape=SHAPE
+        )
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "reason"),
+    [
+        ({}, r"update of 'w': expected shape \(2,\), found nothing"),
+        ({"w": torch.zeros(3)}, r"update of 'w': expected shape \(2,\), found shape \(3,\)"),
+    ],
+)
+def test_an_update_that_does_not_fit(spoilt: dict[str, Tensor], reason: str) -> None:
+    with pytest.raises(AttackError, match=reason):
+        Observation.from_update({"w": torch.zeros(2)}, spoilt, learning_rate=0.1, input_shape=SHAPE)

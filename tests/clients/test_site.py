@@ -1,0 +1,93 @@
+"""What a client has at home."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clients.site import open_site, site_of
+from fedsim.errors import DataError
+from tests.fedsim.small import small
+
+
+def test_partitions_belong_to_the_groups_in_order() -> None:
+    scenario = small("clients=[{name='a', count=2}, {name='b', count=1}, {name='c', count=4}]")
+    site = open_site(scenario)
+    assert len(site.partitions) == scenario.num_clients == 7
+    assert [scenario.group_of(p).name for p in range(7)] == ["a", "a", "b", "c", "c", "c", "c"]
+    with pytest.raises(IndexError):
+        site.scenario.group_of(7)
+
+
+def test_batches_come_from_the_clients_own_partition_and_from_training_images() -> None:
+    site = open_site(small("federation={upload='update', local_steps=3, batch_size=4}"))
+    train = site.dataset.train
+    for partition, held in enumerate(site.partitions):
+        own = {bytes(train.images[i].numpy()) for i in held.tolist()}
+        batches = site.batches(partition, 1)
+        assert [x.shape for x, _ in batches] == [(4, 1, 28, 28)] * 3
+        drawn = torch.cat([x for x, _ in batches])
+        assert {bytes(x.numpy()) for x in (drawn * 255).round().to(torch.uint8)} <= own
+    assert len(np.unique(np.concatenate(site.partitions))) == len(train)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2), st.integers(1, 50))
+def test_batches_are_a_function_of_seed_partition_and_round(partition: int, rnd: int) -> None:
+    one, other = site_of(small().to_toml()), open_site(small())
+    for (x, y), (x2, y2) in zip(
+        one.batches(partition, rnd), other.batches(partition, rnd), strict=True
+    ):
+        assert torch.equal(x, x2)
+        assert torch.equal(y, y2)
+
+
+def test_another_round_partition_or_seed_gives_another_batch() -> None:
+    site = open_site(small())
+    first = site.batches(0, 1)[0][0]
+    others = [
+        site.batches(0, 2)[0][0],
+        site.batches(1, 1)[0][0],
+        open_site(small("seed=6")).batches(0, 1)[0][0],
+    ]
+    assert not any(torch.equal(first, other) for other in others)
+
+
+def test_the_defense_of_a_client_does_not_change_its_data() -> None:
+    plain = open_site(small()).batches(1, 1)
+    defended = open_site(small("clients.0.defenses=['fp16']")).batches(1, 1)
+    assert torch.equal(plain[0][0], defended[0][0])
+
+
+def test_models_are_copies_in_training_mode() -> None:
+    site = open_site(small())
+    before = {k: v.clone() for k, v in site.architecture.state_dict().items()}
+    model = site.model({k: torch.ones_like(v) for k, v in before.items()})
+    assert model.training
+    assert all(bool((v == 1).all()) for v in model.state_dict().values())
+    assert all(torch.equal(before[k], v) for k, v in site.architecture.state_dict().items())
+
+
+def test_weights_of_another_precision_are_taken_as_the_models_own() -> None:
+    site = open_site(small())
+    model = site.model({k: v.double() for k, v in site.architecture.state_dict().items()})
+    assert {v.dtype for v in model.state_dict().values()} == {torch.float32}
+
+
+def test_the_first_model_is_a_function_of_the_seed() -> None:
+    def first(*overrides: str) -> torch.Tensor:
+        return open_site(small(*overrides)).architecture.state_dict()["head.weight"]
+
+    assert torch.equal(first(), first())
+    assert not torch.equal(first(), first("seed=6"))
+
+
+def test_a_site_is_opened_once_per_process() -> None:
+    toml = small("seed=99").to_toml()
+    assert site_of(toml) is site_of(toml)
+
+
+def test_a_partition_too_small_for_a_batch_is_an_error() -> None:
+    with pytest.raises(DataError, match=r"batch_size = 30, but client \d+ has only 2\d images"):
+        open_site(small("clients.0.count=80", "federation.batch_size=30"))

@@ -1,0 +1,321 @@
+"""The adversary: whom it picks, and that it never stands in the way."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+import torch
+from flwr.app import ArrayRecord
+from hypothesis import given
+from hypothesis import strategies as st
+
+from attacks import Progress
+from attacks.dlg import DLG
+from attacks.objectives import SurvivingDistance
+from attacks.types import Status
+from clients.site import site_of
+from clients.training import gradient
+from fedsim.runlog import SAFE_NAME
+from fedsim.scenario import Scenario
+from server.adversary import Listeners, Outcome, Victim
+from server.uploads import Upload
+from tests.fedsim.small import TWENTY_EVALUATIONS, groups, small
+from tests.server.stubs import (
+    WAIT_S,
+    Failing,
+    Heard,
+    Stub,
+    Telling,
+    Waiting,
+    adversary,
+    run_rounds,
+    uploads_of,
+)
+from tests.server.wire import global_weights
+
+
+def scenario(*overrides: str) -> Scenario:
+    return small(TWENTY_EVALUATIONS, *overrides)
+
+
+def sent(case: Scenario) -> ArrayRecord:
+    return ArrayRecord(global_weights(case))
+
+
+def test_it_attacks_all_clients_and_a_control() -> None:
+    heard = run_rounds(scenario(), rounds=2, attack=Stub())
+    for server_round in (1, 2):
+        assert heard.names(server_round) == [
+            f"r000{server_round}-c0000-naive",
+            f"r000{server_round}-c0001-naive",
+            f"r000{server_round}-c0002-naive",
+            f"r000{server_round}-control-naive",
+        ]
+    assert heard.rounds == [1, 2]
+    assert [len(victims) for victims in heard.victims] == [4, 4]
+
+
+def test_it_attacks_only_the_groups_that_it_is_told() -> None:
+    case = scenario(groups("[]", "['fp16']", "[]", count=2), "adversary.victims=['group 1']")
+    names = run_rounds(case, attack=Stub()).names(1)
+    assert names == ["r0001-c0002-naive", "r0001-c0003-naive", "r0001-control-naive"]
+
+
+def test_it_attacks_so_many_a_round_and_the_same_ones_again() -> None:
+    case = scenario("clients.0.count=8", "adversary.per_round=3")
+    first, again = (run_rounds(case, rounds=5, attack=Stub()) for _ in range(2))
+    names = [first.names(r) for r in range(1, 6)]
+    assert names == [again.names(r) for r in range(1, 6)]
+    assert [len(n) for n in names] == [3 + 1] * 5
+    assert len({tuple(n[6:] for n in found) for found in names}) > 1
+
+
+def test_it_attacks_every_other_round() -> None:
+    heard = run_rounds(scenario("adversary.every=2"), rounds=5, attack=Stub())
+    assert heard.rounds == [1, 3, 5]
+    controls = [o.victim.server_round for o in heard.outcomes if o.victim.partition is None]
+    assert controls == [1, 3, 5]
+
+
+def test_victims_of_one_attack_are_one_batch() -> None:
+    attack = Stub()
+    run_rounds(scenario(), rounds=2, attack=attack)
+    assert [len(call.observations) for call in attack.calls] == [4, 4]
+    assert attack.calls[0].seed != attack.calls[1].seed
+
+
+def test_it_attacks_the_model_that_was_sent_in_training_mode() -> None:
+    case, attack, heard = scenario(), Stub(), Heard()
+    weights = {k: v + 1 for k, v in global_weights(case).items()}
+    attacker = adversary(case, heard.listeners(), attack)
+    attacker.intercept(1, ArrayRecord(weights), uploads_of(case))
+    attacker.finish()
+    [call] = attack.calls
+    assert call.model.training
+    assert all(torch.equal(call.model.state_dict()[k], w) for k, w in weights.items())
+    assert all(outcome.model is call.model for outcome in heard.outcomes)
+
+
+def test_it_observes_the_upload_and_nothing_else() -> None:
+    case, attack = scenario("model='resnet18'", "clients.0.count=1"), Stub()
+    run_rounds(case, attack=attack)
+    [_, observation] = attack.calls[0].observations
+    [upload] = uploads_of(case)
+    names = {k for k, _ in site_of(case.to_toml()).architecture.named_parameters()}
+    assert set(observation.gradient) == names
+    assert all(torch.equal(observation.gradient[k], upload.arrays[k]) for k in names)
+    assert observation.labels is None
+    assert observation.input_shape == (1, 28, 28)
+    assert observation.batch_size == case.federation.batch_size
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_an_update_gives_back_the_gradient(steps: int) -> None:
+    case = scenario(f"federation={{upload='update', local_steps={steps}, learning_rate=0.5}}")
+    attack = Stub()
+    run_rounds(case, attack=attack)
+    site = site_of(case.to_toml())
+    model = site.model(global_weights(case))
+    # The control has one step, so it comes alone when clients have more.
+    observed = [o for call in attack.calls for o in call.observations][1:]
+    assert len(observed) == 3
+    for partition, observation in enumerate(observed):
+        assert observation.batch_size == steps
+        exact = gradient(model, site.batches(partition, 1)[0]).arrays
+        worst = max(float((observation.gradient[k] - g).abs().max()) for k, g in exact.items())
+        assert (worst < 1e-6) == (steps == 1)
+
+
+def test_weights_of_another_precision_do_not_spoil_the_attack() -> None:
+    case = scenario("federation.upload=update")
+    heard = Heard()
+    attacker = adversary(case, heard.listeners())
+    doubles = {k: v.double() for k, v in global_weights(case).items()}
+    uploads = uploads_of(case)
+    uploads[1] = replace(uploads[1], arrays={k: v.double() for k, v in uploads[1].arrays.items()})
+    attacker.intercept(1, ArrayRecord(doubles), uploads)
+    attacker.finish()
+    assert [o.reconstruction.error for o in heard.outcomes] == [None] * 4
+    observed = [o.victim.observation for o in heard.outcomes]
+    assert {g.dtype for o in observed if o for g in o.gradient.values()} == {torch.float32}
+
+
+def test_an_adaptive_attacker_comes_only_where_a_defense_has_an_answer() -> None:
+    pruning = "{name='pruning', fraction=0.5}"
+    case = scenario(
+        groups("[]", f"[{pruning}]", "['fp16']", f"['fp16', {pruning}]"),
+        "adversary.adaptive=true",
+    )
+    heard = run_rounds(case)
+    assert heard.names(1) == [
+        "r0001-c0000-naive",
+        "r0001-c0001-adaptive",
+        "r0001-c0001-naive",
+        "r0001-c0002-naive",
+        "r0001-c0003-adaptive",
+        "r0001-c0003-naive",
+        "r0001-control-naive",
+    ]
+    assert case.adversary is not None
+    for outcome in heard.outcomes:
+        expected = case.adversary.attack
+        if outcome.victim.attacker == "adaptive":
+            expected = replace(expected, objective=SurvivingDistance())
+        assert outcome.victim.attack == expected
+        assert outcome.reconstruction.status is Status.EXHAUSTED
+
+
+@pytest.mark.parametrize("attack", [None, Stub()], ids=["not asked for", "no known adaptation"])
+def test_without_an_adaptation_there_is_only_the_naive_one(attack: Stub | None) -> None:
+    adaptive = "true" if attack else "false"
+    case = scenario(groups("[{name='pruning', fraction=0.5}]"), f"adversary.adaptive={adaptive}")
+    names = run_rounds(case, attack=attack).names(1)
+    assert names == ["r0001-c0000-naive", "r0001-control-naive"]
+
+
+def test_an_attack_that_raises_is_an_outcome() -> None:
+    heard = run_rounds(scenario(), rounds=2, attack=Failing())
+    assert [o.reconstruction.error for o in heard.outcomes] == ["ArithmeticError: diverged"] * 8
+    assert {o.reconstruction.status for o in heard.outcomes} == {Status.FAILED}
+    assert heard.rounds == [1, 2]
+
+
+def test_an_upload_that_cannot_be_used_fails_alone() -> None:
+    case, heard = scenario(), Heard()
+    uploads = uploads_of(case)
+    uploads[1] = Upload(1, problem="the tensor 'w' is missing")
+    attacker = adversary(case, heard.listeners(), Stub())
+    attacker.intercept(1, sent(case), uploads)
+    attacker.finish()
+    errors = {o.victim.partition: o.reconstruction.error for o in heard.outcomes}
+    assert errors == {None: None, 0: None, 1: "the tensor 'w' is missing", 2: None}
+
+
+def test_a_round_in_which_nobody_sent_anything_usable_still_has_its_control() -> None:
+    case, heard = scenario(), Heard()
+    attacker = adversary(case, heard.listeners(), Stub())
+    attacker.intercept(1, sent(case), [Upload(p, problem="broken") for p in range(3)])
+    attacker.finish()
+    assert len(heard.outcomes) == 4
+    assert [o.victim.name for o in heard.outcomes if not o.reconstruction.error] == [
+        "r0001-control-naive"
+    ]
+
+
+def test_time_runs_out() -> None:
+    attack = Waiting()
+    began = time.monotonic()
+    heard = run_rounds(scenario("adversary.time_limit_s=0.2"), rounds=2, attack=attack)
+    assert attack.stopped.is_set()
+    assert len(heard.outcomes) == 8
+    assert 0.4 <= time.monotonic() - began < WAIT_S
+
+
+def test_time_runs_out_for_a_real_attack() -> None:
+    attack = "adversary.attack={name='dlg', evaluations=1000000, tolerance=0.0}"
+    began = time.monotonic()
+    heard = run_rounds(scenario("adversary.time_limit_s=0.5", attack))
+    assert time.monotonic() - began < WAIT_S
+    assert Status.STOPPED in {o.reconstruction.status for o in heard.outcomes}
+
+
+def test_intercept_returns_at_once_while_an_attack_runs() -> None:
+    case, attack, heard = scenario(), Waiting(stoppable=False), Heard()
+    attacker = adversary(case, heard.listeners(), attack)
+    rounds = [uploads_of(case, r) for r in range(1, 21)]
+    attacker.intercept(1, sent(case), rounds[0])
+    assert attack.started.wait(WAIT_S)
+    began = time.monotonic()
+    for number, uploads in enumerate(rounds[1:], start=2):
+        attacker.intercept(number, sent(case), uploads)
+    assert time.monotonic() - began < 1
+    assert heard.outcomes == []
+    attack.released.set()
+    attacker.finish()
+    assert heard.rounds == list(range(1, 21))
+
+
+def test_cancel_stops_what_runs_and_starts_nothing_else() -> None:
+    case, attack, heard = scenario(), Waiting(), Heard()
+    attacker = adversary(case, heard.listeners(), attack)
+    for server_round in (1, 2, 3):
+        attacker.intercept(server_round, sent(case), uploads_of(case))
+    assert attack.started.wait(WAIT_S)
+    attacker.cancel()
+    assert attack.stopped.is_set()
+    assert heard.rounds == [1]
+    assert len(heard.outcomes) == 4
+
+
+def test_cancel_before_anything_has_begun() -> None:
+    heard = Heard()
+    attacker = adversary(scenario(), heard.listeners(), Stub())
+    attacker.cancel()
+    attacker.finish()
+    assert heard.outcomes == []
+
+
+def broken(*_: object) -> None:
+    raise OSError("disk full")
+
+
+@pytest.mark.parametrize(
+    "listeners",
+    [
+        Listeners(on_outcome=broken),
+        Listeners(on_outcome=lambda outcome: None, on_victims=broken),
+        Listeners(on_outcome=lambda outcome: None, on_progress=broken),
+        Listeners(on_outcome=lambda outcome: None, on_round_done=broken),
+    ],
+    ids=["outcome", "victims", "progress", "round"],
+)
+def test_a_listener_that_raises_is_no_failure_of_the_attack(listeners: Listeners) -> None:
+    case = scenario()
+    attacker = adversary(case, listeners, Telling())
+    attacker.intercept(1, sent(case), uploads_of(case))
+    with pytest.raises(OSError, match="disk full"):
+        attacker.finish()
+
+
+def test_progress_is_told_with_its_victims() -> None:
+    heard = run_rounds(scenario(), attack=Telling())
+    assert [p.evaluation for _, p in heard.progress] == list(range(1, 11))
+    assert all(
+        next(v.name for v in victims) == "r0001-control-naive" for victims, _ in heard.progress
+    )
+
+
+def test_progress_of_a_real_attack_points_into_its_victims() -> None:
+    shown: list[str] = []
+
+    def on_progress(victims: Sequence[Victim], progress: Progress) -> None:
+        shown.extend(victims[i].name for i in progress.victims.tolist())
+
+    case = scenario("clients.0.count=2")
+    attacker = adversary(case, Listeners(lambda outcome: None, on_progress=on_progress))
+    attacker.intercept(1, sent(case), uploads_of(case))
+    attacker.finish()
+    assert set(shown) == {"r0001-c0000-naive", "r0001-c0001-naive", "r0001-control-naive"}
+
+
+def test_the_same_seed_gives_the_same_reconstructions() -> None:
+    def found(*overrides: str) -> list[torch.Tensor]:
+        outcomes: list[Outcome] = run_rounds(scenario(*overrides)).outcomes
+        return [o.reconstruction.data for o in outcomes if o.reconstruction.data is not None]
+
+    one, other, another = found(), found(), found("seed=6")
+    assert len(one) == 4
+    assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+    assert not any(torch.equal(a, b) for a, b in zip(one, another, strict=True))
+
+
+@given(
+    st.integers(1, 10**6), st.none() | st.integers(0, 10**6), st.sampled_from(["naive", "adaptive"])
+)
+def test_names_of_victims_are_names_of_files(
+    server_round: int, partition: int | None, attacker: str
+) -> None:
+    victim = Victim(server_round, partition, attacker, DLG(), None)  # type: ignore[arg-type]
+    assert SAFE_NAME.fullmatch(victim.name)
+    assert len(victim.name) < 40
