@@ -1,11 +1,13 @@
-"""MNIST and Fashion-MNIST, read from the files in which they are published."""
+"""MNIST and Fashion-MNIST, read from the files in which they are published.
+
+torchvision, which knows where they can be downloaded, takes seconds to import and is asked late.
+"""
 
 from abc import ABC
 from pathlib import Path
 from typing import ClassVar
 
 import torch
-import torchvision.datasets as tv  # type: ignore[import-untyped]
 from pydantic.dataclasses import dataclass
 
 from fedsim.data.download import explained
@@ -40,14 +42,14 @@ class IdxSource(DatasetSource, ABC):
     """
 
     name: ClassVar[str]
-    origin: ClassVar[type[tv.MNIST]]
+    origin: ClassVar[str]  # the class of torchvision's that knows where the files are
     classes: ClassVar[tuple[str, ...]]
 
     download: bool = False
 
     def load(self, data_dir: Path | None) -> Dataset:
         """Read the four files, fetching them first if that was asked for."""
-        own = self.origin.__name__
+        own = self.origin
         layouts = [f"{own}/raw", own, self.name, f"{self.name}/raw", "raw", ""]
         places = search_places(data_dir, layouts)
         files = next((found for place in places if (found := _files_in(place))), None)
@@ -59,10 +61,13 @@ class IdxSource(DatasetSource, ABC):
         return self._read(*files)
 
     def _fetch(self, root: Path) -> list[Path]:
-        raw = root / self.origin.__name__ / "raw"
+        import torchvision.datasets as tv  # noqa: PLC0415
+
+        origin = getattr(tv, self.origin)
+        raw = root / self.origin / "raw"
         with explained(self.name, root):
-            for filename, md5 in self.origin.resources:
-                _fetch_file([mirror + filename for mirror in self.origin.mirrors], raw, md5)
+            for filename, md5 in origin.resources:
+                _fetch_file([mirror + filename for mirror in origin.mirrors], raw, md5)
         return [raw / name for name in _FILES]
 
     def _read(
@@ -90,7 +95,7 @@ class Mnist(IdxSource):
     """
 
     name: ClassVar[str] = "mnist"
-    origin: ClassVar[type[tv.MNIST]] = tv.MNIST
+    origin: ClassVar[str] = "MNIST"
     classes: ClassVar[tuple[str, ...]] = tuple("0123456789")
 
 
@@ -107,8 +112,11 @@ class FashionMnist(IdxSource):
     """
 
     name: ClassVar[str] = "fashion-mnist"
-    origin: ClassVar[type[tv.MNIST]] = tv.FashionMNIST
-    classes: ClassVar[tuple[str, ...]] = tuple(tv.FashionMNIST.classes)
+    origin: ClassVar[str] = "FashionMNIST"
+    classes: ClassVar[tuple[str, ...]] = (
+        "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
+        "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
+    )  # fmt: skip
 
 
 def _files_in(folder: Path) -> list[Path]:
@@ -133,10 +141,12 @@ def _read_split(image_file: Path, label_file: Path) -> Split:
 
 
 def _fetch_file(urls: list[str], folder: Path, md5: str) -> None:
+    from torchvision.datasets.utils import download_and_extract_archive  # noqa: PLC0415
+
     for url in urls[:-1]:
         try:
-            tv.utils.download_and_extract_archive(url, str(folder), md5=md5)
+            download_and_extract_archive(url, str(folder), md5=md5)
         except (OSError, RuntimeError):
             continue
         return
-    tv.utils.download_and_extract_archive(urls[-1], str(folder), md5=md5)
+    download_and_extract_archive(urls[-1], str(folder), md5=md5)

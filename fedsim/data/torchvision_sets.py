@@ -1,11 +1,10 @@
-"""CIFAR and SVHN, read by torchvision."""
+"""CIFAR and SVHN, read by torchvision, which takes seconds to import and is asked late."""
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
-import torchvision.datasets as tv  # type: ignore[import-untyped]
 from pydantic.dataclasses import dataclass
 
 from fedsim.data.download import explained
@@ -27,9 +26,12 @@ class TorchvisionSource(DatasetSource, ABC):
     """
 
     name: ClassVar[str]
-    checksums: ClassVar[dict[str, str]]
 
     download: bool = False
+
+    @abstractmethod
+    def checksums(self) -> dict[str, str]:
+        """Return the MD5 of each file that the data set needs, by its place in the root."""
 
     @abstractmethod
     def read(self, root: Path) -> Dataset:
@@ -40,7 +42,7 @@ class TorchvisionSource(DatasetSource, ABC):
         places = search_places(data_dir, ["", self.name, self.name.upper()])
         root = next((place for place in places if self._complete(place)), None)
         if root is None and not self.download:
-            raise not_found(self.name, places, list(self.checksums), "set download = true")
+            raise not_found(self.name, places, list(self.checksums()), "set download = true")
         if root is not None and not self.download:
             self._verify(root)
         root = root or data_dir or cache_dir()
@@ -48,11 +50,13 @@ class TorchvisionSource(DatasetSource, ABC):
             return self.read(root)
 
     def _complete(self, root: Path) -> bool:
-        return all((root / file).is_file() for file in self.checksums)
+        return all((root / file).is_file() for file in self.checksums())
 
     def _verify(self, root: Path) -> None:
-        for file, md5 in self.checksums.items():
-            if not tv.utils.check_integrity(root / file, md5):
+        from torchvision.datasets.utils import check_integrity  # noqa: PLC0415
+
+        for file, md5 in self.checksums().items():
+            if not check_integrity(root / file, md5):
                 raise DataError(
                     f"{root / file} is damaged, or not the file of the data set {self.name!r}: "
                     f"its MD5 is not {md5}. It was not opened. Replace it, or remove it and set "
@@ -60,27 +64,41 @@ class TorchvisionSource(DatasetSource, ABC):
                 )
 
 
-def _cifar_checksums(kind: type[tv.CIFAR10]) -> dict[str, str]:
-    files = [*kind.train_list, *kind.test_list, (kind.meta["filename"], kind.meta["md5"])]
-    return {f"{kind.base_folder}/{file}": md5 for file, md5 in files}
+def _torchvision(name: str) -> Any:
+    """Return torchvision's class of that name."""
+    import torchvision.datasets as tv  # noqa: PLC0415
+
+    return getattr(tv, name)
 
 
-def _read_cifar(kind: type[tv.CIFAR10], source: TorchvisionSource, root: Path) -> Dataset:
-    train = kind(str(root), train=True, download=source.download)
-    test = kind(str(root), train=False)
-    return Dataset(
-        source.name, _cifar_split(train), _cifar_split(test), classes=tuple(train.classes)
-    )
+@dataclass(frozen=True, config=PARAMETERS)
+class CifarSource(TorchvisionSource, ABC):
+    """CIFAR with either number of classes."""
+
+    origin: ClassVar[str]
+
+    def checksums(self) -> dict[str, str]:
+        """Return what torchvision knows."""
+        kind = _torchvision(self.origin)
+        files = [*kind.train_list, *kind.test_list, (kind.meta["filename"], kind.meta["md5"])]
+        return {f"{kind.base_folder}/{file}": md5 for file, md5 in files}
+
+    def read(self, root: Path) -> Dataset:
+        """Read the batches in torchvision's folder below ``root``."""
+        kind = _torchvision(self.origin)
+        train = kind(str(root), train=True, download=self.download)
+        test = kind(str(root), train=False)
+        return Dataset(self.name, _cifar_split(train), _cifar_split(test), tuple(train.classes))
 
 
-def _cifar_split(part: tv.CIFAR10) -> Split:
+def _cifar_split(part: Any) -> Split:
     images = torch.from_numpy(part.data).permute(0, 3, 1, 2).contiguous()
     return Split(images, torch.tensor(part.targets, dtype=torch.int64))
 
 
 @DATASETS.register("cifar10")
 @dataclass(frozen=True, config=PARAMETERS)
-class Cifar10(TorchvisionSource):
+class Cifar10(CifarSource):
     """Photographs: 50,000 + 10,000 colour images of 32 x 32, 10 classes.
 
     Source: Krizhevsky, https://www.cs.toronto.edu/~kriz/cifar.html.
@@ -90,16 +108,12 @@ class Cifar10(TorchvisionSource):
     """
 
     name: ClassVar[str] = "cifar10"
-    checksums: ClassVar[dict[str, str]] = _cifar_checksums(tv.CIFAR10)
-
-    def read(self, root: Path) -> Dataset:
-        """Read ``cifar-10-batches-py`` below ``root``."""
-        return _read_cifar(tv.CIFAR10, self, root)
+    origin: ClassVar[str] = "CIFAR10"
 
 
 @DATASETS.register("cifar100")
 @dataclass(frozen=True, config=PARAMETERS)
-class Cifar100(TorchvisionSource):
+class Cifar100(CifarSource):
     """Photographs: 50,000 + 10,000 colour images of 32 x 32, 100 fine classes.
 
     Source: Krizhevsky, https://www.cs.toronto.edu/~kriz/cifar.html.
@@ -109,11 +123,7 @@ class Cifar100(TorchvisionSource):
     """
 
     name: ClassVar[str] = "cifar100"
-    checksums: ClassVar[dict[str, str]] = _cifar_checksums(tv.CIFAR100)
-
-    def read(self, root: Path) -> Dataset:
-        """Read ``cifar-100-python`` below ``root``."""
-        return _read_cifar(tv.CIFAR100, self, root)
+    origin: ClassVar[str] = "CIFAR100"
 
 
 @DATASETS.register("svhn")
@@ -128,9 +138,11 @@ class Svhn(TorchvisionSource):
     """
 
     name: ClassVar[str] = "svhn"
-    checksums: ClassVar[dict[str, str]] = {
-        file: md5 for _, file, md5 in (tv.SVHN.split_list[part] for part in ("train", "test"))
-    }
+
+    def checksums(self) -> dict[str, str]:
+        """Return what torchvision knows."""
+        parts = _torchvision("SVHN").split_list
+        return {file: md5 for _, file, md5 in (parts[part] for part in ("train", "test"))}
 
     def read(self, root: Path) -> Dataset:
         """Read ``train_32x32.mat`` and ``test_32x32.mat`` in ``root``."""
@@ -138,5 +150,5 @@ class Svhn(TorchvisionSource):
         return Dataset(self.name, train, test, classes=tuple("0123456789"))
 
     def _read_part(self, root: Path, part: str) -> Split:
-        content = tv.SVHN(str(root), part, download=self.download)
+        content = _torchvision("SVHN")(str(root), part, download=self.download)
         return Split(torch.from_numpy(content.data.copy()), torch.from_numpy(content.labels))

@@ -5,7 +5,6 @@ from typing import Literal, Self
 import torch
 from pydantic.dataclasses import dataclass
 from torch import nn
-from torchvision.models import resnet18  # type: ignore[import-untyped]
 
 from fedsim.models.base import PARAMETERS, ImageShape, ModelSpec
 from fedsim.registry import MODELS
@@ -40,6 +39,9 @@ class ResNet18(ModelSpec):
 
     def architecture(self, image_shape: ImageShape, num_classes: int) -> nn.Module:
         """Return torchvision's network with another stem, the last layer named ``fc``."""
+        # Imported late: it takes seconds, which other models need not wait for.
+        from torchvision.models import resnet18  # noqa: PLC0415
+
         norm = FrozenBatchNorm2d if self.batch_norm == "eval" else nn.BatchNorm2d
         model: nn.Module = resnet18(num_classes=num_classes, norm_layer=norm)
         if self.small_images:

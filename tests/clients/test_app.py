@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from clients.app import make_client_app
 from clients.defenses import (
@@ -17,7 +17,7 @@ from clients.defenses import (
 )
 from clients.mods import BYTES_KEY
 from clients.site import site_of
-from clients.training import gradient, local_sgd, one_thread
+from clients.training import Batch, Trained, gradient, local_sgd, one_thread
 from fedsim.errors import UploadError
 from fedsim.scenario import Scenario
 from server.uploads import digest, read_upload
@@ -111,6 +111,19 @@ def test_global_random_state_plays_no_part() -> None:
     state = torch.get_rng_state()
     assert upload_digest(scenario) == first
     assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_a_client_computes_on_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = []
+
+    def watched(model: nn.Module, batch: Batch) -> Trained:
+        threads.append(torch.get_num_threads())
+        return gradient(model, batch)
+
+    monkeypatch.setattr("clients.app.gradient", watched)
+    client_reply(small())
+    assert threads == [1]
 
 
 def test_each_client_has_the_defenses_of_its_group_in_the_written_order() -> None:

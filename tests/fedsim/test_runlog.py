@@ -1,7 +1,9 @@
 """The run folder: whole at any moment, and nothing leaves it."""
 
+import io
 import json
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -126,7 +128,18 @@ def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
             RunLog(folder)
 
 
+class InTwoParts(io.TextIOWrapper):
+    """A file that lets other threads in between both halves of what is written."""
+
+    def write(self, text: str) -> int:
+        half = len(text) // 2
+        super().write(text[:half])
+        time.sleep(0)
+        return half + super().write(text[half:])
+
+
 def test_several_threads_append_whole_lines(log: RunLog) -> None:
+    log._records = InTwoParts((log.folder / RECORDS).open("ab"), encoding="utf-8")
     log.append("run", format=FORMAT)
 
     def work(thread: int) -> None:

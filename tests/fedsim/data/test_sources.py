@@ -11,11 +11,12 @@ from fedsim.errors import DataError
 from fedsim.registry import DATASETS
 
 NAMES = DATASETS.names()
-ON_DISK = [name for name in NAMES if name not in ("fashion-mnist-mini", "folder")]
+WITH_PATH = ("folder", "picture")
+ON_DISK = [name for name in NAMES if name not in ("fashion-mnist-mini", *WITH_PATH)]
 
 
 def make(name: str, **parameters: object) -> DatasetSource:
-    return DATASETS.get(name)(**({"path": "."} if name == "folder" else {}), **parameters)
+    return DATASETS.get(name)(**({"path": "."} if name in WITH_PATH else {}), **parameters)
 
 
 def test_all_sets_are_registered() -> None:

@@ -1,0 +1,29 @@
+"""One picture of the user's own."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from fedsim.data import OwnPicture, load_dataset
+from fedsim.errors import DataError
+
+
+@pytest.mark.parametrize(("channels", "size"), [(3, 32), (1, 16), (3, 40)])
+def test_the_picture_is_all_that_is_private(tmp_path: Path, channels: int, size: int) -> None:
+    Image.new("RGB", (50, 50), (255, 0, 0)).save(tmp_path / "red.png")
+    data = load_dataset(OwnPicture(path=tmp_path / "red.png", channels=channels, size=size))
+    assert data.image_shape == (channels, size, size)
+    assert len(data.train) == 1
+    if channels == 3:
+        expected = torch.tensor([255, 0, 0], dtype=torch.uint8)[:, None, None]
+        assert torch.equal(data.train.images[0], expected.expand(3, size, size))
+    assert len(data.test) == 200
+    assert data.test.images.float().std() > 30
+
+
+def test_what_is_no_picture_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.png").write_text("no")
+    with pytest.raises(DataError, match=r"x\.png"):
+        load_dataset(OwnPicture(path=tmp_path / "x.png"))
