@@ -9,8 +9,8 @@ from torch import Tensor, nn
 GB = 1e9
 
 # Tensors alive at once in one evaluation, as multiples of what one lane's forward pass and
-# gradient hold. Measured on the paper's network as peak memory against the number of lanes:
-# the first and second backward pass keep about this many copies of each.
+# gradient hold, by peak memory against 16 and 48 lanes of colour 32x32: the paper's network took
+# 0.76 to 0.87 MB a lane where this counts 0.97, the ConvNet 5.9 to 6.5 where it counts 7.2.
 ACTIVATION_COPIES = 8
 GRADIENT_COPIES = 6
 

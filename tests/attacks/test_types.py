@@ -1,6 +1,5 @@
 """What a client's new weights tell of its gradient."""
 
-import copy
 import math
 
 import pytest
@@ -60,10 +59,10 @@ def test_several_steps_give_their_mean_gradient() -> None:
     for images, labels in steps:
         optimizer.zero_grad()
         nn.functional.cross_entropy(net(images), labels).backward()
-        gradients.append({name: copy.deepcopy(p.grad) for name, p in net.named_parameters()})
+        gradients.append({name: p.grad.clone() for name, p in net.named_parameters()})
         optimizer.step()
     for name in before:
-        mean = torch.stack([each[name] for each in gradients if each[name] is not None]).mean(0)
+        mean = torch.stack([each[name] for each in gradients]).mean(0)
         torch.testing.assert_close(seen.gradient[name], mean, rtol=1e-9, atol=1e-12)
     assert seen.batch_size == 6
 

@@ -175,6 +175,17 @@ def test_a_defense_protects_if_the_attack_fits_as_well_as_the_truth() -> None:
         assert {leak.meaning for leak in result.leakage} == {meaning}
 
 
+@pytest.mark.parametrize(("steps", "meaning"), [(1, "protected"), (2, "attack failed")])
+def test_a_fit_of_several_steps_taken_for_one_is_no_merit_of_a_defense(
+    steps: int, meaning: str
+) -> None:
+    case = adversary(f"federation={{upload='update', local_steps={steps}}}", NOISY)
+    assert {leak.meaning.value for leak in scored(case, noise, 0.0).leakage} == {meaning}
+    judge, control = scorer(case), outcome(case, None)
+    bad = having(control, noise(judge.truth(control.victim)[0]), 0.0, None)
+    assert {leak.meaning for leak in judge.score(bad).leakage} == {Meaning.PROTECTED}
+
+
 def test_the_truth_is_judged_by_the_attackers_own_objective() -> None:
     pruned = groups("[{name='pruning', fraction=0.9}]")
     case = adversary(pruned, "adversary.adaptive=true")
