@@ -36,8 +36,9 @@ def own_picture_scenario(
     Raises:
         ScenarioError: an option is wrong.
     """
+    shown = "".join(c if c.isprintable() else "?" for c in image.name)
     table = {
-        "title": f"What does the gradient of {image.name} give away?",
+        "title": f"What does the gradient of {shown} give away?",
         "seed": seed,
         "data": {
             "dataset": {
@@ -49,7 +50,10 @@ def own_picture_scenario(
         },
         "federation": {"rounds": 1},
         "clients": [
-            {"name": image.name[:60], "defenses": [parse_defense(text) for text in defenses]}
+            {
+                "name": shown[:60] or "picture",
+                "defenses": [parse_defense(text) for text in defenses],
+            }
         ],
         "adversary": {
             "attack": {"name": attack, "evaluations": evaluations},

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 import tomli_w
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -25,6 +26,16 @@ from fedsim.registry import ATTACKS, DATASETS, DEFENSES, MODELS, PARTITIONS
 QUICKSTART = "quickstart"
 RESERVED_NAME = "positive control"
 """What a summary calls the adversary's own control: no client group may have that name."""
+
+
+def _shown(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("expected text on one line, without control characters")
+    return text
+
+
+Shown = Annotated[str, AfterValidator(_shown)]
+"""Text that is shown in terminals, which control characters could steer."""
 
 
 class Section(BaseModel):
@@ -86,7 +97,7 @@ class Federation(Section):
 class ClientGroup(Section):
     """[[clients]]: clients that are alike, and their defenses in the order of application."""
 
-    name: str = Field(min_length=1, max_length=60)
+    name: Shown = Field(min_length=1, max_length=60)
     count: int = Field(1, ge=1)
     defenses: list[Annotated[Any, *named(DEFENSES)]] = Field(default_factory=list)
 
@@ -116,7 +127,7 @@ class AdversaryPlan(Section):
 class Scenario(Section):
     """the scenario: data, model, federation, clients and adversary of one experiment."""
 
-    title: str = "Untitled"
+    title: Shown = "Untitled"
     description: str = ""
     seed: int = Field(0, ge=0, lt=2**63)
     data: Data = Field(default_factory=Data)

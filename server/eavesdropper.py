@@ -13,6 +13,9 @@ OnUploads = Callable[[int, ArrayRecord, Sequence[Upload]], None]
 """``(server_round, the global model that was sent, uploads sorted by partition)``."""
 
 
+NO_REPLY = "no reply within the time that a round waits"
+
+
 class Eavesdropper(Delegate):
     """Wraps any Flower strategy and shows each round's uploads to a listener.
 
@@ -38,13 +41,16 @@ class Eavesdropper(Delegate):
         self._shapes = shapes
         self._on_uploads = on_uploads
         self._sent = ArrayRecord()
+        self._asked: set[int] = set()
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
-        """Return the wrapped strategy's messages, and remember the model that they carry."""
+        """Return the wrapped strategy's messages, and remember what was sent to whom."""
         self._sent = arrays
-        return super().configure_train(server_round, arrays, config, grid)
+        messages = list(super().configure_train(server_round, arrays, config, grid))
+        self._asked = {self._partitions[m.metadata.dst_node_id] for m in messages}
+        return messages
 
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
@@ -55,5 +61,7 @@ class Eavesdropper(Delegate):
             read_upload(reply, self._partitions[reply.metadata.src_node_id], self._shapes)
             for reply in replies
         ]
+        silent = self._asked - {upload.partition for upload in uploads}
+        uploads += [Upload(partition, problem=NO_REPLY) for partition in silent]
         self._on_uploads(server_round, self._sent, sorted(uploads, key=lambda u: u.partition))
         return super().aggregate_train(server_round, replies)

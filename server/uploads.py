@@ -47,6 +47,11 @@ def digest(upload: Upload) -> str:
     return whole.hexdigest()
 
 
+def printable(text: str) -> str:
+    """Return text from outside without what could steer a terminal, and not too much of it."""
+    return "".join(c if c.isprintable() else " " for c in text)[:MAX_REASON]
+
+
 def read_upload(reply: Message, partition: int, expected: Shapes) -> Upload:
     """Read a reply to a train message; whatever is wrong with it becomes its problem.
 
@@ -58,10 +63,10 @@ def read_upload(reply: Message, partition: int, expected: Shapes) -> Upload:
     try:
         return _read(reply, partition, expected)
     except UploadError as error:
-        return Upload(partition, problem=str(error)[:MAX_REASON])
+        return Upload(partition, problem=printable(str(error)))
     except Exception as error:  # whatever a client thinks of, the round goes on
         reason = f"the reply cannot be read: {type(error).__name__}: {error}"
-        return Upload(partition, problem=reason[:MAX_REASON])
+        return Upload(partition, problem=printable(reason))
 
 
 def _read(reply: Message, partition: int, expected: Shapes) -> Upload:

@@ -192,7 +192,7 @@ class _Run:
                 loss=upload.metrics.get("loss"),
                 defenses=self._scenario.describe_defenses(upload.partition),
                 did=dict(upload.did),
-                digest=digest(upload),
+                digest=None if upload.problem else digest(upload),
                 problem=upload.problem,
             )
 

@@ -1,5 +1,6 @@
 """What is wrong with a scenario is told with its source, its key and the nearest valid name."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -225,3 +226,9 @@ def test_folders_of_nobody_are_refused(override: str) -> None:
 def test_data_that_do_not_suffice(overrides: list[str], expected: str) -> None:
     with pytest.raises(DataError, match=expected):
         open_site(small(*overrides))
+
+
+@pytest.mark.parametrize("text", ["a\u001b[31mred", "two\nlines", "bell\u0007"])
+def test_names_cannot_steer_a_terminal(text: str) -> None:
+    for key in ("title", "clients.0.name"):
+        assert "control characters" in refusal(f"{key}={json.dumps(text)}")

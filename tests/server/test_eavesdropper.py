@@ -183,3 +183,25 @@ def test_every_call_is_passed_on(wrap: Callable[[Strategy], Strategy]) -> None:
         ("aggregate_evaluate", 2, []),
         ("summary",),
     ]
+
+
+class SilentGrid(InlineGrid):
+    """A grid on which the client of partition 1 does not answer in time."""
+
+    def send_and_receive(
+        self, messages: Iterable[Message], *, timeout: float | None = None
+    ) -> Iterable[Message]:
+        heard = super().send_and_receive(messages, timeout=timeout)
+        return [reply for reply in heard if PARTITIONS[reply.metadata.src_node_id] != 1]
+
+
+def test_a_client_that_never_replies_is_named() -> None:
+    seen: list[Upload] = []
+    scenario = gradients()
+    inner = base_strategy(scenario, site_of(scenario.to_toml()).architecture)
+    spy = eavesdrop(scenario, inner, lambda server_round, arrays, uploads: seen.extend(uploads))
+    grid = SilentGrid(make_client_app(scenario.to_toml()), scenario.num_clients)
+    result = spy.start(grid, ArrayRecord(global_weights(scenario)), num_rounds=1)
+    assert [(u.partition, u.problem is None) for u in seen] == [(0, True), (1, False), (2, True)]
+    assert "no reply" in str(seen[1].problem)
+    assert result.arrays
