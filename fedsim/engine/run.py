@@ -19,6 +19,7 @@ from flwr.serverapp import Grid
 
 from clients.app import make_client_app
 from clients.site import Site, open_site
+from clients.training import one_thread
 from fedsim import __version__
 from fedsim.engine.flower import logs_to
 from fedsim.engine.observer import Observer
@@ -61,8 +62,10 @@ def run(
         FedsimError: the run could not start or could not go on; the folder says so too.
         KeyboardInterrupt: the user ended the run; the folder holds what was finished.
     """
-    site = open_site(scenario)
-    return _Run(site, RunLog(folder), engine, observer or Observer()).go()
+    threads = torch.get_num_threads()
+    with one_thread():  # the adversary's thread has the others: see there
+        site = open_site(scenario)
+        return _Run(site, RunLog(folder), engine, observer or Observer(), threads).go()
 
 
 def versions() -> dict[str, str]:
@@ -80,10 +83,15 @@ class _Run:
     """One call of `run`."""
 
     def __init__(
-        self, site: Site, log: RunLog, engine: EngineName | Engine, observer: Observer
+        self,
+        site: Site,
+        log: RunLog,
+        engine: EngineName | Engine,
+        observer: Observer,
+        threads: int,
     ) -> None:
         self._scenario, self._site, self._log = site.scenario, site, log
-        self._engine, self._observer = engine, observer
+        self._engine, self._observer, self._threads = engine, observer, threads
         self._scorer = Scorer(site)
         self._finished: list[tuple[Outcome, Scored]] = []
         self._records = threading.Lock()
@@ -133,6 +141,10 @@ class _Run:
             self._record("round", round=server_round, accuracy=accuracy)
 
         def server(grid: Grid) -> None:
+            with one_thread():
+                train(grid)
+
+        def train(grid: Grid) -> None:
             model = self._site.model(self._site.architecture.state_dict())
             result = federate(
                 grid,
@@ -172,6 +184,7 @@ class _Run:
             self._site.dataset.test,
             listeners,
             device,
+            self._threads,
         )
 
     def _record(self, kind: str, **values: Any) -> Record:
