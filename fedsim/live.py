@@ -158,6 +158,7 @@ class LiveView(Observer):
         with self._lock:
             self._screen.attack = f"round {victims[0].server_round}: {_attack_line(victims)}"
             self._screen.tiles.clear()
+            self._looked = 0.0
 
     def on_progress(self, victims: Sequence[Victim], progress: Progress) -> None:
         """Take a look at the pictures, a few times a second."""

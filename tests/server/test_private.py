@@ -70,7 +70,8 @@ def test_no_tensor_of_the_adversary_equals_a_private_one() -> None:
 
 def test_no_parameter_of_the_adversary_is_meant_for_private_data() -> None:
     parameters = set(inspect.signature(Adversary.__init__).parameters) - {"self"}
-    assert parameters == {"scenario", "plan", "architecture", "public", "listeners", "device"}
+    told = {"scenario", "plan", "architecture", "public", "listeners", "device", "threads"}
+    assert parameters == told
     assert set(inspect.signature(Adversary.intercept).parameters) - {"self"} == {
         "server_round",
         "arrays",
