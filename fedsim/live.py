@@ -21,7 +21,7 @@ from fedsim.runlog import Record
 from fedsim.scenario import Scenario
 from fedsim.summary import CONTROL
 from fedsim.table import STYLES
-from server.adversary import Victim
+from server.victims import Victim
 
 LOOKS_PER_SECOND = 4
 PLAIN_PROGRESS_S = 10.0

@@ -19,8 +19,8 @@ from fedsim.metrics.baselines import blind_baselines, of_picture
 from fedsim.metrics.images import scorable, score
 from fedsim.metrics.matching import match
 from fedsim.metrics.verdict import Verdict, verdict
-from server.adversary import Outcome, Victim
 from server.control import control_indices
+from server.victims import Outcome, Victim
 
 FIT_MARGIN = 1.1
 """How much worse than the truth a reconstruction may fit the upload and still count as found.

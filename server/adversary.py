@@ -11,9 +11,7 @@ import queue
 import random
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Mapping, Sequence
 
 import torch
 from flwr.app import ArrayRecord
@@ -26,65 +24,12 @@ from fedsim.errors import FedsimError
 from fedsim.registry import COUNTERMEASURES
 from fedsim.scenario import AdversaryPlan, Scenario
 from fedsim.seeds import derive
-from server.control import CONTROL, control_indices, control_observation
+from server.control import control_indices, control_observation
 from server.uploads import Upload
+from server.victims import Attacker, Listeners, Outcome, Victim
 
 LAST_WORDS_S = 60.0
 """How long a cancelled adversary may take to hand in what it has."""
-
-Attacker = Literal["naive", "adaptive"]
-
-
-@dataclass(frozen=True, eq=False)
-class Victim:
-    """One observation that is attacked, and by whom.
-
-    Attributes:
-        server_round: the round of the upload.
-        partition: the client, or None for the positive control.
-        attacker: naive, or adaptive: one that knows the client's defenses.
-        attack: the attack, adapted if the attacker is.
-        observation: what the server holds; None if none can be made of the upload.
-        problem: why there is no observation.
-    """
-
-    server_round: int
-    partition: int | None
-    attacker: Attacker
-    attack: Attack
-    observation: Observation | None
-    problem: str | None = None
-
-    @property
-    def name(self) -> str:
-        """A name that is unique in the run and safe as a file name."""
-        who = CONTROL if self.partition is None else f"c{self.partition:04d}"
-        return f"r{self.server_round:04d}-{who}-{self.attacker}"
-
-
-@dataclass(frozen=True, eq=False)
-class Outcome:
-    """What became of one victim; ``model`` is the global model that its upload answers."""
-
-    victim: Victim
-    reconstruction: Reconstruction
-    model: nn.Module
-    seconds: float
-
-
-OnOutcome = Callable[[Outcome], None]
-OnVictims = Callable[[Sequence[Victim]], None]
-OnAttackProgress = Callable[[Sequence[Victim], Progress], None]
-
-
-@dataclass(frozen=True, eq=False)
-class Listeners:
-    """Whom the adversary tells, from its own thread."""
-
-    on_outcome: OnOutcome
-    on_victims: OnVictims = field(default=lambda victims: None)
-    on_progress: OnAttackProgress = field(default=lambda victims, progress: None)
-    on_round_done: Callable[[int], None] = field(default=lambda server_round: None)
 
 
 class Adversary:

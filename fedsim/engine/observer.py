@@ -6,7 +6,7 @@ from pathlib import Path
 from attacks import Progress
 from fedsim.runlog import Record
 from fedsim.scenario import Scenario
-from server.adversary import Victim
+from server.victims import Victim
 
 
 class Observer:

@@ -13,7 +13,7 @@ from fedsim.runlog import RunLog
 from fedsim.scenario import Scenario
 from fedsim.scoring import Scored
 from fedsim.summary import CONTROL
-from server.adversary import Outcome, Victim
+from server.victims import Outcome, Victim
 
 STRIP_FRAMES = 9
 MAX_PER_FIGURE = 48

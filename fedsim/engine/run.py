@@ -28,9 +28,10 @@ from fedsim.errors import RunError
 from fedsim.runlog import FORMAT, SCENARIO, Record, RunLog
 from fedsim.scenario import Scenario
 from fedsim.scoring import Scored, Scorer
-from server.adversary import Adversary, Listeners, Outcome
+from server.adversary import Adversary
 from server.federation import federate
 from server.uploads import Upload, digest
+from server.victims import Listeners, Outcome
 
 EngineName = Literal["inline", "ray"]
 Engine = Callable[[Callable[[Grid], None], ClientApp, int], None]

@@ -9,7 +9,7 @@ from rich.console import Console
 from attacks import DLG, Progress
 from fedsim.engine import run
 from fedsim.live import LiveView, PlainView, view_for
-from server.adversary import Victim
+from server.victims import Victim
 from tests.fedsim.runs import accuracy, leakage, upload
 from tests.fedsim.small import TWENTY_EVALUATIONS, small
 

@@ -17,8 +17,8 @@ from fedsim.metrics.images import PSNR_CAP_DB
 from fedsim.metrics.verdict import NEAREST, Verdict
 from fedsim.scenario import Scenario
 from fedsim.scoring import FIT_FLOOR, FIT_MARGIN, Meaning, Scored, Scorer
-from server.adversary import Outcome, Victim
 from server.control import control_indices
+from server.victims import Outcome, Victim
 from tests.fedsim.small import TWENTY_EVALUATIONS, groups, small
 from tests.server.stubs import run_rounds
 from tests.server.wire import arrays_of, client_reply, global_weights, same

@@ -12,9 +12,10 @@ from attacks import Attack, Observation, Progress, Reconstruction
 from attacks.types import OnProgress, ShouldStop, Status
 from clients.site import site_of
 from fedsim.scenario import Scenario
-from server.adversary import Adversary, Listeners, Outcome, Victim
+from server.adversary import Adversary
 from server.federation import upload_shapes
 from server.uploads import Upload, read_upload
+from server.victims import Listeners, Outcome, Victim
 from tests.server.wire import client_reply, global_weights
 
 WAIT_S = 20.0

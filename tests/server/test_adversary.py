@@ -18,8 +18,8 @@ from clients.site import site_of
 from clients.training import gradient
 from fedsim.runlog import SAFE_NAME
 from fedsim.scenario import Scenario
-from server.adversary import Listeners, Outcome, Victim
 from server.uploads import Upload
+from server.victims import Listeners, Outcome, Victim
 from tests.fedsim.small import TWENTY_EVALUATIONS, groups, small
 from tests.server.stubs import (
     WAIT_S,

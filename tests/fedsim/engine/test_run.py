@@ -20,7 +20,7 @@ from fedsim.runlog import FORMAT, Record, load_tensors, read_records
 from fedsim.scenario import Scenario, load_scenario
 from fedsim.scoring import Scorer
 from fedsim.summary import UNSCORED, summarise
-from server.adversary import Victim
+from server.victims import Victim
 from tests.fedsim.small import TWENTY_EVALUATIONS, groups, small
 from tests.server import bad_clients
 from tests.server.bad_clients import BAD, with_one_bad_client
