@@ -86,6 +86,7 @@ class Adversary:
         # Not a join: interrupted, that takes the thread for ended in Python before 3.13.
         while not self._done.wait(timeout=0.2):
             pass
+        self._thread.join()
         if self._error is not None:
             raise self._error
 
@@ -93,7 +94,8 @@ class Adversary:
         """Make running attacks end with what they have, and start no others."""
         self._cancelled.set()
         self._jobs.put(None)
-        self._done.wait(timeout=LAST_WORDS_S)
+        if self._done.wait(timeout=LAST_WORDS_S):
+            self._thread.join()
 
     def _chosen(self, server_round: int, uploads: Sequence[Upload]) -> list[Upload]:
         """Return the uploads that the plan says to attack, unusable ones too."""
