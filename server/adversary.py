@@ -83,7 +83,7 @@ class Adversary:
             Exception: a listener raised, which is no matter of the attacks.
         """
         self._jobs.put(None)
-        # Not a join: interrupted, that takes the thread for ended in Python before 3.13.
+        # No join before that: interrupted, it takes the thread for ended in Python before 3.13.
         while not self._done.wait(timeout=0.2):
             pass
         self._thread.join()
