@@ -156,11 +156,6 @@ class Scenario(Section):
         """How many clients there are in all groups."""
         return sum(g.count for g in self.clients)
 
-    @property
-    def examples_per_upload(self) -> int:
-        """How many images stand behind one upload."""
-        return self.federation.batch_size * self.federation.local_steps
-
     def group_of(self, partition: int) -> ClientGroup:
         """Return the group of a client; partitions are numbered through the groups in order."""
         for group in self.clients:

@@ -63,6 +63,7 @@ class Summary:
         problems: uploads that could not be used: round, client, why.
         failures: attacks that yielded nothing: victim, why.
         approximate: whether several local steps were taken for one by the attack.
+        random_label: share of labels that a random guess has right, the labels' blind baseline.
         status: finished, interrupted or failed; None while the run goes on or if it died.
         error: why a run failed.
         seconds: how long it took.
@@ -73,6 +74,7 @@ class Summary:
     problems: list[tuple[int, int, str]] = field(default_factory=list)
     failures: list[tuple[str, str]] = field(default_factory=list)
     approximate: bool = False
+    random_label: float | None = None
     status: str | None = None
     error: str | None = None
     seconds: float | None = None
@@ -95,6 +97,7 @@ def summarise(records: Iterable[Record]) -> Summary:
     for record in records:
         kinds.setdefault(record["kind"], []).append(record)
     uploads, found = kinds.get("upload", []), kinds.get("reconstruction", [])
+    start = kinds["run"][0] if "run" in kinds else {}
     end = kinds["end"][-1] if "end" in kinds else {}
     return Summary(
         rows=_rows(kinds.get("leakage", []), uploads),
@@ -102,6 +105,7 @@ def summarise(records: Iterable[Record]) -> Summary:
         problems=[(u["round"], u["partition"], u["problem"]) for u in uploads if u["problem"]],
         failures=[(r["victim"], r["error"]) for r in found if r["error"]],
         approximate=any(r["approximate"] for r in found),
+        random_label=start.get("random_label"),
         status=end.get("status"),
         error=end.get("error"),
         seconds=end.get("seconds"),

@@ -87,15 +87,18 @@ def remarks(summary: Summary) -> list[Text]:
     lines += [Text(f"round {r}, client {c}: not used: {why}") for r, c, why in summary.problems]
     lines += [Text(f"{victim}: attack failed: {why}") for victim, why in summary.failures]
     if summary.rows:
-        lines.append(
-            Text(
-                "leaked: pictures that are recognisable. PSNR: median in dB, in brackets the "
-                "highest, which is the worst for the client; blind: the best guess without any "
-                "gradient. upload: its size. acc.: test accuracy of the one global model.",
-                style="dim",
-            )
-        )
+        lines.append(Text(_legend(summary), style="dim"))
     return lines
+
+
+def _legend(summary: Summary) -> str:
+    guess = "" if summary.random_label is None else f" (a random guess: {summary.random_label:.0%})"
+    return (
+        "leaked: pictures that are recognisable. PSNR: median in dB, in brackets the highest, "
+        "which is the worst for the client; blind: the best guess without any gradient. "
+        f"labels: share that the attack found{guess}. upload: its size. acc.: test accuracy of "
+        "the one global model."
+    )
 
 
 def _who(row: Row) -> Text:

@@ -25,6 +25,7 @@ from fedsim.engine.flower import logs_to
 from fedsim.engine.observer import Observer
 from fedsim.engine.pictures import draw_round, draw_victim
 from fedsim.errors import RunError
+from fedsim.metrics.baselines import random_label_accuracy
 from fedsim.runlog import FORMAT, SCENARIO, Record, RunLog
 from fedsim.scenario import Scenario
 from fedsim.scoring import Scored, Scorer
@@ -107,6 +108,7 @@ class _Run:
             seed=self._scenario.seed,
             engine=self._engine if isinstance(self._engine, str) else "deployment",
             device=str(device),
+            random_label=random_label_accuracy(self._site.dataset.num_classes),
             versions=versions(),
             started=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
             command=sys.argv,

@@ -131,7 +131,7 @@ def test_numbers_out_of_range(override: str, key: str) -> None:
 def test_several_local_steps_need_updates() -> None:
     message = refusal("federation.local_steps=2")
     assert message.startswith("small: federation: local_steps = 2 needs upload = 'update'")
-    assert small("federation.local_steps=2", "federation.upload=update").examples_per_upload == 4
+    assert small("federation.local_steps=2", "federation.upload=update").federation.local_steps == 2
 
 
 def test_group_names_must_differ() -> None:

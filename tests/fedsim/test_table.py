@@ -93,3 +93,9 @@ def test_broken_uploads_failed_attacks_and_approximations_are_named() -> None:
     assert "round 1, client 4: not used: the tensor 'w' holds NaN" in text
     assert "r0001-c0001-naive: attack failed: MemoryError: [bold]much[/bold]" in text
     assert "an approximation" in text
+
+
+def test_the_labels_stand_beside_a_random_guess() -> None:
+    start: Record = {"kind": "run", "random_label": 0.1}
+    text = " ".join(shown([start, upload(0, "a"), leakage("v", "a")]).split())
+    assert "labels: share that the attack found (a random guess: 10%)" in text
