@@ -72,7 +72,7 @@ class Attack(ABC):
             problem = _problem(model, observation)
             if problem is None:
                 alike = (observation.input_shape, observation.batch_size)
-                groups[(*alike, observation.labels is None)].append(i)
+                groups[(*alike, observation.training, observation.statistics is None)].append(i)
             else:
                 results[i] = Reconstruction.failed(problem)
         for members in groups.values():
@@ -114,7 +114,7 @@ class Attack(ABC):
         on_progress: OnProgress,
         should_stop: ShouldStop,
     ) -> dict[int, Reconstruction]:
-        """Attack observations of one input shape, batch size and label knowledge.
+        """Attack observations of one input shape, batch size and local training.
 
         Args:
             model: as in `run`.

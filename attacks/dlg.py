@@ -3,14 +3,14 @@
 from torch import Tensor, nn
 
 from attacks.base import attack_parameters
-from attacks.matching import GradientMatching
+from attacks.matching import LBFGSMatching
 from attacks.types import Observation
 from fedsim.registry import ATTACKS
 
 
 @ATTACKS.register("dlg")
 @attack_parameters
-class DLG(GradientMatching):
+class DLG(LBFGSMatching):
     """Deep Leakage from Gradients: data and labels are optimised together.
 
     Zhu, Liu, Han, NeurIPS 2019 (arXiv 1906.08935), section 3 and algorithm 1: dummy data and

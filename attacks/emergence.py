@@ -1,5 +1,6 @@
 """Snapshots of how reconstructions emerge."""
 
+from collections import defaultdict
 from collections.abc import Callable
 
 from torch import Tensor
@@ -23,22 +24,25 @@ def snapshot_times(limit: int) -> set[int]:
 
 
 class Emergence:
-    """Keeps the snapshots of each lane of a chunk.
+    """Keeps the snapshots of each running lane.
 
     Args:
         to_data: turns points ``(A, n)`` into data ``(A, batch_size, *input_shape)`` in [0, 1].
-        lanes: how many lanes there are.
         limit: evaluations that a lane may spend.
     """
 
-    def __init__(self, to_data: Callable[[Tensor], Tensor], lanes: int, limit: int) -> None:
+    def __init__(self, to_data: Callable[[Tensor], Tensor], limit: int) -> None:
         self._to_data = to_data
         self._times = snapshot_times(limit)
-        self.history: list[list[Snapshot]] = [[] for _ in range(lanes)]
+        self._history: dict[int, list[Snapshot]] = defaultdict(list)
 
     def look(self, evaluation: int, lanes: Tensor, points: Tensor, values: Tensor) -> None:
         """Take a snapshot of the running lanes if it is time for one."""
         if evaluation in self._times:
             data = self._to_data(points).cpu()
             for row, (lane, value) in enumerate(zip(lanes.tolist(), values.tolist(), strict=True)):
-                self.history[lane].append(Snapshot(evaluation, value, data[row].clone()))
+                self._history[lane].append(Snapshot(evaluation, value, data[row].clone()))
+
+    def take(self, lane: int) -> list[Snapshot]:
+        """Return a lane's snapshots, earliest first, and forget them."""
+        return self._history.pop(lane, [])

@@ -9,6 +9,7 @@ from torch.func import functional_call, replace_all_batch_norm_modules_
 from torch.nn.modules.batchnorm import _BatchNorm
 
 Forward = Callable[[Mapping[str, Tensor], Tensor], Tensor]
+ForwardWithStatistics = Callable[[Mapping[str, Tensor], Tensor], tuple[Tensor, dict[str, Tensor]]]
 
 
 def parameters(model: nn.Module) -> dict[str, Tensor]:
@@ -23,17 +24,55 @@ def as_function(model: nn.Module) -> Forward:
     batch, as the client's did, but keep no running statistics: updating those in place is a
     side effect that a mapped function cannot have, and their values do not enter the gradient.
     """
+    own = _own_copy(model)
+    return lambda params, inputs: _call(own, params, inputs)
+
+
+def with_statistics(model: nn.Module) -> ForwardWithStatistics:
+    """Return `as_function` that returns the batch's statistics besides the outputs.
+
+    They are the mean and the variance (biased, as BatchNorm normalises) of the activations in
+    front of each BatchNorm layer, over all axes but the channels', by the names of the buffers
+    that average them: ``<layer>.running_mean`` and ``<layer>.running_var``.
+    """
+    own = _own_copy(model)
+    seen: dict[str, Tensor] = {}
+
+    def watch(name: str, module: nn.Module) -> None:
+        def note(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            [x] = inputs
+            others = [axis for axis in range(x.ndim) if axis != 1]
+            seen[f"{name}.running_mean"] = x.mean(others)
+            seen[f"{name}.running_var"] = x.var(others, correction=0)
+
+        module.register_forward_pre_hook(note)
+
+    for name, module in own.named_modules():
+        if isinstance(module, _BatchNorm):
+            watch(name, module)
+
+    def forward(params: Mapping[str, Tensor], inputs: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        seen.clear()
+        outputs = _call(own, params, inputs)
+        statistics = dict(seen)
+        seen.clear()  # or a traced tensor would outlive its trace
+        return outputs, statistics
+
+    return forward
+
+
+def _own_copy(model: nn.Module) -> nn.Module:
     own = copy.deepcopy(model)
     for module in own.modules():
         if isinstance(module, _BatchNorm) and module.training:
             replace_all_batch_norm_modules_(module)
+    return own
+
+
+def _call(own: nn.Module, params: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
     frozen = {k: b.detach() for k, b in own.named_buffers()}
-
-    def forward(params: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
-        outputs: Tensor = functional_call(own, (dict(params), frozen), (inputs,))
-        return outputs
-
-    return forward
+    outputs: Tensor = functional_call(own, (dict(params), frozen), (inputs,))
+    return outputs
 
 
 def count_classes(model: nn.Module, input_shape: tuple[int, ...]) -> int:

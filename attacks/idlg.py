@@ -3,15 +3,14 @@
 from torch import Tensor, nn
 
 from attacks.base import attack_parameters
-from attacks.labels import infer_labels
-from attacks.matching import GradientMatching
+from attacks.matching import LBFGSMatching, known_or_inferred
 from attacks.types import Observation
 from fedsim.registry import ATTACKS
 
 
 @ATTACKS.register("idlg")
 @attack_parameters
-class IDLG(GradientMatching):
+class IDLG(LBFGSMatching):
     """Improved DLG: the labels are read off the gradient first, then the data matched.
 
     Zhao, Mopuri, Bilen 2020 (arXiv 2001.02610), section 3.2. The label rule is exact for one
@@ -20,8 +19,4 @@ class IDLG(GradientMatching):
     """
 
     def _labels(self, model: nn.Module, observation: Observation) -> Tensor | None:
-        if observation.labels is not None:
-            return observation.labels
-        return infer_labels(
-            model, observation.gradient, observation.input_shape, observation.batch_size
-        )
+        return known_or_inferred(model, observation)

@@ -1,7 +1,7 @@
 """How many lanes fit the memory."""
 
 import math
-from collections.abc import Mapping
+import os
 
 import torch
 from torch import Tensor, nn
@@ -14,32 +14,51 @@ GB = 1e9
 ACTIVATION_COPIES = 8
 GRADIENT_COPIES = 6
 
+CPU_SHARE_BYTES = 1 * GB
+GPU_SHARE = 0.8
+
 
 def lanes_that_fit(
     model: nn.Module,
-    parameters: Mapping[str, Tensor],
     batch_shape: tuple[int, ...],
-    unknowns: int,
-    history: int,
-    memory_gb: float,
+    *,
+    points: int,
+    steps: int = 1,
+    memory_gb: float | None = None,
 ) -> int:
     """Return how many lanes may run at once, at least 1.
 
     Args:
         model: the attacked model.
-        parameters: its parameters.
-        batch_shape: shape of one lane's dummy batch.
-        unknowns: numbers optimised per lane.
-        history: evaluations that the optimiser remembers.
-        memory_gb: the memory that they may take together.
+        batch_shape: shape of the examples that one evaluation of one lane works through.
+        points: numbers that the optimiser keeps for a lane.
+        steps: local steps that one evaluation unrolls, each with a gradient of its own.
+        memory_gb: the memory that they may take together; None for what is free.
     """
+    numbers = sum(p.numel() for p in model.parameters() if p.requires_grad)
     floats = (
-        2 * (history + 4) * unknowns
+        points
         + ACTIVATION_COPIES * _activations(model, batch_shape)
-        + GRADIENT_COPIES * sum(p.numel() for p in parameters.values())
+        + GRADIENT_COPIES * steps * numbers
     )
-    element = next(iter(parameters.values())).element_size()
-    return max(1, int(memory_gb * GB / (floats * element)))
+    parameter = next(model.parameters())
+    budget = free_bytes(parameter.device) if memory_gb is None else memory_gb * GB
+    return max(1, int(budget / (floats * parameter.element_size())))
+
+
+def free_bytes(device: torch.device) -> float:
+    """Return how much memory attacks may take by themselves.
+
+    On a GPU most of what is free. On a CPU at most `CPU_SHARE_BYTES`, since more lanes at once
+    are no faster there, and at most half of what is free.
+    """
+    if device.type == "cuda":
+        return GPU_SHARE * torch.cuda.mem_get_info(device)[0]
+    try:
+        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):  # not every system tells
+        return CPU_SHARE_BYTES
+    return min(CPU_SHARE_BYTES, free / 2)
 
 
 def _activations(model: nn.Module, batch_shape: tuple[int, ...]) -> int:

@@ -12,6 +12,29 @@ from torch import Tensor
 from fedsim.errors import AttackError
 
 
+@dataclass(frozen=True)
+class LocalTraining:
+    """How a client came from the weights that it received to those that it sent back.
+
+    Plain SGD, one step per mini-batch. The examples are used in order, and from the start
+    again when they have run out: a client with as many examples as steps x batch size makes
+    one pass. Which example comes when is not known to the adversary, and for one pass it need
+    not be, since its dummies are as free as the examples were.
+
+    Attributes:
+        learning_rate: of SGD.
+        steps: number of steps.
+        batch_size: examples in each step.
+        exact: whether the learning rate is known; if not, it is a first guess that an attack
+            adjusts.
+    """
+
+    learning_rate: float
+    steps: int
+    batch_size: int
+    exact: bool = True
+
+
 @dataclass(frozen=True, eq=False)
 class Observation:
     """What an adversary holds about one upload, besides the model that it answers.
@@ -22,12 +45,19 @@ class Observation:
         batch_size: how many examples the gradient was computed on.
         labels: the batch's labels ``(batch_size,)`` where the threat model makes them
             public; None where the adversary must find them.
+        training: the local training behind an update of several steps, whose mean gradient
+            ``gradient`` then is; None for the gradient of one batch.
+        statistics: mean and variance of the batch's activations in front of each BatchNorm
+            layer, where they are shared: by ``<layer>.running_mean`` and
+            ``<layer>.running_var``.
     """
 
     gradient: Mapping[str, Tensor]
     input_shape: tuple[int, ...]
     batch_size: int = 1
     labels: Tensor | None = None
+    training: LocalTraining | None = None
+    statistics: Mapping[str, Tensor] | None = None
 
     @classmethod
     def from_update(
@@ -39,12 +69,15 @@ class Observation:
         local_steps: int = 1,
         input_shape: tuple[int, ...],
         batch_size: int = 1,
+        examples: int | None = None,
+        exact: bool = True,
     ) -> Observation:
         """Return the observation of a client that uploads its weights after local SGD.
 
         After one step of plain SGD the gradient is ``(before - after) / learning_rate``,
         exactly. After several it is the mean of the steps' gradients, each taken at its own
-        weights: matching it as one large batch at the weights ``before`` is an approximation.
+        weights: attacks unroll the steps (`LocalTraining`); matching the mean as the gradient
+        of one large batch at the weights ``before`` is an approximation.
 
         Args:
             before: the weights that the client received, by parameter name.
@@ -52,16 +85,27 @@ class Observation:
             learning_rate: the client's learning rate.
             local_steps: how many steps it took.
             input_shape: shape of one example.
-            batch_size: examples per local step; the observation's batch is that of all steps.
+            batch_size: examples per local step.
+            examples: how many different examples the client has used, where several passes
+                make them fewer than the steps take; the observation's batch is all of them.
+            exact: whether the learning rate is known, and not guessed.
 
         Raises:
-            AttackError: the learning rate or the number of steps is not positive, or a tensor
-                is missing or of another shape.
+            AttackError: the learning rate, the number of steps or that of examples cannot be,
+                or a tensor is missing or of another shape.
         """
         if not 0 < learning_rate < math.inf or local_steps < 1:
             raise AttackError(
                 f"an update needs a positive learning rate and at least one local step, "
                 f"not {learning_rate} and {local_steps}"
+            )
+        taken = batch_size * local_steps
+        if examples is None:
+            examples = taken
+        if not batch_size <= examples <= taken:
+            raise AttackError(
+                f"{local_steps} steps of {batch_size} examples cannot have used {examples} "
+                f"different ones: expected {batch_size} to {taken}"
             )
         gradient = {}
         for name, old in before.items():
@@ -72,7 +116,9 @@ class Observation:
                     f"update of {name!r}: expected shape {tuple(old.shape)}, found {found}"
                 )
             gradient[name] = (old - new) / (learning_rate * local_steps)
-        return cls(gradient, input_shape, batch_size * local_steps)
+        training = LocalTraining(learning_rate, local_steps, batch_size, exact)
+        single = local_steps == 1 and exact
+        return cls(gradient, input_shape, examples, training=None if single else training)
 
 
 class Status(StrEnum):
@@ -82,6 +128,7 @@ class Status(StrEnum):
     EXHAUSTED = "exhausted"  # the evaluations ran out
     STALLED = "stalled"  # no step improved the objective any more
     STOPPED = "stopped"  # the caller asked for an end, or time ran out
+    ABANDONED = "abandoned"  # another trial on the same victim was far ahead
     FAILED = "failed"  # there is no reconstruction: see `Reconstruction.error`
 
 

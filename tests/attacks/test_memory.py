@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from attacks.functional import parameters
-from attacks.memory import lanes_that_fit
+from attacks.memory import CPU_SHARE_BYTES, free_bytes, lanes_that_fit
+from attacks.optimisers import LBFGS
 from fedsim.models import LeNet
 
 
@@ -15,7 +15,9 @@ def lanes(memory_gb: float, *, batch_size: int = 1, history: int = 100) -> int:
     model = LeNet().build((1, 28, 28), 10, seed=0)
     shape = (batch_size, 1, 28, 28)
     unknowns = batch_size * 784
-    return lanes_that_fit(model, parameters(model), shape, unknowns, history, memory_gb)
+    return lanes_that_fit(
+        model, shape, points=unknowns * LBFGS(history).copies, memory_gb=memory_gb
+    )
 
 
 def test_one_at_least() -> None:
@@ -33,8 +35,8 @@ def test_a_longer_history_and_a_larger_batch_take_room() -> None:
 
 
 def test_history_dominates_as_counted() -> None:
-    """2 x 1,000 vectors of 784 float32 are 6.3 MB a lane, and little comes on top."""
-    assert lanes(1.0, history=1000) == pytest.approx(1e9 / (4 * 2 * 1004 * 784), rel=0.1)
+    """Twice 2 x 1,000 vectors of 784 float32 are 12.5 MB a lane, and little comes on top."""
+    assert lanes(1.0, history=1000) == pytest.approx(1e9 / (4 * 4 * 1000 * 784), rel=0.1)
 
 
 @pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
@@ -43,7 +45,22 @@ def test_model_is_left_alone(training: bool) -> None:
     model.training = training
     modes = [m.training for m in model.modules()]
     before = copy.deepcopy(model.state_dict())
-    lanes_that_fit(model, parameters(model), (1, 1, 6, 6), 36, 10, 1.0)
+    lanes_that_fit(model, (1, 1, 6, 6), points=36 * 24, memory_gb=1.0)
     assert [m.training for m in model.modules()] == modes
     assert all(torch.equal(x, before[name]) for name, x in model.state_dict().items())
     assert not any(m._forward_hooks for m in model.modules())
+
+
+def test_free_memory_of_a_cpu_is_shared() -> None:
+    assert 0 < free_bytes(torch.device("cpu")) <= CPU_SHARE_BYTES
+    model = LeNet().build((1, 28, 28), 10, seed=0)
+    assert lanes_that_fit(model, (1, 1, 28, 28), points=784) > 100
+
+
+def test_unrolled_steps_take_room() -> None:
+    model = LeNet().build((1, 28, 28), 10, seed=0)
+    one, four = (
+        lanes_that_fit(model, (4, 1, 28, 28), points=4 * 784, steps=steps, memory_gb=1.0)
+        for steps in (1, 4)
+    )
+    assert four < one

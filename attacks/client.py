@@ -1,0 +1,70 @@
+"""The client, as a differentiable function of its batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F  # noqa: N812  (the name that everybody knows)
+from torch import Tensor, nn
+from torch.func import grad
+
+from attacks.functional import parameters, with_statistics
+from attacks.types import LocalTraining
+
+
+class Client:
+    """Computes what a client would have uploaded for a batch, so that it can be compared.
+
+    Args:
+        model: with the global weights, in the client's mode.
+        training: its local training; None for the gradient of one batch.
+        statistics: whether to return the batch's statistics in front of BatchNorm layers too.
+    """
+
+    def __init__(
+        self, model: nn.Module, training: LocalTraining | None = None, *, statistics: bool = False
+    ) -> None:
+        self.parameters = parameters(model)
+        self._forward = with_statistics(model)
+        self._training, self._statistics = training, statistics
+
+    def upload(
+        self, data: Tensor, target: Tensor, order: Tensor, stretch: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """Return the gradient of the batch, or the mean gradient of the steps of local SGD.
+
+        Geiping et al., NeurIPS 2020 (arXiv 2003.14053), section 6, unroll local steps the same
+        way.
+
+        Args:
+            data: ``(N, *input_shape)``.
+            target: ``(N, classes)``, each row a distribution.
+            order: ``(steps, batch)``, which examples each step takes; ignored without local
+                training.
+            stretch: what the learning rate is to be multiplied by, a scalar.
+        """
+        if self._training is None:
+            gradient, statistics = self._gradient(self.parameters, data, target)
+            return {**gradient, **statistics} if self._statistics else gradient
+        rate = torch.as_tensor(self._training.learning_rate).to(data)
+        if stretch is not None:
+            rate = rate * stretch
+        now: Mapping[str, Tensor] = self.parameters
+        total = {k: torch.zeros_like(p) for k, p in now.items()}
+        for step in order.unbind():
+            gradient, _ = self._gradient(now, data[step], target[step])
+            now = {k: now[k] - rate * gradient[k] for k in now}
+            total = {k: total[k] + gradient[k] for k in now}
+        share = (1.0 if stretch is None else stretch) / len(order)
+        return {k: share * t for k, t in total.items()}
+
+    def _gradient(
+        self, params: Mapping[str, Tensor], data: Tensor, target: Tensor
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        def loss(params: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+            logits, statistics = self._forward(params, data)
+            return -(target * F.log_softmax(logits, dim=-1)).sum(-1).mean(), statistics
+
+        gradient, statistics = grad(loss, has_aux=True)(params)
+        return gradient, statistics

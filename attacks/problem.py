@@ -1,0 +1,306 @@
+"""The victims of one attack as one batched minimisation."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F  # noqa: N812  (the name that everybody knows)
+from torch import Tensor, nn
+from torch.func import grad_and_value, vmap
+
+from attacks.client import Client
+from attacks.emergence import Emergence
+from attacks.functional import count_classes
+from attacks.memory import lanes_that_fit
+from attacks.optimisers import Ended, Minimisation
+from attacks.types import (
+    Observation,
+    OnProgress,
+    Progress,
+    Reconstruction,
+    ShouldStop,
+    Snapshot,
+    Status,
+)
+from fedsim.seeds import derive
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from attacks.matching import GradientMatching
+
+
+class Problem:
+    """Victims of one shape, one kind of label knowledge and one way of local training.
+
+    A lane is a trial on a victim. Its unknowns are one row of numbers: the dummy data, then the
+    label logits if the labels are unknown, then the logarithm of what the learning rate is to
+    be multiplied by if that is a guess.
+
+    Args:
+        attack: what to minimise, and how.
+        model: the global model in the precision to work in.
+        observations: the victims by their position in the list given to ``run``.
+        labels: their labels; all of them None, or none.
+        seed: of the random starts.
+        dtype: of the reconstructions; that of the model if None.
+    """
+
+    def __init__(
+        self,
+        attack: GradientMatching,
+        model: nn.Module,
+        observations: Mapping[int, Observation],
+        labels: Mapping[int, Tensor | None],
+        seed: int,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        first = next(iter(observations.values()))
+        self._attack, self._model, self._seed = attack, model, seed
+        self._observations, self._labels = observations, labels
+        self._victims = list(observations)
+        self._training = first.training if attack.local_steps == "unroll" else None
+        self._shared = {i: attack.shared(model, o) for i, o in observations.items()}
+        more = self._shared[self._victims[0]].keys() - dict(model.named_parameters()).keys()
+        self._client = Client(model, self._training, statistics=bool(more))
+        self._priors = attack.regularisers()
+        self._classes = count_classes(model, first.input_shape)
+        self._batch_shape = (first.batch_size, *first.input_shape)
+        self._pixels = math.prod(self._batch_shape)
+        self._joint = labels[self._victims[0]] is None
+        self._logits = first.batch_size * self._classes if self._joint else 0
+        guessed_rate = self._training is not None and not self._training.exact
+        self._unknowns = self._pixels + self._logits + guessed_rate
+        self._like = next(model.parameters()).detach()
+        self._dtype = dtype or self._like.dtype
+
+    def solve(
+        self,
+        guesses: Mapping[int, Reconstruction],
+        on_progress: OnProgress,
+        should_stop: ShouldStop,
+    ) -> dict[int, Reconstruction]:
+        """Run all trials and keep each victim's best by objective.
+
+        Args:
+            guesses: the first trial's start, for the victims that have one.
+            on_progress: called after each evaluation.
+            should_stop: asked before each evaluation.
+        """
+        attack, trials = self._attack, self._attack.trials
+        best: dict[int, Reconstruction] = {}
+        emergence = Emergence(self._to_data, attack.evaluations)
+        batch = _Batch(self)
+
+        def start(lane: int) -> Tensor:
+            victim, trial = self._victims[lane // trials], lane % trials
+            return self._start(victim, trial, guesses.get(victim) if trial == 0 else None)
+
+        def observe(evaluation: int, lanes: Tensor, points: Tensor, values: Tensor) -> None:
+            emergence.look(evaluation, lanes, points, values)
+            on_progress(
+                Progress(
+                    victims=torch.tensor(self._victims)[lanes // trials],
+                    evaluation=evaluation,
+                    max_evaluations=attack.evaluations,
+                    objective=values.cpu(),
+                    images=lambda: self._to_data(points).cpu(),
+                )
+            )
+
+        def on_end(ended: Ended) -> None:
+            victim = self._victims[ended.lane // trials]
+            outcome = self._outcome(ended, victim, emergence.take(ended.lane))
+            if victim not in best or _better(outcome, best[victim]):
+                best[victim] = outcome
+
+        Minimisation(
+            batch.evaluate,
+            start,
+            count=len(self._victims) * trials,
+            optimiser=attack.optimiser(),
+            max_evaluations=attack.evaluations,
+            on_end=on_end,
+            capacity=self._capacity(),
+            siblings=trials,
+            patience=attack.patience,
+            tolerance=attack.tolerance,
+            project=self._project,
+            observe=observe,
+            should_stop=should_stop,
+        ).run()
+        unbegun = Reconstruction.failed("stopped before the first evaluation")
+        return {victim: best.get(victim, unbegun) for victim in self._victims}
+
+    def misfit(self, data: Tensor) -> float:
+        """Return the relative objective of given data for the first victim, at its labels."""
+        batch = _Batch(self)
+        point = torch.zeros(self._unknowns).to(self._like)
+        point[: self._pixels] = data.to(self._like).flatten()
+        return float(batch.evaluate(point[None], torch.tensor([0]))[0])
+
+    def _capacity(self) -> int:
+        training, size = self._training, self._batch_shape[0]
+        steps, examples = 1, size
+        if training is not None:
+            steps, examples = training.steps, training.steps * training.batch_size
+        return lanes_that_fit(
+            self._model,
+            (examples, *self._batch_shape[1:]),
+            points=self._unknowns * self._attack.optimiser().copies,
+            steps=steps,
+            memory_gb=self._attack.memory_gb,
+        )
+
+    def distance(
+        self, point: Tensor, shared: dict[str, Tensor], target: Tensor, order: Tensor
+    ) -> Tensor:
+        """Return the objective of one lane at a point ``(n,)``."""
+        data = point[: self._pixels].view(self._batch_shape)
+        rest = point[self._pixels :]
+        if self._joint:
+            target = torch.softmax(rest[: self._logits].view(-1, self._classes), dim=-1)
+        stretch = rest[-1].exp() if len(rest) > self._logits else None
+        dummy = self._client.upload(data, target, order, stretch)
+        total = self._attack.objective(dummy, shared)
+        for prior in self._priors:
+            total = total + prior(data)
+        return total
+
+    def couple(self, points: Tensor, lanes: Tensor) -> tuple[Tensor, Tensor] | None:
+        """Return the cost that ties siblings together, and its gradient, if there is one."""
+        victims = (lanes // self._attack.trials).to(points.device)
+        tied = self._attack.couple(points[:, : self._pixels], victims)
+        if tied is None:
+            return None
+        values, gradients = tied
+        return values, F.pad(gradients, (0, self._unknowns - self._pixels))
+
+    def shared_of(self, lane: int) -> dict[str, Tensor]:
+        """Return what a lane is compared with."""
+        victim = self._victims[lane // self._attack.trials]
+        return {k: g.to(self._like) for k, g in self._shared[victim].items()}
+
+    def scale(self, shared: dict[str, Tensor]) -> Tensor:
+        """Return the lanes' objectives of an upload of zeros, ``(A,)``."""
+        zero = {k: torch.zeros_like(g[0]) for k, g in shared.items()}
+        scale: Tensor = vmap(self._attack.objective, in_dims=(None, 0))(zero, shared)
+        return scale.clamp(min=torch.finfo(scale.dtype).tiny)
+
+    def target_of(self, lane: int) -> Tensor:
+        """Return a lane's labels as rows ``(N, classes)``; zeros where they are unknown.
+
+        Which label belongs to which local step cannot be known: each trial but the first
+        guesses another order.
+        """
+        victim, trial = self._victims[lane // self._attack.trials], lane % self._attack.trials
+        labels = self._labels[victim]
+        if labels is None:
+            return self._like.new_zeros((self._batch_shape[0], self._classes))
+        if self._training is not None and trial > 0:
+            generator = self._generator("labels", victim, trial)
+            labels = labels[torch.randperm(len(labels), generator=generator)]
+        return F.one_hot(labels.long().to(self._like.device), self._classes).to(self._like)
+
+    def order_of(self, lane: int) -> Tensor:
+        """Return which examples a lane's local steps take, ``(steps, batch)``.
+
+        The first pass is in the dummies' own order; the order of later ones, which shuffle the
+        examples anew, is guessed by each trial but the first.
+        """
+        if self._training is None:
+            return torch.zeros((1, 1), dtype=torch.long, device=self._like.device)
+        victim, trial = self._victims[lane // self._attack.trials], lane % self._attack.trials
+        steps, size, count = self._training.steps, self._training.batch_size, self._batch_shape[0]
+        generator = self._generator("order", victim, trial)
+        order = torch.arange(count)
+        while len(order) < steps * size:
+            again = torch.randperm(count, generator=generator) if trial else torch.arange(count)
+            order = torch.cat([order, again])
+        return order[: steps * size].view(steps, size).to(self._like.device)
+
+    def _generator(self, purpose: str, victim: int, trial: int) -> torch.Generator:
+        return torch.Generator().manual_seed(derive(self._seed, purpose, victim, trial))
+
+    def _start(self, victim: int, trial: int, guess: Reconstruction | None) -> Tensor:
+        generator = self._generator("start", victim, trial)
+        noise = torch.randn(self._pixels, generator=generator)
+        data = noise if self._attack.start == "normal" else 0.5 + 0.1 * noise
+        if guess is not None and guess.data is not None:
+            data = guess.data.flatten().to(data)
+        rest = torch.zeros(self._unknowns - self._pixels)
+        if self._attack.start == "normal":
+            rest[: self._logits] = torch.randn(self._logits, generator=generator)
+        return torch.cat([data, rest]).to(self._like)
+
+    def _to_data(self, points: Tensor) -> Tensor:
+        data = points[:, : self._pixels].view(-1, *self._batch_shape).clamp(0, 1)
+        return data.to(self._dtype)
+
+    def _project(self, points: Tensor) -> Tensor:
+        data, rest = points[:, : self._pixels], points[:, self._pixels :]
+        return torch.cat([data.clamp(0, 1), rest], dim=1)
+
+    def _outcome(self, ended: Ended, victim: int, history: list[Snapshot]) -> Reconstruction:
+        if ended.status is Status.FAILED:
+            return Reconstruction.failed("the objective was not finite at the start")
+        if ended.evaluations == 0:
+            return Reconstruction.failed("stopped before the first evaluation")
+        data = self._to_data(ended.point[None])[0].cpu()
+        scores = self.target_of(ended.lane)
+        if self._joint:
+            scores = ended.point[self._pixels :][: self._logits].view(-1, self._classes)
+        scale = float(self.scale({k: g[None] for k, g in self.shared_of(ended.lane).items()}))
+        earlier = (
+            replace(s, objective=s.objective * scale)
+            for s in history
+            if s.evaluation < ended.evaluations
+        )
+        return Reconstruction(
+            data=data,
+            labels=scores.argmax(-1).cpu(),
+            objective=ended.value * scale,
+            relative_objective=ended.value,
+            status=ended.status,
+            evaluations=ended.evaluations,
+            trial=ended.lane % self._attack.trials,
+            history=(*earlier, Snapshot(ended.evaluations, ended.value * scale, data)),
+        )
+
+
+class _Batch:
+    """What the running lanes are matched against, put together anew when they change."""
+
+    def __init__(self, problem: Problem) -> None:
+        self._problem = problem
+        self._distance = vmap(grad_and_value(problem.distance))
+        self._lanes: Tensor | None = None
+
+    def evaluate(self, points: Tensor, lanes: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the lanes' relative objectives and their gradients."""
+        if self._lanes is not lanes:
+            self._gather(lanes)
+        gradients, values = self._distance(points, self._shared, self._targets, self._orders)
+        tied = self._problem.couple(points, lanes)
+        if tied is not None:
+            values, gradients = values + tied[0], gradients + tied[1]
+        return values / self._scale, gradients / self._scale[:, None]
+
+    def _gather(self, lanes: Tensor) -> None:
+        numbers = lanes.tolist()
+        rows = [self._problem.shared_of(lane) for lane in numbers]
+        self._shared = {k: torch.stack([row[k] for row in rows]) for k in rows[0]}
+        self._targets = torch.stack([self._problem.target_of(lane) for lane in numbers])
+        self._orders = torch.stack([self._problem.order_of(lane) for lane in numbers])
+        self._scale = self._problem.scale(self._shared)
+        self._lanes = lanes
+
+
+def _better(one: Reconstruction, other: Reconstruction) -> bool:
+    """Compare by the attack's own objective; a failed trial loses to any other."""
+    if one.status is Status.FAILED or other.status is Status.FAILED:
+        return other.status is Status.FAILED
+    return (one.objective, one.trial) < (other.objective, other.trial)
