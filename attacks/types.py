@@ -129,6 +129,7 @@ class Status(StrEnum):
     STALLED = "stalled"  # no step improved the objective any more
     STOPPED = "stopped"  # the caller asked for an end, or time ran out
     ABANDONED = "abandoned"  # another trial on the same victim was far ahead
+    COMPUTED = "computed"  # in closed form; the objective says how well it fits
     FAILED = "failed"  # there is no reconstruction: see `Reconstruction.error`
 
 
