@@ -59,6 +59,20 @@ class Client:
         share = (1.0 if stretch is None else stretch) / len(order)
         return {k: share * t for k, t in total.items()}
 
+    def gradient_at(self, data: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Return the gradient of the mean cross-entropy of a batch with hard labels.
+
+        Args:
+            data: ``(N, *input_shape)``.
+            labels: ``(N,)``.
+        """
+
+        def loss(params: Mapping[str, Tensor]) -> Tensor:
+            return F.cross_entropy(self._forward(params, data)[0], labels)
+
+        gradient: dict[str, Tensor] = grad(loss)(self.parameters)
+        return gradient
+
     def _gradient(
         self, params: Mapping[str, Tensor], data: Tensor, target: Tensor
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:

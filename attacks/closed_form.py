@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from attacks.base import Attack
-from attacks.dlg import DLG
+from attacks.client import Client
+from attacks.objectives import SquaredDistance
 from attacks.types import (
     Observation,
     OnProgress,
@@ -50,7 +51,7 @@ class ClosedForm(Attack):
         self, model: nn.Module, observation: Observation, data: Tensor, labels: Tensor
     ) -> float:
         """Return DLG's relative objective of a batch that somebody else supplies."""
-        return DLG().misfit(model, observation, data, labels)
+        return _misfit(Client(model), observation, data, labels)
 
     def _reconstruct(
         self,
@@ -82,32 +83,42 @@ class ClosedForm(Attack):
             found = self._solve(model, part, seed)
         except AttackError as error:
             return dict.fromkeys(part, Reconstruction.failed(str(error)))
-        return {i: self._result(model, part[i], batch) for i, batch in found.items()}
-
-    def _result(
-        self, model: nn.Module, observation: Observation, batch: Found | str
-    ) -> Reconstruction:
-        if isinstance(batch, str):
-            return Reconstruction.failed(batch)
-        data, labels = batch
-        data = data.clamp(0, 1).to(next(model.parameters()).dtype).cpu()
-        fit = self.misfit(model, observation, data, labels)
-        if not fit < float("inf"):
-            return Reconstruction.failed("the solution is not finite")
-        scale = sum(float((observation.gradient[k].double() ** 2).sum()) for k in _names(model))
-        return Reconstruction(
-            data=data,
-            labels=labels.cpu(),
-            objective=fit * scale,
-            relative_objective=fit,
-            status=Status.COMPUTED,
-            evaluations=1,
-            history=(Snapshot(1, fit * scale, data),),
-        )
+        client = Client(model)
+        return {i: _result(client, part[i], batch) for i, batch in found.items()}
 
 
-def _names(model: nn.Module) -> list[str]:
-    return [k for k, p in model.named_parameters() if p.requires_grad]
+def _result(client: Client, observation: Observation, batch: Found | str) -> Reconstruction:
+    if isinstance(batch, str):
+        return Reconstruction.failed(batch)
+    data, labels = batch
+    like = next(iter(client.parameters.values()))
+    data = data.clamp(0, 1).to(like)
+    fit = _misfit(client, observation, data, labels)
+    if not fit < float("inf"):
+        return Reconstruction.failed("the solution is not finite")
+    objective = fit * _size(client, observation)
+    return Reconstruction(
+        data=data.cpu(),
+        labels=labels.cpu(),
+        objective=objective,
+        relative_objective=fit,
+        status=Status.COMPUTED,
+        evaluations=1,
+        history=(Snapshot(1, objective, data.cpu()),),
+    )
+
+
+def _misfit(client: Client, observation: Observation, data: Tensor, labels: Tensor) -> float:
+    """Return the squared distance of the batch's gradient, relative to that of no gradient."""
+    like = next(iter(client.parameters.values()))
+    dummy = client.gradient_at(data.to(like), labels.to(like.device))
+    shared = {k: observation.gradient[k].to(like) for k in client.parameters}
+    distance = SquaredDistance()(dummy, shared)
+    return float(distance) / max(_size(client, observation), torch.finfo(like.dtype).tiny)
+
+
+def _size(client: Client, observation: Observation) -> float:
+    return sum(float((observation.gradient[k] ** 2).sum()) for k in client.parameters)
 
 
 def _report(done: Mapping[int, Reconstruction], on_progress: OnProgress) -> None:

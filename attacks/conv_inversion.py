@@ -20,6 +20,46 @@ TOLERANCE = 1e-12
 ITERATIONS = 200
 
 
+class Convolution:
+    """A convolution without its bias in float64, and its transpose.
+
+    Args:
+        conv: with groups and dilation of 1 and zero padding.
+        entering: the shape ``(I, H, W)`` of what enters.
+    """
+
+    def __init__(self, conv: nn.Conv2d, entering: tuple[int, ...]) -> None:
+        self.weight = conv.weight.detach().double()
+        self._entering = entering
+        self._stride = conv.stride
+        self._padding = tuple(int(p) for p in conv.padding)
+        out = [
+            (size + 2 * p - k) // s
+            for size, p, k, s in zip(
+                entering[1:], self._padding, conv.kernel_size, conv.stride, strict=True
+            )
+        ]
+        # What a stride leaves over at the end, which the transpose must put back.
+        self._over = [
+            size - (o * s - 2 * p + k)
+            for size, o, s, p, k in zip(
+                entering[1:], out, conv.stride, self._padding, conv.kernel_size, strict=True
+            )
+        ]
+
+    def push(self, u: Tensor) -> Tensor:
+        """Return what leaves, ``(V, O, P, Q)``, for what enters, ``(V, I, H * W)``."""
+        image = u.view(len(u), *self._entering)
+        return F.conv2d(image, self.weight, stride=self._stride, padding=self._padding)
+
+    def pull(self, r: Tensor) -> Tensor:
+        """Return the transpose applied to ``(V, O, P, Q)``, as ``(V, I, H * W)``."""
+        image = F.conv_transpose2d(
+            r, self.weight, stride=self._stride, padding=self._padding, output_padding=self._over
+        )
+        return image.flatten(2)
+
+
 def invert_conv(
     conv: nn.Conv2d,
     output: Tensor,
@@ -47,29 +87,25 @@ def invert_conv(
         ``(V, I, H, W)``, finite.
     """
     channels, height, width = entering
-    weight = conv.weight.detach().double()
+    convolution = Convolution(conv, entering)
     bias = 0.0 if conv.bias is None else conv.bias.detach().double()[:, None, None]
     victims = len(output)
 
-    def forward(u: Tensor) -> Tensor:
-        image = u.view(victims, *entering)
-        return F.conv2d(image, weight, stride=conv.stride, padding=conv.padding)
-
     start = output.new_full((victims, channels, height * width), 0.5)
-    _, pull = torch.func.vjp(forward, start)
     wanted = certain * (output - bias)
     scale = 1 / (wanted**2).mean().clamp(min=torch.finfo(wanted.dtype).tiny)
     rows, values = _gradient_equations(conv, delta, gradient, entering)
     columns = rows.mT.contiguous()
-    reach = float((weight**2).sum()) / (channels * conv.stride[0] * conv.stride[1])
+    reach = float((convolution.weight**2).sum()) / (channels * conv.stride[0] * conv.stride[1])
     typical = scale * reach * certain.mean() + RIDGE * (1 + (rows**2).sum(1).mean())
     ridge = RIDGE * (typical + (rows**2).sum(1).mean())
 
     def normal(u: Tensor) -> Tensor:
-        from_output = scale * pull(certain * forward(u))[0]
-        return from_output + (u @ columns) @ rows + ridge * u
+        from_output = scale * convolution.pull(certain * convolution.push(u))
+        total: Tensor = from_output + (u @ columns) @ rows + ridge * u
+        return total
 
-    right = scale * pull(wanted)[0] + values @ rows + ridge * start
+    right = scale * convolution.pull(wanted) + values @ rows + ridge * start
     found = _conjugate_gradients(normal, _preconditioner(rows, columns, typical), right, start)
     return torch.nan_to_num(found, nan=0.5, posinf=1.0, neginf=0.0).view(victims, *entering)
 

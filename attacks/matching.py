@@ -11,7 +11,7 @@ import copy
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
@@ -22,6 +22,7 @@ from attacks.functional import count_classes, parameters
 from attacks.labels import check_range, infer_labels
 from attacks.objectives import Objective, SquaredDistance
 from attacks.optimisers import LBFGS, Optimiser, SignedAdam
+from attacks.priors import Prior
 from attacks.problem import Problem
 from attacks.types import Observation, OnProgress, Reconstruction, ShouldStop
 from fedsim.errors import AttackError
@@ -63,7 +64,7 @@ class GradientMatching(Attack):
         Field(gt=0, description="memory for the trials that run at once, in GB; else what is free"),
     ] = None
     objective: Objective = field(default=SquaredDistance(), repr=False)
-    priors: tuple[Any, ...] = field(default=(), repr=False)
+    priors: tuple[Prior, ...] = field(default=(), repr=False)
 
     @abstractmethod
     def _labels(self, model: nn.Module, observation: Observation) -> Tensor | None:
@@ -79,7 +80,7 @@ class GradientMatching(Attack):
     def optimiser(self) -> Optimiser:
         """Return how the dummies are moved."""
 
-    def regularisers(self) -> tuple[Any, ...]:
+    def regularisers(self) -> tuple[Prior, ...]:
         """Return what is known of the data beforehand, added to the objective."""
         return self.priors
 
@@ -104,9 +105,13 @@ class GradientMatching(Attack):
     ) -> Mapping[int, Reconstruction]:
         """Return what is known of the data before any optimisation, for some of the victims.
 
-        A guess is the start of a victim's first trial.
+        A guess is the start of a victim's first trial, or its result if it `settles`.
         """
         return {}
+
+    def settles(self, guess: Reconstruction) -> bool:
+        """Return whether a guess leaves nothing to search for."""
+        return False
 
     def misfit(
         self, model: nn.Module, observation: Observation, data: Tensor, labels: Tensor
@@ -137,9 +142,13 @@ class GradientMatching(Attack):
         for joint in (True, False):
             labels = {i: y for i, y in known.items() if (y is None) is joint}
             if labels:
-                members = {i: observations[i] for i in labels}
-                problem = Problem(self, working, members, labels, seed, dtype)
-                results |= problem.solve(self.guesses(model, members), on_progress, should_stop)
+                guesses = self.guesses(model, {i: observations[i] for i in labels})
+                settled = {i: guess for i, guess in guesses.items() if self.settles(guess)}
+                results |= settled
+                rest = {i: observations[i] for i in labels if i not in settled}
+                if rest:
+                    problem = Problem(self, working, rest, labels, seed, dtype)
+                    results |= problem.solve(guesses, on_progress, should_stop)
         return results
 
     def _cast(self, model: nn.Module) -> nn.Module:

@@ -48,3 +48,20 @@ class SurvivingDistance(Objective):
         return torch.stack(
             [torch.where(shared[k] != 0, (dummy[k] - shared[k]) ** 2, 0.0).sum() for k in shared]
         ).sum()
+
+
+@dataclass(frozen=True)
+class CosineDistance(Objective):
+    """One minus the cosine of the angle between both gradients, all parameters together.
+
+    Geiping et al., Inverting Gradients, NeurIPS 2020 (arXiv 2003.14053), equation 4.
+    """
+
+    def __call__(self, dummy: Mapping[str, Tensor], shared: Mapping[str, Tensor]) -> Tensor:
+        """Return the distance, a scalar in [0, 2]; 1 where one of them is zero."""
+        product = torch.stack([(dummy[k] * shared[k]).sum() for k in shared]).sum()
+        sizes = [
+            torch.stack([(gradient[k] ** 2).sum() for k in shared]).sum()
+            for gradient in (dummy, shared)
+        ]
+        return 1 - product / (sizes[0] * sizes[1] + torch.finfo(product.dtype).tiny).sqrt()

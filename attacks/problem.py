@@ -61,6 +61,7 @@ class Problem:
         first = next(iter(observations.values()))
         self._attack, self._model, self._seed = attack, model, seed
         self._observations, self._labels = observations, labels
+        self._guesses: Mapping[int, Reconstruction] = {}
         self._victims = list(observations)
         self._training = first.training if attack.local_steps == "unroll" else None
         self._shared = {i: attack.shared(model, o) for i, o in observations.items()}
@@ -91,6 +92,7 @@ class Problem:
             should_stop: asked before each evaluation.
         """
         attack, trials = self._attack, self._attack.trials
+        self._guesses = guesses
         best: dict[int, Reconstruction] = {}
         emergence = Emergence(self._to_data, attack.evaluations)
         batch = _Batch(self)
@@ -200,6 +202,9 @@ class Problem:
         labels = self._labels[victim]
         if labels is None:
             return self._like.new_zeros((self._batch_shape[0], self._classes))
+        guess = self._guesses.get(victim) if trial == 0 else None
+        if guess is not None and guess.labels is not None:
+            labels = guess.labels  # in the order of the guessed data
         if self._training is not None and trial > 0:
             generator = self._generator("labels", victim, trial)
             labels = labels[torch.randperm(len(labels), generator=generator)]

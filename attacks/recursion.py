@@ -11,10 +11,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F  # noqa: N812  (the name that everybody knows)
 from torch import Tensor, nn
 
-from attacks.conv_inversion import invert_conv
+from attacks.conv_inversion import Convolution, invert_conv
 from fedsim.errors import AttackError
 
 EDGE = 1e-7
@@ -116,7 +115,8 @@ def _backwards(layer: Layer, known: Known, gradient: Mapping[str, Tensor]) -> Kn
 
 def _through_dense(layer: Layer, known: Known, gradient: Mapping[str, Tensor]) -> Known:
     """Divide the weights' gradient, an outer product, by its known factor."""
-    weight = layer.module.weight.detach().double()  # type: ignore[union-attr,operator]
+    assert isinstance(layer.module, nn.Linear)  # noqa: S101  (dispatched on it)
+    weight = layer.module.weight.detach().double()
     # A bias's gradient is the derivative by the layer's output itself, without detours.
     delta = gradient.get(f"{layer.name}.bias", known.delta).double()
     outer = gradient[f"{layer.name}.weight"].double()
@@ -136,14 +136,8 @@ def _through_conv(layer: Layer, known: Known, gradient: Mapping[str, Tensor]) ->
         gradient[f"{layer.name}.weight"].double(),
         layer.entering,
     )
-    zeros = torch.zeros_like(features)
-    _, pull = torch.func.vjp(
-        lambda u: F.conv2d(
-            u, conv.weight.detach().double(), stride=conv.stride, padding=conv.padding
-        ),
-        zeros,
-    )
-    return Known(features, pull(known.delta)[0], torch.ones_like(features))
+    delta = Convolution(conv, layer.entering).pull(known.delta).view_as(features)
+    return Known(features, delta, torch.ones_like(features))
 
 
 def _flattened(model: nn.Module, prefix: str = "") -> list[tuple[str, nn.Module]]:

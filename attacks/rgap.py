@@ -8,12 +8,11 @@ from typing import Annotated
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import nn
 
 from attacks.base import attack_parameters
 from attacks.closed_form import ClosedForm, Found
-from attacks.labels import check_range
-from attacks.matching import known_or_inferred
+from attacks.dense import with_labels
 from attacks.memory import GB, free_bytes
 from attacks.recursion import Layer, invert, layers_of
 from attacks.types import Observation
@@ -70,19 +69,9 @@ class RGAP(ClosedForm):
         }
         data = invert(layers, stacked)
         return {
-            i: self._with_labels(model, observation, batch[None])
+            i: with_labels(model, observation, batch[None])
             for (i, observation), batch in zip(observations.items(), data, strict=True)
         }
-
-    def _with_labels(self, model: nn.Module, observation: Observation, data: Tensor) -> Found | str:
-        try:
-            labels = known_or_inferred(model, observation)
-            check_range(
-                labels, [m for m in model.modules() if isinstance(m, nn.Linear)][-1].out_features
-            )
-        except AttackError as error:
-            return str(error)
-        return data, labels
 
 
 def _trained(layers: list[Layer]) -> list[str]:

@@ -1,0 +1,103 @@
+"""GradInversion."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from attacks.base import attack_parameters
+from attacks.matching import SignedAdamMatching, known_or_inferred
+from attacks.objectives import Objective, SquaredDistance
+from attacks.priors import L2, Prior, TotalVariation
+from attacks.types import Observation
+from fedsim.registry import ATTACKS
+
+_STATISTICS = (".running_mean", ".running_var")
+
+
+@dataclass(frozen=True)
+class WithStatistics(Objective):
+    """A distance of gradients, and one of the activations' statistics in front of BatchNorm.
+
+    Yin et al., CVPR 2021 (arXiv 2104.07586), equation 9: the distances of the means and of the
+    variances of each layer. We take those of all layers relative to what is shared, so that one
+    weight fits any network.
+    """
+
+    gradients: Objective
+    weight: float
+
+    def __call__(self, dummy: Mapping[str, Tensor], shared: Mapping[str, Tensor]) -> Tensor:
+        """Return the distance, a scalar >= 0."""
+        names = [k for k in shared if k.endswith(_STATISTICS)]
+        rest = [k for k in shared if k not in names]
+        total = self.gradients({k: dummy[k] for k in rest}, {k: shared[k] for k in rest})
+        for name in names:
+            size = (shared[name] ** 2).sum() + torch.finfo(total.dtype).tiny
+            total = total + self.weight * ((dummy[name] - shared[name]) ** 2).sum() / size
+        return total
+
+
+@ATTACKS.register("gradinversion")
+@attack_parameters
+class GradInversion(SignedAdamMatching):
+    """GradInversion: batches, with the statistics of BatchNorm and agreement among the trials.
+
+    Yin, Mallya, Vahdat, Alvarez, Kautz, Molchanov, CVPR 2021 (arXiv 2104.07586): labels are
+    restored first (section 3.2), then the squared distance of the gradients is minimised
+    together with total variation, the L2 norm, the statistics of the activations in front of
+    each BatchNorm layer (section 3.3) and the distance of each trial from the mean of all trials
+    on the same victim (section 3.4). The statistics are those of the batch where the
+    observation has them, else the model's running ones: both are only there if the clients
+    share them, which is part of the threat model. Without BatchNorm layers the term is absent.
+
+    We differ in that the mean of the trials is taken as it is, without registering the pictures
+    to each other first; that there is no noise on the updates; and in the optimiser, whose step
+    size falls as that of Inverting Gradients.
+    """
+
+    trials: Annotated[
+        int, Field(ge=1, description="random starts per victim; the lowest objective wins")
+    ] = 4
+    signed: Annotated[
+        bool, Field(description="use the sign of the gradient alone, not its size")
+    ] = False
+    step_size: Annotated[float, Field(gt=0, description="first step size of Adam")] = 0.1
+    total_variation: Annotated[
+        float, Field(ge=0, description="weight of the total variation of the dummies")
+    ] = 1e-4
+    l2: Annotated[float, Field(ge=0, description="weight of the L2 norm of the dummies")] = 1e-6
+    statistics: Annotated[float, Field(ge=0, description="weight of BatchNorm's statistics")] = 0.1
+    consistency: Annotated[
+        float, Field(ge=0, description="weight of the distance from the mean of the trials")
+    ] = 1e-3
+    objective: Objective = field(default=SquaredDistance(), repr=False)
+
+    def regularisers(self) -> tuple[Prior, ...]:
+        """Return total variation and the L2 norm, besides any other prior."""
+        return (*self.priors, TotalVariation(self.total_variation), L2(self.l2))
+
+    def shared(self, model: nn.Module, observation: Observation) -> Mapping[str, Tensor]:
+        """Return the gradient, and the statistics that the adversary has."""
+        gradient = super().shared(model, observation)
+        known = observation.statistics
+        if known is None:
+            known = {k: b for k, b in model.named_buffers() if k.endswith(_STATISTICS)}
+        return {**gradient, **known}
+
+    def couple(self, data: Tensor, victims: Tensor) -> tuple[Tensor, Tensor] | None:
+        """Return the distance from the mean of the victim's trials."""
+        if self.consistency == 0 or self.trials == 1:
+            return None
+        _, group = torch.unique(victims, return_inverse=True)
+        ones = torch.ones_like(data[:, 0])
+        count = data.new_zeros(int(group.max()) + 1).index_add(0, group, ones)
+        total = data.new_zeros((len(count), data.shape[1])).index_add(0, group, data)
+        offset = data - (total / count[:, None])[group]
+        return self.consistency * (offset**2).sum(1), 2 * self.consistency * offset
+
+    def _labels(self, model: nn.Module, observation: Observation) -> Tensor | None:
+        return known_or_inferred(model, observation)

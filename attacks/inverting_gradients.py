@@ -1,0 +1,43 @@
+"""Inverting Gradients."""
+
+from dataclasses import field
+from typing import Annotated
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from attacks.base import attack_parameters
+from attacks.matching import SignedAdamMatching, known_or_inferred
+from attacks.objectives import CosineDistance, Objective
+from attacks.priors import Prior, TotalVariation
+from attacks.types import Observation
+from fedsim.registry import ATTACKS
+
+
+@ATTACKS.register("inverting-gradients")
+@attack_parameters
+class InvertingGradients(SignedAdamMatching):
+    """Inverting Gradients: match the gradient's direction, and keep the picture smooth.
+
+    Geiping, Bauermeister, Dröge, Moeller, NeurIPS 2020 (arXiv 2003.14053), section 4: one cosine
+    over all parameters together, total variation, Adam on the sign of the gradient with a
+    falling step size, inside the box of possible pictures, labels inferred first; local steps
+    are unrolled (section 6). We differ in that a trial returns its best point by objective, not
+    its last; that total variation is smoothed at zero; and in the box, [0, 1], where the paper
+    normalises its pictures.
+    """
+
+    evaluations: Annotated[
+        int, Field(ge=1, description="objective evaluations that each trial may spend")
+    ] = 4800
+    total_variation: Annotated[
+        float, Field(ge=0, description="weight of the total variation of the dummies")
+    ] = 1e-4
+    objective: Objective = field(default=CosineDistance(), repr=False)
+
+    def regularisers(self) -> tuple[Prior, ...]:
+        """Return total variation, besides any other prior."""
+        return (*self.priors, TotalVariation(self.total_variation))
+
+    def _labels(self, model: nn.Module, observation: Observation) -> Tensor | None:
+        return known_or_inferred(model, observation)
