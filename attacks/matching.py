@@ -24,6 +24,7 @@ from attacks.objectives import Objective, SquaredDistance
 from attacks.optimisers import LBFGS, Optimiser, SignedAdam
 from attacks.priors import Prior
 from attacks.problem import Problem
+from attacks.sequences import search_labels
 from attacks.types import Observation, OnProgress, Reconstruction, ShouldStop
 from fedsim.errors import AttackError
 
@@ -192,6 +193,10 @@ def known_or_inferred(model: nn.Module, observation: Observation) -> Tensor:
     Raises:
         AttackError: they cannot be read off.
     """
+    if observation.training is not None:
+        sequences = search_labels(model, observation)
+        if sequences is not None:
+            return sequences
     if observation.labels is not None:
         return observation.labels
     return infer_labels(

@@ -205,7 +205,9 @@ class Problem:
         guess = self._guesses.get(victim) if trial == 0 else None
         if guess is not None and guess.labels is not None:
             labels = guess.labels  # in the order of the guessed data
-        if self._training is not None and trial > 0:
+        if labels.ndim > 1:
+            labels = labels[trial % len(labels)]
+        elif self._training is not None and trial > 0:
             generator = self._generator("labels", victim, trial)
             labels = labels[torch.randperm(len(labels), generator=generator)]
         return F.one_hot(labels.long().to(self._like.device), self._classes).to(self._like)

@@ -23,11 +23,9 @@ from fedsim.seeds import derive
 _DRAWN_AT_ONCE = 4096
 _ZERO = 1e-4
 """An entry so much smaller than the largest of its column counts as zero."""
-_SAME = 1e-5
-"""Directions whose cosine is nearer to one than this are the same."""
 _POOL = 4
 """Directions kept for each example while others are still missing."""
-_AGREEMENT = 0.95
+_AGREEMENT = 0.995
 """Share of the activations that must agree before a batch is accepted."""
 
 
@@ -156,14 +154,16 @@ def _sparsest(directions: Tensor, live: Tensor) -> Tensor:
     size = live.shape[1]
     zeros = _zeros(live, directions)
     # Every direction makes the zeros that it was drawn from; only more than those mean anything.
-    directions = directions[zeros.sum(1) > size]
-    counts = zeros.sum(1)[zeros.sum(1) > size]
+    meant = zeros.sum(1) > size
+    directions, zeros = directions[meant], zeros[meant]
     kept: list[Tensor] = []
     while len(directions) and len(kept) < _POOL * size:
-        best = directions[counts.argmax()]
-        kept.append(_refined(live[_zeros(live, best[None])[0]]))
-        others = (directions @ best).abs() < 1 - _SAME
-        directions, counts = directions[others], counts[others]
+        best = int(zeros.sum(1).argmax())
+        kept.append(_refined(live[zeros[best]]))
+        # A mixture of two columns is zero where both are: within the zeros of either, but for
+        # those that it was drawn from.
+        others = (zeros & ~zeros[best]).sum(1) > size
+        directions, zeros = directions[others], zeros[others]
     if not kept:
         return directions
     refined = torch.stack(kept)
