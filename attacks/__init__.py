@@ -14,12 +14,21 @@ Example:
 """
 
 from attacks.base import Attack
+from attacks.best import BestOf
+from attacks.closed_form import ClosedForm
+from attacks.dense import DenseInversion
 from attacks.dlg import DLG
+from attacks.gradinversion import GradInversion
 from attacks.idlg import IDLG
+from attacks.inverting_gradients import InvertingGradients
 from attacks.labels import infer_labels
 from attacks.matching import GradientMatching
-from attacks.objectives import Objective, SquaredDistance, SurvivingDistance
+from attacks.objectives import CosineDistance, Objective, SquaredDistance, SurvivingDistance
+from attacks.priors import L2, Prior, TotalVariation
+from attacks.rgap import RGAP
+from attacks.spear import SPEAR
 from attacks.types import (
+    LocalTraining,
     Observation,
     Progress,
     Reconstruction,
@@ -30,15 +39,27 @@ from attacks.types import (
 __all__ = [
     "DLG",
     "IDLG",
+    "L2",
+    "RGAP",
+    "SPEAR",
     "Attack",
+    "BestOf",
+    "ClosedForm",
+    "CosineDistance",
+    "DenseInversion",
+    "GradInversion",
     "GradientMatching",
+    "InvertingGradients",
+    "LocalTraining",
     "Objective",
     "Observation",
+    "Prior",
     "Progress",
     "Reconstruction",
     "Snapshot",
     "SquaredDistance",
     "Status",
     "SurvivingDistance",
+    "TotalVariation",
     "infer_labels",
 ]
