@@ -2,21 +2,26 @@
 
 An objective sees one trial of one victim; the matching loop maps it over all of them. What
 is optimised here never meets what is judged (`fedsim.metrics`).
+
+Those with a ``base`` only change what is compared and leave the comparison to it, so that they
+nest: ``SurvivingDistance(GaussianLikelihood(0.01))`` answers noise followed by pruning.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+
+Gradient = Mapping[str, Tensor]
 
 
 class Objective(ABC):
     """A differentiable distance between two gradients of the same parameters."""
 
     @abstractmethod
-    def __call__(self, dummy: Mapping[str, Tensor], shared: Mapping[str, Tensor]) -> Tensor:
+    def __call__(self, dummy: Gradient, shared: Gradient) -> Tensor:
         """Return the distance, a scalar >= 0.
 
         Args:
@@ -29,25 +34,9 @@ class Objective(ABC):
 class SquaredDistance(Objective):
     """Unweighted sum of squared differences (DLG; Zhu, Liu, Han 2019, equation 1)."""
 
-    def __call__(self, dummy: Mapping[str, Tensor], shared: Mapping[str, Tensor]) -> Tensor:
+    def __call__(self, dummy: Gradient, shared: Gradient) -> Tensor:
         """Return the distance, a scalar >= 0."""
-        return torch.stack([((dummy[k] - shared[k]) ** 2).sum() for k in shared]).sum()
-
-
-@dataclass(frozen=True)
-class SurvivingDistance(Objective):
-    """Squared distance over the coordinates that pruning left: those that are not zero.
-
-    A pruned coordinate says nothing of the data except that it was small. An attacker who
-    matches the zeros too is led away from the data by them; one who leaves them out has
-    exact equations, usually still more of them than unknowns.
-    """
-
-    def __call__(self, dummy: Mapping[str, Tensor], shared: Mapping[str, Tensor]) -> Tensor:
-        """Return the distance, a scalar >= 0."""
-        return torch.stack(
-            [torch.where(shared[k] != 0, (dummy[k] - shared[k]) ** 2, 0.0).sum() for k in shared]
-        ).sum()
+        return _total(lambda k: (dummy[k] - shared[k]) ** 2, shared)
 
 
 @dataclass(frozen=True)
@@ -57,11 +46,140 @@ class CosineDistance(Objective):
     Geiping et al., Inverting Gradients, NeurIPS 2020 (arXiv 2003.14053), equation 4.
     """
 
-    def __call__(self, dummy: Mapping[str, Tensor], shared: Mapping[str, Tensor]) -> Tensor:
+    def __call__(self, dummy: Gradient, shared: Gradient) -> Tensor:
         """Return the distance, a scalar in [0, 2]; 1 where one of them is zero."""
-        product = torch.stack([(dummy[k] * shared[k]).sum() for k in shared]).sum()
-        sizes = [
-            torch.stack([(gradient[k] ** 2).sum() for k in shared]).sum()
-            for gradient in (dummy, shared)
-        ]
-        return 1 - product / (sizes[0] * sizes[1] + torch.finfo(product.dtype).tiny).sqrt()
+        sizes = _product(dummy, dummy) * _product(shared, shared)
+        cosine = _product(dummy, shared) / (sizes + torch.finfo(sizes.dtype).tiny).sqrt()
+        return (1 - cosine).clamp(min=0)  # rounding can carry the cosine of equals above 1
+
+
+@dataclass(frozen=True)
+class ScaleFreeDistance(Objective):
+    """Squared distance from the nearest positive multiple: min over a > 0 of |a d - s|^2.
+
+    For gradients that were scaled by an unknown positive factor, as clipping to a norm does. With
+    the dummy gradient d and the shared one s, the minimum is at ``a = max(d.s, 0) / d.d`` and is
+    ``|s|^2 sin^2`` of the angle between them, or ``|s|^2`` if that is obtuse: close to a match
+    this is ``2 |s|^2 (1 - cos)``, the objective of Inverting Gradients in other units.
+    """
+
+    def __call__(self, dummy: Gradient, shared: Gradient) -> Tensor:
+        """Return the distance, a scalar in [0, |s|^2]."""
+        size = _product(dummy, dummy)
+        factor = _product(dummy, shared).clamp(min=0) / (size + torch.finfo(size.dtype).tiny)
+        return _total(lambda k: (factor * dummy[k] - shared[k]) ** 2, shared)
+
+
+@dataclass(frozen=True)
+class GaussianLikelihood(Objective):
+    """Minus the log-likelihood under Gaussian noise, up to a constant: ``|d - s|^2 / (2 std^2)``.
+
+    The squared distance in the unit in which a prior is minus the logarithm of a density, so that
+    their sum is minus that of the posterior and needs no weight between them.
+
+    Attributes:
+        std: standard deviation of the noise on each coordinate, > 0.
+    """
+
+    std: float
+
+    def __call__(self, dummy: Gradient, shared: Gradient) -> Tensor:
+        """Return the distance, a scalar >= 0."""
+        return _total(lambda k: ((dummy[k] - shared[k]) / self.std) ** 2 / 2, shared)
+
+
+@dataclass(frozen=True)
+class LaplacianLikelihood(Objective):
+    """Minus the log-likelihood under Laplacian noise, up to a constant: ``|d - s|_1 / scale``.
+
+    Smoothed, as a second-order optimiser needs it: ``sqrt(r^2 + e^2) - e`` for the absolute value
+    of r, with e a tenth of the scale.
+
+    Attributes:
+        scale: of the noise, whose density is ``exp(-|r| / scale) / (2 scale)``, > 0.
+    """
+
+    scale: float
+
+    @property
+    def std(self) -> float:
+        """Standard deviation of the noise on each coordinate."""
+        return self.scale * 2**0.5
+
+    def __call__(self, dummy: Gradient, shared: Gradient) -> Tensor:
+        """Return the distance, a scalar >= 0."""
+
+        def cost(k: str) -> Tensor:
+            r = (dummy[k] - shared[k]) / self.scale
+            return (r**2 + 0.01).sqrt() - 0.1
+
+        return _total(cost, shared)
+
+
+@dataclass(frozen=True)
+class SurvivingDistance(Objective):
+    """Distance over the coordinates that pruning left: those that are not zero.
+
+    A pruned coordinate says nothing of the data except that it was small. An attacker who
+    matches the zeros too is led away from the data by them; one who leaves them out has
+    exact equations, usually still more of them than unknowns.
+
+    Attributes:
+        base: what compares the survivors.
+        floor: magnitude up to which a coordinate counts as pruned; above zero where noise was
+            added after pruning, and hides the zeros.
+    """
+
+    base: Objective = SquaredDistance()
+    floor: float = 0.0
+
+    def __call__(self, dummy: Gradient, shared: Gradient) -> Tensor:
+        """Return the distance, a scalar >= 0."""
+        kept = {k: shared[k].abs() > self.floor for k in shared}
+        return self.base(
+            {k: torch.where(kept[k], dummy[k], 0.0) for k in shared},
+            {k: torch.where(kept[k], shared[k], 0.0) for k in shared},
+        )
+
+
+@dataclass(frozen=True)
+class SharedLayersDistance(Objective):
+    """Distance over the tensors that tell of the data: neither dropped nor drawn at random.
+
+    A tensor that is zero throughout was not shared (a dropped layer). One behind a stochastic
+    layer (dropout, a variational bottleneck) answers draws that the attacker does not have.
+
+    Attributes:
+        left_out: names of tensors to leave out, besides those that are all zero.
+        base: what compares the others.
+    """
+
+    left_out: frozenset[str] = frozenset()
+    base: Objective = SquaredDistance()
+
+    def __call__(self, dummy: Gradient, shared: Gradient) -> Tensor:
+        """Return the distance, a scalar >= 0."""
+        left = {k: s for k, s in shared.items() if k not in self.left_out}
+        return self.base({k: torch.where((left[k] != 0).any(), dummy[k], 0.0) for k in left}, left)
+
+
+def innermost(objective: Objective) -> Objective:
+    """Return the objective that does the comparing, below all that have a ``base``."""
+    base = getattr(objective, "base", None)
+    return innermost(base) if isinstance(base, Objective) else objective
+
+
+def with_innermost(objective: Objective, new: Objective) -> Objective:
+    """Return the objective with its innermost one replaced."""
+    base = getattr(objective, "base", None)
+    if not isinstance(base, Objective):
+        return new
+    return replace(objective, base=with_innermost(base, new))  # type: ignore[type-var]
+
+
+def _total(cost: Callable[[str], Tensor], names: Gradient) -> Tensor:
+    return torch.stack([cost(k).sum() for k in names]).sum()
+
+
+def _product(one: Gradient, other: Gradient) -> Tensor:
+    return _total(lambda k: one[k] * other[k], other)

@@ -1,4 +1,7 @@
-"""What every registered attack keeps to, on all shapes and whatever it knows of the labels."""
+"""What every registered attack keeps to, on all shapes and whatever it knows of the labels.
+
+Attacks that match gradients do so on every model; those that compute may decline, with a reason.
+"""
 
 import copy
 from collections.abc import Sequence
@@ -9,16 +12,21 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from attacks import Attack, Observation, Reconstruction, Status
+from attacks import Attack, ClosedForm, Observation, Reconstruction, Status
 from attacks.matching import GradientMatching
-from fedsim.models import MLP, LeNet, ModelSpec, ResNet18
+from fedsim.metrics.matching import match
+from fedsim.models import MLP, ConvNet, LeNet, ModelSpec, ResNet18
 from fedsim.registry import ATTACKS
 from tests.victims import Shape, Victims, random_victims
 
 BUDGET = 11
 SHAPES: list[Shape] = [(1, 8, 8), (3, 8, 8), (3, 6, 10)]
 
-every_attack = pytest.mark.parametrize("name", ATTACKS.names())
+MATCHING = [n for n in ATTACKS.names() if issubclass(ATTACKS.get(n), GradientMatching)]
+COMPUTING = [n for n in ATTACKS.names() if issubclass(ATTACKS.get(n), ClosedForm)]
+
+every_attack = pytest.mark.parametrize("name", MATCHING)
+every_closed_form = pytest.mark.parametrize("name", COMPUTING)
 every_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)
 every_batch_size = pytest.mark.parametrize("batch_size", [1, 2, 3])
 every_label_knowledge = pytest.mark.parametrize(
@@ -27,7 +35,11 @@ every_label_knowledge = pytest.mark.parametrize(
 
 
 def make(name: str, **parameters: object) -> Attack:
-    attack: Attack = ATTACKS.get(name)(**{"evaluations": BUDGET, **parameters})
+    """Return an attack that searches from random starts alone, one for each victim."""
+    only_search = {"closed_forms": False} if name == "best" else {}
+    attack: Attack = ATTACKS.get(name)(
+        **{"evaluations": BUDGET, "trials": 1, **only_search, **parameters}
+    )
     return attack
 
 
@@ -304,7 +316,6 @@ def test_another_precision(name: str) -> None:
         ({"evaluations": 0}, "greater than or equal to 1"),
         ({"evaluations": 10.5}, "valid integer"),
         ({"trials": 0}, "greater than or equal to 1"),
-        ({"history": 0}, "greater than or equal to 1"),
         ({"start": "black"}, "'grey' or 'normal'"),
         ({"tolerance": -1.0}, "greater than or equal to 0"),
         ({"tolerance": float("inf")}, "finite number"),
@@ -314,16 +325,120 @@ def test_another_precision(name: str) -> None:
     ],
 )
 def test_bad_parameters(name: str, parameters: dict[str, object], expected: str) -> None:
-    if not issubclass(ATTACKS.get(name), GradientMatching):
-        pytest.skip("has parameters of its own")
     with pytest.raises(ValidationError, match=expected):
         make(name, **parameters)
 
 
-@every_attack
+@pytest.mark.parametrize("name", ATTACKS.names())
 def test_described(name: str) -> None:
     fields = ATTACKS.get(name).__pydantic_fields__
     assert all(field.description for field in fields.values() if field.repr)
     assert ATTACKS.summary(name).endswith(".")
+    attack = ATTACKS.get(name)()
     with pytest.raises(AttributeError):
-        make(name).evaluations = 3  # type: ignore[attr-defined]
+        setattr(attack, next(iter(fields), "anything"), 3)
+
+
+def test_every_attack_is_one_or_the_other() -> None:
+    assert sorted(MATCHING + COMPUTING) == ATTACKS.names()
+
+
+@every_closed_form
+@every_shape
+@every_batch_size
+@every_label_knowledge
+def test_computed_or_declined(name: str, shape: Shape, batch_size: int, labels_known: bool) -> None:
+    """Exactly where it applies, and with a reason that says what to do where it does not."""
+    spec = MLP(hidden=(96,), activation="relu")
+    victims = random_victims(shape, count=2, batch_size=batch_size, spec=spec)
+    observations = victims.observations(labels_known=labels_known)
+    for reconstruction, truth in zip(
+        ATTACKS.get(name)().run(victims.model, observations), victims.images, strict=True
+    ):
+        if batch_size == 1 or name == "spear":
+            check(reconstruction, (batch_size, *shape))
+            assert reconstruction.status is Status.COMPUTED
+            assert reconstruction.data is not None
+            order = match(reconstruction.data, truth)
+            torch.testing.assert_close(reconstruction.data[order], truth, rtol=0, atol=1e-3)
+        else:
+            assert reconstruction.data is None
+            assert "use" in (reconstruction.error or "")
+
+
+@every_closed_form
+@pytest.mark.parametrize(
+    "spec", [LeNet(), ConvNet(), MLP(), MLP(hidden=()), ResNet18(), ResNet18(batch_norm="eval")],
+    ids=str,
+)  # fmt: skip
+@pytest.mark.parametrize("batch_size", [1, 2])
+def test_any_model_is_computed_or_declined(name: str, spec: ModelSpec, batch_size: int) -> None:
+    victims = random_victims((1, 8, 8), count=2, batch_size=batch_size, spec=spec)
+    observations = victims.observations()
+    before = Frozen.of(victims.model)
+    for reconstruction in quick(name).run(victims.model, observations):
+        assert (reconstruction.data is None) == (reconstruction.error is not None)
+    assert before.is_still(victims.model)
+
+
+@every_closed_form
+@pytest.mark.parametrize("damage", ["noise", "pruned", "sign", "zero"])
+@pytest.mark.parametrize("spec", [LeNet(), MLP(hidden=(96,), activation="relu")], ids=str)
+def test_defended_uploads(name: str, damage: str, spec: ModelSpec) -> None:
+    """Something finite that its objective shows to be wrong, or a reason."""
+    victims = random_victims((1, 8, 8), count=2, spec=spec)
+    damaged = [
+        Observation(
+            {k: damages(g, damage) for k, g in o.gradient.items()}, o.input_shape, o.batch_size
+        )
+        for o in victims.observations()
+    ]
+    for reconstruction in quick(name).run(victims.model, damaged):
+        if reconstruction.data is not None:
+            check(reconstruction, (1, 1, 8, 8))
+
+
+def quick(name: str) -> Attack:
+    attack: Attack = ATTACKS.get(name)(**({"draws": 5000} if name == "spear" else {}))
+    return attack
+
+
+def damages(gradient: Tensor, damage: str) -> Tensor:
+    if damage == "noise":
+        noise = torch.randn(gradient.shape, generator=torch.Generator().manual_seed(0))
+        return gradient + 0.1 * noise
+    if damage == "pruned":
+        return torch.where(gradient.abs() > gradient.abs().median(), gradient, 0.0)
+    return gradient.sign() if damage == "sign" else torch.zeros_like(gradient)
+
+
+@every_closed_form
+def test_closed_forms_say_what_they_did(name: str) -> None:
+    victims = random_victims((1, 6, 6), count=3, spec=MLP(hidden=(40,), activation="relu"))
+    observations = victims.observations()
+    seen: list[int] = []
+    attack: Attack = ATTACKS.get(name)()
+    attack.run(victims.model, observations, on_progress=lambda p: seen.extend(p.victims.tolist()))
+    assert seen == [0, 1, 2]
+    stopped = attack.run(victims.model, observations, should_stop=lambda: True)
+    assert [r.error for r in stopped] == ["stopped before the first evaluation"] * 3
+    [found] = attack.run(victims.model, observations[:1])
+    assert found.data is not None
+    assert found.labels is not None
+    misfit = attack.misfit(victims.model, observations[0], found.data, found.labels)
+    assert misfit == pytest.approx(found.relative_objective)
+    wrong = attack.misfit(victims.model, observations[0], 1 - found.data, found.labels)
+    assert wrong is not None
+    assert wrong > 1e-3
+
+
+@every_closed_form
+def test_closed_forms_do_not_care_who_else_is_there(name: str) -> None:
+    victims = random_victims((1, 6, 6), count=3, spec=MLP(hidden=(40,), activation="relu"))
+    observations = victims.observations()
+    attack: Attack = ATTACKS.get(name)()
+    together = attack.run(victims.model, observations)
+    for position, observation in enumerate(observations):
+        alone = attack.run(victims.model, [observation])[0].data
+        assert alone is not None
+        torch.testing.assert_close(together[position].data, alone, rtol=0, atol=1e-5)
