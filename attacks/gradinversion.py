@@ -76,6 +76,10 @@ class GradInversion(SignedAdamMatching):
     ] = 1e-3
     objective: Objective = field(default=SquaredDistance(), repr=False)
 
+    def distance(self) -> Objective:
+        """Return the distance of the gradients and that of the statistics."""
+        return WithStatistics(self.objective, self.statistics)
+
     def regularisers(self) -> tuple[Prior, ...]:
         """Return total variation and the L2 norm, besides any other prior."""
         return (*self.priors, TotalVariation(self.total_variation), L2(self.l2))

@@ -85,6 +85,10 @@ class GradientMatching(Attack):
         """Return what is known of the data beforehand, added to the objective."""
         return self.priors
 
+    def distance(self) -> Objective:
+        """Return how the dummies' upload is compared with the shared one."""
+        return self.objective
+
     def shared(self, model: nn.Module, observation: Observation) -> Mapping[str, Tensor]:
         """Return what the dummies' upload is compared with, by name."""
         return {k: observation.gradient[k] for k in parameters(model)}

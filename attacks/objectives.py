@@ -3,16 +3,19 @@
 An objective sees one trial of one victim; the matching loop maps it over all of them. What
 is optimised here never meets what is judged (`fedsim.metrics`).
 
-Those with a ``base`` only change what is compared and leave the comparison to it, so that they
-nest: ``SurvivingDistance(GaussianLikelihood(0.01))`` answers noise followed by pruning.
+A `Wrapper` only changes what is compared, so that they nest: an attacker of noise followed by
+pruning minimises ``SurvivingDistance(GaussianLikelihood(0.01))``.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from torch import Tensor
+
+from fedsim.errors import AttackError
 
 Gradient = Mapping[str, Tensor]
 
@@ -117,7 +120,18 @@ class LaplacianLikelihood(Objective):
 
 
 @dataclass(frozen=True)
-class SurvivingDistance(Objective):
+class Wrapper(Objective, ABC):
+    """An objective that changes what is compared and leaves the comparison to another.
+
+    Attributes:
+        base: what compares the rest.
+    """
+
+    base: Objective = SquaredDistance()
+
+
+@dataclass(frozen=True)
+class SurvivingDistance(Wrapper):
     """Distance over the coordinates that pruning left: those that are not zero.
 
     A pruned coordinate says nothing of the data except that it was small. An attacker who
@@ -125,17 +139,15 @@ class SurvivingDistance(Objective):
     exact equations, usually still more of them than unknowns.
 
     Attributes:
-        base: what compares the survivors.
         floor: magnitude up to which a coordinate counts as pruned; above zero where noise was
             added after pruning, and hides the zeros.
     """
 
-    base: Objective = SquaredDistance()
     floor: float = 0.0
 
     def __call__(self, dummy: Gradient, shared: Gradient) -> Tensor:
         """Return the distance, a scalar >= 0."""
-        kept = {k: shared[k].abs() > self.floor for k in shared}
+        kept = {k: s.abs() > self.floor for k, s in shared.items()}
         return self.base(
             {k: torch.where(kept[k], dummy[k], 0.0) for k in shared},
             {k: torch.where(kept[k], shared[k], 0.0) for k in shared},
@@ -143,7 +155,7 @@ class SurvivingDistance(Objective):
 
 
 @dataclass(frozen=True)
-class SharedLayersDistance(Objective):
+class SharedLayersDistance(Wrapper):
     """Distance over the tensors that tell of the data: neither dropped nor drawn at random.
 
     A tensor that is zero throughout was not shared (a dropped layer). One behind a stochastic
@@ -151,30 +163,75 @@ class SharedLayersDistance(Objective):
 
     Attributes:
         left_out: names of tensors to leave out, besides those that are all zero.
-        base: what compares the others.
     """
 
     left_out: frozenset[str] = frozenset()
-    base: Objective = SquaredDistance()
 
     def __call__(self, dummy: Gradient, shared: Gradient) -> Tensor:
-        """Return the distance, a scalar >= 0."""
+        """Return the distance, a scalar >= 0.
+
+        Raises:
+            AttackError: all tensors are to be left out.
+        """
         left = {k: s for k, s in shared.items() if k not in self.left_out}
+        if not left:
+            raise AttackError(
+                f"no tensor of the gradient is left to compare: {sorted(self.left_out)} are all "
+                "there are; leave out fewer"
+            )
         return self.base({k: torch.where((left[k] != 0).any(), dummy[k], 0.0) for k in left}, left)
 
 
+@dataclass(frozen=True)
+class RoundingTolerance(Wrapper):
+    """Distance beyond what rounding can have moved a coordinate; within that it is zero.
+
+    Every gradient that rounds to the upload explains it equally well. A coordinate of the dummy
+    is moved towards the shared value by up to half the spacing of the format there, before both
+    are compared. At a power of two, where the spacing halves below the value, the wider one
+    counts on both sides; a value at the end of fp16's range may stand for any beyond it.
+
+    Attributes:
+        format: what the upload was rounded to: a binary floating-point format, or the multiples
+            of max|x| / 127 of each tensor.
+        unit: what one unit of the upload is in the gradient.
+    """
+
+    format: Literal["fp16", "bfloat16", "int8"] = "fp16"
+    unit: float = 1.0
+
+    def __call__(self, dummy: Gradient, shared: Gradient) -> Tensor:
+        """Return the distance, a scalar >= 0."""
+        beyond = {}
+        for k, s in shared.items():
+            low, high = self._interval(s)
+            beyond[k] = s + (dummy[k] - dummy[k].clamp(low, high))
+        return self.base(beyond, shared)
+
+    def _interval(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return between which values all must lie that round to ``x``."""
+        if self.format == "int8":
+            # The slack is what float32 rounds, in units of a level.
+            half = x.abs().max() / 127 / 2 * (1 + 1e-4)
+            return x - half, x + half
+        limits = torch.finfo(torch.float16 if self.format == "fp16" else torch.bfloat16)
+        uploaded = x / self.unit
+        binade = torch.frexp(uploaded.abs().clamp(min=limits.smallest_normal)).exponent - 1
+        half = torch.ldexp(uploaded.new_full((), limits.eps / 2 * self.unit), binade)
+        low = torch.where(uploaded <= -limits.max, -torch.inf, x - half)
+        return low, torch.where(uploaded >= limits.max, torch.inf, x + half)
+
+
 def innermost(objective: Objective) -> Objective:
-    """Return the objective that does the comparing, below all that have a ``base``."""
-    base = getattr(objective, "base", None)
-    return innermost(base) if isinstance(base, Objective) else objective
+    """Return the objective that does the comparing, below all wrappers."""
+    return innermost(objective.base) if isinstance(objective, Wrapper) else objective
 
 
 def with_innermost(objective: Objective, new: Objective) -> Objective:
-    """Return the objective with its innermost one replaced."""
-    base = getattr(objective, "base", None)
-    if not isinstance(base, Objective):
-        return new
-    return replace(objective, base=with_innermost(base, new))  # type: ignore[type-var]
+    """Return the objective with the one below all wrappers replaced."""
+    if isinstance(objective, Wrapper):
+        return replace(objective, base=with_innermost(objective.base, new))
+    return new
 
 
 def _total(cost: Callable[[str], Tensor], names: Gradient) -> Tensor:

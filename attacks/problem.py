@@ -67,7 +67,7 @@ class Problem:
         self._shared = {i: attack.shared(model, o) for i, o in observations.items()}
         more = self._shared[self._victims[0]].keys() - dict(model.named_parameters()).keys()
         self._client = Client(model, self._training, statistics=bool(more))
-        self._priors = attack.regularisers()
+        self._objective, self._priors = attack.distance(), attack.regularisers()
         self._classes = count_classes(model, first.input_shape)
         self._batch_shape = (first.batch_size, *first.input_shape)
         self._pixels = math.prod(self._batch_shape)
@@ -167,7 +167,7 @@ class Problem:
             target = torch.softmax(rest[: self._logits].view(-1, self._classes), dim=-1)
         stretch = rest[-1].exp() if len(rest) > self._logits else None
         dummy = self._client.upload(data, target, order, stretch)
-        total = self._attack.objective(dummy, shared)
+        total = self._objective(dummy, shared)
         for prior in self._priors:
             total = total + prior(data)
         return total
@@ -189,7 +189,7 @@ class Problem:
     def scale(self, shared: dict[str, Tensor]) -> Tensor:
         """Return the lanes' objectives of an upload of zeros, ``(A,)``."""
         zero = {k: torch.zeros_like(g[0]) for k, g in shared.items()}
-        scale: Tensor = vmap(self._attack.objective, in_dims=(None, 0))(zero, shared)
+        scale: Tensor = vmap(self._objective, in_dims=(None, 0))(zero, shared)
         return scale.clamp(min=torch.finfo(scale.dtype).tiny)
 
     def target_of(self, lane: int) -> Tensor:

@@ -191,7 +191,8 @@ def _elu(module: nn.Module) -> Inverse:
 def _leaky_relu(module: nn.Module) -> Inverse:
     slope = float(module.negative_slope)  # type: ignore[arg-type]
     return Inverse(
-        lambda h: torch.where(h > 0, h, h / slope), lambda h: torch.where(h > 0, 1.0, slope)
+        lambda h: torch.where(h > 0, h, h / slope),
+        lambda h: torch.full_like(h, slope).masked_fill(h > 0, 1.0),
     )
 
 

@@ -165,8 +165,10 @@ class _Search:
         for t, examples in enumerate(order.view(training.steps, -1).to(self.left.device)):
             beam = self._advance(beam, step, examples, training.steps - t - 1, width)
         moved = {k: (start[k] - w) / step.rate for k, w in beam.weights.items()}
-        cost = sum(((moved[k] - g) ** 2).flatten(1).sum(1) for k, g in total.items())
-        size = sum((g**2).sum() for g in total.values())
+        cost = sum(
+            ((moved[k] - g) ** 2).flatten(1).sum(1) for k, g in total.items() if k == self.head
+        )
+        size = (total[self.head] ** 2).sum()
         return self.classes[beam.labels].cpu(), (cost / size).cpu()
 
     def _advance(
@@ -195,8 +197,8 @@ class _Search:
         weights, gradients = step.take(kept.weights, target)
         labels = kept.labels.clone()
         places = torch.arange(len(self.classes), device=labels.device).expand(len(labels), -1)
-        labels[:, new] = places.flatten().repeat_interleave(chosen_counts.flatten()).view(
-            len(labels), len(new)
+        labels[:, new] = (
+            places.flatten().repeat_interleave(chosen_counts.flatten()).view(len(labels), len(new))
         )
         return _Beam(
             weights,
@@ -305,6 +307,5 @@ def _stand_ins(model: nn.Module, input_shape: tuple[int, ...]) -> list[Tensor]:
     """Return pictures ``(1, *input_shape)`` that could be anybody's."""
     like = next(model.parameters())
     return [
-        torch.full((1, *input_shape), grey, device=like.device, dtype=like.dtype)
-        for grey in _GREYS
+        torch.full((1, *input_shape), grey, device=like.device, dtype=like.dtype) for grey in _GREYS
     ]

@@ -112,7 +112,7 @@ class ClientGroup(Section):
 class AdversaryPlan(Section):
     """[adversary]: whom the curious server attacks, and how."""
 
-    attack: Annotated[Any, *named(ATTACKS)] = Field(default="dlg", validate_default=True)
+    attack: Annotated[Any, *named(ATTACKS)] = Field(default="best", validate_default=True)
     adaptive: bool = Field(
         False, description="also attack with what is known against each client's defense"
     )

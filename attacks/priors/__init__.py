@@ -2,6 +2,7 @@
 
 from attacks.priors.base import Prior
 from attacks.priors.l2 import L2
+from attacks.priors.learned import Learned
 from attacks.priors.total_variation import TotalVariation
 
-__all__ = ["L2", "Prior", "TotalVariation"]
+__all__ = ["L2", "Learned", "Prior", "TotalVariation"]

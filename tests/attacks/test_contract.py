@@ -373,7 +373,7 @@ def test_computed_or_declined(name: str, shape: Shape, batch_size: int, labels_k
 )  # fmt: skip
 @pytest.mark.parametrize("batch_size", [1, 2])
 def test_any_model_is_computed_or_declined(name: str, spec: ModelSpec, batch_size: int) -> None:
-    victims = random_victims((1, 8, 8), count=2, batch_size=batch_size, spec=spec)
+    victims = random_victims((1, 12, 12), count=2, batch_size=batch_size, spec=spec)
     observations = victims.observations()
     before = Frozen.of(victims.model)
     for reconstruction in quick(name).run(victims.model, observations):

@@ -6,7 +6,8 @@ Victims: colour pictures of 32 x 32 on the paper's network with 100 classes, lab
 on equally many threads, in turns within one run; a victim counts as recovered from 30 dB on. The
 peers take minutes for each victim, so that how many they get can be set by
 ``FEDSIM_BENCH_LOOP`` (16 unless told) and ``FEDSIM_BENCH_BREACHING`` (2 unless told), and
-breaching's iterations by ``FEDSIM_BENCH_BREACHING_SHARE`` (1: its own presets). On a GPU there
+breaching's iterations by ``FEDSIM_BENCH_BREACHING_SHARE`` (1: its own presets); the threads by
+``FEDSIM_BENCH_THREADS`` (2). On a GPU there
 are 256 victims for us.
 """
 
@@ -33,7 +34,7 @@ from tests.victims import Victims, photograph_victims
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(7200)]
 
 CLASSES = 100
-THREADS = 2
+THREADS = int(os.environ.get("FEDSIM_BENCH_THREADS", "2"))
 TOLERANCE = 1e-8
 OUTER_ITERATIONS = 300
 ON_GPU = torch.cuda.is_available()

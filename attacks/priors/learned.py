@@ -1,0 +1,63 @@
+"""A prior learned from public images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from attacks.priors.base import Prior
+from attacks.priors.denoiser import MAX_IMAGES, Denoiser, moved, trained_denoiser
+
+
+@dataclass(frozen=True)
+class Learned(Prior):
+    """What public images look like, as a small denoiser has learned it.
+
+    ``weight * k * log(1 + E / k)``, summed over the examples, with the denoiser's energy E
+    (`attacks.priors.denoiser`) and its mean over the public images k. For data like those this
+    is about half of the energy, which is minus the logarithm of a density; for data that are
+    nothing like them it grows slowly, as Student's t does, so that an attacker whose public
+    images are of the wrong kind is not led far astray.
+
+    Args:
+        denoiser: a trained denoiser.
+        noise_std: standard deviation of the noise at which it judges.
+        typical: its mean energy of the public images at that noise.
+        weight: what the cost is multiplied by.
+    """
+
+    denoiser: Denoiser
+    noise_std: float
+    typical: float
+    weight: float = 1.0
+
+    @classmethod
+    def from_images(
+        cls, images: Tensor, *, noise_std: float, weight: float = 1.0, seed: int = 0
+    ) -> Learned:
+        """Return the prior of such images; trains once per process, in seconds.
+
+        Args:
+            images: public images ``(N, C, H, W)`` in [0, 1], hundreds of them.
+            noise_std: noise in the data at which to judge them, in [0.02, 0.3]: about that of
+                what the attack would find without a prior. Too much costs detail; with too
+                little the search gets stuck.
+            weight: what the cost is multiplied by.
+            seed: of the training.
+
+        Raises:
+            AttackError: these are not at least two images.
+        """
+        denoiser = trained_denoiser(images, seed)
+        some = images[:MAX_IMAGES].detach().to("cpu", torch.float32)
+        with torch.no_grad():
+            typical = float(denoiser(some, torch.full((len(some),), noise_std)).mean())
+        return cls(denoiser, noise_std, typical, weight)
+
+    def __call__(self, data: Tensor) -> Tensor:
+        """Return the cost, a scalar >= 0."""
+        denoiser = moved(self.denoiser, data.device, data.dtype)
+        energy = denoiser(data, torch.full_like(data[:, 0, 0, 0], self.noise_std))
+        return self.weight * self.typical * torch.log1p(energy / self.typical).sum()
