@@ -13,6 +13,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from attacks import GradientMatching
 from clients.site import Site
 from fedsim.data import IndexArray
 from fedsim.metrics.baselines import blind_baselines, of_picture
@@ -144,7 +145,10 @@ class Scorer:
 
     def approximate(self, victim: Victim) -> bool:
         """Say whether the attack took several local steps for one."""
-        return victim.partition is not None and self._site.scenario.federation.local_steps > 1
+        several = victim.partition is not None and self._site.scenario.federation.local_steps > 1
+        attack = victim.attack
+        follows = isinstance(attack, GradientMatching) and attack.local_steps == "unroll"
+        return several and not follows
 
     def _meaning(self, word: Verdict, outcome: Outcome, truth_misfit: float | None) -> Meaning:
         if word is Verdict.RECOGNISABLE:

@@ -12,10 +12,8 @@ import torch.nn.functional as F  # noqa: N812  (the name that everybody knows)
 from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
-from fedsim.errors import AttackError
 from fedsim.seeds import derive
 
-MAX_IMAGES = 1000
 RANK = 64
 WIDTH = 16
 STEPS = 400
@@ -50,6 +48,7 @@ class Denoiser(nn.Module):
 
     def __init__(self, images: Tensor, generator: torch.Generator) -> None:
         super().__init__()
+        self.shape = images.shape[1:]
         mean, basis, variances, rest = _principal_components(images.flatten(1))
         self.register_buffer("mean", mean)
         self.register_buffer("basis", basis)
@@ -66,10 +65,6 @@ class Denoiser(nn.Module):
             nn.SiLU(),
             _convolution(WIDTH, folded, generator, scale=0.1),
         )
-
-    def typical(self, noise_std: float) -> float:
-        """Return the mean energy of the images that it was trained on."""
-        ...
 
     def forward(self, images: Tensor, noise_std: Tensor) -> Tensor:
         """Return the energy of each image, ``(N,)``.
@@ -95,32 +90,23 @@ class Denoiser(nn.Module):
         return self.mean + outside * centred + (inside * (centred @ self.basis)) @ self.basis.T
 
 
-def trained_denoiser(images: Tensor, seed: int = 0) -> Denoiser:
-    """Return a denoiser of such images; the same for the same images within a process.
+def trained_denoiser(images: Tensor, device: torch.device, seed: int = 0) -> Denoiser:
+    """Return a denoiser of such images; the same one for the same images within a process.
 
-    Takes seconds on one core. On the CPU, whatever the images are on, and in float32.
+    Takes seconds on one core.
 
     Args:
-        images: public images ``(N, C, H, W)`` in [0, 1]; of more than `MAX_IMAGES` only so many
-            are used.
+        images: public images ``(N, C, H, W)`` in [0, 1], float32 on the CPU, at least two and
+            at most a few thousand.
+        device: where the denoiser is wanted. It is trained on the CPU.
         seed: of the training.
-
-    Raises:
-        AttackError: these are not at least two images.
     """
-    if images.ndim != 4 or len(images) < 2:
-        raise AttackError(
-            f"public images have shape {tuple(images.shape)}: expected at least two, (N, C, H, W)"
-        )
-    generator = torch.Generator().manual_seed(derive(seed, "denoiser", "images"))
-    chosen = torch.randperm(len(images), generator=generator)[:MAX_IMAGES]
-    return _trained(_Images(images[chosen.to(images.device)].detach().cpu().float()), seed)
+    return _moved(_trained(_Images(images), seed), device)
 
 
-@functools.lru_cache(maxsize=16)
-def moved(denoiser: Denoiser, device: torch.device, dtype: torch.dtype) -> Denoiser:
-    """Return a copy of a denoiser elsewhere, made once."""
-    return copy.deepcopy(denoiser).to(device, dtype)
+@functools.lru_cache(maxsize=4)
+def _moved(denoiser: Denoiser, device: torch.device) -> Denoiser:
+    return copy.deepcopy(denoiser).to(device)
 
 
 class _Images:

@@ -6,9 +6,15 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.func import functional_call
 
 from attacks.priors.base import Prior
-from attacks.priors.denoiser import MAX_IMAGES, Denoiser, moved, trained_denoiser
+from attacks.priors.denoiser import Denoiser, trained_denoiser
+from fedsim.errors import AttackError
+from fedsim.seeds import derive
+
+MAX_IMAGES = 1000
+"""Of more public images only so many are looked at."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +46,8 @@ class Learned(Prior):
         """Return the prior of such images; trains once per process, in seconds.
 
         Args:
-            images: public images ``(N, C, H, W)`` in [0, 1], hundreds of them.
+            images: public images ``(N, C, H, W)`` in [0, 1], hundreds of them, best where the
+                attack is to run.
             noise_std: noise in the data at which to judge them, in [0.02, 0.3]: about that of
                 what the attack would find without a prior. Too much costs detail; with too
                 little the search gets stuck.
@@ -50,14 +57,34 @@ class Learned(Prior):
         Raises:
             AttackError: these are not at least two images.
         """
-        denoiser = trained_denoiser(images, seed)
-        some = images[:MAX_IMAGES].detach().to("cpu", torch.float32)
+        if images.ndim != 4 or len(images) < 2:
+            raise AttackError(
+                f"public images have shape {tuple(images.shape)}: expected (N, C, H, W), "
+                "at least two"
+            )
+        generator = torch.Generator().manual_seed(derive(seed, "public images"))
+        chosen = torch.randperm(len(images), generator=generator)[:MAX_IMAGES].to(images.device)
+        some = images[chosen].detach().to("cpu", torch.float32)
+        denoiser = trained_denoiser(some, images.device, seed)
         with torch.no_grad():
-            typical = float(denoiser(some, torch.full((len(some),), noise_std)).mean())
+            energy = denoiser(
+                some.to(images.device), torch.full((len(some),), noise_std, device=images.device)
+            )
+        typical = float(energy.mean())
         return cls(denoiser, noise_std, typical, weight)
 
     def __call__(self, data: Tensor) -> Tensor:
-        """Return the cost, a scalar >= 0."""
-        denoiser = moved(self.denoiser, data.device, data.dtype)
-        energy = denoiser(data, torch.full_like(data[:, 0, 0, 0], self.noise_std))
+        """Return the cost, a scalar >= 0.
+
+        Raises:
+            AttackError: the data are not of the public images' shape.
+        """
+        if data.shape[1:] != self.denoiser.shape:
+            raise AttackError(
+                f"examples have shape {tuple(data.shape[1:])}, but the prior was learned from "
+                f"public images of shape {tuple(self.denoiser.shape)}: expected the same"
+            )
+        state = {k: v.to(data) for k, v in self.denoiser.state_dict().items()}
+        level = torch.full_like(data[:, 0, 0, 0], self.noise_std)
+        energy: Tensor = functional_call(self.denoiser, state, (data, level))
         return self.weight * self.typical * torch.log1p(energy / self.typical).sum()

@@ -114,12 +114,15 @@ def test_the_same_seed_gives_the_same_run(tmp_path: Path) -> None:
     assert not digests & {r["digest"] for r in of_kind(changed, "upload")}
 
 
-def test_local_steps_are_marked_as_an_approximation(tmp_path: Path) -> None:
+@pytest.mark.parametrize("local_steps", ["average", "unroll"])
+def test_local_steps_taken_for_one_are_an_approximation(tmp_path: Path, local_steps: str) -> None:
     update = "federation={upload='update', local_steps=2, rounds=1}"
-    folder = run(small(TWENTY_EVALUATIONS, update), tmp_path / "run")
+    attack = f"adversary={{attack={{name='dlg', evaluations=20, local_steps='{local_steps}'}}}}"
+    folder = run(small(attack, update), tmp_path / "run")
     marks = {r["partition"]: r["approximate"] for r in of_kind(folder, "reconstruction")}
-    assert marks == {None: False, 0: True, 1: True, 2: True}
-    assert summarise(read_records(folder)).approximate
+    average = local_steps == "average"
+    assert marks == {None: False, 0: average, 1: average, 2: average}
+    assert summarise(read_records(folder)).approximate == average
 
 
 @pytest.mark.parametrize("damage", [bad_clients.send_nan, bad_clients.fail])
