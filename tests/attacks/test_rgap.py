@@ -31,14 +31,21 @@ def network(activation: nn.Module, *, seed: int = 0) -> nn.Module:
 
 
 def test_photographs_are_computed() -> None:
-    """Four colour pictures of 32 x 32 on the paper's network, each above 50 dB."""
-    victims = photograph_victims(4)
+    """Two colour pictures of 32 x 32 on the paper's network, each above 50 dB."""
+    victims = photograph_victims(2)
     found = RGAP().run(victims.model, victims.observations())
     assert victims.psnr(found).min() > 50
     assert victims.grey_psnr().max() < 20
-    assert [r.status for r in found] == [Status.COMPUTED] * 4
+    assert [r.status for r in found] == [Status.COMPUTED] * 2
     assert all(torch.equal(r.labels, y) for r, y in zip(found, victims.labels, strict=True))
     assert max(r.relative_objective for r in found) < 1e-6
+
+
+def test_threads_do_not_matter() -> None:
+    """Some batched factorisations of oneMKL are wrong on several threads."""
+    victims = photograph_victims(4)
+    torch.set_num_threads(2)
+    assert victims.psnr(RGAP().run(victims.model, victims.observations())).min() > 50
 
 
 def test_double_precision_is_exact() -> None:
