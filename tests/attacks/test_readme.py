@@ -2,12 +2,13 @@
 
 import re
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 import attacks
-from clients.defenses import Int8
 from fedsim.registry import ATTACKS, COUNTERMEASURES
 from tests.victims import fashion_victims
 
@@ -46,12 +47,15 @@ def test_added_attack() -> None:
 def test_added_countermeasure() -> None:
     execute(blocks()[2])
     victims = fashion_victims(1, shrink=2)
-    [seen] = victims.observations(Int8())
+    [seen] = victims.observations()
+    signs = replace(seen, gradient={k: g.sign() for k, g in seen.gradient.items()})
     naive = attacks.DLG()
-    adapted = COUNTERMEASURES.get("int8")().adapt(naive, {})
+    adapted = COUNTERMEASURES.get("ternary")().adapt(naive, {})
     truth = victims.images[0], victims.labels[0]
-    assert naive.misfit(victims.model, seen, *truth) > 1e-7
-    assert adapted.misfit(victims.model, seen, *truth) < 1e-11
+    assert naive.misfit(victims.model, signs, *truth) > 1e-3
+    scale = adapted.objective({"w": -torch.ones(3)}, {"w": torch.ones(3)})
+    assert scale == 3
+    assert adapted.objective(seen.gradient, signs.gradient) == 0
 
 
 def test_every_attack_is_listed() -> None:
