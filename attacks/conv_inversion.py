@@ -157,7 +157,7 @@ def _inverse(matrices: Tensor) -> Tensor:
     """Return the inverses of positive definite matrices ``(V, n, n)``.
 
     By Cholesky: the LU factorisation behind ``torch.linalg.inv`` gives wrong results for several
-    matrices at once on several threads (PyTorch 2.13 with oneMKL, from 4 of 256 x 256 on).
+    matrices at once on several threads (PyTorch 2.15 with oneMKL, from 4 of 256 x 256 on).
     """
     factors, _ = torch.linalg.cholesky_ex(matrices)
     return torch.cholesky_inverse(factors)
