@@ -91,7 +91,8 @@ def first_dense(model: nn.Module, input_shape: tuple[int, ...]) -> str:
         layer, entered = seen[0]
         plain = torch.equal(entered.flatten(), probe.flatten())
         if plain and layer.bias is not None and layer.weight.requires_grad:
-            return next(name for name, module in model.named_modules() if module is layer)
+            names: dict[nn.Module, str] = {module: name for name, module in model.named_modules()}
+            return names[layer]
     raise AttackError(
         "no dense layer with bias takes the input as it is, which the closed form needs; use "
         "'rgap', or an attack that matches gradients"

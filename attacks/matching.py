@@ -71,6 +71,7 @@ class GradientMatching(Attack):
     def _labels(self, model: nn.Module, observation: Observation) -> Tensor | None:
         """Return the batch's labels if this attack knows or infers them, else None.
 
+        Labels are ``(batch_size,)``, or guesses ``(guesses, batch_size)``, one for each trial.
         None makes the labels part of what is optimised.
 
         Raises:
@@ -194,13 +195,15 @@ class SignedAdamMatching(GradientMatching):
 def known_or_inferred(model: nn.Module, observation: Observation) -> Tensor:
     """Return the labels that the threat model makes public, else those read off the gradient.
 
+    Returns:
+        ``(batch_size,)``; after several local steps, whose order matters, guesses at it,
+        ``(guesses, batch_size)``, the likeliest first: one for each trial.
+
     Raises:
         AttackError: they cannot be read off.
     """
     if observation.training is not None:
-        sequences = search_labels(model, observation)
-        if sequences is not None:
-            return sequences
+        return search_labels(model, observation)
     if observation.labels is not None:
         return observation.labels
     return infer_labels(

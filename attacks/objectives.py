@@ -183,43 +183,61 @@ class SharedLayersDistance(Wrapper):
 
 
 @dataclass(frozen=True)
-class RoundingTolerance(Wrapper):
-    """Distance beyond what rounding can have moved a coordinate; within that it is zero.
+class RoundingTolerance(Objective):
+    """Squared distance beyond what rounding explains, in units of how coarse it is there.
 
-    Every gradient that rounds to the upload explains it equally well. A coordinate of the dummy
-    is moved towards the shared value by up to half the spacing of the format there, before both
-    are compared. At a power of two, where the spacing halves below the value, the wider one
-    counts on both sides; a value at the end of fp16's range may stand for any beyond it.
+    Every gradient that rounds to the upload explains it, so a coordinate costs nothing within
+    half the spacing of the format around the shared value. Beyond, the excess counts relative
+    to that half: of a floating-point format's values the small ones are known more precisely
+    than the large ones. A tenth of the mean over all coordinates is added to the square of that
+    unit, or the smallest would decide alone. At a power of two, where the spacing halves below
+    the value, the wider one counts on both sides; a value at the end of fp16's range may stand
+    for any beyond it.
 
     Attributes:
         format: what the upload was rounded to: a binary floating-point format, or the multiples
             of max|x| / 127 of each tensor.
         unit: what one unit of the upload is in the gradient.
+        share: of the half spacing that costs nothing. With less than all of it the search goes
+            on towards the middle of what explains the upload.
     """
 
-    format: Literal["fp16", "bfloat16", "int8"] = "fp16"
+    format: Literal["fp16", "bfloat16", "int8"]
     unit: float = 1.0
+    share: float = 1.0
 
     def __call__(self, dummy: Gradient, shared: Gradient) -> Tensor:
         """Return the distance, a scalar >= 0."""
-        beyond = {}
-        for k, s in shared.items():
-            low, high = self._interval(s)
-            beyond[k] = s + (dummy[k] - dummy[k].clamp(low, high))
-        return self.base(beyond, shared)
+        half = {k: self._half_spacing(s) for k, s in shared.items()}
+        mean = _product(half, half) / sum(s.numel() for s in shared.values())
+        coarse = (0.1 * mean).clamp(min=torch.finfo(mean.dtype).eps ** 2)
 
-    def _interval(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return between which values all must lie that round to ``x``."""
+        def cost(k: str) -> Tensor:
+            low, high = self._bounds(shared[k], self.share * half[k])
+            return (dummy[k] - dummy[k].clamp(low, high)) ** 2 / (half[k] ** 2 + coarse)
+
+        return _total(cost, shared)
+
+    def _half_spacing(self, x: Tensor) -> Tensor:
+        """Return half the distance to the next value of the format, in the shape of ``x``."""
         if self.format == "int8":
-            # The slack is what float32 rounds, in units of a level.
-            half = x.abs().max() / 127 / 2 * (1 + 1e-4)
-            return x - half, x + half
-        limits = torch.finfo(torch.float16 if self.format == "fp16" else torch.bfloat16)
-        uploaded = x / self.unit
-        binade = torch.frexp(uploaded.abs().clamp(min=limits.smallest_normal)).exponent - 1
-        half = torch.ldexp(uploaded.new_full((), limits.eps / 2 * self.unit), binade)
-        low = torch.where(uploaded <= -limits.max, -torch.inf, x - half)
-        return low, torch.where(uploaded >= limits.max, torch.inf, x + half)
+            # A little more, for what float32 rounds by itself.
+            return (x.abs().max() / 254 * (1 + 1e-4)).expand(x.shape)
+        limits = self._limits()
+        # A little more, lest a power of two falls below itself in the division.
+        size = (x / self.unit).abs() * (1 + 1e-6)
+        binade = torch.frexp(size.clamp(min=limits.smallest_normal)).exponent - 1
+        return torch.ldexp(torch.full_like(x, limits.eps / 2 * self.unit), binade)
+
+    def _bounds(self, x: Tensor, tolerance: Tensor) -> tuple[Tensor, Tensor]:
+        low, high = x - tolerance, x + tolerance
+        if self.format == "int8":
+            return low, high
+        limit = self._limits().max * self.unit
+        return torch.where(x <= -limit, -torch.inf, low), torch.where(x >= limit, torch.inf, high)
+
+    def _limits(self) -> torch.finfo:
+        return torch.finfo(torch.float16 if self.format == "fp16" else torch.bfloat16)
 
 
 def innermost(objective: Objective) -> Objective:

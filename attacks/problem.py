@@ -195,8 +195,8 @@ class Problem:
     def target_of(self, lane: int) -> Tensor:
         """Return a lane's labels as rows ``(N, classes)``; zeros where they are unknown.
 
-        Which label belongs to which local step cannot be known: each trial but the first
-        guesses another order.
+        Which label belongs to which local step cannot be known: each trial takes a guess of its
+        own, and where there are no more of them the labels of the first in a random order.
         """
         victim, trial = self._victims[lane // self._attack.trials], lane % self._attack.trials
         labels = self._labels[victim]
@@ -205,9 +205,9 @@ class Problem:
         guess = self._guesses.get(victim) if trial == 0 else None
         if guess is not None and guess.labels is not None:
             labels = guess.labels  # in the order of the guessed data
-        if labels.ndim > 1:
-            labels = labels[trial % len(labels)]
-        elif self._training is not None and trial > 0:
+        guesses = labels if labels.ndim > 1 else labels[None]
+        labels = guesses[trial if trial < len(guesses) else 0]
+        if self._training is not None and trial >= len(guesses):
             generator = self._generator("labels", victim, trial)
             labels = labels[torch.randperm(len(labels), generator=generator)]
         return F.one_hot(labels.long().to(self._like.device), self._classes).to(self._like)

@@ -1,6 +1,6 @@
 """Label sequences: which labels the local steps of a client took, and in which order.
 
-After several local steps the mean probabilities that `attacks.labels.infer_labels` relies on have
+After several local steps the probabilities that `attacks.labels.infer_labels` relies on have
 drifted away, and the order of the labels matters. Both can be read off the update of the
 classification layer. If the pictures of a step look alike to the network, as they do to an
 untrained one, step t adds a matrix of rank one to the sum of that layer's gradients,
@@ -20,34 +20,43 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F  # noqa: N812  (the name that everybody knows)
 from torch import Tensor, nn
-from torch.func import grad, vmap
 
-from attacks.functional import as_function, parameters
-from attacks.labels import classifier
+from attacks.functional import parameters
+from attacks.rank_one import RankJudge
+from attacks.stand_ins import (
+    StandIns,
+    drifted_labels,
+    head_of,
+    share_out,
+    stand_in_pictures,
+)
 from attacks.types import LocalTraining, Observation
 from fedsim.errors import AttackError
 
 GUESSES = 8
 
-# What bounds the work: the sequences kept after each step, the numbers in their weights taken
-# together, the continuations of each that are enumerated, and the classes that are looked at.
-WIDTH = 128
+# What bounds the work: the sequences kept after each step, where all continuations are tried and
+# where they are too many for that; the numbers in their weights taken together; the continuations
+# of one that are tried; the classes whose rows are looked at.
+WIDTH, CLIMBING_WIDTH = 128, 16
 WEIGHTS = 50_000_000
 CONTINUATIONS = 500
 CLASSES = 16
 
-_GREYS = (0.25, 0.5, 0.75)
+# A learning rate that is a guess may be that much off.
 _STRETCHES = (0.5, 2**-0.5, 1.0, 2**0.5, 2.0)
 
 
-def search_labels(model: nn.Module, observation: Observation) -> Tensor | None:
+def search_labels(model: nn.Module, observation: Observation) -> Tensor:
     """Find the labels that a client's local steps took, in the order in which they took them.
 
     A beam search: after each step those sequences are kept whose unexplained rest is closest to
     the rank that it must have. Each sequence moves weights of its own, by real local steps on
     plain grey pictures, which stand in for the private ones. At last all of the update is
     compared with what these pictures would have given. Where a step has too many continuations
-    to enumerate, the best is approached by changing one label at a time.
+    to try them all, the best is approached by changing one label at a time.
+
+    Later passes over the same examples are taken to come in the order of the first.
 
     Args:
         model: the global model, in the client's mode.
@@ -56,24 +65,29 @@ def search_labels(model: nn.Module, observation: Observation) -> Tensor | None:
             its value.
 
     Returns:
-        ``(guesses, batch_size)``, the likeliest sequence first, at most `GUESSES`; None where
-        the update does not tell: too many steps for so few classes, too many different labels,
-        or no dense last layer. Labels that come in the same step are in ascending order.
+        ``(guesses, batch_size)``, the likeliest sequence first, at most `GUESSES`; labels of
+        the same step are in ascending order. Where the rank does not tell, since there are too
+        many steps for so few classes or too many different labels, it is one guess: the known
+        labels as they are, else `drifted_labels`.
+
+    Raises:
+        AttackError: labels are unknown, and there is no dense last layer, or none with a bias.
     """
     search = _Search.of(model, observation)
     if search is None:
-        return None
+        known = observation.labels
+        return (drifted_labels(model, observation) if known is None else known)[None]
     found: dict[tuple[int, ...], float] = {}
-    for picture in _stand_ins(model, observation.input_shape):
+    for pictures in stand_in_pictures(model, observation.input_shape):
         for stretch in (1.0,) if search.training.exact else _STRETCHES:
-            labels, costs = search.run(picture, stretch)
+            labels, costs = search.run(pictures, stretch)
             for row, cost in zip(labels.tolist(), costs.tolist(), strict=True):
                 found[tuple(row)] = min(cost, found.get(tuple(row), math.inf))
     best = sorted(found, key=lambda row: (found[row], row))[:GUESSES]
     return torch.tensor(best)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Beam:
     """Sequences that have taken the same number of steps; B of them.
 
@@ -90,18 +104,18 @@ class _Beam:
     labels: Tensor
 
     def __getitem__(self, chosen: Tensor) -> _Beam:
-        weights = {k: w[chosen] for k, w in self.weights.items()}
+        weights = {k: w[chosen.to(w.device)] for k, w in self.weights.items()}
         return _Beam(weights, self.rest[chosen], self.left[chosen], self.labels[chosen])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Search:
-    """The search for one observation.
+    """The search for one observation. What is small stays on the CPU.
 
     Attributes:
         model: the global model.
-        training: of the client.
         head: name of the classification layer's weight.
+        training: of the client.
         gradient: the shared one.
         classes: the rows of the classification layer that are looked at, ``(L,)``.
         left: how often each of these classes may come, ``(L,)``.
@@ -109,8 +123,8 @@ class _Search:
     """
 
     model: nn.Module
-    training: LocalTraining
     head: str
+    training: LocalTraining
     gradient: Mapping[str, Tensor]
     classes: Tensor
     left: Tensor
@@ -118,194 +132,90 @@ class _Search:
 
     @classmethod
     def of(cls, model: nn.Module, observation: Observation) -> _Search | None:
-        """Return the search, or None if it would be in vain."""
-        training, count, start = observation.training, observation.batch_size, parameters(model)
+        """Return the search, or None if the rank would not tell."""
+        training, count = observation.training, observation.batch_size
         try:
-            head = f"{classifier(model)[0]}.weight"
+            head = head_of(model)
         except AttackError:
             return None
-        if training is None or head not in start:
+        if training is None:
             return None
-        gradient = {k: observation.gradient[k].to(p) for k, p in start.items()}
-        sizes = gradient[head].norm(dim=1)
-        left = torch.full_like(sizes, count, dtype=torch.long)
+        gradient = {k: observation.gradient[k].to(w) for k, w in parameters(model).items()}
+        sizes = gradient[head].norm(dim=1).cpu()
+        left = torch.full((len(sizes),), count)
         if observation.labels is not None:
-            left = torch.bincount(observation.labels.to(left.device), minlength=len(left))
-        # A class that neither comes nor is likely has a row of zeros, and says nothing.
+            left = torch.bincount(observation.labels.cpu(), minlength=len(sizes))
+        # A class that never came and never was likely has a row of zeros, which says nothing.
         order = (sizes + (left > 0) * sizes.sum()).argsort(descending=True, stable=True)
         classes = order[:CLASSES].sort().values
-        search = cls(model, training, head, gradient, classes, left[classes], count)
-        return search if search._decidable(len(sizes)) else None
+        search = cls(model, head, training, gradient, classes, left[classes], count)
+        distinct = min(count, int((left > 0).sum()))
+        return search if distinct <= len(classes) and search._tells(len(sizes)) else None
 
-    def _decidable(self, classes: int) -> bool:
-        if classes > CLASSES and min(self.examples, int((self.left > 0).sum())) > CLASSES:
-            return False
-        # Rows of all classes sum to zero. As long as the steps to come could fill any rank,
-        # nothing speaks for one label or another, and all must be kept.
-        rank = min(CLASSES, classes - 1)
-        undecided = max(0, self.training.steps - rank)
-        return self._continuations(self.training.batch_size) ** undecided <= WIDTH
+    def _tells(self, classes: int) -> bool:
+        # The rows of all classes sum to zero. While the steps to come can fill any rank, nothing
+        # speaks for one label or another: all of them must be kept.
+        rank = min(len(self.classes), classes - 1)
+        untold = max(0, self.training.steps - rank)
+        return untold == 0 or self._ways(self.training.batch_size) ** untold <= WIDTH
 
-    def _continuations(self, new: int) -> int:
+    def _ways(self, new: int) -> int:
+        """Return in how many ways ``new`` examples may be labelled."""
         return math.comb(int((self.left > 0).sum()) + new - 1, new)
 
-    def run(self, picture: Tensor, stretch: float) -> tuple[Tensor, Tensor]:
-        """Return sequences ``(B, N)`` and how badly each explains the update, ``(B,)``."""
+    def run(self, pictures: Tensor, stretch: float) -> tuple[Tensor, Tensor]:
+        """Return sequences ``(B, N)``, and how badly each explains the update, ``(B,)``."""
         start, training = parameters(self.model), self.training
-        step = _Step(self.model, self.head, picture, training.learning_rate * stretch)
+        rate, size = training.learning_rate * stretch, training.batch_size
+        client = StandIns(self.model, self.head, pictures, rate)
         total = {k: g * (training.steps / stretch) for k, g in self.gradient.items()}
-        width = min(WIDTH, max(1, WEIGHTS // sum(w.numel() for w in start.values())))
         beam = _Beam(
             {k: w[None] for k, w in start.items()},
-            total[self.head][None, self.classes],
+            total[self.head][None, self.classes].cpu(),
             self.left[None],
-            torch.full((1, self.examples), -1, device=self.left.device),
+            torch.full((1, self.examples), -1),
         )
-        order = torch.arange(training.steps * training.batch_size) % self.examples
-        for t, examples in enumerate(order.view(training.steps, -1).to(self.left.device)):
-            beam = self._advance(beam, step, examples, training.steps - t - 1, width)
-        moved = {k: (start[k] - w) / step.rate for k, w in beam.weights.items()}
-        cost = sum(
-            ((moved[k] - g) ** 2).flatten(1).sum(1) for k, g in total.items() if k == self.head
-        )
-        size = (total[self.head] ** 2).sum()
-        return self.classes[beam.labels].cpu(), (cost / size).cpu()
+        order = torch.arange(training.steps * size) % self.examples
+        for done, examples in enumerate(order.view(-1, size), start=1):
+            beam = self._advance(beam, client, examples, training.steps - done)
+        moved = {k: (start[k] - w) / rate for k, w in beam.weights.items()}
+        costs = [((moved[k] - g) ** 2).flatten(1).sum(1) for k, g in total.items()]
+        scale = torch.stack([(g**2).sum() for g in total.values()]).sum()
+        return self.classes[beam.labels], (torch.stack(costs).sum(0) / scale).cpu()
 
-    def _advance(
-        self, beam: _Beam, step: _Step, examples: Tensor, to_come: int, width: int
-    ) -> _Beam:
+    def _advance(self, beam: _Beam, client: StandIns, examples: Tensor, to_come: int) -> _Beam:
         """Take one local step in every way that is likely."""
         new = examples[beam.labels[0, examples] < 0]
         old = examples[beam.labels[0, examples] >= 0]
-        seen = F.one_hot(beam.labels[:, old], len(self.classes)).sum(1)
-        probabilities, features = step.look(beam.weights)
-        judge = _Judge(
-            beam.rest, probabilities[:, self.classes], features, seen, len(examples), to_come
+        again = F.one_hot(beam.labels[:, old], len(self.classes)).sum(1)
+        probabilities, features = client.look(beam.weights)
+        judge = RankJudge(
+            beam.rest, beam.left, probabilities[:, self.classes], features, again, to_come, len(new)
         )
-        if self._continuations(len(new)) <= CONTINUATIONS:
-            counts = self._all(len(new)).expand(len(beam.rest), -1, -1)
+        numbers = sum(w.numel() for w in parameters(self.model).values())
+        if self._ways(len(new)) <= CONTINUATIONS:
+            counts, width = self._all_ways(len(new)).expand(len(beam.rest), -1, -1), WIDTH
         else:
-            counts = judge.climb(_share_out(beam.left, len(new)), beam.left)
-        tails = judge.tails(counts).masked_fill((counts > beam.left[:, None]).any(-1), math.inf)
-        flat = tails.flatten()
-        chosen = flat.argsort(stable=True)[:width]
-        chosen = chosen[flat[chosen].isfinite()]
-        parents, chosen_counts = chosen // tails.shape[1], counts.flatten(0, 1)[chosen]
-        kept = beam[parents]
-        target = torch.zeros_like(probabilities[parents])
-        target[:, self.classes] = ((seen[parents] + chosen_counts) / len(examples)).to(target)
-        weights, gradients = step.take(kept.weights, target)
+            counts, width = judge.climb(share_out(beam.left, len(new))), CLIMBING_WIDTH
+        parents, counts = judge.best(counts, min(width, max(1, WEIGHTS // numbers)))
+        kept, again = beam[parents], again[parents]
+        targets = probabilities.new_zeros((len(parents), probabilities.shape[1]))
+        targets[:, self.classes] = ((again + counts) / len(examples)).to(targets)
+        weights, gradients = client.step(kept.weights, targets)
         labels = kept.labels.clone()
-        places = torch.arange(len(self.classes), device=labels.device).expand(len(labels), -1)
-        labels[:, new] = (
-            places.flatten().repeat_interleave(chosen_counts.flatten()).view(len(labels), len(new))
-        )
-        return _Beam(
-            weights,
-            kept.rest - gradients[self.head][:, self.classes],
-            kept.left - chosen_counts,
-            labels,
-        )
+        labels[:, new] = _in_order(counts)
+        rest = kept.rest - gradients[self.head][:, self.classes].cpu()
+        return _Beam(weights, rest, kept.left - counts, labels)
 
-    def _all(self, new: int) -> Tensor:
-        """Return how often each class comes among new examples, in every way: ``(M, L)``."""
+    def _all_ways(self, new: int) -> Tensor:
+        """Return how often each class comes, in every way to label examples: ``(M, L)``."""
         possible = (self.left > 0).nonzero().flatten().tolist()
         ways = list(itertools.combinations_with_replacement(possible, new))
-        picked = torch.tensor(ways, dtype=torch.long, device=self.left.device).view(-1, new)
+        picked = torch.tensor(ways, dtype=torch.long).view(-1, new)
         return F.one_hot(picked, len(self.classes)).sum(1)
 
 
-class _Step:
-    """Local steps of many clients at once, on pictures that stand in for theirs."""
-
-    def __init__(self, model: nn.Module, head: str, picture: Tensor, rate: float) -> None:
-        self._forward, self._head, self._picture = as_function(model), head, picture
-        self.rate = rate
-        self.look = vmap(self._look)
-        self._gradients = vmap(grad(self._loss))
-
-    def take(
-        self, weights: dict[str, Tensor], targets: Tensor
-    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Return the weights ``(B, ...)`` after a step towards ``(B, C)``, and its gradients."""
-        gradients = self._gradients(weights, targets)
-        return {k: w - self.rate * gradients[k] for k, w in weights.items()}, gradients
-
-    def _loss(self, weights: Mapping[str, Tensor], target: Tensor) -> Tensor:
-        logits = self._forward(weights, self._picture)
-        return -(target * F.log_softmax(logits, dim=-1)).sum(-1).mean()
-
-    def _look(self, weights: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Return the mean probabilities ``(C,)`` and the features of the last layer ``(D,)``."""
-
-        def first(head: Tensor) -> tuple[Tensor, Tensor]:
-            logits = self._forward({**weights, self._head: head}, self._picture)
-            return logits[:, 0].mean(), torch.softmax(logits, dim=-1).mean(0)
-
-        features, probabilities = grad(first, has_aux=True)(weights[self._head])
-        return probabilities, features[0]
-
-
-class _Judge:
-    """Tells how far what a step would leave unexplained is from the rank that it must have."""
-
-    def __init__(
-        self,
-        rest: Tensor,
-        probabilities: Tensor,
-        features: Tensor,
-        seen: Tensor,
-        size: int,
-        to_come: int,
-    ) -> None:
-        rest, features = rest.double(), features.double()
-        self._gram = rest @ rest.mT
-        self._cross = (rest @ features[..., None])[..., 0]
-        self._norm = (features**2).sum(-1)
-        self._probabilities, self._seen, self._size = probabilities.double(), seen, size
-        self._beyond = max(0, rest.shape[1] - to_come)
-
-    def tails(self, counts: Tensor) -> Tensor:
-        """Return the squared singular values beyond the rank, summed, for ``(B, M, L)``."""
-        target = (self._seen[:, None] + counts) / self._size
-        error = self._probabilities[:, None] - target
-        product = error[..., :, None] * self._cross[:, None, None, :]
-        gram = (
-            self._gram[:, None]
-            - product
-            - product.mT
-            + self._norm[:, None, None, None] * error[..., :, None] * error[..., None, :]
-        )
-        return torch.linalg.eigvalsh(gram)[..., : self._beyond].clamp(min=0).sum(-1)
-
-    def climb(self, counts: Tensor, left: Tensor) -> Tensor:
-        """Move one label at a time from ``(B, L)`` on; return all moves from where it ends."""
-        eye = torch.eye(counts.shape[1], dtype=torch.long, device=counts.device)
-        moves = (eye[:, None] - eye[None]).flatten(0, 1)
-        moves = torch.cat([0 * moves[:1], moves[(moves != 0).any(1)]])
-        for _ in range(2 * self._size):
-            near = counts[:, None] + moves
-            wrong = ((near < 0) | (near > left[:, None])).any(-1)
-            best = self.tails(near).masked_fill(wrong, math.inf).argmin(1)
-            if not best.any():
-                break
-            counts = near[torch.arange(len(near), device=near.device), best]
-        near = counts[:, None] + moves
-        return torch.where((near < 0).any(-1, keepdim=True), left[:, None] + 1, near)
-
-
-def _share_out(weights: Tensor, count: int) -> Tensor:
-    """Return whole numbers ``(B, L)`` that sum to ``count``, in proportion to weights."""
-    exact = count * weights / weights.sum(1, keepdim=True)
-    whole = exact.floor().long()
-    missing = count - whole.sum(1, keepdim=True)
-    rank = (whole - exact).argsort(dim=1, stable=True).argsort(dim=1)
-    return whole + (rank < missing)
-
-
-def _stand_ins(model: nn.Module, input_shape: tuple[int, ...]) -> list[Tensor]:
-    """Return pictures ``(1, *input_shape)`` that could be anybody's."""
-    like = next(model.parameters())
-    return [
-        torch.full((1, *input_shape), grey, device=like.device, dtype=like.dtype) for grey in _GREYS
-    ]
+def _in_order(counts: Tensor) -> Tensor:
+    """Return labels in ascending order, as many as counts ``(B, L)`` say: ``(B, sum)``."""
+    places = torch.arange(counts.shape[1]).repeat(len(counts))
+    return torch.repeat_interleave(places, counts.flatten()).view(len(counts), -1)

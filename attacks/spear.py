@@ -86,7 +86,8 @@ class SPEAR(ClosedForm):
 
         def mixing(directions: Tensor) -> Tensor:
             """Return ``Q``: the directions in the lengths that the bias's gradient asks for."""
-            return directions * torch.linalg.lstsq(left @ directions, bias).solution[:, 0]
+            lengths: Tensor = torch.linalg.lstsq(left @ directions, bias).solution[:, 0]
+            return directions * lengths
 
         def accept(directions: Tensor) -> bool:
             q = mixing(directions)
@@ -140,7 +141,8 @@ def _kernels(live: Tensor, generator: torch.Generator) -> Tensor:
     if neurons < size:
         return live[:0]
     rows = torch.rand((_DRAWN_AT_ONCE, neurons), generator=generator).topk(size - 1).indices
-    return torch.linalg.qr(live[rows].mT, mode="complete").Q[:, :, -1]
+    kernels: Tensor = torch.linalg.qr(live[rows].mT, mode="complete").Q[:, :, -1]
+    return kernels
 
 
 def _zeros(left: Tensor, directions: Tensor) -> Tensor:
@@ -172,7 +174,8 @@ def _sparsest(directions: Tensor, live: Tensor) -> Tensor:
 
 def _refined(rows: Tensor) -> Tensor:
     """Return the direction that all of these rows are orthogonal to, as nearly as can be."""
-    return torch.linalg.svd(rows).Vh[-1]
+    direction: Tensor = torch.linalg.svd(rows).Vh[-1]
+    return direction
 
 
 def _independent(pool: Tensor) -> Tensor | None:

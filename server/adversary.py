@@ -7,6 +7,7 @@ to an attack reaches the training: an attack that fails is an outcome like any o
 from __future__ import annotations
 
 import copy
+import functools
 import queue
 import random
 import threading
@@ -31,6 +32,9 @@ from server.victims import Attacker, Listeners, Outcome, Victim
 LAST_WORDS_S = 60.0
 """How long a cancelled adversary may take to hand in what it has."""
 
+MAX_PUBLIC_IMAGES = 2000
+"""Held as numbers at once; so many tell what the others look like."""
+
 
 class Adversary:
     """Attacks the uploads of a run.
@@ -43,7 +47,8 @@ class Adversary:
         scenario: the scenario; its adversary section is the plan.
         plan: that section.
         architecture: the model, with any weights.
-        public: images that are no client's, for the positive control.
+        public: images that are no client's, for the positive control, and for adaptive attackers
+            who learn from them what images look like.
         listeners: told of everything that happens.
         device: where to attack.
         threads: how many the attacks may compute on. The thread that trains should keep to one:
@@ -232,8 +237,23 @@ class Adversary:
         for defense in self._scenario.describe_defenses(partition):
             if defense["name"] in known:
                 countermeasure: Countermeasure = COUNTERMEASURES.get(defense["name"])()
-                adapted = countermeasure.adapt(adapted, defense)
+                adapted = countermeasure.adapt(adapted, defense, self._images, self._unit)
         return None if adapted is attack else adapted
+
+    @functools.cached_property
+    def _images(self) -> Tensor:
+        """Public images for those who learn from them, ``(N, C, H, W)`` in [0, 1]."""
+        count = len(self._public)
+        rows = torch.linspace(0, count - 1, min(count, MAX_PUBLIC_IMAGES)).round().long()
+        return self._public.batch(rows.numpy())[0].to(self._device)
+
+    @property
+    def _unit(self) -> float:
+        """What one unit of an upload is in the gradient that an attack sees."""
+        federation = self._scenario.federation
+        if federation.upload == "gradient":
+            return 1.0
+        return 1 / (federation.learning_rate * federation.local_steps)
 
 
 def _alike(victims: Sequence[Victim]) -> list[list[Victim]]:

@@ -1,6 +1,16 @@
-"""Adaptive attackers: one file for each defense that has a known answer."""
+"""Adaptive attackers: one file for each kind of defense that has a known answer."""
 
 from attacks.countermeasures.base import Countermeasure
+from attacks.countermeasures.noise import ExpectGaussianNoise, ExpectLaplacianNoise
 from attacks.countermeasures.pruning import MatchSurvivors
+from attacks.countermeasures.rounding import AllowForBfloat16, AllowForFp16, AllowForInt8
 
-__all__ = ["Countermeasure", "MatchSurvivors"]
+__all__ = [
+    "AllowForBfloat16",
+    "AllowForFp16",
+    "AllowForInt8",
+    "Countermeasure",
+    "ExpectGaussianNoise",
+    "ExpectLaplacianNoise",
+    "MatchSurvivors",
+]

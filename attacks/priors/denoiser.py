@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import functools
-import hashlib
 import math
 
 import torch
@@ -90,50 +87,22 @@ class Denoiser(nn.Module):
         return self.mean + outside * centred + (inside * (centred @ self.basis)) @ self.basis.T
 
 
-def trained_denoiser(images: Tensor, device: torch.device, seed: int = 0) -> Denoiser:
-    """Return a denoiser of such images; the same one for the same images within a process.
-
-    Takes seconds on one core.
+def train_denoiser(images: Tensor, seed: int = 0, steps: int = STEPS) -> Denoiser:
+    """Return a denoiser of such images. Takes seconds on one core.
 
     Args:
         images: public images ``(N, C, H, W)`` in [0, 1], float32 on the CPU, at least two and
             at most a few thousand.
-        device: where the denoiser is wanted. It is trained on the CPU.
         seed: of the training.
+        steps: of Adam.
     """
-    return _moved(_trained(_Images(images), seed), device)
-
-
-@functools.lru_cache(maxsize=4)
-def _moved(denoiser: Denoiser, device: torch.device) -> Denoiser:
-    return copy.deepcopy(denoiser).to(device)
-
-
-class _Images:
-    """Images as the key of a cache."""
-
-    def __init__(self, images: Tensor) -> None:
-        self.images = images.contiguous()
-        content = self.images.numpy().tobytes()
-        self._digest = hashlib.blake2b(repr(images.shape).encode() + content).digest()
-
-    def __hash__(self) -> int:
-        return hash(self._digest)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Images) and self._digest == other._digest
-
-
-@functools.lru_cache(maxsize=4)
-def _trained(key: _Images, seed: int) -> Denoiser:
-    images = key.images
     generator = torch.Generator().manual_seed(derive(seed, "denoiser"))
     denoiser = Denoiser(images, generator)
     weights = list(denoiser.parameters())
     optimiser = torch.optim.Adam(weights, lr=LEARNING_RATE)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=STEPS)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=steps)
     with torch.enable_grad():
-        for _ in range(STEPS):
+        for _ in range(steps):
             clean = images[torch.randint(len(images), (BATCH_SIZE,), generator=generator)]
             optimiser.zero_grad()
             _loss(denoiser, clean, generator).backward()  # type: ignore[no-untyped-call]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import functools
+import hashlib
 from dataclasses import dataclass
 
 import torch
@@ -9,12 +12,15 @@ from torch import Tensor
 from torch.func import functional_call
 
 from attacks.priors.base import Prior
-from attacks.priors.denoiser import Denoiser, trained_denoiser
+from attacks.priors.denoiser import Denoiser, train_denoiser
 from fedsim.errors import AttackError
 from fedsim.seeds import derive
 
 MAX_IMAGES = 1000
 """Of more public images only so many are looked at."""
+
+LEAST_ENERGY = 1e-6
+"""Images that are all the same have none, and the cost divides by it."""
 
 
 @dataclass(frozen=True)
@@ -62,16 +68,7 @@ class Learned(Prior):
                 f"public images have shape {tuple(images.shape)}: expected (N, C, H, W), "
                 "at least two"
             )
-        generator = torch.Generator().manual_seed(derive(seed, "public images"))
-        chosen = torch.randperm(len(images), generator=generator)[:MAX_IMAGES].to(images.device)
-        some = images[chosen].detach().to("cpu", torch.float32)
-        denoiser = trained_denoiser(some, images.device, seed)
-        with torch.no_grad():
-            energy = denoiser(
-                some.to(images.device), torch.full((len(some),), noise_std, device=images.device)
-            )
-        typical = float(energy.mean())
-        return cls(denoiser, noise_std, typical, weight)
+        return _learned(_Images(images, seed), images.device, noise_std, weight, seed)
 
     def __call__(self, data: Tensor) -> Tensor:
         """Return the cost, a scalar >= 0.
@@ -88,3 +85,38 @@ class Learned(Prior):
         level = torch.full_like(data[:, 0, 0, 0], self.noise_std)
         energy: Tensor = functional_call(self.denoiser, state, (data, level))
         return self.weight * self.typical * torch.log1p(energy / self.typical).sum()
+
+
+class _Images:
+    """Some of the public images, as the key of a cache."""
+
+    def __init__(self, images: Tensor, seed: int) -> None:
+        generator = torch.Generator().manual_seed(derive(seed, "public images"))
+        chosen = torch.randperm(len(images), generator=generator)[:MAX_IMAGES]
+        self.images = images[chosen.to(images.device)].detach().to("cpu", torch.float32)
+        content = repr(self.images.shape).encode() + self.images.contiguous().numpy().tobytes()
+        self._digest = hashlib.blake2b(content).digest()
+
+    def __hash__(self) -> int:
+        return hash(self._digest)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Images) and self._digest == other._digest
+
+
+@functools.lru_cache(maxsize=4)
+def _denoiser(key: _Images, device: torch.device, seed: int) -> Denoiser:
+    if device.type == "cpu":
+        return train_denoiser(key.images, seed)
+    return copy.deepcopy(_denoiser(key, torch.device("cpu"), seed)).to(device)
+
+
+@functools.lru_cache(maxsize=32)
+def _learned(
+    key: _Images, device: torch.device, noise_std: float, weight: float, seed: int
+) -> Learned:
+    denoiser = _denoiser(key, device, seed)
+    images = key.images.to(device)
+    with torch.no_grad():
+        energy = denoiser(images, images.new_full((len(images),), noise_std))
+    return Learned(denoiser, noise_std, max(float(energy.mean()), LEAST_ENERGY), weight)

@@ -1,20 +1,77 @@
 """Attackers who know the defense."""
 
+import itertools
+from collections.abc import Mapping
+
+import numpy as np
 import pytest
 import torch
+from torch import Tensor, nn
 
-from attacks import DLG, SurvivingDistance
+from attacks import DLG, GradientMatching
 from attacks.countermeasures import Countermeasure
-from clients.defenses import Pruning
+from attacks.countermeasures.noise import image_priors
+from attacks.objectives import (
+    GaussianLikelihood,
+    LaplacianLikelihood,
+    RoundingTolerance,
+    SharedLayersDistance,
+    SquaredDistance,
+    SurvivingDistance,
+    innermost,
+)
+from attacks.priors import L2, Learned, TotalVariation
+from clients.defenses import Defense, GaussianNoise, Int8, Pruning
+from fedsim.data import FashionMnistMini, load_dataset
+from fedsim.errors import AttackError
 from fedsim.registry import COUNTERMEASURES, DEFENSES
 from tests.victims import fashion_victims
 
+PARAMETERS: dict[str, dict[str, object]] = {
+    "bfloat16": {},
+    "fp16": {},
+    "gaussian-noise": {"std": 1e-2},
+    "int8": {},
+    "laplacian-noise": {"scale": 1e-2},
+    "pruning": {"fraction": 0.5},
+}
 every_countermeasure = pytest.mark.parametrize("name", COUNTERMEASURES.names())
+every_pair = pytest.mark.parametrize(
+    "names", itertools.product(COUNTERMEASURES.names(), repeat=2), ids=" and ".join
+)
+every_noise = pytest.mark.parametrize("name", ["gaussian-noise", "laplacian-noise"])
+
+
+@pytest.fixture(scope="module")
+def public_images() -> Tensor:
+    """Clothes of 14 x 14."""
+    public = load_dataset(FashionMnistMini()).test
+    images, _ = public.batch(np.arange(300))
+    return nn.functional.avg_pool2d(images, 2)
 
 
 def make(name: str) -> Countermeasure:
     countermeasure: Countermeasure = COUNTERMEASURES.get(name)()
     return countermeasure
+
+
+def described(name: str) -> Mapping[str, object]:
+    """Return a defense as a scenario describes it."""
+    return {"name": name, **PARAMETERS[name]}
+
+
+def adapted(*names: str, public: Tensor | None = None) -> GradientMatching:
+    attack: GradientMatching = DLG(evaluations=8)
+    for name in names:
+        attack = make(name).adapt(attack, described(name), public)
+    return attack
+
+
+def defenses(*names: str) -> list[Defense]:
+    return [DEFENSES.get(name)(**PARAMETERS[name]) for name in names]
+
+
+# What all of them keep to.
 
 
 @every_countermeasure
@@ -26,11 +83,34 @@ def test_answers_a_defense(name: str) -> None:
 @every_countermeasure
 def test_changes_a_copy_of_the_attack(name: str) -> None:
     naive = DLG(evaluations=17)
-    adapted = make(name).adapt(naive, {"name": name, "fraction": 0.5})
+    adapted = make(name).adapt(naive, described(name))
     assert adapted != naive
     assert naive == DLG(evaluations=17)
     assert isinstance(adapted, DLG)
     assert adapted.evaluations == 17
+
+
+@every_countermeasure
+def test_the_same_knowledge_gives_the_same_attack(name: str, public_images: Tensor) -> None:
+    """So that all clients with one defense are attacked as one batch."""
+    one, other = (adapted(name, public=images) for images in (public_images, public_images.clone()))
+    assert one == other
+
+
+@every_pair
+def test_attacks_what_comes_through_any_two_defenses(
+    names: tuple[str, str], public_images: Tensor
+) -> None:
+    victims = fashion_victims(2, shrink=2)
+    seen = victims.observations(*defenses(*names))
+    found = adapted(*names, public=public_images).run(victims.model, seen)
+    for reconstruction in found:
+        assert reconstruction.data is not None, reconstruction.error
+        assert bool(reconstruction.data.isfinite().all())
+        assert 0 <= reconstruction.relative_objective < 1
+
+
+# Pruning.
 
 
 def test_pruning_is_read_by_its_survivors() -> None:
@@ -38,7 +118,7 @@ def test_pruning_is_read_by_its_survivors() -> None:
     victims = fashion_victims(4, shrink=2)
     pruned = victims.observations(Pruning(fraction=0.5))
     naive = DLG(evaluations=400)
-    adaptive = make("pruning").adapt(naive, {"name": "pruning", "fraction": 0.5})
+    adaptive = make("pruning").adapt(naive, described("pruning"))
     assert isinstance(adaptive.objective, SurvivingDistance)
     blind, seeing = (
         victims.psnr(attack.run(victims.model, pruned)).median() for attack in (naive, adaptive)
@@ -54,3 +134,132 @@ def test_without_pruning_both_attackers_are_the_same() -> None:
     [one], [other] = (a.run(victims.model, victims.observations()) for a in (naive, adaptive))
     assert one.data is not None
     torch.testing.assert_close(one.data, other.data, rtol=0, atol=1e-3)
+
+
+# Noise.
+
+
+def test_noise_is_seen_through_with_a_prior(public_images: Tensor) -> None:
+    victims = fashion_victims(4, shrink=2)
+    noisy = victims.observations(GaussianNoise(std=1e-2))
+    naive = DLG(evaluations=120)
+    attackers = (
+        naive,
+        make("gaussian-noise").adapt(naive, described("gaussian-noise")),
+        make("gaussian-noise").adapt(naive, described("gaussian-noise"), public_images),
+    )
+    blind, smooth, learned = (
+        float(victims.psnr(a.run(victims.model, noisy)).median()) for a in attackers
+    )
+    assert smooth > blind + 2
+    assert learned > smooth
+
+
+def test_the_likelihood_is_that_of_the_noise() -> None:
+    assert adapted("gaussian-noise").objective == GaussianLikelihood(1e-2)
+    assert adapted("laplacian-noise").objective == LaplacianLikelihood(1e-2)
+
+
+def test_noise_on_an_update_is_that_of_a_gradient_in_other_units() -> None:
+    naive = DLG()
+    attack = make("gaussian-noise").adapt(naive, {"std": 1e-3}, None, unit=10.0)
+    assert attack.objective == GaussianLikelihood(1e-2)
+    attack = make("laplacian-noise").adapt(naive, {"scale": 1e-3}, None, unit=10.0)
+    assert attack.objective == LaplacianLikelihood(1e-2)
+    attack = make("fp16").adapt(naive, {}, None, unit=10.0)
+    assert attack.objective == RoundingTolerance("fp16", unit=10.0, share=0.5)
+
+
+def test_what_images_look_like_is_learned_where_there_are_enough(public_images: Tensor) -> None:
+    assert [type(p) for p in image_priors(1e-2, None)] == [TotalVariation]
+    assert [type(p) for p in image_priors(1e-2, public_images[:49])] == [TotalVariation]
+    smooth, learned = image_priors(1e-2, public_images)
+    assert isinstance(smooth, TotalVariation)
+    assert isinstance(learned, Learned)
+    assert learned.noise_std == pytest.approx(0.05)
+
+
+def test_the_more_noise_the_coarser_the_view(public_images: Tensor) -> None:
+    priors = [image_priors(std, public_images)[1] for std in (1e-9, 1e-3, 1e-2, 1e-1, 1e3)]
+    levels = [p.noise_std for p in priors if isinstance(p, Learned)]
+    assert levels == sorted(levels)
+    assert (levels[0], levels[-1]) == (0.02, 0.3)
+
+
+def test_an_attack_keeps_its_own_priors() -> None:
+    attack = make("gaussian-noise").adapt(DLG(priors=(L2(),)), {"std": 0.1})
+    assert [type(p) for p in attack.priors] == [L2, TotalVariation]
+
+
+@pytest.mark.parametrize(("name", "key"), [("gaussian-noise", "std"), ("laplacian-noise", "scale")])
+def test_noise_of_no_strength_is_none(name: str, key: str) -> None:
+    naive = DLG()
+    assert make(name).adapt(naive, {key: 0.0}) is naive
+    assert make(name).adapt(naive, {key: 0}) is naive
+
+
+@every_noise
+@pytest.mark.parametrize("value", [None, "much", True])
+def test_a_strength_that_is_no_number(name: str, value: object) -> None:
+    with pytest.raises(AttackError, match="expected a number, found"):
+        make(name).adapt(DLG(), {"std": value, "scale": value})
+
+
+# Rounding.
+
+
+def test_the_truth_explains_what_was_rounded() -> None:
+    victims = fashion_victims(1, shrink=2)
+    [seen] = victims.observations(Int8())
+    truth = victims.images[0], victims.labels[0]
+    whole = DLG(objective=RoundingTolerance("int8"))
+    assert DLG().misfit(victims.model, seen, *truth) > 1e-7
+    assert whole.misfit(victims.model, seen, *truth) < 1e-11
+    assert adapted("int8").misfit(victims.model, seen, *truth) < 1e-4
+
+
+# Several defenses.
+
+
+def test_pruning_after_noise_leaves_noisy_survivors() -> None:
+    objective = adapted("gaussian-noise", "pruning").objective
+    assert objective == SurvivingDistance(GaussianLikelihood(1e-2))
+
+
+def test_pruning_before_noise_is_hidden_by_it() -> None:
+    objective = adapted("pruning", "gaussian-noise").objective
+    assert objective == SurvivingDistance(GaussianLikelihood(1e-2), floor=0.03)
+
+
+def test_noise_below_other_wrappers() -> None:
+    attack = DLG(objective=SharedLayersDistance(SurvivingDistance()))
+    found = make("gaussian-noise").adapt(attack, described("gaussian-noise")).objective
+    assert found == SharedLayersDistance(SurvivingDistance(GaussianLikelihood(1e-2), floor=0.03))
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_larger_of_two_noises_counts_whichever_comes_first(order: int) -> None:
+    attack: GradientMatching = DLG()
+    for std in (1e-3, 1e-1)[::order]:
+        attack = make("gaussian-noise").adapt(attack, {"std": std})
+    assert attack.objective == GaussianLikelihood(1e-1)
+    assert len(attack.priors) == 1
+
+
+@every_noise
+@pytest.mark.parametrize("rounding", ["fp16", "bfloat16", "int8"])
+def test_noise_drowns_rounding(name: str, rounding: str) -> None:
+    for names in ((name, rounding), (rounding, name)):
+        assert adapted(*names) == adapted(name)
+
+
+@pytest.mark.parametrize("names", itertools.permutations(["fp16", "int8"]))
+def test_the_coarser_of_two_roundings_counts(names: tuple[str, str]) -> None:
+    assert innermost(adapted(*names).objective) == RoundingTolerance("int8", share=0.5)
+
+
+def test_an_objective_below_pruning_stays() -> None:
+    assert innermost(adapted("pruning").objective) == SquaredDistance()
+    assert adapted("pruning", "fp16").objective == SurvivingDistance(
+        RoundingTolerance("fp16", share=0.5)
+    )

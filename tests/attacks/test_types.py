@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from attacks import Observation
+from attacks import LocalTraining, Observation
 from clients.training import gradient, local_sgd
 from fedsim.errors import AttackError
 from fedsim.models import LeNet
@@ -88,3 +88,68 @@ def test_impossible_training(rate: float, steps: int) -> None:
 def test_an_update_that_does_not_fit(spoilt: dict[str, Tensor], reason: str) -> None:
     with pytest.raises(AttackError, match=reason):
         Observation.from_update({"w": torch.zeros(2)}, spoilt, learning_rate=0.1, input_shape=SHAPE)
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_training_is_remembered(exact: bool) -> None:
+    before, after = update(batches(3))
+    seen = Observation.from_update(
+        before,
+        after,
+        learning_rate=RATE,
+        local_steps=3,
+        input_shape=SHAPE,
+        batch_size=2,
+        exact=exact,
+    )
+    assert seen.training == LocalTraining(RATE, steps=3, batch_size=2, exact=exact)
+
+
+def test_one_step_is_a_gradient_unless_its_rate_is_a_guess() -> None:
+    before, after = update(batches(1))
+    known, guessed = (
+        Observation.from_update(
+            before, after, learning_rate=RATE, input_shape=SHAPE, batch_size=2, exact=exact
+        )
+        for exact in (True, False)
+    )
+    assert known.training is None
+    assert guessed.training == LocalTraining(RATE, steps=1, batch_size=2, exact=False)
+
+
+@pytest.mark.parametrize(("examples", "expected"), [(None, 6), (6, 6), (3, 3), (2, 2)])
+def test_passes_over_fewer_examples(examples: int | None, expected: int) -> None:
+    before, after = update(batches(3))
+    seen = Observation.from_update(
+        before,
+        after,
+        learning_rate=RATE,
+        local_steps=3,
+        input_shape=SHAPE,
+        batch_size=2,
+        examples=examples,
+    )
+    assert seen.batch_size == expected
+    assert seen.training is not None
+    assert seen.training.batch_size == 2
+
+
+@pytest.mark.parametrize("examples", [1, 7])
+def test_impossible_number_of_examples(examples: int) -> None:
+    before, after = update(batches(3))
+    with pytest.raises(AttackError, match=f"used {examples} different ones: expected 2 to 6"):
+        Observation.from_update(
+            before,
+            after,
+            learning_rate=RATE,
+            local_steps=3,
+            input_shape=SHAPE,
+            batch_size=2,
+            examples=examples,
+        )
+
+
+def test_local_trainings_are_equal_by_value() -> None:
+    """Observations of the same local training are attacked together, so it must be a key."""
+    one, same, other = LocalTraining(0.1, 2, 1), LocalTraining(0.1, 2, 1), LocalTraining(0.1, 2, 2)
+    assert len({one, same, other}) == 2

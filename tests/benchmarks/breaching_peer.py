@@ -1,30 +1,47 @@
 """The peer: breaching's attacks on our observations, at its own presets."""
 
-import os
-
-os.environ.setdefault("PYTORCH_JIT", "0")  # on a CPU it recompiles for minutes otherwise
+import importlib
+from functools import cache
+from importlib.util import find_spec
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from attacks import Observation
 
-try:
-    import breaching
-    from omegaconf import OmegaConf
-except ImportError:
-    breaching = None
-
-PRESETS = ("deepleakage", "invertinggradients")
+PRESETS = {"deepleakage": 1200, "invertinggradients": 24_000}
+"""Presets and their own numbers of iterations; those of L-BFGS are up to 20 evaluations each."""
 
 
 def available() -> bool:
-    """Return whether breaching is installed (``uv sync --group peers``)."""
-    return breaching is not None
+    """Return whether breaching is installed (``uv run --group peers``)."""
+    return find_spec("breaching") is not None
+
+
+@cache
+def load() -> Any:
+    """Import breaching without PyTorch's JIT.
+
+    On a CPU its scripted objectives are recompiled for minutes. PyTorch reads ``PYTORCH_JIT``
+    when it is first imported, long before this; what is set here is what the variable sets.
+    """
+    switch = torch.jit._state._enabled
+    before, switch.enabled = switch.enabled, False
+    try:
+        return importlib.import_module("breaching")
+    finally:
+        switch.enabled = before
 
 
 def reconstruct(
-    preset: str, model: nn.Module, seen: Observation, classes: int, overrides: tuple[str, ...] = ()
+    preset: str,
+    model: nn.Module,
+    seen: Observation,
+    classes: int,
+    overrides: tuple[str, ...] = (),
+    *,
+    seed: int = 0,
 ) -> Tensor:
     """Run a preset of breaching on one observation.
 
@@ -37,15 +54,18 @@ def reconstruct(
         seen: the observation.
         classes: how many there are.
         overrides: of the preset, in Hydra's words.
+        seed: of its random start.
 
     Returns:
-        ``(batch_size, *input_shape)``.
+        ``(batch_size, *input_shape)`` on the model's device.
     """
+    breaching = load()
     config = breaching.get_attack_config(preset, overrides=list(overrides))
-    setup = {"device": torch.device("cpu"), "dtype": torch.float}
+    device = next(model.parameters()).device
+    setup = {"device": device, "dtype": torch.float}
     attacker = breaching.attacks.prepare_attack(model, nn.CrossEntropyLoss(), config, setup)
     channels = seen.input_shape[0]
-    metadata = OmegaConf.create(
+    metadata = importlib.import_module("omegaconf").OmegaConf.create(
         {
             "shape": list(seen.input_shape),
             "classes": classes,
@@ -61,7 +81,7 @@ def reconstruct(
         "metadata": metadata,
     }
     shared = {
-        "gradients": [seen.gradient[name] for name, _ in model.named_parameters()],
+        "gradients": [seen.gradient[name].to(device) for name, _ in model.named_parameters()],
         "buffers": None,
         "metadata": {
             "num_data_points": seen.batch_size,
@@ -70,6 +90,8 @@ def reconstruct(
             "data_key": "inputs",
         },
     }
-    found, _ = attacker.reconstruct([payload], [shared], {}, dryrun=False)
+    with torch.random.fork_rng():  # it draws from the global generator
+        torch.manual_seed(seed)
+        found, _ = attacker.reconstruct([payload], [shared], {}, dryrun=False)
     data: Tensor = found["data"].detach()
     return data

@@ -24,12 +24,14 @@ def plain_dlg(
     end: at the relative objective ``tolerance``, or when the objective is no longer a number.
 
     Returns:
-        The dummy data ``(batch_size, *input_shape)``, which may hold NaN.
+        The dummy data ``(batch_size, *input_shape)`` on the model's device; may hold NaN.
     """
     generator = torch.Generator().manual_seed(seed)
-    data = torch.randn(seen.batch_size, *seen.input_shape, generator=generator).requires_grad_()
-    logits = torch.randn(seen.batch_size, classes, generator=generator).requires_grad_()
-    shared = [seen.gradient[name] for name, _ in model.named_parameters()]
+    device = next(model.parameters()).device
+    data = torch.randn(seen.batch_size, *seen.input_shape, generator=generator)
+    logits = torch.randn(seen.batch_size, classes, generator=generator)
+    data, logits = (t.to(device).requires_grad_() for t in (data, logits))
+    shared = [seen.gradient[name].to(device) for name, _ in model.named_parameters()]
     scale = float(sum(g.square().sum() for g in shared))
     optimizer = torch.optim.LBFGS([data, logits], lr=1, history_size=100, max_iter=INNER_ITERATIONS)
 

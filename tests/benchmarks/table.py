@@ -1,20 +1,22 @@
 """The table that the benchmarks write, as Markdown and as CSV."""
 
 import csv
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from statistics import median
 
-FOLDER = Path("runs/benchmarks")
+FOLDER = Path(os.environ.get("FEDSIM_BENCH_OUT", "runs/benchmarks"))
 
 
 @dataclass(frozen=True)
 class Measured:
     """What one attack did to some victims on one device, medians over the rounds.
 
-    ``per_recovered`` is seconds for each victim recovered; ``against_loop`` how many times as
-    many victims a second are recovered as by the paper's plain loop in the same run.
+    ``per_recovered`` is seconds for each victim recovered and ``recovered_per_second`` the
+    inverse; ``against_loop`` is how many times as many victims a second are recovered as by the
+    paper's plain loop in the same run.
     """
 
     attack: str
@@ -22,9 +24,11 @@ class Measured:
     threads: int
     victims: int
     recovered: int
+    share: float
     median_psnr_db: float
     seconds: float
     per_recovered: float
+    recovered_per_second: float
     against_loop: float
 
     @classmethod
@@ -47,15 +51,16 @@ class Measured:
             seconds: of each round, on all victims.
             device: what it ran on.
             threads: on how many threads.
-            loop_per_recovered: seconds that the plain loop took for each victim recovered.
+            loop_per_recovered: seconds that the plain loop took for each victim recovered; if it
+                recovered none, all its seconds, as if it had recovered one.
             rebuilt_db: from how much on a victim counts as recovered.
         """
         recovered = sum(score >= rebuilt_db for score in psnr_db)
         took = median(seconds)
         each = took / recovered if recovered else float("inf")
         return cls(
-            attack, device, threads, len(psnr_db), recovered, median(psnr_db), took, each,
-            loop_per_recovered / each,
+            attack, device, threads, len(psnr_db), recovered, recovered / len(psnr_db),
+            median(psnr_db), took, each, 1 / each, loop_per_recovered / each,
         )  # fmt: skip
 
 
