@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, TypeVar, dataclass_transform, final
 
 import torch
@@ -12,6 +13,8 @@ from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
+from attacks.functional import count_classes
+from attacks.labels import check_range
 from attacks.types import (
     Observation,
     OnProgress,
@@ -20,6 +23,7 @@ from attacks.types import (
     ignore_progress,
     never_stop,
 )
+from fedsim.errors import AttackError
 
 T = TypeVar("T")
 
@@ -76,14 +80,19 @@ class Attack(ABC):
             else:
                 results[i] = Reconstruction.failed(problem)
         for members in groups.values():
+            checked, spoilt = _with_checked_labels(model, {i: observations[i] for i in members})
+            for i, reason in spoilt.items():
+                results[i] = Reconstruction.failed(reason)
+            if not checked:
+                continue
             found = self._reconstruct(
                 model,
-                {i: observations[i] for i in members},
+                checked,
                 seed=seed,
                 on_progress=on_progress,
                 should_stop=should_stop,
             )
-            for i in members:
+            for i in checked:
                 results[i] = found[i]
         return [r if r is not None else Reconstruction.failed("not attacked") for r in results]
 
@@ -147,6 +156,25 @@ def _problem(model: nn.Module, observation: Observation) -> str | None:
         if not bool(torch.isfinite(shared).all()):
             return f"the gradient of {name!r} holds NaN or infinite values"
     return _label_problem(observation.labels, observation.batch_size)
+
+
+def _with_checked_labels(
+    model: nn.Module, observations: dict[int, Observation]
+) -> tuple[dict[int, Observation], dict[int, str]]:
+    """Return observations whose labels are classes, as ``int64``, and what is wrong with others."""
+    checked, spoilt = dict(observations), dict[int, str]()
+    known = {i: o.labels for i, o in observations.items() if o.labels is not None}
+    if not known:
+        return checked, spoilt
+    classes = count_classes(model, next(iter(observations.values())).input_shape)
+    for i, labels in known.items():
+        try:
+            check_range(labels, classes)
+            checked[i] = replace(observations[i], labels=labels.long())
+        except AttackError as error:
+            del checked[i]
+            spoilt[i] = str(error)
+    return checked, spoilt
 
 
 def _label_problem(labels: Tensor | None, batch_size: int) -> str | None:

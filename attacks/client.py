@@ -47,7 +47,7 @@ class Client:
         if self._training is None:
             gradient, statistics = self._gradient(self.parameters, data, target)
             return {**gradient, **statistics} if self._statistics else gradient
-        rate = torch.as_tensor(self._training.learning_rate).to(data)
+        rate = torch.as_tensor(self._training.learning_rate, dtype=data.dtype, device=data.device)
         if stretch is not None:
             rate = rate * stretch
         now: Mapping[str, Tensor] = self.parameters

@@ -211,11 +211,12 @@ class _Search:
         """Return how often each class comes, in every way to label examples: ``(M, L)``."""
         possible = (self.left > 0).nonzero().flatten().tolist()
         ways = list(itertools.combinations_with_replacement(possible, new))
-        picked = torch.tensor(ways, dtype=torch.long).view(-1, new)
+        picked = torch.tensor(ways, dtype=torch.long).view(len(ways), new)
         return F.one_hot(picked, len(self.classes)).sum(1)
 
 
 def _in_order(counts: Tensor) -> Tensor:
     """Return labels in ascending order, as many as counts ``(B, L)`` say: ``(B, sum)``."""
-    places = torch.arange(counts.shape[1]).repeat(len(counts))
-    return torch.repeat_interleave(places, counts.flatten()).view(len(counts), -1)
+    sequences, classes = counts.shape
+    places = torch.arange(classes).repeat(sequences)
+    return torch.repeat_interleave(places, counts.flatten()).view(sequences, int(counts[0].sum()))

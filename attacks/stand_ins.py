@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 import torch.nn.functional as F  # noqa: N812  (the name that everybody knows)
@@ -119,20 +119,41 @@ def drifted_labels(model: nn.Module, observation: Observation) -> Tensor:
             f"label counts of several local steps need the gradient of {name!r}, which is "
             "missing; give the labels or use an attack that optimises them"
         )
-    start = {k: w[None] for k, w in parameters(model).items()}
     pictures = stand_in_pictures(model, observation.input_shape)
     client = StandIns(model, head, pictures[len(pictures) // 2], training.learning_rate)
-    bias = bias.to(next(iter(start.values())))
-    shares = torch.full_like(bias, 1 / len(bias))
-    for _ in range(_ROUNDS):
+    start = {k: w[None] for k, w in parameters(model).items()}
+    bias = bias.to(start[head])
+
+    def shares_seen(shares: Tensor) -> Tensor:
         weights, seen = start, torch.zeros_like(bias)
         for _ in range(training.steps):
             seen = seen + client.look(weights)[0][0] / training.steps
             weights, _ = client.step(weights, shares[None])
-        found = (seen - bias).clamp(min=0)
-        # Halfway, or shares and path would take turns for ever.
-        shares = (shares + found / found.sum()) / 2
-    return spread_evenly(share_out(shares[None].cpu(), observation.batch_size)[0])
+        return seen - bias
+
+    shares = _fixed_point(shares_seen, torch.full_like(bias, 1 / len(bias)))
+    counts = share_out(shares.clamp(min=0)[None].cpu(), observation.batch_size)[0]
+    return spread_evenly(counts)
+
+
+def _fixed_point(function: Callable[[Tensor], Tensor], start: Tensor) -> Tensor:
+    """Return where a function of shares ends up, by Anderson's mixing over all rounds.
+
+    The plain iteration creeps: the longer a client trains, the closer do its mean probabilities
+    come to whatever shares it is thought to have.
+    """
+    points, images = [start], [function(start)]
+    for _ in range(_ROUNDS):
+        last = images[-1]
+        if len(points) > 1:
+            gaps = torch.stack([y - x for x, y in zip(points, images, strict=True)])
+            steps = torch.stack(images)
+            mixing = torch.linalg.pinv((gaps[1:] - gaps[:-1]).T, rtol=1e-4) @ gaps[-1]
+            last = last - (steps[1:] - steps[:-1]).T @ mixing
+        points.append(last.clamp(0, 1))
+        images.append(function(points[-1]))
+    gaps = torch.stack([(y - x).norm() for x, y in zip(points, images, strict=True)])
+    return points[int(gaps.argmin())]
 
 
 def share_out(weights: Tensor, count: int) -> Tensor:

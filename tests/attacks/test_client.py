@@ -89,7 +89,6 @@ def test_several_passes(order: list[list[int]]) -> None:
     assert_same(found, mean_gradient(model, data, labels, places))
 
 
-@pytest.mark.xfail(strict=True, reason="the client rounds its rate to single precision first")
 def test_learning_rate_keeps_the_precision_of_the_data() -> None:
     model, (data, labels) = lenet(), examples(2)
     client = Client(model, LocalTraining(0.3, 2, 1))

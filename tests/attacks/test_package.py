@@ -39,7 +39,15 @@ def test_exported_names() -> None:
         "TotalVariation",
         "infer_labels",
     ]
-    assert sorted(attacks.countermeasures.__all__) == ["Countermeasure", "MatchSurvivors"]
+    assert sorted(attacks.countermeasures.__all__) == [
+        "AllowForBfloat16",
+        "AllowForFp16",
+        "AllowForInt8",
+        "Countermeasure",
+        "ExpectGaussianNoise",
+        "ExpectLaplacianNoise",
+        "MatchSurvivors",
+    ]
 
 
 @pytest.mark.parametrize("package", [attacks, attacks.countermeasures], ids=str)

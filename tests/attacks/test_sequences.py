@@ -16,7 +16,7 @@ from attacks.problem import Problem
 from attacks.sequences import GUESSES, search_labels
 from clients.training import local_sgd
 from fedsim.errors import AttackError
-from fedsim.models import MLP, ConvNet
+from fedsim.models import MLP, ResNet18
 from tests.victims import Shape, Victims, fashion_victims, random_victims
 
 SHAPE: Shape = (1, 4, 4)
@@ -89,16 +89,17 @@ def test_exact_where_the_pictures_are_plain(labels: list[int], known: bool) -> N
     assert len(found.unique(dim=0)) == len(found)
 
 
-@pytest.mark.parametrize(("size", "least"), [(1, 0.9), (2, 0.9)])
-def test_labels_of_clothes(size: int, least: float) -> None:
+@pytest.mark.parametrize("size", [1, 2])
+def test_labels_of_clothes(size: int) -> None:
+    """Nearly all, and more than can be read off as if the weights had not moved."""
     victims = clothes_victims(6, 4, size)
     right, fixed = 0.0, 0.0
     for seen, truth in zip(clothes(6, 4, size), victims.labels, strict=True):
         right += share_right(search_labels(victims.model, seen)[0], truth) / 6
         first = infer_labels(victims.model, seen.gradient, seen.input_shape, len(truth))
         fixed += share_right(first, truth) / 6
-    assert right >= least
-    assert fixed < 0.75
+    assert right >= 0.9
+    assert fixed <= right - 0.1
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.01])
@@ -145,7 +146,7 @@ def test_large_batches_are_climbed() -> None:
 
 def test_batch_norm() -> None:
     """Half of the labels at least, where chance has a sixth; the model is left alone."""
-    victims = random_victims((3, 8, 8), count=3, batch_size=6, classes=6, spec=ConvNet(width=8))
+    victims = random_victims((3, 8, 8), count=3, batch_size=6, classes=6, spec=ResNet18())
     before = copy.deepcopy(victims.model.state_dict())
     right = 0.0
     for images, labels in zip(victims.images, victims.labels, strict=True):

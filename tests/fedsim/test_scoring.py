@@ -179,7 +179,8 @@ def test_a_defense_protects_if_the_attack_fits_as_well_as_the_truth() -> None:
 def test_a_fit_of_several_steps_taken_for_one_is_no_merit_of_a_defense(
     steps: int, meaning: str
 ) -> None:
-    case = adversary(f"federation={{upload='update', local_steps={steps}}}", NOISY)
+    average = "adversary.attack.local_steps='average'"
+    case = adversary(f"federation={{upload='update', local_steps={steps}}}", NOISY, average)
     assert {leak.meaning.value for leak in scored(case, noise, 0.0).leakage} == {meaning}
     judge, control = scorer(case), outcome(case, None)
     bad = having(control, noise(judge.truth(control.victim)[0]), 0.0, None)
