@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 
+import torch
 from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
-from clients.mods import BYTES_KEY, DefenseMod
+from clients.defenses import DefendedSteps, DefenseRecord, defense_generator
+from clients.mods import BYTES_KEY, DefenseMod, note_defenses
 from clients.site import Site, site_of
-from clients.training import gradient, local_sgd, one_thread
+from clients.training import differentiate, gradient, local_sgd, one_thread
 from fedsim.errors import UploadError
 from fedsim.scenario import QUICKSTART, load_scenario
 
@@ -56,15 +58,27 @@ def _train(site: Site, message: Message, context: Context) -> Message:
     model = site.model(message.content.array_records["arrays"].to_torch_state_dict())
     names = [k for k, p in model.named_parameters() if p.requires_grad]
 
+    partition, seed = _partition(context), site.scenario.seed
+    defenses = site.scenario.group_of(partition).defenses
+    did: list[DefenseRecord] = []
+
+    def generator(server_round: int, purpose: str) -> torch.Generator:
+        return defense_generator(seed, partition, server_round, purpose)
+
     def honest(message: Message, context: Context) -> Message:
         server_round = message.content.config_records["config"]["server-round"]
         if not isinstance(server_round, int):
             raise UploadError(f"server-round is {server_round!r}: expected a whole number")
-        batches = site.batches(_partition(context), server_round)
+        batches = site.batches(partition, server_round)
+        chance = generator(server_round, "defended steps")
+        private = site.private(partition, model, chance)
+        steps = DefendedSteps(defenses, private, chance, differentiate)
+        defended = [steps.protect(batch) for batch in batches]
         if uploads_gradient:
-            trained = gradient(model, batches[0])
+            trained = gradient(model, defended[0], steps.compute)
         else:
-            trained = local_sgd(model, batches, federation.learning_rate)
+            trained = local_sgd(model, defended, federation.learning_rate, steps.compute)
+        did.extend(steps.records())
         metrics = MetricRecord(
             {
                 "num-examples": sum(len(labels) for _, labels in batches),
@@ -76,12 +90,15 @@ def _train(site: Site, message: Message, context: Context) -> Message:
         return Message(content, reply_to=message)
 
     mod = DefenseMod(
-        site.scenario.group_of(_partition(context)).defenses,
+        defenses,
         uploads="gradients" if uploads_gradient else "weights",
-        seed=site.scenario.seed,
+        seed=seed,
         only=names,
     )
-    return mod(message, context, honest)
+    reply = mod(message, context, honest)
+    if not reply.has_error():
+        note_defenses(reply.content, did, first=0)
+    return reply
 
 
 def _partition(context: Context) -> int:

@@ -23,6 +23,7 @@ Uploads = Literal["gradients", "weights"]
 
 BYTES_KEY = "upload-bytes"
 RECORD_KEY = "defenses"
+STATE_KEY = "defense-state"
 
 
 @dataclass(frozen=True)
@@ -81,11 +82,12 @@ class DefenseMod:
         if msg.metadata.message_type.split(".")[0] != MessageType.TRAIN:
             return call_next(msg, ctx)
         generator = self._generator(msg, ctx)
+        memory = _Memory(ctx)
         # Before the call: a train function may empty the record that it reads.
         received = _single_arrays(msg.content, "message")[1] if self.uploads == "weights" else None
         reply = call_next(msg, ctx)
         if not reply.has_error():
-            self._defend(reply.content, received, generator)
+            memory.keep(self._defend(reply.content, received, generator, memory))
         return reply
 
     def _generator(self, msg: Message, ctx: Context) -> torch.Generator:
@@ -98,17 +100,23 @@ class DefenseMod:
         content: RecordDict,
         received: Mapping[str, Tensor] | None,
         generator: torch.Generator,
-    ) -> None:
-        """Replace the arrays of ``content`` by defended ones and note what was done."""
+        memory: "_Memory",
+    ) -> Sequence[Mapping[str, Tensor]]:
+        """Replace the arrays of ``content`` by defended ones and note what was done.
+
+        Returns:
+            What to keep of each defense until the next reply.
+        """
         key, arrays = _single_arrays(content, "reply")
         chosen = self._chosen(arrays)
+        states = memory.states(len(self.defenses))
         if received is None:
-            done = protect(self.defenses, chosen, generator)
+            done = protect(self.defenses, chosen, generator, states)
             defended = done.tensors
         else:
             _check_same_arrays(arrays, received)
             update = {name: x - received[name] for name, x in chosen.items()}
-            done = protect(self.defenses, update, generator)
+            done = protect(self.defenses, update, generator, states)
             defended = {
                 name: _moved(x, received[name], update[name], done.tensors[name])
                 for name, x in chosen.items()
@@ -117,7 +125,10 @@ class DefenseMod:
         rest = {name: x for name, x in arrays.items() if name not in chosen}
         _note_bytes(content, done.num_bytes + payload_bytes(rest))
         if self.report:
-            _note_defenses(content, done.records)
+            said = content.config_records.get(RECORD_KEY, ConfigRecord())
+            first = 1 + max((int(key.split(".")[0]) for key in said), default=-1)
+            note_defenses(content, done.records, first)
+        return done.states
 
     def _chosen(self, arrays: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the arrays to defend."""
@@ -132,6 +143,24 @@ class DefenseMod:
             for name, x in arrays.items()
             if x.is_floating_point() and (self.only is None or name in self.only)
         }
+
+
+class _Memory:
+    """What stateful defenses keep between replies, in the node's Flower state."""
+
+    def __init__(self, ctx: Context) -> None:
+        self._records = ctx.state
+
+    def states(self, count: int) -> list[Mapping[str, Tensor]]:
+        """Return what was kept of each of ``count`` defenses."""
+        held = [self._records.array_records.get(f"{STATE_KEY}.{i}") for i in range(count)]
+        return [dict(record.to_torch_state_dict()) if record else {} for record in held]
+
+    def keep(self, states: Sequence[Mapping[str, Tensor]]) -> None:
+        """Keep something for the next reply."""
+        for i, state in enumerate(states):
+            if state:
+                self._records[f"{STATE_KEY}.{i}"] = ArrayRecord(dict(state))
 
 
 def _single_arrays(content: RecordDict, whose: str) -> tuple[str, dict[str, Tensor]]:
@@ -175,9 +204,9 @@ def _note_bytes(content: RecordDict, num_bytes: int) -> None:
         record[BYTES_KEY] = num_bytes
 
 
-def _note_defenses(content: RecordDict, records: Sequence[DefenseRecord]) -> None:
+def note_defenses(content: RecordDict, records: Sequence[DefenseRecord], first: int) -> None:
+    """Say in a reply what defenses did, the first of them at position ``first``."""
     noted = content.config_records.get(RECORD_KEY, ConfigRecord())
-    first = 1 + max((int(key.split(".")[0]) for key in noted), default=-1)
     for position, record in enumerate(records, start=first):
         for measure, value in record.did.items():
             noted[f"{position}.{record.name}.{measure}"] = float(value)

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
+from clients.defenses import Private
 from clients.training import Batch
 from fedsim.data import Dataset, IndexArray, draw_batch, load_dataset
 from fedsim.errors import DataError
@@ -35,6 +37,16 @@ class Site:
             local_steps=federation.local_steps,
         )
         return [self.dataset.train.batch(step) for step in drawn]
+
+    def private(self, partition: int, model: nn.Module, generator: torch.Generator) -> Private:
+        """Return what a client has at home beside its batch."""
+        own = self.partitions[partition]
+
+        def draw(count: int) -> tuple[Tensor, Tensor]:
+            chosen = torch.randint(len(own), (count,), generator=generator)
+            return self.dataset.train.batch(own[chosen.numpy()])
+
+        return Private(draw, self.dataset.num_classes, model)
 
     def model(self, weights: Mapping[str, Tensor]) -> nn.Module:
         """Return the model with the given weights, in training mode."""

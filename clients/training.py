@@ -1,14 +1,20 @@
 """What an honest client computes on its private batch, before any defense."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F  # noqa: N812  (the name that everybody knows)
 from torch import Tensor, nn
 
+from clients.defenses import Computed
+
 Batch = tuple[Tensor, Tensor]
+"""Images ``(N, C, H, W)``, and labels ``(N,)`` or probabilities ``(N, classes)``."""
+
+Compute = Callable[[nn.Module, Batch], Computed]
+"""Returns the gradient of a step's batch."""
 
 
 @dataclass(frozen=True)
@@ -25,39 +31,57 @@ class Trained:
     loss: float
 
 
-def gradient(model: nn.Module, batch: Batch) -> Trained:
-    """Return the gradient of the mean cross-entropy over one batch (FedSGD).
+def differentiate(model: nn.Module, batch: Batch) -> Computed:
+    """Return the gradient of the mean cross-entropy over one batch.
 
     Args:
-        model: with the global weights; its mode decides about BatchNorm and dropout.
-        batch: images ``(N, C, H, W)`` in [0, 1] and labels ``(N,)``.
+        model: its mode decides about BatchNorm and dropout.
+        batch: images and labels.
     """
     images, labels = batch
     loss = F.cross_entropy(model(images), labels)
     named = {k: p for k, p in model.named_parameters() if p.requires_grad}
     gradients = torch.autograd.grad(loss, list(named.values()))
-    arrays = dict(zip(named, gradients, strict=True))
+    return Computed(dict(zip(named, gradients, strict=True)), float(loss.detach()))
+
+
+def gradient(model: nn.Module, batch: Batch, compute: Compute = differentiate) -> Trained:
+    """Return the gradient of one batch (FedSGD).
+
+    Args:
+        model: with the global weights.
+        batch: images and labels.
+        compute: the gradient; a defense may have its own way.
+    """
+    computed = compute(model, batch)
     parameters = {k for k, _ in model.named_parameters()}
     buffers = {k: b.clone() for k, b in model.state_dict().items() if k not in parameters}
-    return Trained({**arrays, **buffers}, float(loss.detach()))
+    return Trained({**computed.gradients, **buffers}, computed.loss)
 
 
-def local_sgd(model: nn.Module, batches: Sequence[Batch], learning_rate: float) -> Trained:
+def local_sgd(
+    model: nn.Module,
+    batches: Sequence[Batch],
+    learning_rate: float,
+    compute: Compute = differentiate,
+) -> Trained:
     """Return the weights after one step of plain SGD per batch (FedAvg).
 
     Args:
         model: with the global weights; modified.
         batches: one ``(images, labels)`` for each local step.
         learning_rate: of plain SGD, without momentum or weight decay.
+        compute: the gradient of a step; a defense may have its own way.
     """
     optimizer = torch.optim.SGD(model.parameters(), lr=learning_rate)
     losses = []
-    for images, labels in batches:
-        optimizer.zero_grad()
-        loss = F.cross_entropy(model(images), labels)
-        loss.backward()  # type: ignore[no-untyped-call]
+    parameters = dict(model.named_parameters())
+    for batch in batches:
+        computed = compute(model, batch)
+        for name, gradient_ in computed.gradients.items():
+            parameters[name].grad = gradient_
         optimizer.step()
-        losses.append(float(loss.detach()))
+        losses.append(computed.loss)
     arrays = {k: v.detach().clone() for k, v in model.state_dict().items()}
     return Trained(arrays, sum(losses) / len(losses))
 

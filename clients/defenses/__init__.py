@@ -4,7 +4,11 @@
 """
 
 from clients.defenses.base import (
+    Batch,
+    Computed,
     Defense,
+    Mechanism,
+    Private,
     Protected,
     defense,
     defense_generator,
@@ -17,17 +21,23 @@ from clients.defenses.noise import GaussianNoise, LaplacianNoise
 from clients.defenses.none import NoDefense
 from clients.defenses.pipeline import DefenseRecord, ProtectedUpload, protect
 from clients.defenses.pruning import Pruning
+from clients.defenses.steps import DefendedSteps
 from clients.defenses.wire import payload_bytes
 
 __all__ = [
+    "Batch",
     "Bfloat16",
+    "Computed",
+    "DefendedSteps",
     "Defense",
     "DefenseRecord",
     "Fp16",
     "GaussianNoise",
     "Int8",
     "LaplacianNoise",
+    "Mechanism",
     "NoDefense",
+    "Private",
     "Protected",
     "ProtectedUpload",
     "Pruning",

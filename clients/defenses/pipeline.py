@@ -35,15 +35,29 @@ class ProtectedUpload:
         tensors: what leaves the client; names, shapes and dtypes are those that went in.
         records: one for each defense, in the order in which they were applied.
         num_bytes: size of the payload on the wire, by the model of ``payload_bytes``.
+        states: what the client keeps of each defense until its next upload.
     """
 
     tensors: dict[str, Tensor]
     records: tuple[DefenseRecord, ...]
     num_bytes: int
+    states: tuple[Mapping[str, Tensor], ...] = ()
+
+
+def record_of(defense: Defense, did: Mapping[str, float]) -> DefenseRecord:
+    """Return the record of what a defense did.
+
+    Raises:
+        UnknownNameError: it is of a class that is not registered.
+    """
+    return DefenseRecord(DEFENSES.name_of(defense), dataclasses.asdict(defense), dict(did))
 
 
 def protect(
-    defenses: Sequence[Defense], upload: Mapping[str, Tensor], generator: torch.Generator
+    defenses: Sequence[Defense],
+    upload: Mapping[str, Tensor],
+    generator: torch.Generator,
+    states: Sequence[Mapping[str, Tensor]] = (),
 ) -> ProtectedUpload:
     """Apply defenses to an upload, the first one first.
 
@@ -55,6 +69,7 @@ def protect(
         defenses: in the order in which they are applied; none leaves the upload as it is.
         upload: gradients or updates by parameter name, of any shapes; not modified.
         generator: source of all randomness.
+        states: what the client kept after its last upload; none before the first.
 
     Raises:
         UnknownNameError: a defense is of a class that is not registered.
@@ -63,14 +78,14 @@ def protect(
     records: list[DefenseRecord] = []
     value_bits: int | None = None
     overhead_bytes = 0
-    for each in defenses:
-        done = each.protect_upload(tensors, generator)
+    kept: list[Mapping[str, Tensor]] = []
+    for each, state in zip(defenses, states or [{}] * len(defenses), strict=True):
+        done = each.protect_next(tensors, generator, state)
+        kept.append(done.state)
         tensors = done.tensors
         if done.value_bits is not None:
             value_bits, overhead_bytes = done.value_bits, 0
         overhead_bytes += done.overhead_bytes
-        records.append(
-            DefenseRecord(DEFENSES.name_of(each), dataclasses.asdict(each), dict(done.did))
-        )
+        records.append(record_of(each, done.did))
     num_bytes = payload_bytes(tensors, value_bits, overhead_bytes)
-    return ProtectedUpload(tensors, tuple(records), num_bytes)
+    return ProtectedUpload(tensors, tuple(records), num_bytes, tuple(kept))

@@ -17,7 +17,7 @@ from clients.defenses import (
 )
 from clients.mods import BYTES_KEY
 from clients.site import site_of
-from clients.training import Batch, Trained, gradient, local_sgd, one_thread
+from clients.training import Batch, Compute, Trained, gradient, local_sgd, one_thread
 from fedsim.errors import UploadError
 from fedsim.scenario import Scenario
 from server.uploads import digest, read_upload
@@ -117,9 +117,9 @@ def test_global_random_state_plays_no_part() -> None:
 def test_a_client_computes_on_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     threads = []
 
-    def watched(model: nn.Module, batch: Batch) -> Trained:
+    def watched(model: nn.Module, batch: Batch, compute: Compute) -> Trained:
         threads.append(torch.get_num_threads())
-        return gradient(model, batch)
+        return gradient(model, batch, compute)
 
     monkeypatch.setattr("clients.app.gradient", watched)
     client_reply(small())

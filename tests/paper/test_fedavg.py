@@ -64,7 +64,7 @@ def scores(
 @pytest.mark.parametrize(
     ("size", "rate", "guess"),
     [(1, 0.1, None), (2, 0.1, None), (1, 0.01, None), (2, 0.01, None), (1, 0.1, 0.2)],
-    ids=lambda value: str(value),
+    ids=str,
 )
 def test_unrolling_beats_the_average(size: int, rate: float, guess: float | None) -> None:
     victims = fashion_victims(CLIENTS, batch_size=STEPS * size)

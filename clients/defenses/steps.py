@@ -1,0 +1,60 @@
+"""Defenses that act before there is an upload: on the batch of a step, and on its gradient."""
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from clients.defenses.base import Batch, Computed, Defense, Private
+from clients.defenses.pipeline import DefenseRecord, record_of
+
+Plain = Callable[[nn.Module, tuple[Tensor, Tensor]], Computed]
+
+
+class DefendedSteps:
+    """The local steps of one client in one round, with its defenses.
+
+    Args:
+        defenses: in the order in which they are written. Batches pass through all of them;
+            the gradient is computed by the first that has its own way.
+        private: what the client has at home.
+        generator: source of all randomness.
+        plain: computes the gradient where no defense does.
+    """
+
+    def __init__(
+        self,
+        defenses: Sequence[Defense],
+        private: Private,
+        generator: torch.Generator,
+        plain: Plain,
+    ) -> None:
+        self._defenses, self._private = defenses, private
+        self._generator, self._plain = generator, plain
+        self._did: list[dict[str, list[float]]] = [defaultdict(list) for _ in defenses]
+
+    def protect(self, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """Return what to train on in place of a private batch."""
+        images, labels = batch
+        for each, did in zip(self._defenses, self._did, strict=True):
+            changed = each.protect_batch(Batch(images, labels), self._private, self._generator)
+            images, labels = changed.images, changed.labels
+            for measure, value in changed.did.items():
+                did[measure].append(value)
+        return images, labels
+
+    def compute(self, model: nn.Module, batch: tuple[Tensor, Tensor]) -> Computed:
+        """Return the gradient of a step, as the defenses would have it."""
+        for each, did in zip(self._defenses, self._did, strict=True):
+            computed = each.compute_gradient(model, Batch(*batch), self._generator)
+            if computed is not None:
+                for measure, value in computed.did.items():
+                    did[measure].append(value)
+                return computed
+        return self._plain(model, batch)
+
+    def records(self) -> tuple[DefenseRecord, ...]:
+        """Return what each defense did, on average over the steps."""
+        means = [{k: sum(v) / len(v) for k, v in did.items()} for did in self._did]
+        return tuple(record_of(d, did) for d, did in zip(self._defenses, means, strict=True))
