@@ -2,7 +2,7 @@
 
 from attacks.countermeasures.base import Countermeasure
 from attacks.countermeasures.noise import ExpectGaussianNoise, ExpectLaplacianNoise
-from attacks.countermeasures.pruning import MatchSurvivors
+from attacks.countermeasures.pruning import MatchSent, MatchSurvivors
 from attacks.countermeasures.rounding import AllowForBfloat16, AllowForFp16, AllowForInt8
 
 __all__ = [
@@ -12,5 +12,6 @@ __all__ = [
     "Countermeasure",
     "ExpectGaussianNoise",
     "ExpectLaplacianNoise",
+    "MatchSent",
     "MatchSurvivors",
 ]

@@ -27,3 +27,12 @@ class MatchSurvivors(Countermeasure):
     ) -> GradientMatching:
         """Return the attack with its objective over the surviving coordinates."""
         return replace(attack, objective=SurvivingDistance(attack.objective))
+
+
+@COUNTERMEASURES.register("dgc")
+class MatchSent(MatchSurvivors):
+    """Match only the coordinates that were sent.
+
+    Exact for a client's first upload; later ones hold what was withheld of earlier gradients too,
+    which are of other batches: there it is an approximation.
+    """

@@ -15,6 +15,7 @@ from clients.defenses.base import (
     fresh_generator,
 )
 from clients.defenses.bfloat16 import Bfloat16
+from clients.defenses.dgc import DeepGradientCompression
 from clients.defenses.fp16 import Fp16
 from clients.defenses.int8 import Int8
 from clients.defenses.noise import GaussianNoise, LaplacianNoise
@@ -28,6 +29,7 @@ __all__ = [
     "Batch",
     "Bfloat16",
     "Computed",
+    "DeepGradientCompression",
     "DefendedSteps",
     "Defense",
     "DefenseRecord",

@@ -1,7 +1,6 @@
 """Magnitude pruning."""
 
 from collections.abc import Mapping
-from decimal import Decimal
 from typing import Annotated
 
 import torch
@@ -9,7 +8,7 @@ from pydantic import Field
 from torch import Tensor
 
 from clients.defenses.base import Defense, Protected, defense
-from clients.defenses.tensors import floating, map_floating
+from clients.defenses.tensors import kept_fraction, map_floating, share_of
 from fedsim.registry import DEFENSES
 
 
@@ -32,17 +31,9 @@ class Pruning(Defense):
     def protect_upload(self, upload: Mapping[str, Tensor], generator: torch.Generator) -> Protected:
         """Prune; reports ``kept_fraction``, the share of coordinates that are not zero then."""
         tensors = map_floating(upload, self._pruned)
-        return Protected(tensors, did=_kept_fraction(tensors))
+        return Protected(tensors, did=kept_fraction(tensors))
 
     def _pruned(self, x: Tensor) -> Tensor:
-        # As a decimal, since 0.29 * 100 in binary is below 29.
-        count = int(Decimal(repr(float(self.fraction))) * x.numel())
+        count = share_of(self.fraction, x.numel())
         smallest = x.abs().flatten().sort(stable=True).indices[:count]
         return x.flatten().index_fill(0, smallest, 0.0).reshape(x.shape)
-
-
-def _kept_fraction(tensors: Mapping[str, Tensor]) -> dict[str, float]:
-    values = floating(tensors).values()
-    count = sum(x.numel() for x in values)
-    kept = sum(int(x.count_nonzero()) for x in values)
-    return {"kept_fraction": kept / count} if count else {}

@@ -1,6 +1,7 @@
 """What the defenses share: a change of all floating-point tensors, and its measure."""
 
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 
 from torch import Tensor
 
@@ -32,3 +33,17 @@ def rms_change(
         squares += float((after[key].double() - x.double()).square().sum())
         count += x.numel()
     return {name: (squares / count) ** 0.5} if count else {}
+
+
+def share_of(fraction: float, count: int) -> int:
+    """Return floor(fraction * count), with the fraction as it is written."""
+    # As a decimal, since 0.29 * 100 in binary is below 29.
+    return int(Decimal(repr(float(fraction))) * count)
+
+
+def kept_fraction(tensors: Mapping[str, Tensor]) -> dict[str, float]:
+    """Return the share of coordinates that are not zero, as ``kept_fraction``."""
+    values = floating(tensors).values()
+    count = sum(x.numel() for x in values)
+    kept = sum(int(x.count_nonzero()) for x in values)
+    return {"kept_fraction": kept / count} if count else {}

@@ -29,6 +29,7 @@ from tests.victims import fashion_victims
 
 PARAMETERS: dict[str, dict[str, object]] = {
     "bfloat16": {},
+    "dgc": {"fraction": 0.5, "momentum": 0.9, "warmup": 0},
     "fp16": {},
     "gaussian-noise": {"std": 1e-2},
     "int8": {},

@@ -46,6 +46,7 @@ def test_exported_names() -> None:
         "Countermeasure",
         "ExpectGaussianNoise",
         "ExpectLaplacianNoise",
+        "MatchSent",
         "MatchSurvivors",
     ]
 

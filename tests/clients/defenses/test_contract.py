@@ -21,12 +21,14 @@ TELLING: dict[str, dict[str, float]] = {
     "bfloat16": {},
     "int8": {},
     "pruning": {"fraction": 0.3},
+    "dgc": {"fraction": 0.3, "momentum": 0.9, "warmup": 0},
 }
 IDENTITY: dict[str, dict[str, float]] = {
     "none": {},
     "gaussian-noise": {"std": 0.0},
     "laplacian-noise": {"scale": 0.0},
     "pruning": {"fraction": 0.0},
+    "dgc": {"fraction": 0.0},
 }
 STOCHASTIC = {"gaussian-noise", "laplacian-noise"}
 
