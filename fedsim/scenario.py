@@ -121,7 +121,16 @@ class AdversaryPlan(Section):
     )
     per_round: int | None = Field(None, ge=1, description="at most so many victims a round")
     every: int = Field(1, ge=1, description="attack round 1 and every k-th one from there")
+    rounds: list[Annotated[int, Field(ge=1)]] | None = Field(
+        None, description="attack these rounds, in place of every k-th"
+    )
     time_limit_s: float = Field(600.0, gt=0, description="time for the attacks of one round")
+
+    def attacks(self, server_round: int) -> bool:
+        """Return whether the uploads of a round are attacked."""
+        if self.rounds is not None:
+            return server_round in self.rounds
+        return (server_round - 1) % self.every == 0
 
 
 class Scenario(Section):

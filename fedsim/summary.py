@@ -36,6 +36,8 @@ class Row:
         labels_right: share of the labels that the attack assigned which are right; None if it
             assigned none.
         upload_bytes: mean size of the group's uploads.
+        epsilon: the most that one of its clients has spent of differential privacy; None if
+            nothing is guaranteed.
     """
 
     group: str
@@ -47,6 +49,7 @@ class Row:
     baseline: list[float]
     labels_right: float | None
     upload_bytes: float | None
+    epsilon: float | None = None
 
     def count(self, meaning: str) -> int:
         """Return how many images have a meaning."""
@@ -139,7 +142,15 @@ def _row(group: str, attacker: str, images: Sequence[Record], uploads: Sequence[
         baseline=[_best_blind(r) for r in scored],
         labels_right=sum(right) / len(right) if right else None,
         upload_bytes=statistics.fmean(sizes) if sizes else None,
+        epsilon=_epsilon(own),
     )
+
+
+def _epsilon(uploads: Sequence[Record]) -> float | None:
+    # Absent from logs of versions that did not account for it.
+    spent = [u.get("privacy") for u in uploads if not u["problem"]]
+    epsilons = [s["epsilon"] for s in spent if s is not None]
+    return max(epsilons) if epsilons and len(epsilons) == len(spent) else None
 
 
 def _best_blind(record: Record) -> float:

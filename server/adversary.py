@@ -78,7 +78,7 @@ class Adversary:
 
     def intercept(self, server_round: int, arrays: ArrayRecord, uploads: Sequence[Upload]) -> None:
         """Take note of a round's uploads and return at once."""
-        if (server_round - 1) % self._plan.every == 0:
+        if self._plan.attacks(server_round):
             self._jobs.put((server_round, arrays, self._chosen(server_round, uploads)))
 
     def finish(self) -> None:

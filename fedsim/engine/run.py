@@ -26,6 +26,7 @@ from fedsim.engine.observer import Observer
 from fedsim.engine.pictures import draw_round, draw_victim
 from fedsim.errors import RunError
 from fedsim.metrics.baselines import random_label_accuracy
+from fedsim.privacy import PrivacyLedger
 from fedsim.runlog import FORMAT, SCENARIO, Record, RunLog
 from fedsim.scenario import Scenario
 from fedsim.scoring import Scored, Scorer
@@ -95,6 +96,7 @@ class _Run:
         self._scenario, self._site, self._log = site.scenario, site, log
         self._engine, self._observer, self._threads = engine, observer, threads
         self._scorer = Scorer(site)
+        self._ledger = PrivacyLedger(site)
         self._finished: list[tuple[Outcome, Scored]] = []
         self._records = threading.Lock()
 
@@ -198,6 +200,7 @@ class _Run:
 
     def _record_uploads(self, server_round: int, uploads: Sequence[Upload]) -> None:
         for upload in uploads:
+            spent = None if upload.problem else self._ledger.spend(upload.partition)
             self._record(
                 "upload",
                 round=server_round,
@@ -208,6 +211,7 @@ class _Run:
                 loss=upload.metrics.get("loss"),
                 defenses=self._scenario.describe_defenses(upload.partition),
                 did=dict(upload.did),
+                privacy=None if spent is None else asdict(spent),
                 digest=None if upload.problem else digest(upload),
                 problem=upload.problem,
             )

@@ -1,0 +1,84 @@
+"""What clients have spent of their privacy is what Opacus says."""
+
+import pytest
+
+from clients.defenses import Defense, GaussianNoise, Mechanism, defense
+from clients.site import Site, open_site
+from fedsim.privacy import PrivacyLedger
+from fedsim.registry import DEFENSES
+from tests.fedsim.small import groups, small
+
+
+@DEFENSES.register("test-private")
+@defense
+class Private(Defense):
+    """A defense that claims what it is told to."""
+
+    unit: str
+    noise_multiplier: float = 1.0
+    mixes: bool = False
+
+    def mechanism(self) -> Mechanism:
+        """Return the claim."""
+        return Mechanism(self.noise_multiplier, 1e-5, self.unit)  # type: ignore[arg-type]
+
+
+def site(chain: str, *overrides: str) -> Site:
+    return open_site(small(groups(chain), *overrides))
+
+
+def test_nothing_is_guaranteed_without_a_mechanism() -> None:
+    assert PrivacyLedger(site("[{name='gaussian-noise', std=1.0}]")).spend(0) is None
+    assert GaussianNoise(std=1.0).mechanism() is None
+
+
+@pytest.mark.parametrize("noise_multiplier", [0.5, 1.0, 4.0])
+def test_a_clients_uploads_add_up(noise_multiplier: float) -> None:
+    accountants = pytest.importorskip("opacus.accountants")
+    chain = f"[{{name='test-private', unit='client', noise_multiplier={noise_multiplier}}}]"
+    ledger = PrivacyLedger(site(chain))
+    peer = accountants.RDPAccountant()
+    for _ in range(5):
+        spent = ledger.spend(0)
+        peer.step(noise_multiplier=noise_multiplier, sample_rate=1.0)
+        assert spent is not None
+        assert spent.epsilon == pytest.approx(peer.get_epsilon(1e-5), abs=1e-6)
+        assert (spent.delta, spent.unit) == (1e-5, "client")
+
+
+def test_steps_draw_examples() -> None:
+    accountants = pytest.importorskip("opacus.accountants")
+    opened = site(
+        "[{name='test-private', unit='example'}]",
+        "federation={upload='update', local_steps=3, batch_size=2}",
+    )
+    spent = PrivacyLedger(opened).spend(0)
+    peer = accountants.RDPAccountant()
+    for _ in range(3):
+        peer.step(noise_multiplier=1.0, sample_rate=2 / len(opened.partitions[0]))
+    assert spent is not None
+    assert spent.epsilon == pytest.approx(peer.get_epsilon(1e-5), abs=1e-6)
+
+
+def test_other_clients_spend_their_own() -> None:
+    opened = open_site(small(groups("[{name='test-private', unit='client'}]", count=2)))
+    ledger = PrivacyLedger(opened)
+    ledger.spend(0)
+    later, first = ledger.spend(0), ledger.spend(1)
+    assert later is not None
+    assert first is not None
+    assert first.epsilon < later.epsilon
+
+
+def test_a_closed_form() -> None:
+    """One Gaussian mechanism: Renyi's divergence of order a is a / (2 sigma^2)."""
+    spent = PrivacyLedger(site("[{name='test-private', unit='client'}]")).spend(0)
+    assert spent is not None
+    # The classical conversion, minimised over a, is an upper bound of what Opacus finds.
+    bound = min(a / 2 + 11.512925464970229 / (a - 1) for a in (x / 100 for x in range(101, 5000)))
+    assert 0 < spent.epsilon <= bound
+
+
+def test_no_guarantee_beside_running_statistics() -> None:
+    opened = site("[{name='test-private', unit='client'}]", "model='resnet18'")
+    assert PrivacyLedger(opened).spend(0) is None
