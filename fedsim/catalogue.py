@@ -5,12 +5,14 @@ import tomllib
 from collections.abc import Iterator
 from typing import Any, Literal, get_args, get_origin
 
+from fedsim.compare.plan import comparison_text, comparisons
 from fedsim.errors import UnknownNameError, closest
 from fedsim.named import parameters_of
 from fedsim.registry import REGISTRIES, Registry
 from fedsim.scenario import bundled, scenario_text
 
 SCENARIOS = "scenarios"
+COMPARISONS = "comparisons"
 
 
 def entries(kind: str) -> Iterator[tuple[str, str]]:
@@ -18,6 +20,9 @@ def entries(kind: str) -> Iterator[tuple[str, str]]:
     if kind == SCENARIOS:
         for name in bundled():
             yield name, tomllib.loads(scenario_text(name)[0])["title"]
+    elif kind == COMPARISONS:
+        for name in comparisons():
+            yield name, tomllib.loads(comparison_text(name)[0])["title"]
     else:
         for name in REGISTRIES[kind].names():
             yield name, REGISTRIES[kind].summary(name)
@@ -31,10 +36,15 @@ def describe(name: str) -> str:
     """
     if name in bundled():
         return scenario_text(name)[0]
+    if name in comparisons():
+        return comparison_text(name)[0]
     found = [_describe(r, name) for r in REGISTRIES.values() if name in r.names()]
     if found:
         return "\n\n".join(found)
-    known = {n for registry in REGISTRIES.values() for n in registry.names()} | set(bundled())
+    known = {n for registry in REGISTRIES.values() for n in registry.names()} | {
+        *bundled(),
+        *comparisons(),
+    }
     raise UnknownNameError(f"nothing is named {name!r}: {closest(name, known)}")
 
 

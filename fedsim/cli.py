@@ -43,6 +43,7 @@ class Kind(StrEnum):
     """What can be listed."""
 
     SCENARIOS = "scenarios"
+    COMPARISONS = "comparisons"
     ATTACKS = "attacks"
     DEFENSES = "defenses"
     MODELS = "models"
@@ -120,6 +121,35 @@ def leak(  # noqa: PLR0917  (each is an option of its own)
     _watch(scenario, "leak", EngineChoice.INLINE, out)
 
 
+@app.command()
+def compare(
+    comparison: Annotated[
+        str,
+        typer.Argument(help="A bundled comparison (see: fedsim list comparisons), or a TOML file."),
+    ] = "compare-paper",
+    overrides: Overrides = None,
+    jobs: Annotated[
+        int, typer.Option(min=1, help="Runs at once; more than one in processes of Ray's.")
+    ] = 1,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="The comparison's folder, new or empty, or one to go on in.  "
+            "[default: runs/<time>-<comparison>]"
+        ),
+    ] = None,
+) -> None:
+    """Compare defenses: leakage against accuracy and bytes, by attackers who know them or not."""
+    from fedsim.compare.plan import load_comparison  # noqa: PLC0415
+
+    plan = load_comparison(comparison, overrides or [])
+    from fedsim.compare.view import watch  # noqa: PLC0415
+
+    folder = out if out is not None else _new_folder(Path(comparison).stem)
+    if not watch(plan, folder, jobs):
+        sys.exit(FAILED)
+
+
 @app.command("list")
 def list_(
     kind: Annotated[Kind, typer.Argument(help="What to list.", show_default=False)],
@@ -134,7 +164,7 @@ def list_(
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(help="A scenario, attack, defense, model or data set.")],
+    name: Annotated[str, typer.Argument(help="A scenario, attack, defense, model, ...")],
 ) -> None:
     """Show one thing: a scenario's text, or what something does and its parameters."""
     from fedsim.catalogue import describe  # noqa: PLC0415

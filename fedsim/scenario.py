@@ -201,12 +201,12 @@ class Scenario(Section):
             raw = tomllib.loads(text)
         except (ValueError, RecursionError) as error:  # numbers too long, brackets too deep
             raise ScenarioError(f"{source}: this is not TOML: {error}") from None
-        for override in overrides:
-            _override(raw, override)
+        for each in overrides:
+            override(raw, each)
         try:
             return cls.model_validate(raw)
         except ValidationError as error:
-            raise ScenarioError("\n".join(_explain(error, source))) from None
+            raise ScenarioError("\n".join(explain(error, source))) from None
 
 
 def load_scenario(name_or_path: str, overrides: Sequence[str] = ()) -> Scenario:
@@ -229,6 +229,8 @@ def scenario_text(name_or_path: str) -> tuple[str, str]:
     path = Path(name_or_path)
     if not path.is_file():
         hint = closest(name_or_path, bundled())
+        if files("scenarios").joinpath("comparisons", f"{path.name}.toml").is_file():
+            hint = f"it is a comparison: fedsim compare {path.name}"
         raise ScenarioError(
             f"no scenario {name_or_path!r}: it is neither a file nor a bundled scenario; {hint}"
         )
@@ -244,20 +246,29 @@ def bundled() -> list[str]:
     return sorted(n.removesuffix(".toml") for n in names if n.endswith(".toml"))
 
 
-def _override(raw: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
+def override(raw: dict[str, Any], text: str) -> None:
+    """Change one value of a scenario that is not checked yet.
+
+    Args:
+        raw: the scenario as plain tables; modified.
+        text: ``key=value``, as for ``Scenario.from_toml``.
+
+    Raises:
+        ScenarioError: the key leads nowhere.
+    """
+    key, equals, given = text.partition("=")
     if not equals or not key.strip():
-        raise ScenarioError(f"--set {override!r}: expected key=value, as in federation.rounds=3")
+        raise ScenarioError(f"--set {text!r}: expected key=value, as in federation.rounds=3")
     *path, last = key.strip().split(".")
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
+        value = tomllib.loads(f"value = {given}")["value"]
     except (ValueError, RecursionError):
-        value = text.strip()
+        value = given.strip()
     place: Any = raw
     for step in path:
-        place = _step_into(place, step, override)
+        place = _step_into(place, step, text)
     if isinstance(place, list):
-        place[_list_index(place, last, override)] = value
+        place[_list_index(place, last, text)] = value
     else:
         place[last] = value
 
@@ -284,13 +295,14 @@ def _list_index(place: list[Any], step: str, override: str) -> int:
     return int(step)
 
 
-def _explain(error: ValidationError, source: str, outer: tuple[Any, ...] = ()) -> list[str]:
+def explain(error: ValidationError, source: str, outer: tuple[Any, ...] = ()) -> list[str]:
+    """Return what is wrong with a scenario, a line for each problem: source, key and reason."""
     lines = []
     for problem in error.errors(include_url=False):
         place = (*outer, *problem["loc"])
         cause = problem.get("ctx", {}).get("error")
         if isinstance(cause, NestedError):
-            lines += _explain(cause.error, source, place)
+            lines += explain(cause.error, source, place)
             continue
         message = problem["msg"].removeprefix("Value error, ")
         given = problem["type"] != "missing" and not isinstance(problem["input"], dict | list)

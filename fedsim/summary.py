@@ -139,7 +139,7 @@ def _row(group: str, attacker: str, images: Sequence[Record], uploads: Sequence[
         images=len(images),
         meanings=meanings,
         psnr=[r["psnr"] for r in scored],
-        baseline=[_best_blind(r) for r in scored],
+        baseline=[best_blind(r) for r in scored],
         labels_right=sum(right) / len(right) if right else None,
         upload_bytes=statistics.fmean(sizes) if sizes else None,
         epsilon=_epsilon(own),
@@ -153,7 +153,8 @@ def _epsilon(uploads: Sequence[Record]) -> float | None:
     return max(epsilons) if epsilons and len(epsilons) == len(spent) else None
 
 
-def _best_blind(record: Record) -> float:
+def best_blind(record: Record) -> float:
+    """Return the PSNR in dB of the best blind guess at a picture."""
     return max(float(record["baselines"][n][0]) for n in BLIND if n in record["baselines"])
 
 

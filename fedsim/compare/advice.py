@@ -1,0 +1,158 @@
+"""What a comparison says in plain words, with its evidence and its limits."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+
+from scipy.stats import binomtest
+
+from fedsim.compare.plan import NO_DEFENSE, Comparison
+from fedsim.compare.results import Result
+
+_ENOUGH = 0.05
+"""Share of recognisable pictures up to which a defense is called protective, by its count."""
+
+
+def advice(comparison: Comparison, results: Sequence[Result]) -> list[str]:
+    """Return paragraphs: what to do, the evidence, and what it is worth.
+
+    A defense counts by the stronger of its attackers, at the stage where it leaks most.
+    """
+    worst = _worst(results)
+    if not worst:
+        return ["Nothing was attacked, so there is nothing to recommend."]
+    reference = next((r for r in worst if r.label == NO_DEFENSE), None)
+    paragraphs = [_verdict(comparison, worst, reference)]
+    fooled = _looks_safe(results)
+    if fooled is not None:
+        paragraphs.append(fooled)
+    paragraphs.append(_limits(comparison, results, worst))
+    return paragraphs
+
+
+def _worst(results: Sequence[Result]) -> list[Result]:
+    """Return for each defense and strength the result that leaks most."""
+    by_defense: dict[tuple[int, int], list[Result]] = {}
+    for result in results:
+        by_defense.setdefault(result.order, []).append(result)
+    return [max(group, key=_leakage) for _, group in sorted(by_defense.items())]
+
+
+def _leakage(result: Result) -> tuple[float, float]:
+    return result.leaked / max(1, result.images), _above_blind(result)
+
+
+def _above_blind(result: Result) -> float:
+    if not result.psnr:
+        return 0.0
+    return statistics.fmean(result.psnr) - statistics.fmean(result.blind)
+
+
+def _verdict(comparison: Comparison, worst: Sequence[Result], reference: Result | None) -> str:
+    if reference is None or reference.mean_accuracy is None:
+        return (
+            "There is no run without a defense to compare with: add an empty [[grid]] entry, "
+            "or nothing can be said of what a defense costs."
+        )
+    if reference.leaked == 0:
+        return (
+            "Without any defense not one picture was recognisable: this attack is too weak here, "
+            "and nothing below says that a defense works. Give it more evaluations."
+        )
+    floor = reference.mean_accuracy - comparison.accuracy_loss
+    defended = [r for r in worst if r is not reference]
+    affordable = [r for r in defended if r.mean_accuracy is not None and r.mean_accuracy >= floor]
+    good = [r for r in affordable if r.leaked / r.images <= _ENOUGH]
+    points = f"{100 * comparison.accuracy_loss:g} points of accuracy"
+    if good:
+        best = min(good, key=lambda r: (_leakage(r), -(r.mean_accuracy or 0)))
+        return (
+            f"Of what was tried, {best.name} protects best at no more than {points}: "
+            f"{_evidence(best, reference)}"
+        )
+    dear = [r for r in defended if r.leaked / r.images <= _ENOUGH]
+    text = f"Nothing that was tried protects at a cost of at most {points}."
+    if dear:
+        best = max(dear, key=lambda r: r.mean_accuracy or 0)
+        text += f" The least dear that does protect is {best.name}: {_evidence(best, reference)}"
+    elif affordable:
+        best = min(affordable, key=_leakage)
+        text += f" The best of the affordable ones is {best.name}: {_evidence(best, reference)}"
+    return text
+
+
+def _evidence(result: Result, reference: Result) -> str:
+    interval = binomtest(result.leaked, result.images).proportion_ci(method="wilson")
+    accuracy = ""
+    if result.mean_accuracy is not None and reference.mean_accuracy is not None:
+        accuracy = (
+            f" Accuracy at the end is {result.mean_accuracy:.1%}, against "
+            f"{reference.mean_accuracy:.1%} without a defense."
+        )
+    size = ""
+    if result.upload_bytes and reference.upload_bytes:
+        size = f" An upload takes {result.upload_bytes / reference.upload_bytes:.2g} of the bytes."
+    spent = "" if result.epsilon is None else f" Each client has spent ε = {result.epsilon:.2g}."
+    who = "an attacker who knows it" if result.attacker == "adaptive" else "the attacker"
+    decibels = ""
+    if result.psnr:
+        decibels = (
+            f", on average at {statistics.fmean(result.psnr):.1f} dB where a blind guess has "
+            f"{statistics.fmean(result.blind):.1f}"
+        )
+    return (
+        f"where it leaks most ({result.stage}), {who} makes {result.leaked} of {result.images} "
+        f"pictures recognisable (95 % interval {interval.low:.0%} to {interval.high:.0%})"
+        f"{decibels}.{accuracy}{size}{spent}"
+    )
+
+
+def _looks_safe(results: Sequence[Result]) -> str | None:
+    """Name the defenses that only an attacker who ignores them finds safe."""
+    pairs: dict[tuple[tuple[int, int], str], dict[str, Result]] = {}
+    for result in results:
+        pairs.setdefault((result.order, result.stage), {})[result.attacker] = result
+    fooled = [
+        pair["naive"].name
+        for pair in pairs.values()
+        if {"naive", "adaptive"} <= set(pair)
+        and pair["naive"].leaked / pair["naive"].images <= _ENOUGH
+        and pair["adaptive"].leaked / pair["adaptive"].images > _ENOUGH
+    ]
+    if not fooled:
+        return None
+    names = ", ".join(dict.fromkeys(fooled))
+    return (
+        f"Safe only against an attacker who ignores the defense: {names}. One who knows it "
+        "reads the pictures."
+    )
+
+
+def _limits(comparison: Comparison, results: Sequence[Result], worst: Sequence[Result]) -> str:
+    parts = [
+        f"This rests on {len(comparison.seeds)} "
+        f"{'seed' if len(comparison.seeds) == 1 else 'seeds'} and at most "
+        f"{max(r.images for r in results)} pictures for each figure, on one data set, one network "
+        "and one attack. A stronger attack may find more: what is called protected is a lower "
+        "bound on what leaks."
+    ]
+    controls = [sum(c) for c in zip(*(r.controls for r in results), strict=True)]
+    if controls[1] < controls[0]:
+        parts.append(
+            f"Only {controls[1]} of {controls[0]} undefended controls were rebuilt: where they "
+            "were not, a defense's merit cannot be told from the attack's failure."
+        )
+    failed = sorted({r.name for r in worst if r.attack_failed})
+    if failed:
+        parts.append(
+            "The attack failed on some pictures of: " + ", ".join(failed) + ". That is no "
+            "protection: the private picture fits the upload better than what was found."
+        )
+    unanswered = sorted({r.label for r in results if not r.known_answer and r.label != NO_DEFENSE})
+    if comparison.adaptive and unanswered:
+        parts.append(
+            "No adaptive attack is known here against: " + ", ".join(unanswered) + "; the naive "
+            "one stands for both."
+        )
+    return " ".join(parts)

@@ -1,0 +1,73 @@
+"""Writes what a comparison has come to by now: tables, pictures and a recommendation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fedsim.compare.advice import advice
+from fedsim.compare.pictures import draw_frontier, draw_strengths, victim_grid
+from fedsim.compare.plan import Comparison, slug
+from fedsim.compare.results import Result, results
+from fedsim.compare.run import cell_folder, is_finished
+from fedsim.compare.tables import as_markdown, write_tables
+from fedsim.pictures import save_png
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a comparison has come to.
+
+    Attributes:
+        results: of all finished runs.
+        advice: paragraphs in plain words.
+        files: what was written.
+    """
+
+    results: list[Result]
+    advice: list[str]
+    files: list[Path]
+
+
+def conclude(comparison: Comparison, folder: Path) -> Outcome:
+    """Write the outcome of the runs that are finished.
+
+    Args:
+        comparison: what is compared.
+        folder: of the comparison.
+    """
+    places = [(cell, cell_folder(folder, cell)) for cell in comparison.cells]
+    places = [(cell, place) for cell, place in places if is_finished(place)]
+    found = results(comparison, places)
+    if not found:
+        return Outcome([], [], [])
+    said = advice(comparison, found)
+    files = write_tables(found, folder)
+    for stage in comparison.stages:
+        for kind, draw in (("frontier", draw_frontier), ("strengths", draw_strengths)):
+            path = folder / f"{kind}-{slug(stage)}.png"
+            draw(found, stage, path)
+            files += [path] if path.is_file() else []
+        for attacker in ("naive", "adaptive") if comparison.adaptive else ("naive",):
+            figure = victim_grid(comparison, places, stage, attacker)
+            if figure is not None:
+                path = folder / f"victim-{slug(stage)}-{attacker}.png"
+                save_png(figure, path)
+                files.append(path)
+    files.append(_write_report(comparison, found, said, folder))
+    return Outcome(found, said, files)
+
+
+def _write_report(
+    comparison: Comparison, found: Sequence[Result], said: Sequence[str], folder: Path
+) -> Path:
+    path = folder / "recommendation.md"
+    missing = len(comparison.cells) - sum(
+        is_finished(cell_folder(folder, cell)) for cell in comparison.cells
+    )
+    parts = [f"# {comparison.title}", *said]
+    if missing:
+        parts.insert(1, f"{missing} of {len(comparison.cells)} runs are still missing.")
+    path.write_text("\n\n".join([*parts, as_markdown(found)]) + "\n", "utf-8")
+    return path

@@ -1,0 +1,207 @@
+"""The pictures of a comparison: what each defense buys at which price, and the same victim."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from fedsim.compare.plan import Cell, Comparison
+from fedsim.compare.results import Result
+from fedsim.errors import RunError
+from fedsim.pictures import grid
+from fedsim.pictures.pixels import FloatImage
+from fedsim.runlog import Record, inside, read_records
+
+# Okabe and Ito's colours, which colour-blind people can tell apart.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKERS = "osD^vP*Xd<>"
+DPI = 120
+_LOGARITHMIC = 100
+"""Ratio of strengths from which on they are drawn on a logarithmic axis."""
+
+
+def draw_frontier(results: Sequence[Result], stage: str, path: Path) -> None:
+    """Draw leakage against accuracy, a line for each defense through its strengths.
+
+    Args:
+        results: of all stages.
+        stage: the one to draw.
+        path: where to write the PNG.
+    """
+    # Seconds to import; the object-oriented part needs no display and leaves no state behind.
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    shown = [r for r in results if r.stage == stage and r.psnr and r.accuracy]
+    attackers = sorted({r.attacker for r in shown}, key=lambda a: a != "naive")
+    if not attackers:
+        return
+    figure = Figure(figsize=(6 * len(attackers) + 1.5, 5), layout="constrained")
+    axes = figure.subplots(1, len(attackers), sharex=True, sharey=True, squeeze=False)[0]
+    labels = list(dict.fromkeys(r.label for r in shown))
+    for axis, attacker in zip(axes, attackers, strict=True):
+        own = [r for r in shown if r.attacker == attacker]
+        for i, label in enumerate(labels):
+            line = sorted((r for r in own if r.label == label), key=lambda r: r.order)
+            axis.errorbar(
+                [100 * statistics.fmean(r.accuracy) for r in line],
+                [statistics.median(r.psnr) for r in line],
+                yerr=_spread(line),
+                color=COLOURS[i % len(COLOURS)],
+                marker=MARKERS[i % len(MARKERS)],
+                linewidth=1,
+                capsize=2,
+                label=label,
+            )
+            for r in line:
+                at = (100 * statistics.fmean(r.accuracy), statistics.median(r.psnr))
+                axis.annotate(
+                    r.strength.rpartition("=")[2],
+                    at,
+                    xytext=(4, 4),
+                    textcoords="offset points",
+                    fontsize=7,
+                    parse_math=False,
+                )
+        blind = statistics.median([b for r in own for b in r.blind])
+        axis.axhline(blind, color="grey", linestyle="--", linewidth=1)
+        axis.annotate("blind guess", (0.01, blind), xycoords=("axes fraction", "data"), fontsize=8)
+        axis.set_title(f"{attacker} attacker, {stage}", parse_math=False)
+        axis.set_xlabel("test accuracy at the end, %")
+    axes[0].set_ylabel("PSNR of the reconstruction, dB (median; bars: quartiles)")
+    handles, texts = axes[0].get_legend_handles_labels()
+    legend = figure.legend(handles, texts, loc="outside right upper", fontsize=8)
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+    figure.savefig(path, dpi=DPI)
+
+
+def draw_strengths(results: Sequence[Result], stage: str, path: Path) -> None:
+    """Draw leakage against strength, a panel for each defense that has several; as figure 7.
+
+    Figure 7 of Zhu, Liu and Han (2019) shows the objective over the iterations; what it says is
+    which strength protects, and that is drawn here.
+    """
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    shown = [r for r in results if r.stage == stage and r.psnr and r.value is not None]
+    labels = list(dict.fromkeys(r.label for r in shown))
+    if not labels:
+        return
+    columns = min(3, len(labels))
+    rows = -(-len(labels) // columns)
+    figure = Figure(figsize=(4.5 * columns, 3.6 * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
+    undefended = [r for r in results if r.stage == stage and not r.strength and r.label == "none"]
+    for axis, label in zip(axes, labels, strict=False):
+        own = [r for r in shown if r.label == label]
+        for i, attacker in enumerate(sorted({r.attacker for r in own}, key=lambda a: a != "naive")):
+            line = sorted((r for r in own if r.attacker == attacker), key=lambda r: r.value or 0)
+            axis.errorbar(
+                [r.value or 0 for r in line],
+                [statistics.median(r.psnr) for r in line],
+                yerr=_spread(line),
+                color=COLOURS[i],
+                marker=MARKERS[i],
+                linestyle=("-", "--")[i % 2],
+                capsize=2,
+                label=attacker,
+            )
+        values = [r.value or 0 for r in own]
+        if min(values) > 0 and max(values) / min(values) > _LOGARITHMIC:
+            axis.set_xscale("log")
+        if undefended:
+            axis.axhline(statistics.median(undefended[0].psnr), color="black", linewidth=0.8)
+        axis.axhline(
+            statistics.median([b for r in own for b in r.blind]), color="grey", linestyle=":"
+        )
+        axis.set_title(label, parse_math=False)
+        axis.set_xlabel(own[0].strength.partition("=")[0], parse_math=False)
+        axis.legend(fontsize=8)
+    for axis in axes[len(labels) :]:
+        axis.set_visible(False)
+    figure.supylabel("PSNR, dB (black: no defense, dotted: blind guess)", fontsize=9)
+    figure.savefig(path, dpi=DPI)
+
+
+def victim_grid(
+    comparison: Comparison, folders: Sequence[tuple[Cell, Path]], stage: str, attacker: str
+) -> Image.Image | None:
+    """Return one private picture under every defense at every strength; None if there is none.
+
+    The same client, seed and round everywhere, so the same picture.
+
+    Args:
+        comparison: names the stages.
+        folders: each cell with its run folder.
+        stage: name of the stage.
+        attacker: naive or adaptive; where the latter has no answer the naive one's is shown.
+    """
+    rows: dict[str, list[FloatImage | None]] = {}
+    captions: dict[str, list[str]] = {}
+    for cell, folder in folders:
+        if cell.seed != comparison.seeds[0]:
+            continue
+        found = _first_victim(folder, comparison.stages[stage], attacker)
+        if found is None:
+            continue
+        original, rebuilt, caption = found
+        if cell.label not in rows:
+            rows[cell.label], captions[cell.label] = [original], ["private"]
+        rows[cell.label].append(rebuilt)
+        captions[cell.label].append(f"{cell.strength.rpartition('=')[2]}\n{caption}".strip())
+    if not rows:
+        return None
+    side = max(p.shape[-1] for row in rows.values() for p in row if p is not None)
+    return grid(
+        list(rows.values()),
+        row_labels=list(rows),
+        captions=list(captions.values()),
+        scale=max(1, 84 // side),
+    )
+
+
+def _first_victim(
+    folder: Path, server_round: int, attacker: str
+) -> tuple[FloatImage, FloatImage | None, str] | None:
+    try:
+        records = list(read_records(folder))
+    except RunError:
+        return None
+    leakage = [
+        r
+        for r in records
+        if r["kind"] == "leakage" and r["round"] == server_round and r["group"] is not None
+    ]
+    if not leakage:
+        return None
+    first = min(r["partition"] for r in leakage)
+    own: Mapping[str, Record] = {
+        r["attacker"]: r for r in reversed(leakage) if r["partition"] == first and r["image"] == 0
+    }
+    record = own.get(attacker, own["naive"])
+    place = next(
+        r["tensors"]
+        for r in records
+        if r["kind"] == "reconstruction" and r["victim"] == record["victim"]
+    )
+    try:
+        tensors = load_file(inside(folder, place))
+    except SafetensorError as error:
+        raise RunError(f"{folder / place}: this is no file of tensors: {error}") from None
+    original: FloatImage = tensors["original"][0]
+    if "reconstruction" not in tensors or record["psnr"] is None:
+        return original, None, "attack failed"
+    rebuilt: FloatImage = tensors["reconstruction"][tensors["matching"][0]]
+    return original, rebuilt, f"{record['psnr']:.0f} dB"
+
+
+def _spread(line: Sequence[Result]) -> list[list[float]]:
+    """Return how far the quartiles are from the median, below and above."""
+    quartiles = [np.quantile(r.psnr, (0.25, 0.5, 0.75)) for r in line]
+    return [[float(m - a) for a, m, _ in quartiles], [float(b - m) for _, m, b in quartiles]]
