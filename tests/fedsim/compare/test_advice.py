@@ -1,0 +1,100 @@
+"""What a comparison recommends follows from its figures."""
+
+from dataclasses import replace
+
+from fedsim.compare.advice import advice
+from fedsim.compare.results import Result
+from tests.fedsim.compare.tiny import tiny
+
+
+def result(
+    label: str,
+    leaked: int,
+    accuracy: float,
+    *,
+    place: int = 0,
+    attacker: str = "naive",
+    failed: int = 0,
+    known: bool = True,
+) -> Result:
+    return Result(
+        label=label,
+        strength="",
+        value=None,
+        order=(place, 0),
+        stage="untrained",
+        attacker=attacker,
+        known_answer=known,
+        meanings={
+            "leaked": leaked,
+            "attack failed": failed,
+            "protected": 20 - leaked - failed,
+        },
+        psnr=[30.0] * leaked + [8.0] * (20 - leaked),
+        ssim=[0.5] * 20,
+        blind=[9.0] * 20,
+        accuracy=[accuracy],
+        upload_bytes=1000.0,
+        attack_seconds=1.0,
+        run_seconds=1.0,
+        epsilon=None,
+        controls=(4, 4),
+    )
+
+
+NONE = result("none", 20, 0.70)
+
+
+def said(*results: Result) -> str:
+    return " ".join(advice(tiny(), results))
+
+
+def test_the_protective_one_that_costs_little_is_recommended() -> None:
+    good, dear = result("good", 0, 0.69, place=1), result("dear", 0, 0.40, place=2)
+    text = said(NONE, dear, good, result("useless", 20, 0.70, place=3))
+    assert text.startswith("Of what was tried, good protects best at no more than 2 points")
+    assert "0 of 20 pictures recognisable (95 % interval 0% to 16%)" in text
+    assert "69.0%, against 70.0% without a defense" in text
+
+
+def test_only_a_dear_one_protects() -> None:
+    text = said(NONE, result("dear", 1, 0.40, place=1), result("cheap", 12, 0.70, place=2))
+    assert text.startswith("Nothing that was tried protects at a cost of at most 2 points")
+    assert "The least dear that does protect is dear" in text
+
+
+def test_nothing_protects() -> None:
+    text = said(NONE, result("weak", 12, 0.70, place=1), result("weaker", 18, 0.70, place=2))
+    assert "The best of the affordable ones is weak:" in text
+
+
+def test_a_defense_counts_by_its_stronger_attacker() -> None:
+    naive = result("pruning", 0, 0.70, place=1)
+    adaptive = result("pruning", 20, 0.70, place=1, attacker="adaptive")
+    text = said(NONE, naive, adaptive)
+    assert text.startswith("Nothing that was tried protects")
+    assert "Safe only against an attacker who ignores the defense: pruning." in text
+
+
+def test_a_weak_attack_says_nothing() -> None:
+    text = said(result("none", 0, 0.7), result("good", 0, 0.7, place=1))
+    assert "this attack is too weak here" in text
+
+
+def test_without_a_reference_there_is_no_cost() -> None:
+    assert "add an empty [[grid]] entry" in said(result("good", 0, 0.7, place=1))
+
+
+def test_nothing_attacked() -> None:
+    assert said() == "Nothing was attacked, so there is nothing to recommend."
+
+
+def test_limits_are_named() -> None:
+    text = said(
+        replace(NONE, controls=(4, 3)),
+        result("odd", 0, 0.7, place=1, failed=3),
+        result("new", 0, 0.7, place=2, known=False),
+    )
+    assert "Only 11 of 12 undefended controls were rebuilt" in text
+    assert "The attack failed on some pictures of: odd." in text
+    assert "No adaptive attack is known here against: new" in text
