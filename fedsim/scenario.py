@@ -82,6 +82,9 @@ class Federation(Section):
     local_steps: int = Field(1, ge=1, description="local SGD steps; 1 for gradients")
     learning_rate: float = Field(0.1, gt=0)
     fraction: float = Field(1.0, gt=0, le=1, description="share of the clients in each round")
+    evaluate_every: int = Field(
+        1, ge=1, description="measure the global model's accuracy every k-th round, and at the end"
+    )
     timeout_s: float = Field(600.0, gt=0, description="how long a round waits for its clients")
 
     @model_validator(mode="after")

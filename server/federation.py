@@ -40,7 +40,7 @@ def federate(
         model: the initial global model.
         test: images on which the global model is evaluated, none of them a client's.
         on_uploads: shown each round's uploads before they are aggregated.
-        on_round: told the accuracy before the first round and after each.
+        on_round: told the accuracy before the first round and after those that are evaluated.
 
     Raises:
         RunError: the clients do not come, or not one upload of the run could be used.
@@ -56,7 +56,9 @@ def federate(
         fraction=federation.fraction,
     )
 
-    def evaluate(server_round: int, arrays: ArrayRecord) -> MetricRecord:
+    def evaluate(server_round: int, arrays: ArrayRecord) -> MetricRecord | None:
+        if server_round % federation.evaluate_every and server_round != federation.rounds:
+            return None
         model.load_state_dict(arrays.to_torch_state_dict())
         measured = accuracy(model, test)
         on_round(server_round, measured)
