@@ -32,7 +32,7 @@ class Pruning(Defense):
     def protect_upload(self, upload: Mapping[str, Tensor], generator: torch.Generator) -> Protected:
         """Prune; reports ``kept_fraction``, the share of coordinates that are not zero then."""
         tensors = map_floating(upload, self._pruned)
-        return Protected(tensors, did=_kept_fraction(tensors))
+        return Protected(tensors, did=kept_fraction(tensors))
 
     def _pruned(self, x: Tensor) -> Tensor:
         # As a decimal, since 0.29 * 100 in binary is below 29.
@@ -41,7 +41,8 @@ class Pruning(Defense):
         return x.flatten().index_fill(0, smallest, 0.0).reshape(x.shape)
 
 
-def _kept_fraction(tensors: Mapping[str, Tensor]) -> dict[str, float]:
+def kept_fraction(tensors: Mapping[str, Tensor]) -> dict[str, float]:
+    """Return the share of coordinates that are not zero; nothing if there are none."""
     values = floating(tensors).values()
     count = sum(x.numel() for x in values)
     kept = sum(int(x.count_nonzero()) for x in values)
