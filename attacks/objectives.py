@@ -252,6 +252,15 @@ def with_innermost(objective: Objective, new: Objective) -> Objective:
     return new
 
 
+def with_innermost_wrapper(objective: Objective, wrapper: Wrapper) -> Objective:
+    """Return the objective with a wrapper around the one below all wrappers.
+
+    Wrappers change the dummy gradient from the outside in, so that of the defense that was applied
+    last belongs innermost.
+    """
+    return with_innermost(objective, replace(wrapper, base=innermost(objective)))
+
+
 def _total(cost: Callable[[str], Tensor], names: Gradient) -> Tensor:
     return torch.stack([cost(k).sum() for k in names]).sum()
 

@@ -29,11 +29,19 @@ from tests.victims import fashion_victims
 
 PARAMETERS: dict[str, dict[str, object]] = {
     "bfloat16": {},
+    "clipping": {"norm": 1.0},
     "fp16": {},
     "gaussian-noise": {"std": 1e-2},
     "int8": {},
     "laplacian-noise": {"scale": 1e-2},
+    "layer-clipping": {"norm": 0.3},
+    "local-dp": {"norm": 1.0, "noise_multiplier": 1e-2},
+    "partial-upload": {"fraction": 0.25},
     "pruning": {"fraction": 0.5},
+    "qsgd": {"levels": 64},
+    "random-sparsification": {"fraction": 0.5, "unbiased": True},
+    "signsgd": {},
+    "stochastic-quantisation": {"bits": 4},
 }
 every_countermeasure = pytest.mark.parametrize("name", COUNTERMEASURES.names())
 every_pair = pytest.mark.parametrize(

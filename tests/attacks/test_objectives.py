@@ -9,6 +9,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.func import grad, vmap
 
+from attacks.defended import (
+    ClippedDistance,
+    RandomRoundingLikelihood,
+    ScaledDistance,
+    SignMatch,
+)
 from attacks.objectives import (
     CosineDistance,
     GaussianLikelihood,
@@ -42,6 +48,13 @@ OBJECTIVES: list[Objective] = [
     RoundingTolerance("fp16"),
     RoundingTolerance("bfloat16", share=0.5),
     RoundingTolerance("int8", share=0.0),
+    ClippedDistance(norm=0.5),
+    ClippedDistance(norm=9.0),
+    ClippedDistance(GaussianLikelihood(0.1), norm=0.5, by_tensor=True),
+    ScaledDistance(CosineDistance(), factor=2.0),
+    SignMatch(),
+    RandomRoundingLikelihood(),
+    RandomRoundingLikelihood(levels=3),
 ]
 every_objective = pytest.mark.parametrize("objective", OBJECTIVES, ids=str)
 every_format = pytest.mark.parametrize("name", FORMATS)

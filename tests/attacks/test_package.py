@@ -43,9 +43,17 @@ def test_exported_names() -> None:
         "AllowForBfloat16",
         "AllowForFp16",
         "AllowForInt8",
+        "ClipLayersToo",
+        "ClipToo",
         "Countermeasure",
+        "ExpectClippingAndNoise",
         "ExpectGaussianNoise",
         "ExpectLaplacianNoise",
+        "ExpectQSGD",
+        "ExpectStochasticQuantisation",
+        "MatchSample",
+        "MatchSharedLayers",
+        "MatchSigns",
         "MatchSurvivors",
     ]
 
