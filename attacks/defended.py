@@ -6,17 +6,27 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from attacks.objectives import Gradient, Objective, Wrapper
+from attacks.objectives import Gradient, Objective, SquaredDistance, Wrapper
+
+SMOOTHING = 0.01
+"""In steps, and as a probability."""
+
+TOWARDS_CLIPPED = 0.1
+"""By simulated attacks. With ten times as much the search is lost where the bound is small."""
 
 
 @dataclass(frozen=True)
 class ClippedDistance(Wrapper):
     """Distance after the dummy gradient is clipped as the shared one was.
 
-    Beyond the bound only the direction counts, below it the length does too. An upload shorter
-    than the bound was not clipped, and then the dummy is not either: a clipped dummy does not feel
-    its length, and a search that need not go without should have it. That is left out where a
-    wrapper below says that parts of the upload were removed, which shortens it.
+    Beyond the bound only the direction counts, below it the length does too. Two things make use
+    of more than directions, without which a search for labels may end in a wrong one. Both vanish
+    at a match, and are left out where they do not hold: something else followed the clipping.
+
+    - An upload shorter than the bound was not clipped, and then the dummy is not either.
+    - Compared squares are joined by those of the distance to the nearest gradient that clips to the
+      upload, `TOWARDS_CLIPPED` of them in units of the upload's own square. They lead on where
+      the dummy points away from the upload, so that no direction nearby is better.
 
     Attributes:
         norm: largest L2 norm, in the unit of the gradient.
@@ -28,21 +38,31 @@ class ClippedDistance(Wrapper):
 
     def __call__(self, dummy: Gradient, shared: Gradient) -> Tensor:
         """Return the distance, a scalar >= 0."""
-        if self.by_tensor:
-            factors = {k: self._factor([dummy[k]], [shared[k]]) for k in shared}
-        else:
-            together = self._factor([dummy[k] for k in shared], list(shared.values()))
-            factors = dict.fromkeys(shared, together)
-        return self.base({k: factors[k] * dummy[k] for k in shared}, shared)
+        groups = [[k] for k in shared] if self.by_tensor else [list(shared)]
+        parts = [self._clip(dummy, shared, names) for names in groups]
+        clipped = {k: x for part, _ in parts for k, x in part.items()}
+        total = self.base(clipped, shared)
+        if self.base == SquaredDistance():
+            total = total + torch.stack([distance for _, distance in parts]).sum()
+        return total
 
-    def _factor(self, dummy: list[Tensor], shared: list[Tensor]) -> Tensor:
-        size = torch.stack([(x**2).sum() for x in dummy]).sum()
-        factor = self.norm / size.clamp(min=self.norm**2).sqrt()
-        if isinstance(self.base, Wrapper | SignMatch):
-            return factor
-        seen = torch.stack([(x**2).sum() for x in shared]).sum().sqrt()
-        # A little less, for a rounding after the clipping.
-        return torch.where(seen < 0.99 * self.norm, torch.ones_like(factor), factor)
+    def _clip(
+        self, dummy: Gradient, shared: Gradient, names: list[str]
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """Return the clipped dummy tensors, and how far they were from any that clip to these."""
+        factor = self.norm / _product(dummy, dummy, names).clamp(min=self.norm**2).sqrt()
+        seen = _product(shared, shared, names)
+        shorter = torch.zeros_like(seen, dtype=torch.bool)
+        if not isinstance(self.base, Wrapper | SignMatch):
+            # A little shorter, for a rounding after the clipping.
+            shorter = seen < (0.99 * self.norm) ** 2
+        factor = torch.where(shorter, 1.0, factor)
+        tiny = torch.finfo(seen.dtype).tiny
+        length = (_product(dummy, shared, names) / seen.clamp(min=tiny)).clamp(min=1)
+        length = torch.where(shorter, 1.0, length)
+        away = {k: dummy[k] - length * shared[k] for k in names}
+        distance = TOWARDS_CLIPPED * seen * _product(away, away, names)
+        return {k: factor * dummy[k] for k in names}, distance
 
 
 @dataclass(frozen=True)
@@ -69,9 +89,12 @@ class SignMatch(Objective):
 
     Attributes:
         weight: of the whole, against a prior.
+        plus: whether a positive sign is one; not where values were set to zero before, which count
+            as positive.
     """
 
     weight: float = 1.0
+    plus: bool = True
 
     def __call__(self, dummy: Gradient, shared: Gradient) -> Tensor:
         """Return the distance, a scalar >= 0."""
@@ -80,7 +103,8 @@ class SignMatch(Objective):
     def _cost(self, dummy: Tensor, shared: Tensor) -> Tensor:
         seen = shared.abs().mean()
         size = torch.where(seen > 0, seen, 1.0)
-        wrong = (-dummy * shared.sign() / size).clamp(min=0)
+        signs = shared.sign() if self.plus else shared.sign().clamp(max=0)
+        wrong = (-dummy * signs / size).clamp(min=0)
         # Counted once for each coordinate, or it would drown in their number.
         off = dummy.abs().mean() / size - 1
         # What was not sent has neither signs nor a size.
@@ -127,5 +151,5 @@ class RandomRoundingLikelihood(Objective):
         return torch.where(largest > 0, step, math.inf)
 
 
-SMOOTHING = 0.01
-"""In steps, and as a probability."""
+def _product(one: Gradient, other: Gradient, names: list[str]) -> Tensor:
+    return torch.stack([(one[k] * other[k]).sum() for k in names]).sum()

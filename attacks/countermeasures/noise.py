@@ -12,6 +12,7 @@ from attacks.objectives import (
     GaussianLikelihood,
     LaplacianLikelihood,
     Objective,
+    SharedLayersDistance,
     SurvivingDistance,
     Wrapper,
     innermost,
@@ -110,8 +111,12 @@ def _most_probable(
 
 
 def _above_noise(objective: Objective, noise_std: float) -> Objective:
-    """Return the objective with a coordinate taken for pruned where noise alone explains it."""
+    """Return the objective with what noise alone explains taken for removed before it."""
     if not isinstance(objective, Wrapper):
         return objective
     inner = replace(objective, base=_above_noise(objective.base, noise_std))
-    return replace(inner, floor=3 * noise_std) if isinstance(inner, SurvivingDistance) else inner
+    if isinstance(inner, SurvivingDistance):
+        return replace(inner, floor=3 * noise_std)
+    if isinstance(inner, SharedLayersDistance):
+        return replace(inner, floor=1.5 * noise_std)
+    return inner

@@ -18,7 +18,7 @@ from attacks.objectives import (
 )
 from fedsim.registry import COUNTERMEASURES
 
-NOISE_STD = 0.04
+NOISE_STD = 0.01
 
 
 class _ExpectRandomRounding(Countermeasure):

@@ -9,7 +9,7 @@ from attacks.countermeasures.base import Countermeasure
 from attacks.countermeasures.noise import with_image_priors
 from attacks.defended import SignMatch
 from attacks.matching import GradientMatching
-from attacks.objectives import with_innermost
+from attacks.objectives import SurvivingDistance, has_wrapper, with_innermost
 from fedsim.registry import COUNTERMEASURES
 
 WEIGHT = 1e4
@@ -31,5 +31,6 @@ class MatchSigns(Countermeasure):
 
         Many images have them; what images look like chooses among these.
         """
-        objective = with_innermost(attack.objective, SignMatch(WEIGHT))
+        likeness = SignMatch(WEIGHT, plus=not has_wrapper(attack.objective, SurvivingDistance))
+        objective = with_innermost(attack.objective, likeness)
         return with_image_priors(replace(attack, objective=objective), NOISE_STD, public)
