@@ -1,5 +1,6 @@
 """Clipping to a norm."""
 
+import math
 from collections.abc import Mapping
 from typing import Annotated
 
@@ -86,4 +87,4 @@ def norm_of(upload: Mapping[str, Tensor]) -> float:
     """Return the L2 norm of all floating-point tensors together."""
     # In float64, where squares of float32 values neither overflow nor vanish.
     squares = [float(x.double().square().sum()) for x in floating(upload).values()]
-    return sum(squares) ** 0.5
+    return math.sqrt(sum(squares))
