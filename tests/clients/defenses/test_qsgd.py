@@ -34,7 +34,7 @@ def test_each_value_goes_to_a_neighbouring_level(
     step = step_of(defense, x)
     if step:
         assert bool(((after - x).abs() < step * (1 + 1e-9)).all())
-        torch.testing.assert_close((after / step).round() * step, after)
+        assert torch.allclose((after / step).round() * step, after)
     else:
         assert not after.any()
 
