@@ -13,7 +13,10 @@ from attacks.objectives import SurvivingDistance, has_wrapper, with_innermost
 from fedsim.registry import COUNTERMEASURES
 
 WEIGHT = 1e4
+"""By simulated attacks on 4 clothes: ten times less or more loses about 1 dB."""
+
 NOISE_STD = 0.04
+"""Of gradients as uncertain as signs leave them, for `image_priors`."""
 
 
 @COUNTERMEASURES.register("signsgd")
