@@ -163,9 +163,12 @@ class SharedLayersDistance(Wrapper):
 
     Attributes:
         left_out: names of tensors to leave out, besides those that are all zero.
+        floor: root mean square up to which a tensor counts as zero; above zero where noise was
+            added to what was not shared.
     """
 
     left_out: frozenset[str] = frozenset()
+    floor: float = 0.0
 
     def __call__(self, dummy: Gradient, shared: Gradient) -> Tensor:
         """Return the distance, a scalar >= 0.
@@ -179,7 +182,11 @@ class SharedLayersDistance(Wrapper):
                 f"no tensor of the gradient is left to compare: {sorted(self.left_out)} are all "
                 "there are; leave out fewer"
             )
-        return self.base({k: torch.where((left[k] != 0).any(), dummy[k], 0.0) for k in left}, left)
+        sent = {k: (s**2).mean().sqrt() > self.floor for k, s in left.items()}
+        return self.base(
+            {k: torch.where(sent[k], dummy[k], 0.0) for k in left},
+            {k: torch.where(sent[k], left[k], 0.0) for k in left},
+        )
 
 
 @dataclass(frozen=True)
@@ -245,11 +252,27 @@ def innermost(objective: Objective) -> Objective:
     return innermost(objective.base) if isinstance(objective, Wrapper) else objective
 
 
+def has_wrapper(objective: Objective, kind: type[Wrapper]) -> bool:
+    """Return whether one of the wrappers is of a kind."""
+    if not isinstance(objective, Wrapper):
+        return False
+    return isinstance(objective, kind) or has_wrapper(objective.base, kind)
+
+
 def with_innermost(objective: Objective, new: Objective) -> Objective:
     """Return the objective with the one below all wrappers replaced."""
     if isinstance(objective, Wrapper):
         return replace(objective, base=with_innermost(objective.base, new))
     return new
+
+
+def with_innermost_wrapper(objective: Objective, wrapper: Wrapper) -> Objective:
+    """Return the objective with a wrapper around the one below all wrappers.
+
+    Wrappers change the dummy gradient from the outside in, so that of the defense that was applied
+    last belongs innermost.
+    """
+    return with_innermost(objective, replace(wrapper, base=innermost(objective)))
 
 
 def _total(cost: Callable[[str], Tensor], names: Gradient) -> Tensor:

@@ -1,17 +1,31 @@
 """Adaptive attackers: one file for each kind of defense that has a known answer."""
 
 from attacks.countermeasures.base import Countermeasure
+from attacks.countermeasures.clipping import ClipLayersToo, ClipToo
+from attacks.countermeasures.layer_dropout import MatchSharedLayers
+from attacks.countermeasures.local_dp import ExpectClippingAndNoise
 from attacks.countermeasures.noise import ExpectGaussianNoise, ExpectLaplacianNoise
 from attacks.countermeasures.pruning import MatchSent, MatchSurvivors
+from attacks.countermeasures.qsgd import ExpectQSGD, ExpectStochasticQuantisation
 from attacks.countermeasures.rounding import AllowForBfloat16, AllowForFp16, AllowForInt8
+from attacks.countermeasures.signsgd import MatchSigns
+from attacks.countermeasures.sparsification import MatchSample
 
 __all__ = [
     "AllowForBfloat16",
     "AllowForFp16",
     "AllowForInt8",
+    "ClipLayersToo",
+    "ClipToo",
     "Countermeasure",
+    "ExpectClippingAndNoise",
     "ExpectGaussianNoise",
     "ExpectLaplacianNoise",
+    "ExpectQSGD",
+    "ExpectStochasticQuantisation",
+    "MatchSample",
     "MatchSent",
+    "MatchSharedLayers",
+    "MatchSigns",
     "MatchSurvivors",
 ]

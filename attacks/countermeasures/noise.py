@@ -6,11 +6,13 @@ from dataclasses import replace
 from torch import Tensor
 
 from attacks.countermeasures.base import Countermeasure, number
+from attacks.defended import SignMatch
 from attacks.matching import GradientMatching
 from attacks.objectives import (
     GaussianLikelihood,
     LaplacianLikelihood,
     Objective,
+    SharedLayersDistance,
     SurvivingDistance,
     Wrapper,
     innermost,
@@ -80,6 +82,14 @@ def image_priors(noise_std: float, public: Tensor | None) -> tuple[Prior, ...]:
     )
 
 
+def with_image_priors(
+    attack: GradientMatching, noise_std: float, public: Tensor | None
+) -> GradientMatching:
+    """Return the attack with `image_priors` in place of those of their kinds that it has."""
+    others = tuple(p for p in attack.priors if not isinstance(p, Learned | TotalVariation))
+    return replace(attack, priors=(*others, *image_priors(noise_std, public)))
+
+
 def _most_probable(
     attack: GradientMatching,
     likelihood: GaussianLikelihood | LaplacianLikelihood,
@@ -87,24 +97,26 @@ def _most_probable(
 ) -> GradientMatching:
     """Return the attack with a posterior for its objective: likelihood times prior.
 
-    Of two noises the likelihood is that of the larger one, which drowns the other.
+    Of two noises the likelihood is that of the larger one, which drowns the other. Signs of one
+    size are still there below noise that is added to them.
     """
     present = innermost(attack.objective)
+    if isinstance(present, SignMatch):
+        return attack
     known = present.std if isinstance(present, GaussianLikelihood | LaplacianLikelihood) else 0.0
     if known >= likelihood.std:
         return attack
-    objective = with_innermost(attack.objective, likelihood)
-    others = tuple(p for p in attack.priors if not isinstance(p, Learned | TotalVariation))
-    return replace(
-        attack,
-        objective=_above_noise(objective, likelihood.std),
-        priors=(*others, *image_priors(likelihood.std, public)),
-    )
+    objective = _above_noise(with_innermost(attack.objective, likelihood), likelihood.std)
+    return with_image_priors(replace(attack, objective=objective), likelihood.std, public)
 
 
 def _above_noise(objective: Objective, noise_std: float) -> Objective:
-    """Return the objective with a coordinate taken for pruned where noise alone explains it."""
+    """Return the objective with what noise alone explains taken for removed before it."""
     if not isinstance(objective, Wrapper):
         return objective
     inner = replace(objective, base=_above_noise(objective.base, noise_std))
-    return replace(inner, floor=3 * noise_std) if isinstance(inner, SurvivingDistance) else inner
+    if isinstance(inner, SurvivingDistance):
+        return replace(inner, floor=3 * noise_std)
+    if isinstance(inner, SharedLayersDistance):
+        return replace(inner, floor=1.5 * noise_std)
+    return inner

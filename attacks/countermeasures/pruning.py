@@ -7,7 +7,7 @@ from torch import Tensor
 
 from attacks.countermeasures.base import Countermeasure
 from attacks.matching import GradientMatching
-from attacks.objectives import SurvivingDistance
+from attacks.objectives import SurvivingDistance, with_innermost_wrapper
 from fedsim.registry import COUNTERMEASURES
 
 
@@ -26,7 +26,8 @@ class MatchSurvivors(Countermeasure):
         unit: float = 1.0,
     ) -> GradientMatching:
         """Return the attack with its objective over the surviving coordinates."""
-        return replace(attack, objective=SurvivingDistance(attack.objective))
+        objective = with_innermost_wrapper(attack.objective, SurvivingDistance())
+        return replace(attack, objective=objective)
 
 
 @COUNTERMEASURES.register("dgc")

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 from torch import Tensor
 
 from attacks.countermeasures.base import Countermeasure
+from attacks.defended import RandomRoundingLikelihood, SignMatch
 from attacks.matching import GradientMatching
 from attacks.objectives import (
     GaussianLikelihood,
@@ -21,6 +22,8 @@ Format = Literal["fp16", "bfloat16", "int8"]
 
 COARSENESS: dict[Format, int] = {"fp16": 0, "bfloat16": 1, "int8": 2}
 """Which format hides the roundings of which."""
+
+_COARSER = GaussianLikelihood | LaplacianLikelihood | SignMatch | RandomRoundingLikelihood
 
 SHARE = 0.5
 """By simulated attacks on public images. With the whole interval the search ends at its edge."""
@@ -38,10 +41,11 @@ class _AllowForRounding(Countermeasure):
     ) -> GradientMatching:
         """Return the attack with an objective that is flat where rounding is to blame.
 
-        As it was after noise or a coarser rounding, which move the values further.
+        As it was after noise or a coarser rounding, which move the values further, and after
+        signs or levels, which it hardly moves.
         """
         present = innermost(attack.objective)
-        if isinstance(present, GaussianLikelihood | LaplacianLikelihood):
+        if isinstance(present, _COARSER):
             return attack
         before = present.format if isinstance(present, RoundingTolerance) else self.format
         if COARSENESS[before] > COARSENESS[self.format]:

@@ -15,19 +15,27 @@ from clients.defenses.base import (
     fresh_generator,
 )
 from clients.defenses.bfloat16 import Bfloat16
+from clients.defenses.clipping import Clipping, LayerClipping
 from clients.defenses.dgc import DeepGradientCompression
 from clients.defenses.fp16 import Fp16
 from clients.defenses.int8 import Int8
+from clients.defenses.layer_dropout import PartialUpload
+from clients.defenses.local_dp import LocalDP
 from clients.defenses.noise import GaussianNoise, LaplacianNoise
 from clients.defenses.none import NoDefense
 from clients.defenses.pipeline import DefenseRecord, ProtectedUpload, protect
 from clients.defenses.pruning import Pruning
+from clients.defenses.qsgd import QSGD, StochasticQuantisation
+from clients.defenses.signsgd import SignSGD
+from clients.defenses.sparsification import RandomSparsification
 from clients.defenses.steps import DefendedSteps
 from clients.defenses.wire import payload_bytes
 
 __all__ = [
+    "QSGD",
     "Batch",
     "Bfloat16",
+    "Clipping",
     "Computed",
     "DeepGradientCompression",
     "DefendedSteps",
@@ -37,12 +45,18 @@ __all__ = [
     "GaussianNoise",
     "Int8",
     "LaplacianNoise",
+    "LayerClipping",
+    "LocalDP",
     "Mechanism",
     "NoDefense",
+    "PartialUpload",
     "Private",
     "Protected",
     "ProtectedUpload",
     "Pruning",
+    "RandomSparsification",
+    "SignSGD",
+    "StochasticQuantisation",
     "defense",
     "defense_generator",
     "fresh_generator",

@@ -31,11 +31,7 @@ class GaussianNoise(Defense):
 
     def protect_upload(self, upload: Mapping[str, Tensor], generator: torch.Generator) -> Protected:
         """Add the noise; reports ``noise_std``, the root mean square of what was added."""
-
-        def standard(like: Tensor) -> Tensor:
-            return torch.empty_like(like).normal_(generator=generator)
-
-        return _add_noise(upload, self.std, standard, generator.device)
+        return add_gaussian_noise(upload, self.std, generator)
 
 
 @DEFENSES.register("laplacian-noise")
@@ -66,6 +62,17 @@ class LaplacianNoise(Defense):
             return first - torch.empty_like(like).exponential_(generator=generator)
 
         return _add_noise(upload, self.scale, standard, generator.device)
+
+
+def add_gaussian_noise(
+    upload: Mapping[str, Tensor], std: float, generator: torch.Generator
+) -> Protected:
+    """Add noise of a standard deviation to each coordinate; see `GaussianNoise`."""
+
+    def standard(like: Tensor) -> Tensor:
+        return torch.empty_like(like).normal_(generator=generator)
+
+    return _add_noise(upload, std, standard, generator.device)
 
 
 def _add_noise(

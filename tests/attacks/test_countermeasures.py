@@ -11,6 +11,12 @@ from torch import Tensor, nn
 from attacks import DLG, GradientMatching
 from attacks.countermeasures import Countermeasure
 from attacks.countermeasures.noise import image_priors
+from attacks.defended import (
+    ClippedDistance,
+    RandomRoundingLikelihood,
+    ScaledDistance,
+    SignMatch,
+)
 from attacks.objectives import (
     GaussianLikelihood,
     LaplacianLikelihood,
@@ -30,15 +36,25 @@ from tests.victims import fashion_victims
 PARAMETERS: dict[str, dict[str, object]] = {
     "bfloat16": {},
     "dgc": {"fraction": 0.5, "momentum": 0.9, "warmup": 0},
+    "clipping": {"norm": 1.0},
     "fp16": {},
     "gaussian-noise": {"std": 1e-2},
     "int8": {},
     "laplacian-noise": {"scale": 1e-2},
+    "layer-clipping": {"norm": 0.3},
+    "local-dp": {"norm": 1.0, "noise_multiplier": 3e-3},
+    "partial-upload": {"fraction": 0.25},
     "pruning": {"fraction": 0.5},
+    "qsgd": {"levels": 64},
+    "random-sparsification": {"fraction": 0.5, "unbiased": True},
+    "signsgd": {},
+    "stochastic-quantisation": {"bits": 4},
 }
 every_countermeasure = pytest.mark.parametrize("name", COUNTERMEASURES.names())
+# One of each kind: all pairs would take minutes.
+KINDS = ("clipping", "fp16", "gaussian-noise", "pruning", "signsgd")
 every_pair = pytest.mark.parametrize(
-    "names", itertools.product(COUNTERMEASURES.names(), repeat=2), ids=" and ".join
+    "names", list(itertools.product(COUNTERMEASURES.names(), KINDS)), ids=" and ".join
 )
 every_noise = pytest.mark.parametrize("name", ["gaussian-noise", "laplacian-noise"])
 
@@ -62,7 +78,7 @@ def described(name: str) -> Mapping[str, object]:
 
 
 def adapted(*names: str, public: Tensor | None = None) -> GradientMatching:
-    attack: GradientMatching = DLG(evaluations=8)
+    attack: GradientMatching = DLG(evaluations=16)
     for name in names:
         attack = make(name).adapt(attack, described(name), public)
     return attack
@@ -103,7 +119,7 @@ def test_attacks_what_comes_through_any_two_defenses(
     names: tuple[str, str], public_images: Tensor
 ) -> None:
     victims = fashion_victims(2, shrink=2)
-    seen = victims.observations(*defenses(*names))
+    seen = victims.observations(*defenses(*names), labels_known=True)
     found = adapted(*names, public=public_images).run(victims.model, seen)
     for reconstruction in found:
         assert reconstruction.data is not None, reconstruction.error
@@ -219,7 +235,87 @@ def test_the_truth_explains_what_was_rounded() -> None:
     assert adapted("int8").misfit(victims.model, seen, *truth) < 1e-4
 
 
+# Clipping, signs, levels, samples and parts: what an attacker gains who knows of them.
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "gain", "least"),
+    [
+        # Measured at 300 evaluations: 8 and 89 dB, 6 and 92, 5 and 83, 5 and 81.
+        ("clipping", {"norm": 1e-3}, 15, 25),
+        ("layer-clipping", {"norm": 0.1}, 15, 25),
+        ("random-sparsification", {"fraction": 0.5, "unbiased": True}, 15, 25),
+        ("partial-upload", {"fraction": 0.25}, 15, 25),
+        # Without public images: 6 and 22, 16 and 27, 19 and 27, 14 and 18.
+        ("signsgd", {}, 8, 15),
+        ("qsgd", {"levels": 64}, 4, 20),
+        ("stochastic-quantisation", {"bits": 4}, 3, 20),
+        ("local-dp", {"norm": 1.0, "noise_multiplier": 3e-3}, 2, 14),
+    ],
+)
+def test_knowledge_of_the_defense_is_of_use(
+    name: str, parameters: dict[str, object], gain: float, least: float
+) -> None:
+    victims = fashion_victims(4, shrink=2)
+    seen = victims.observations(DEFENSES.get(name)(**parameters))
+    naive = DLG(evaluations=120)
+    adaptive = make(name).adapt(naive, {"name": name, **parameters})
+    blind, seeing = (
+        float(victims.psnr(attack.run(victims.model, seen)).median())
+        for attack in (naive, adaptive)
+    )
+    assert seeing > least
+    assert seeing > blind + gain
+
+
+def test_clipping_is_that_of_an_update_in_other_units() -> None:
+    naive = DLG()
+    attack = make("clipping").adapt(naive, {"norm": 0.1}, None, unit=10.0)
+    assert attack.objective == ClippedDistance(norm=1.0)
+    attack = make("layer-clipping").adapt(naive, {"norm": 0.1}, None, unit=10.0)
+    assert attack.objective == ClippedDistance(norm=1.0, by_tensor=True)
+    described = {"norm": 0.1, "noise_multiplier": 0.5}
+    attack = make("local-dp").adapt(naive, described, None, unit=10.0)
+    assert attack.objective == ClippedDistance(GaussianLikelihood(0.5), norm=1.0)
+
+
+def test_the_levels_are_those_of_the_bits() -> None:
+    attack = make("stochastic-quantisation").adapt(DLG(), {"bits": 4})
+    assert attack.objective == RandomRoundingLikelihood(levels=7)
+    assert make("qsgd").adapt(DLG(), {"levels": 4}).objective == RandomRoundingLikelihood()
+
+
+@pytest.mark.parametrize("unbiased", [False, True])
+def test_a_sample_is_scaled_as_it_was(unbiased: bool) -> None:
+    described = {"fraction": 0.75, "unbiased": unbiased}
+    sample = SquaredDistance() if not unbiased else ScaledDistance(factor=4.0)
+    attack = make("random-sparsification").adapt(DLG(), described)
+    assert attack.objective == SurvivingDistance(sample)
+
+
 # Several defenses.
+
+
+def test_what_was_done_to_the_gradient_is_done_in_that_order() -> None:
+    objective = adapted("clipping", "pruning").objective
+    assert objective == ClippedDistance(SurvivingDistance(), norm=1.0)
+    objective = adapted("pruning", "clipping").objective
+    assert objective == SurvivingDistance(ClippedDistance(norm=1.0))
+
+
+@pytest.mark.parametrize("name", ["signsgd", "qsgd", "stochastic-quantisation"])
+def test_signs_and_levels_outlast_rounding(name: str) -> None:
+    assert adapted(name, "fp16") == adapted(name)
+
+
+def test_zeros_before_signs_are_taken_for_positive() -> None:
+    assert innermost(adapted("pruning", "signsgd").objective) == SignMatch(1e4, plus=False)
+
+
+def test_noise_leaves_signs_and_hides_levels() -> None:
+    assert adapted("signsgd", "gaussian-noise") == adapted("signsgd")
+    assert adapted("gaussian-noise", "qsgd") == adapted("gaussian-noise")
+    assert innermost(adapted("qsgd", "gaussian-noise").objective) == GaussianLikelihood(1e-2)
 
 
 def test_pruning_after_noise_leaves_noisy_survivors() -> None:
@@ -235,7 +331,8 @@ def test_pruning_before_noise_is_hidden_by_it() -> None:
 def test_noise_below_other_wrappers() -> None:
     attack = DLG(objective=SharedLayersDistance(SurvivingDistance()))
     found = make("gaussian-noise").adapt(attack, described("gaussian-noise")).objective
-    assert found == SharedLayersDistance(SurvivingDistance(GaussianLikelihood(1e-2), floor=0.03))
+    survivors = SurvivingDistance(GaussianLikelihood(1e-2), floor=0.03)
+    assert found == SharedLayersDistance(survivors, floor=0.015)
 
 
 @pytest.mark.parametrize("order", [1, -1])

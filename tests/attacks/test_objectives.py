@@ -9,6 +9,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.func import grad, vmap
 
+from attacks.defended import (
+    ClippedDistance,
+    RandomRoundingLikelihood,
+    ScaledDistance,
+    SignMatch,
+)
 from attacks.objectives import (
     CosineDistance,
     GaussianLikelihood,
@@ -22,7 +28,16 @@ from attacks.objectives import (
     innermost,
     with_innermost,
 )
-from clients.defenses import Bfloat16, Defense, Fp16, Int8, protect
+from clients.defenses import (
+    Bfloat16,
+    Clipping,
+    Defense,
+    Fp16,
+    Int8,
+    LayerClipping,
+    SignSGD,
+    protect,
+)
 from fedsim.errors import AttackError
 
 DUMMY = {"w": torch.tensor([[1.0, 2.0], [3.0, 4.0]]), "b": torch.tensor([5.0])}
@@ -42,6 +57,11 @@ OBJECTIVES: list[Objective] = [
     RoundingTolerance("fp16"),
     RoundingTolerance("bfloat16", share=0.5),
     RoundingTolerance("int8", share=0.0),
+    ClippedDistance(norm=9.0),
+    ClippedDistance(GaussianLikelihood(0.1), norm=9.0, by_tensor=True),
+    SignMatch(),
+    RandomRoundingLikelihood(),
+    RandomRoundingLikelihood(levels=3),
 ]
 every_objective = pytest.mark.parametrize("objective", OBJECTIVES, ids=str)
 every_format = pytest.mark.parametrize("name", FORMATS)
@@ -231,6 +251,11 @@ def test_layers_that_were_not_shared_are_left_out() -> None:
     assert SharedLayersDistance()(DUMMY, SHARED) == SquaredDistance()(DUMMY, SHARED)
 
 
+def test_layers_that_were_not_shared_are_left_out_below_noise() -> None:
+    shared = {**SHARED, "b": torch.full((1,), 0.1)}
+    assert SharedLayersDistance(floor=0.2)(DUMMY, shared) == 1 + 0.25 + 9 + 9
+
+
 def test_layers_behind_a_draw_are_left_out_by_name() -> None:
     assert SharedLayersDistance(left_out=frozenset({"w"}))(DUMMY, SHARED) == 0.25
 
@@ -247,6 +272,86 @@ def test_wrappers_nest() -> None:
         SurvivingDistance(CosineDistance(), floor=1.0)
     )
     assert with_innermost(SquaredDistance(), CosineDistance()) == CosineDistance()
+
+
+# What is done to the dummy.
+
+
+@pytest.mark.parametrize("by_tensor", [False, True])
+@pytest.mark.parametrize("base", [SquaredDistance(), GaussianLikelihood(0.1)], ids=str)
+@given(factor=st.floats(0.5, 100), norm=st.floats(0.01, 0.4))
+def test_whatever_clips_to_the_upload_costs_nothing(
+    base: Objective, by_tensor: bool, factor: float, norm: float
+) -> None:
+    client: Defense = LayerClipping(norm=norm) if by_tensor else Clipping(norm=norm)
+    shared = protect([client], random_gradient(0), torch.Generator()).tensors
+    longer = {k: factor * x for k, x in random_gradient(0).items()}
+    objective = ClippedDistance(base, norm=norm, by_tensor=by_tensor)
+    assert objective(longer, shared) == pytest.approx(0, abs=1e-9)
+    assert objective(random_gradient(1), shared) > 1e-5
+
+
+def test_an_upload_below_the_bound_tells_its_length() -> None:
+    shared = random_gradient(0)
+    longer = {k: 2 * x for k, x in shared.items()}
+    objective = ClippedDistance(
+        norm=3 * float(torch.cat([x.flatten() for x in shared.values()]).norm())
+    )
+    assert objective(shared, shared) == 0
+    assert objective(longer, shared) > SquaredDistance()(longer, shared)
+
+
+def test_the_dummy_is_scaled() -> None:
+    doubled = {k: 2 * x for k, x in SHARED.items()}
+    assert ScaledDistance(factor=2.0)(SHARED, doubled) == 0
+
+
+# Signs and levels.
+
+
+@given(values=st.lists(finite.filter(bool), min_size=1, max_size=9))
+def test_the_gradient_has_the_signs_and_sizes_that_it_gave(values: list[float]) -> None:
+    upload = {"w": torch.tensor(values).double()}
+    shared = protect([SignSGD()], upload, torch.Generator()).tensors
+    assert SignMatch()(upload, shared) == pytest.approx(0, abs=1e-12)
+    assert SignMatch()({"w": -upload["w"]}, shared) > 0
+    assert SignMatch()({"w": 2 * upload["w"]}, shared) == pytest.approx(len(values))
+
+
+def test_wrong_signs_in_closed_form() -> None:
+    shared = {"w": torch.tensor([2.0, -2.0])}
+    assert SignMatch(weight=3.0)({"w": torch.tensor([3.0, 1.0])}, shared) == 3 * (1 / 2) ** 2
+
+
+def test_a_positive_sign_may_be_a_zero() -> None:
+    shared = {"w": torch.tensor([2.0, -2.0])}
+    assert SignMatch(plus=False)({"w": torch.tensor([-3.0, -1.0])}, shared) == 0
+
+
+def test_a_tensor_that_was_not_sent_has_no_sign() -> None:
+    assert SignMatch()(DUMMY, {k: torch.zeros_like(x) for k, x in DUMMY.items()}) == 0
+    nothing = {k: torch.zeros_like(x) for k, x in DUMMY.items()}
+    assert RandomRoundingLikelihood()(DUMMY, nothing) == 0
+
+
+@pytest.mark.parametrize("levels", [None, 4])
+@pytest.mark.parametrize("x", [0.1, 0.4, 0.5, 0.7, 0.95])
+def test_random_rounding_has_its_likelihood(levels: int | None, x: float) -> None:
+    """A value x between the levels 0 and 1 goes to 1 with the probability x."""
+    objective = RandomRoundingLikelihood(levels)
+    for level, probability in ((0.0, 1 - x), (1.0, x)):
+        shared = {"w": torch.tensor([level, 4.0, -1.0])}
+        cost = objective({"w": torch.tensor([x, 4.0, -1.0])}, shared)
+        assert math.exp(-cost) == pytest.approx(probability, abs=0.011)
+
+
+def test_a_level_out_of_reach_costs_more_than_any_within() -> None:
+    shared = {"w": torch.tensor([0.0, 1.0])}
+    costs = [
+        float(RandomRoundingLikelihood(1)({"w": torch.tensor([x, 1.0])}, shared))
+        for x in (0.0, 0.5, 0.99, 1.5, 3.0)
+    ]
+    assert costs == sorted(costs)
 
 
 # Rounding.

@@ -43,10 +43,18 @@ def test_exported_names() -> None:
         "AllowForBfloat16",
         "AllowForFp16",
         "AllowForInt8",
+        "ClipLayersToo",
+        "ClipToo",
         "Countermeasure",
+        "ExpectClippingAndNoise",
         "ExpectGaussianNoise",
         "ExpectLaplacianNoise",
+        "ExpectQSGD",
+        "ExpectStochasticQuantisation",
+        "MatchSample",
         "MatchSent",
+        "MatchSharedLayers",
+        "MatchSigns",
         "MatchSurvivors",
     ]
 

@@ -22,6 +22,14 @@ TELLING: dict[str, dict[str, float]] = {
     "int8": {},
     "pruning": {"fraction": 0.3},
     "dgc": {"fraction": 0.3, "momentum": 0.9, "warmup": 0},
+    "clipping": {"norm": 0.1},
+    "layer-clipping": {"norm": 0.1},
+    "local-dp": {"norm": 0.1, "noise_multiplier": 0.5, "delta": 1e-6},
+    "signsgd": {},
+    "qsgd": {"levels": 4},
+    "stochastic-quantisation": {"bits": 4},
+    "random-sparsification": {"fraction": 0.3, "unbiased": True},
+    "partial-upload": {"fraction": 0.5},
 }
 IDENTITY: dict[str, dict[str, float]] = {
     "none": {},
@@ -29,8 +37,20 @@ IDENTITY: dict[str, dict[str, float]] = {
     "laplacian-noise": {"scale": 0.0},
     "pruning": {"fraction": 0.0},
     "dgc": {"fraction": 0.0},
+    "clipping": {"norm": 1e6},
+    "layer-clipping": {"norm": 1e6},
+    "random-sparsification": {"fraction": 0.0, "unbiased": True},
+    "partial-upload": {"fraction": 0.0},
 }
-STOCHASTIC = {"gaussian-noise", "laplacian-noise"}
+STOCHASTIC = {
+    "gaussian-noise",
+    "laplacian-noise",
+    "local-dp",
+    "qsgd",
+    "stochastic-quantisation",
+    "random-sparsification",
+    "partial-upload",
+}
 
 SHAPES: dict[str, dict[str, tuple[int, ...]]] = {
     "scalar": {"temperature": ()},
@@ -185,6 +205,20 @@ def test_every_parameter_has_a_description(name: str) -> None:
         ("pruning", {"fraction": -0.01}, "greater than or equal to 0"),
         ("pruning", {"fraction": 1.01}, "less than or equal to 1"),
         ("fp16", {"bits": 16}, "bits"),
+        ("clipping", {"norm": 0.0}, "greater than 0"),
+        ("layer-clipping", {"norm": -1.0}, "greater than 0"),
+        ("local-dp", {"norm": 0.0, "noise_multiplier": 1.0}, "greater than 0"),
+        ("local-dp", {"norm": 1.0, "noise_multiplier": 0.0}, "greater than 0"),
+        ("local-dp", {"norm": 1.0, "noise_multiplier": 1.0, "delta": 1.0}, "less than 1"),
+        ("local-dp", {"norm": 1.0, "epsilon": 1.0}, "epsilon"),
+        ("qsgd", {"levels": 0}, "greater than or equal to 1"),
+        ("qsgd", {"levels": 1.5}, "valid integer"),
+        ("stochastic-quantisation", {"bits": 1}, "greater than or equal to 2"),
+        ("stochastic-quantisation", {"bits": 9}, "less than or equal to 8"),
+        ("random-sparsification", {"fraction": 1.0, "unbiased": True}, "less than 1"),
+        ("random-sparsification", {"fraction": 0.5}, "unbiased"),
+        ("random-sparsification", {"fraction": 0.5, "unbiased": 1}, "valid boolean"),
+        ("partial-upload", {"fraction": 1.1}, "less than or equal to 1"),
     ],
 )
 def test_bad_strength_is_refused(name: str, arguments: dict[str, object], expected: str) -> None:

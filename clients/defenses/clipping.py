@@ -1,0 +1,90 @@
+"""Clipping to a norm."""
+
+import math
+from collections.abc import Mapping
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from clients.defenses.base import Defense, Protected, defense
+from clients.defenses.tensors import floating, map_floating
+from clients.defenses.wire import full_bits
+from fedsim.registry import DEFENSES
+
+_LARGEST = 1e6
+
+
+@DEFENSES.register("clipping")
+@defense
+class Clipping(Defense):
+    """Scale the whole upload down to an L2 norm, if it is longer.
+
+    All floating-point tensors together are one vector x, which becomes x * min(1, norm / |x|).
+    Source: Abadi et al., Deep Learning with Differential Privacy, CCS 2016 (arXiv 1607.00133),
+    section 3.1, there for the gradient of each example; of a client's update as "flat clipping"
+    in McMahan et al., ICLR 2018 (arXiv 1710.06963). Without noise after it, this is
+    not differential privacy.
+    """
+
+    norm: Annotated[
+        float, Field(gt=0, le=_LARGEST, description="largest L2 norm of the whole upload")
+    ]
+
+    def protect_upload(self, upload: Mapping[str, Tensor], generator: torch.Generator) -> Protected:
+        """Clip; reports ``norm_before`` and ``clipped_share``, 1 if it was longer and 0 if not.
+
+        An upload with a NaN or an infinity has no norm and becomes NaN throughout.
+        """
+        return clip(upload, self.norm)
+
+
+@DEFENSES.register("layer-clipping")
+@defense
+class LayerClipping(Defense):
+    """Scale each tensor down to an L2 norm, if it is longer.
+
+    Source: McMahan et al., Learning Differentially Private Recurrent Language Models, ICLR 2018
+    (arXiv 1710.06963), "per-layer clipping". There each layer has a bound of its
+    own; here all tensors have the same one.
+    """
+
+    norm: Annotated[float, Field(gt=0, le=_LARGEST, description="largest L2 norm of each tensor")]
+
+    def protect_upload(self, upload: Mapping[str, Tensor], generator: torch.Generator) -> Protected:
+        """Clip; reports ``norm_before`` (of the whole) and ``clipped_share`` of the tensors.
+
+        A tensor with a NaN or an infinity has no norm and becomes NaN throughout.
+        """
+        parts = {k: clip({k: x}, self.norm) for k, x in floating(upload).items()}
+        tensors = {**upload, **{k: done.tensors[k] for k, done in parts.items()}}
+        if not parts:
+            return Protected(tensors)
+        clipped = sum(done.did["clipped_share"] for done in parts.values())
+        return Protected(
+            tensors,
+            value_bits=full_bits(upload) if clipped else None,
+            did={"norm_before": norm_of(upload), "clipped_share": clipped / len(parts)},
+        )
+
+
+def clip(upload: Mapping[str, Tensor], norm: float) -> Protected:
+    """Clip all floating-point tensors together; see `Clipping`."""
+    if not floating(upload):
+        return Protected(dict(upload))
+    before = norm_of(upload)
+    did = {"norm_before": before, "clipped_share": float(not before <= norm)}
+    if before <= norm:
+        return Protected(dict(upload), did=did)
+    # Not norm / before alone: an infinity would make zeros of all finite values.
+    factor = norm / before if before < float("inf") else float("nan")
+    tensors = map_floating(upload, lambda x: (x.double() * factor).to(x.dtype))
+    return Protected(tensors, value_bits=full_bits(upload), did=did)
+
+
+def norm_of(upload: Mapping[str, Tensor]) -> float:
+    """Return the L2 norm of all floating-point tensors together."""
+    # In float64, where squares of float32 values neither overflow nor vanish.
+    squares = [float(x.double().square().sum()) for x in floating(upload).values()]
+    return math.sqrt(sum(squares))

@@ -1,0 +1,45 @@
+"""Part of the layers."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from clients.defenses.base import Defense, Protected, defense
+from clients.defenses.tensors import floating, kept_fraction
+from fedsim.registry import DEFENSES
+
+
+@DEFENSES.register("partial-upload")
+@defense
+class PartialUpload(Defense):
+    """Keep some tensors back, drawn anew for each upload.
+
+    Of n tensors floor(fraction * n) are set to zero, and nothing of them is sent. After Wang et
+    al., Why Go Full? Elevating Federated Learning Through Partial Network Updates, NeurIPS 2024
+    (arXiv 2410.11559), where only the layers in turn are trained and sent; here all are trained,
+    and chance decides. What is kept back is dropped, not accumulated for later rounds.
+    """
+
+    fraction: Annotated[
+        float, Field(ge=0, le=1, description="share of the tensors that is not sent")
+    ]
+
+    def protect_upload(self, upload: Mapping[str, Tensor], generator: torch.Generator) -> Protected:
+        """Keep tensors back; reports ``kept_fraction`` and ``kept_tensors``.
+
+        The first is the share of coordinates that are not zero then, the second how many
+        tensors were not kept back.
+        """
+        names = list(floating(upload))
+        # As a decimal, since 0.29 * 100 in binary is below 29.
+        count = int(Decimal(repr(float(self.fraction))) * len(names))
+        # On the generator's device: a permutation has no other.
+        order = torch.randperm(len(names), generator=generator, device=generator.device).tolist()
+        dropped = {names[i]: torch.zeros_like(upload[names[i]]) for i in order[:count]}
+        tensors = {**upload, **dropped}
+        kept = {"kept_tensors": float(len(names) - count)} if names else {}
+        return Protected(tensors, did={**kept_fraction(tensors), **kept})
