@@ -13,6 +13,9 @@ from fedsim.compare.results import Result
 _ENOUGH = 0.05
 """Share of recognisable pictures up to which a defense is called protective, by its count."""
 
+_LEARNT = 2
+"""How many times as accurate as a guess a model must be, for its accuracy to be worth losing."""
+
 
 def advice(comparison: Comparison, results: Sequence[Result]) -> list[str]:
     """Return paragraphs: what to do, the evidence, and what it is worth.
@@ -61,6 +64,12 @@ def _verdict(comparison: Comparison, worst: Sequence[Result], reference: Result 
             "and nothing below says that a defense works. Give it more evaluations."
         )
     floor = reference.mean_accuracy - comparison.accuracy_loss
+    if reference.mean_accuracy < _LEARNT * reference.chance:
+        return (
+            f"After these rounds the model is right on {reference.mean_accuracy:.1%} without any "
+            f"defense, where a guess is on {reference.chance:.1%}: it has learnt too little to "
+            "tell what a defense costs. Give it more rounds."
+        )
     defended = [r for r in worst if r is not reference]
     affordable = [r for r in defended if r.mean_accuracy is not None and r.mean_accuracy >= floor]
     good = [r for r in affordable if r.leaked / r.images <= _ENOUGH]
@@ -92,7 +101,8 @@ def _evidence(result: Result, reference: Result) -> str:
         )
     size = ""
     if result.upload_bytes and reference.upload_bytes:
-        size = f" An upload takes {result.upload_bytes / reference.upload_bytes:.2g} of the bytes."
+        share = result.upload_bytes / reference.upload_bytes
+        size = "" if f"{share:.0%}" == "100%" else f" An upload takes {share:.2g} of the bytes."
     spent = "" if result.epsilon is None else f" Each client has spent ε = {result.epsilon:.2g}."
     who = "an attacker who knows it" if result.attacker == "adaptive" else "the attacker"
     decibels = ""

@@ -34,6 +34,7 @@ class Result:
         attack_seconds: mean time for a victim.
         run_seconds: mean time of a run, all stages and attackers.
         epsilon: the most that a client has spent at the end; None without a guarantee.
+        chance: share of labels that a random guess has right.
         controls: positive controls at this stage, and how many of them were rebuilt.
     """
 
@@ -53,6 +54,7 @@ class Result:
     attack_seconds: float | None
     run_seconds: float | None
     epsilon: float | None
+    chance: float
     controls: tuple[int, int]
 
     @property
@@ -109,6 +111,7 @@ class _Runs:
     upload_bytes: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     epsilon: list[float | None] = field(default_factory=list)
+    chance: float = 0.0
     controls: dict[str, list[bool]] = field(default_factory=dict)
 
 
@@ -143,6 +146,7 @@ def _gather(
     uploads = [r for r in records if r["kind"] == "upload" and not r["problem"]]
     seconds = {r["victim"]: r["seconds"] for r in records if r["kind"] == "reconstruction"}
     end = next((r for r in records if r["kind"] == "end"), None)
+    runs.chance = next((r["random_label"] for r in records if r["kind"] == "run"), 0.0)
     if accuracy:
         runs.accuracy.append(accuracy[max(accuracy)])
     if end is not None:
@@ -195,6 +199,7 @@ def _result(pool: _Pool, runs: _Runs, stage: str, attacker: str) -> Result:
         attack_seconds=_mean(pool.seconds),
         run_seconds=_mean(runs.seconds),
         epsilon=max(spent) if spent and len(spent) == len(runs.epsilon) else None,
+        chance=runs.chance,
         controls=(len(controls), sum(controls)),
     )
 

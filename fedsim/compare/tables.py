@@ -41,7 +41,7 @@ _FORMATS: dict[str, Callable[[float], str]] = {
     **dict.fromkeys(("psnr_mean_db", "psnr_std_db", "psnr_worst_db", "blind_db"), "{:.1f}".format),
     "accuracy_mean": "{:.1%}".format,
     "upload_bytes": lambda value: decimal(round(value)),
-    "epsilon": "{:.2f}".format,
+    "epsilon": "{:.3g}".format,
 }
 
 

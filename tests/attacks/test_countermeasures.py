@@ -351,7 +351,7 @@ def test_noise_drowns_rounding(name: str, rounding: str) -> None:
         assert adapted(*names) == adapted(name)
 
 
-@pytest.mark.parametrize("names", itertools.permutations(["fp16", "int8"]))
+@pytest.mark.parametrize("names", list(itertools.permutations(["fp16", "int8"])))
 def test_the_coarser_of_two_roundings_counts(names: tuple[str, str]) -> None:
     assert innermost(adapted(*names).objective) == RoundingTolerance("int8", share=0.5)
 

@@ -38,6 +38,7 @@ def result(
         attack_seconds=1.0,
         run_seconds=1.0,
         epsilon=None,
+        chance=0.1,
         controls=(4, 4),
     )
 
@@ -83,6 +84,11 @@ def test_a_weak_attack_says_nothing() -> None:
 
 def test_without_a_reference_there_is_no_cost() -> None:
     assert "add an empty [[grid]] entry" in said(result("good", 0, 0.7, place=1))
+
+
+def test_a_model_that_has_not_learnt_has_nothing_to_lose() -> None:
+    text = said(result("none", 20, 0.12), result("good", 0, 0.1, place=1))
+    assert text.startswith("After these rounds the model is right on 12.0% without any defense")
 
 
 def test_nothing_attacked() -> None:
