@@ -85,6 +85,7 @@ def remarks(summary: Summary) -> list[Text]:
             )
         )
     lines += [Text(f"round {r}, client {c}: not used: {why}") for r, c, why in summary.problems]
+    lines += [Text(f"round {r}: no sum, the model stays: {why}") for r, why in summary.lost]
     lines += [Text(f"{victim}: attack failed: {why}") for victim, why in summary.failures]
     if summary.rows:
         lines.append(Text(_legend(summary), style="dim"))

@@ -17,7 +17,7 @@ FOLDER = Path("runs/x")
 
 
 def victims(*partitions: int | None) -> list[Victim]:
-    return [Victim(1, p, "naive", DLG(), None) for p in partitions]
+    return [Victim(1, () if p is None else (p,), "naive", DLG(), None) for p in partitions]
 
 
 def progress(count: int, value: float = 0.5) -> Progress:

@@ -319,6 +319,7 @@ def test_the_same_seed_gives_the_same_reconstructions() -> None:
 def test_names_of_victims_are_names_of_files(
     server_round: int, partition: int | None, attacker: str
 ) -> None:
-    victim = Victim(server_round, partition, attacker, DLG(), None)  # type: ignore[arg-type]
+    partitions = () if partition is None else (partition,)
+    victim = Victim(server_round, partitions, attacker, DLG(), None)  # type: ignore[arg-type]
     assert SAFE_NAME.fullmatch(victim.name)
     assert len(victim.name) < 40
