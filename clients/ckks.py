@@ -25,7 +25,7 @@ from flwr.supercore.primitives.asymmetric import (
     public_key_to_bytes,
 )
 
-from clients.secure import VectorOf
+from clients.secure import VectorOf, examples_of
 from fedsim.aggregation import HE_RECORD, POLYNOMIAL_DEGREE, SCALE_BITS, SLOTS, load_tenseal
 from fedsim.errors import UploadError
 
@@ -96,10 +96,10 @@ def _keep(asked: ConfigRecord, context: Context) -> RecordDict:
 def _encrypt(vector: torch.Tensor, reply: Message, context: Context) -> RecordDict:
     """Return ciphertexts of a vector, times its examples, and what stays in the clear."""
     keys, ts = _keys(context), load_tenseal()
-    examples = int(str(reply.content.metric_records["metrics"]["num-examples"]))
+    weighted = vector * examples_of(reply)
     began = time.monotonic()
     ciphertexts = [
-        ts.ckks_vector(keys, part.tolist()).serialize() for part in (vector * examples).split(SLOTS)
+        ts.ckks_vector(keys, part.tolist()).serialize() for part in torch.split(weighted, SLOTS)
     ]
     content = _said(ciphertexts=ciphertexts, seconds=time.monotonic() - began)
     for name in CLEAR:

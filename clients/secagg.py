@@ -14,7 +14,7 @@ from flwr.clientapp.typing import ClientAppCallable
 from flwr.common import Code, FitRes, Status, ndarrays_to_parameters
 from flwr.compat.common.recorddict_compat import fitres_to_recorddict
 
-from clients.secure import VectorOf
+from clients.secure import VectorOf, examples_of
 from fedsim.errors import UploadError
 from fedsim.seeds import derive
 
@@ -36,20 +36,25 @@ def masked(
         if reply.has_error():
             raise UploadError(reply.error.reason)
         vector = vector_of(message, reply).numpy()
-        examples = int(str(reply.content.metric_records["metrics"]["num-examples"]))
         parameters = ndarrays_to_parameters([vector])
-        result = FitRes(Status(Code.OK, ""), parameters, examples, {})
+        result = FitRes(Status(Code.OK, ""), parameters, examples_of(reply), {})
         content = fitres_to_recorddict(result, keep_input=False)
         for name in CLEAR:
             if name in reply.content:
                 content[name] = reply.content[name]
-        server_round = message.content.config_records["config"]["server-round"]
-        partition = context.node_config["partition-id"]
-        np.random.seed(derive(seed, "rounding", f"{server_round} {partition}") % 2**32)  # noqa: NPY002
+        np.random.seed(_rounding_seed(seed, message, context))  # noqa: NPY002  (Flower draws from it)
         return Message(content, reply_to=message)
 
     with _same_random_numbers_after():
         return secaggplus_mod(message, context, bridged)
+
+
+def _rounding_seed(seed: int, message: Message, context: Context) -> int:
+    server_round = message.content.config_records["config"]["server-round"]
+    if not isinstance(server_round, int):
+        raise UploadError(f"server-round is {server_round!r}: expected a whole number")
+    partition = int(context.node_config["partition-id"])
+    return derive(seed, "rounding", partition, server_round) % 2**32
 
 
 @contextlib.contextmanager

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-import torch
 from flwr.app import Context, Message
 from flwr.clientapp.typing import ClientAppCallable
 from torch import Tensor
@@ -55,9 +54,16 @@ def _vector_of(site: Site, limit: float, parameter: str) -> VectorOf:
                 f"the upload holds a value outside of ±{limit:g}, which hidden sums cannot hold; "
                 f"raise federation.aggregation.{parameter}, or clip what clients upload"
             )
-        examples = reply.content.metric_records["metrics"]["num-examples"]
-        if not isinstance(examples, int) or not 0 < examples <= most:
-            raise UploadError(f"num-examples is {examples}: expected 1 to {most}")
-        return torch.as_tensor(vector)
+        if not 0 < examples_of(reply) <= most:
+            raise UploadError(f"num-examples is {examples_of(reply)}: expected 1 to {most}")
+        return vector
 
     return vector_of
+
+
+def examples_of(reply: Message) -> int:
+    """Return the weight of a reply in the mean."""
+    examples = reply.content.metric_records["metrics"]["num-examples"]
+    if not isinstance(examples, int):
+        raise UploadError(f"num-examples is {examples}: expected a whole number")
+    return examples

@@ -150,10 +150,16 @@ class Scorer:
         several = not victim.is_control and self._site.scenario.federation.local_steps > 1
         attack = victim.attack
         follows = isinstance(attack, GradientMatching) and attack.local_steps == "unroll"
-        if victim.is_sum:  # clients part after a first step; BatchNorm has each one's statistics
-            modules = self._site.architecture.modules()
-            return several or any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in modules)
+        if victim.is_sum:  # after a first step each client is at weights of its own
+            return several or self._batch_statistics
         return several and not follows
+
+    @cached_property
+    def _batch_statistics(self) -> bool:
+        """Whether a batch of several clients would be normalised unlike theirs."""
+        model = self._site.model(self._site.architecture.state_dict())
+        norms = (m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm))
+        return any(norm.training for norm in norms)
 
     def _meaning(self, word: Verdict, outcome: Outcome, truth_misfit: float | None) -> Meaning:
         if word is Verdict.RECOGNISABLE:

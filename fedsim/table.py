@@ -80,8 +80,9 @@ def remarks(summary: Summary) -> list[Text]:
     if summary.approximate:
         lines.append(
             Text(
-                "The clients took several local steps and the attack matched them as one large "
-                "step: an approximation, so these figures are a lower bound on what leaks."
+                "The clients took several local steps, or normalised their batches each by its "
+                "own, and the attack matched them as one large step: an approximation, so these "
+                "figures are a lower bound on what leaks."
             )
         )
     lines += [Text(f"round {r}, client {c}: not used: {why}") for r, c, why in summary.problems]

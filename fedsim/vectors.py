@@ -22,7 +22,7 @@ def unflat(vector: Tensor, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, T
         raise ValueError(
             f"a vector of shape {tuple(vector.shape)}: expected ({sum(sizes.values())},)"
         )
-    parts = vector.split(list(sizes.values()))
+    parts = torch.split(vector, list(sizes.values()))
     return {name: part.reshape(shapes[name]) for name, part in zip(sizes, parts, strict=True)}
 
 

@@ -173,7 +173,7 @@ class _Watched(DelegateGrid):
         reasons = dict.fromkeys(asked, NO_REPLY)
         for reply in replies:
             node = reply.metadata.src_node_id
-            reasons[node] = reply.error.reason if reply.has_error() else ""
+            reasons[node] = str(reply.error.reason) if reply.has_error() else ""
         self.dropped |= {n: f"{STAGES[self._stage]}: {why}" for n, why in reasons.items() if why}
         self.seconds.append(time.monotonic() - began)
         self._stage += 1

@@ -74,9 +74,9 @@ def _in_step(films: list[Emergence]) -> list[Emergence]:
 
 def label(scenario: Scenario, victim: Victim) -> str:
     """Return what to call a victim's group, and its attacker where he is no naive one."""
-    if victim.is_control:
-        return CONTROL
     group = group_name(scenario, victim)
+    if group is None:
+        return CONTROL
     return group if victim.attacker == "naive" else f"{group} ({victim.attacker})"
 
 
