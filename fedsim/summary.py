@@ -64,7 +64,8 @@ class Summary:
         problems: uploads that could not be used: round, client, why.
         lost: rounds of a secure aggregation that came to no sum: round, why.
         failures: attacks that yielded nothing: victim, why.
-        approximate: whether several local steps were taken for one by the attack.
+        approximate: whether several local steps, or batches of several clients that are not
+            one batch, were taken for one by the attack.
         random_label: share of labels that a random guess has right, the labels' blind baseline.
         status: finished, interrupted or failed; None while the run goes on or if it died.
         error: why a run failed.
