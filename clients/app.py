@@ -1,5 +1,6 @@
 """The ClientApp: honest clients that train on private data and defend what they upload."""
 
+import functools
 from collections.abc import Callable
 
 import torch
@@ -8,6 +9,7 @@ from flwr.clientapp import ClientApp
 
 from clients.defenses import DefendedSteps, DefenseRecord, defense_generator
 from clients.mods import BYTES_KEY, DefenseMod, note_defenses
+from clients.secure import answer
 from clients.site import Site, site_of
 from clients.training import differentiate, gradient, local_sgd, one_thread
 from fedsim.errors import UploadError
@@ -42,7 +44,8 @@ def _client_app(scenario_of: Callable[[Context], str]) -> ClientApp:
     @app.train()
     def train(message: Message, context: Context) -> Message:
         with one_thread():
-            return _train(site_of(scenario_of(context)), message, context)
+            site = site_of(scenario_of(context))
+            return answer(site, functools.partial(_train, site), message, context)
 
     @app.query()
     def partition(message: Message, context: Context) -> Message:

@@ -49,6 +49,7 @@ class Kind(StrEnum):
     MODELS = "models"
     DATASETS = "datasets"
     PARTITIONS = "partitions"
+    AGGREGATIONS = "aggregations"
 
 
 Overrides = Annotated[

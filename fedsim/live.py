@@ -15,6 +15,7 @@ from rich.text import Text
 
 from attacks import Progress
 from fedsim.engine.observer import Observer
+from fedsim.engine.pictures import group_name
 from fedsim.pictures import Picture, PictureRow
 from fedsim.pictures.pixels import FloatImage
 from fedsim.runlog import Record
@@ -215,7 +216,7 @@ def view_for(console: Console) -> PlainView | LiveView:
 
 
 def _group(scenario: Scenario, victim: Victim) -> str:
-    return CONTROL if victim.partition is None else scenario.group_of(victim.partition).name
+    return group_name(scenario, victim) or CONTROL
 
 
 def _score(record: Record) -> str:
@@ -236,8 +237,11 @@ def _sentence(record: Record) -> str | None:
 
 
 def _attack_line(victims: Sequence[Victim]) -> str:
-    uploads = len({v.partition for v in victims if v.partition is not None})
-    return f"attacking {uploads} uploads and a positive control"
+    attacked = {v.partitions for v in victims if not v.is_control}
+    if any(len(partitions) > 1 for partitions in attacked):
+        [together] = map(len, attacked)
+        return f"attacking the sum of {together} uploads and a positive control"
+    return f"attacking {len(attacked)} uploads and a positive control"
 
 
 def _progress_line(progress: Progress) -> str:

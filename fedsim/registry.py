@@ -103,6 +103,7 @@ DEFENSES: Registry = Registry("defense", "clients.defenses", "fedsim.defenses")
 MODELS: Registry = Registry("model", "fedsim.models", "fedsim.models")
 DATASETS: Registry = Registry("data set", "fedsim.data", "fedsim.datasets")
 PARTITIONS: Registry = Registry("partition", "fedsim.data.partitions", "fedsim.partitions")
+AGGREGATIONS: Registry = Registry("aggregation", "fedsim.aggregation", "fedsim.aggregations")
 
 REGISTRIES = {
     "attacks": ATTACKS,
@@ -111,4 +112,5 @@ REGISTRIES = {
     "datasets": DATASETS,
     "partitions": PARTITIONS,
     "countermeasures": COUNTERMEASURES,
+    "aggregations": AGGREGATIONS,
 }

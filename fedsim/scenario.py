@@ -21,11 +21,14 @@ from pydantic import (
 
 from fedsim.errors import ScenarioError, closest
 from fedsim.named import NestedError, named, refuse_unknown
-from fedsim.registry import ATTACKS, DATASETS, DEFENSES, MODELS, PARTITIONS
+from fedsim.registry import AGGREGATIONS, ATTACKS, DATASETS, DEFENSES, MODELS, PARTITIONS
 
 QUICKSTART = "quickstart"
 RESERVED_NAME = "positive control"
 """What a summary calls the adversary's own control: no client group may have that name."""
+
+RESERVED_FOR_SUM = "sum of the uploads"
+"""What a summary calls the sum of a round's uploads, where no single one is seen."""
 
 
 def _shown(text: str) -> str:
@@ -85,6 +88,9 @@ class Federation(Section):
     evaluate_every: int = Field(
         1, ge=1, description="measure the global model's accuracy every k-th round, and at the end"
     )
+    aggregation: Annotated[Any, *named(AGGREGATIONS)] = Field(
+        default="plain", validate_default=True
+    )
     timeout_s: float = Field(600.0, gt=0, description="how long a round waits for its clients")
 
     @model_validator(mode="after")
@@ -109,6 +115,8 @@ class ClientGroup(Section):
     def _not_reserved(cls, value: str) -> str:
         if value == RESERVED_NAME:
             raise ValueError("this is what the adversary's own control is called; choose another")
+        if value == RESERVED_FOR_SUM:
+            raise ValueError("this is what the sum of all uploads is called; choose another")
         return value
 
 
@@ -161,12 +169,21 @@ class Scenario(Section):
                         f"adversary.victims: no client group is named {victim!r}: "
                         f"{closest(victim, names)}"
                     )
+        try:
+            self.federation.aggregation.check(self.cohort_size)
+        except ValueError as error:
+            raise ValueError(f"federation.aggregation: {error}") from None
         return self
 
     @property
     def num_clients(self) -> int:
         """How many clients there are in all groups."""
         return sum(g.count for g in self.clients)
+
+    @property
+    def cohort_size(self) -> int:
+        """How many of the clients take part in a round."""
+        return max(1, round(self.num_clients * self.federation.fraction))
 
     def group_of(self, partition: int) -> ClientGroup:
         """Return the group of a client; partitions are numbered through the groups in order."""

@@ -11,7 +11,7 @@ from enum import StrEnum
 from functools import cached_property
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from attacks import GradientMatching
 from clients.site import Site
@@ -102,9 +102,11 @@ class Scorer:
 
     def truth(self, victim: Victim) -> tuple[Tensor, Tensor]:
         """Return the batch behind a victim's upload: images ``(B, C, H, W)``, labels ``(B,)``."""
-        if victim.partition is None:
+        if victim.is_control:
             return self._site.dataset.test.batch(self._control(victim.server_round))
-        batches = self._site.batches(victim.partition, victim.server_round)
+        clients = [self._site.batches(p, victim.server_round) for p in victim.partitions]
+        # Step by step, as one client with all these examples would take them.
+        batches = [batch for step in zip(*clients, strict=True) for batch in step]
         return torch.cat([x for x, _ in batches]), torch.cat([y for _, y in batches])
 
     def score(self, outcome: Outcome) -> Scored:
@@ -144,11 +146,20 @@ class Scorer:
         return Scored(originals, matching, misfit, tuple(leakage))
 
     def approximate(self, victim: Victim) -> bool:
-        """Say whether the attack took several local steps for one."""
-        several = victim.partition is not None and self._site.scenario.federation.local_steps > 1
+        """Say whether the attack took several steps, or several batches, for one."""
+        several = not victim.is_control and self._site.scenario.federation.local_steps > 1
         attack = victim.attack
         follows = isinstance(attack, GradientMatching) and attack.local_steps == "unroll"
+        if victim.is_sum:  # after a first step each client is at weights of its own
+            return several or self._batch_statistics
         return several and not follows
+
+    @cached_property
+    def _batch_statistics(self) -> bool:
+        """Whether a batch of several clients would be normalised unlike theirs."""
+        model = self._site.model(self._site.architecture.state_dict())
+        norms = (m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm))
+        return any(norm.training for norm in norms)
 
     def _meaning(self, word: Verdict, outcome: Outcome, truth_misfit: float | None) -> Meaning:
         if word is Verdict.RECOGNISABLE:
@@ -167,7 +178,7 @@ class Scorer:
 
     def _public_without(self, victim: Victim) -> Tensor:
         """Return the public images, less the control's own, which would be their own nearest."""
-        if victim.partition is not None:
+        if not victim.is_control:
             return self._public
         keep = torch.ones(len(self._public), dtype=torch.bool)
         keep[self._control(victim.server_round)] = False

@@ -18,6 +18,7 @@ ATTACK_FAILED = "attack failed"
 UNSCORED = "unscored"
 BLIND = ("grey", "mean")
 CONTROL = "positive control"
+SUM = "sum of the uploads"
 NO_DEFENSE = "none"
 
 
@@ -64,8 +65,10 @@ class Summary:
         rows: in the order in which the groups first appear; the control last.
         accuracy: test accuracy of the global model, by round.
         problems: uploads that could not be used: round, client, why.
+        lost: rounds of a secure aggregation that came to no sum: round, why.
         failures: attacks that yielded nothing: victim, why.
-        approximate: whether several local steps were taken for one by the attack.
+        approximate: whether several local steps, or batches of several clients that are not
+            one batch, were taken for one by the attack.
         random_label: share of labels that a random guess has right, the labels' blind baseline.
         status: finished, interrupted or failed; None while the run goes on or if it died.
         error: why a run failed.
@@ -76,6 +79,7 @@ class Summary:
     accuracy: dict[int, float]
     problems: list[tuple[int, int, str]] = field(default_factory=list)
     failures: list[tuple[str, str]] = field(default_factory=list)
+    lost: list[tuple[int, str]] = field(default_factory=list)
     approximate: bool = False
     random_label: float | None = None
     status: str | None = None
@@ -100,12 +104,14 @@ def summarise(records: Iterable[Record]) -> Summary:
     for record in records:
         kinds.setdefault(record["kind"], []).append(record)
     uploads, found = kinds.get("upload", []), kinds.get("reconstruction", [])
+    sums = kinds.get("sum", [])
     start = kinds["run"][0] if "run" in kinds else {}
     end = kinds["end"][-1] if "end" in kinds else {}
     return Summary(
-        rows=_rows(kinds.get("leakage", []), uploads),
+        rows=_rows(kinds.get("leakage", []), [*uploads, *sums]),
         accuracy={r["round"]: r["accuracy"] for r in kinds.get("round", [])},
         problems=[(u["round"], u["partition"], u["problem"]) for u in uploads if u["problem"]],
+        lost=[(s["round"], s["problem"]) for s in sums if s["problem"]],
         failures=[(r["victim"], r["error"]) for r in found if r["error"]],
         approximate=any(r["approximate"] for r in found),
         random_label=start.get("random_label"),

@@ -80,11 +80,13 @@ def remarks(summary: Summary) -> list[Text]:
     if summary.approximate:
         lines.append(
             Text(
-                "The clients took several local steps and the attack matched them as one large "
-                "step: an approximation, so these figures are a lower bound on what leaks."
+                "The clients took several local steps, or normalised their batches each by its "
+                "own, and the attack matched them as one large step: an approximation, so these "
+                "figures are a lower bound on what leaks."
             )
         )
     lines += [Text(f"round {r}, client {c}: not used: {why}") for r, c, why in summary.problems]
+    lines += [Text(f"round {r}: no sum, the model stays: {why}") for r, why in summary.lost]
     lines += [Text(f"{victim}: attack failed: {why}") for victim, why in summary.failures]
     if summary.rows:
         lines.append(Text(_legend(summary), style="dim"))

@@ -26,7 +26,7 @@ from fedsim.registry import COUNTERMEASURES
 from fedsim.scenario import AdversaryPlan, Scenario
 from fedsim.seeds import derive
 from server.control import control_indices, control_observation
-from server.uploads import Upload
+from server.uploads import Sum, Upload
 from server.victims import Attacker, Listeners, Outcome, Victim
 
 LAST_WORDS_S = 60.0
@@ -34,6 +34,10 @@ LAST_WORDS_S = 60.0
 
 MAX_PUBLIC_IMAGES = 2000
 """Held as numbers at once; so many tell what the others look like."""
+
+
+_Job = tuple[int, Mapping[str, Tensor], list[Upload | Sum]]
+"""A round, the global model's tensors, and what is to be attacked."""
 
 
 class Adversary:
@@ -71,15 +75,22 @@ class Adversary:
         self._architecture, self._public = architecture, public
         self._listeners, self._device = listeners, device
         self._cancelled, self._done = threading.Event(), threading.Event()
-        self._jobs: queue.Queue[tuple[int, ArrayRecord, list[Upload]] | None] = queue.Queue()
+        self._jobs: queue.Queue[tuple[int, Mapping[str, Tensor], list[Upload | Sum]] | None] = (
+            queue.Queue()
+        )
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._work, name="adversary", daemon=True)
         self._thread.start()
 
-    def intercept(self, server_round: int, arrays: ArrayRecord, uploads: Sequence[Upload]) -> None:
-        """Take note of a round's uploads and return at once."""
+    def intercept(
+        self, server_round: int, arrays: ArrayRecord, uploads: Sequence[Upload | Sum]
+    ) -> None:
+        """Take note of a round's uploads, or of their sum if that is all, and return at once."""
         if self._plan.attacks(server_round):
-            self._jobs.put((server_round, arrays, self._chosen(server_round, uploads)))
+            # Decoded here: NumPy parses the arrays' headers by Python's ast, which in 3.11 fails
+            # where two threads do so at once.
+            received = arrays.to_torch_state_dict()
+            self._jobs.put((server_round, received, self._chosen(server_round, uploads)))
 
     def finish(self) -> None:
         """Wait until every attack has ended.
@@ -102,13 +113,13 @@ class Adversary:
         if self._done.wait(timeout=LAST_WORDS_S):
             self._thread.join()
 
-    def _chosen(self, server_round: int, uploads: Sequence[Upload]) -> list[Upload]:
+    def _chosen(self, server_round: int, uploads: Sequence[Upload | Sum]) -> list[Upload | Sum]:
         """Return the uploads that the plan says to attack, unusable ones too."""
-        chosen = [u for u in uploads if self._is_victim(u.partition)]
+        chosen = [u for u in uploads if any(map(self._is_victim, u.partitions))]
         if self._plan.per_round is not None and len(chosen) > self._plan.per_round:
             rng = random.Random(derive(self._scenario.seed, "victims", server_round))  # noqa: S311
             chosen = rng.sample(chosen, self._plan.per_round)
-        return sorted(chosen, key=lambda u: u.partition)
+        return sorted(chosen, key=lambda u: u.partitions)
 
     def _is_victim(self, partition: int) -> bool:
         group = self._scenario.group_of(partition).name
@@ -125,10 +136,10 @@ class Adversary:
             self._done.set()
 
     def _attack_round(
-        self, server_round: int, arrays: ArrayRecord, uploads: Sequence[Upload]
+        self, server_round: int, received: Mapping[str, Tensor], uploads: Sequence[Upload | Sum]
     ) -> None:
         model = copy.deepcopy(self._architecture)
-        model.load_state_dict(arrays.to_torch_state_dict())
+        model.load_state_dict(received)
         # As the model holds them: strategies may send the weights in another precision.
         weights = {k: v.clone() for k, v in model.state_dict().items()}
         model.train().to(self._device)
@@ -191,10 +202,10 @@ class Adversary:
             self._public, size, seed=self._scenario.seed, server_round=server_round
         )
         observation = control_observation(model, self._public, indices)
-        return Victim(server_round, None, "naive", self._plan.attack, observation)
+        return Victim(server_round, (), "naive", self._plan.attack, observation)
 
     def _victims(
-        self, server_round: int, upload: Upload, weights: Mapping[str, Tensor]
+        self, server_round: int, upload: Upload | Sum, weights: Mapping[str, Tensor]
     ) -> list[Victim]:
         """Return the attackers of one upload: the naive one, and the adaptive one if any."""
         observation, problem = None, upload.problem
@@ -204,28 +215,32 @@ class Adversary:
             except FedsimError as error:
                 problem = str(error)
         attackers: list[tuple[Attacker, Attack]] = [("naive", self._plan.attack)]
-        adapted = self._adapted(upload.partition) if self._plan.adaptive else None
+        adapted = None
+        if self._plan.adaptive and isinstance(upload, Upload):
+            adapted = self._adapted(upload.partition)
         if adapted is not None:
             attackers.append(("adaptive", adapted))
         return [
-            Victim(server_round, upload.partition, attacker, attack, observation, problem)
+            Victim(server_round, upload.partitions, attacker, attack, observation, problem)
             for attacker, attack in attackers
         ]
 
-    def _observe(self, upload: Upload, weights: Mapping[str, Tensor]) -> Observation:
+    def _observe(self, upload: Upload | Sum, weights: Mapping[str, Tensor]) -> Observation:
         federation = self._scenario.federation
+        # The mean of clients' mean gradients is that of all their examples as one batch.
+        size = federation.batch_size * len(upload.partitions)
         names = [k for k, p in self._architecture.named_parameters() if p.requires_grad]
         arrays = {k: upload.arrays[k].to(weights[k].dtype) for k in names}
         shape = tuple(self._public.images.shape[1:])
         if federation.upload == "gradient":
-            return Observation(arrays, shape, federation.batch_size)
+            return Observation(arrays, shape, size)
         return Observation.from_update(
             {k: weights[k] for k in names},
             arrays,
             learning_rate=federation.learning_rate,
             local_steps=federation.local_steps,
             input_shape=shape,
-            batch_size=federation.batch_size,
+            batch_size=size,
         )
 
     def _adapted(self, partition: int) -> Attack | None:

@@ -9,12 +9,14 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import FedAvg, Result, Strategy
 from torch import nn
 
+from fedsim.aggregation import Ckks, SecAggPlus
 from fedsim.data import Split
 from fedsim.errors import RunError
 from fedsim.scenario import Scenario
 from server.eavesdropper import Eavesdropper, OnUploads
 from server.fedsgd import FedSGD
 from server.orderly import Orderly
+from server.secure import OnSum, Protocol, SecureAggregation
 from server.uploads import Shapes
 
 OnRound = Callable[[int, float], None]
@@ -31,6 +33,7 @@ def federate(
     *,
     on_uploads: OnUploads,
     on_round: OnRound,
+    on_sum: OnSum = lambda server_round, arrays, total: None,
 ) -> Result:
     """Run all rounds of a scenario and return Flower's result.
 
@@ -41,6 +44,7 @@ def federate(
         test: images on which the global model is evaluated, none of them a client's.
         on_uploads: shown each round's uploads before they are aggregated.
         on_round: told the accuracy before the first round and after those that are evaluated.
+        on_sum: shown what a secure aggregation reveals of a round, in place of its uploads.
 
     Raises:
         RunError: the clients do not come, or not one upload of the run could be used.
@@ -64,7 +68,14 @@ def federate(
         on_round(server_round, measured)
         return MetricRecord({"accuracy": measured})
 
-    result = Eavesdropper(orderly, partitions, shapes, on_uploads).start(
+    protocol = secure_protocol(scenario, partitions)
+    strategy: Strategy
+    if protocol is None:
+        strategy = Eavesdropper(orderly, partitions, shapes, on_uploads)
+    else:
+        gradients = gradient_names(scenario, model)
+        strategy = SecureAggregation(orderly, protocol, partitions, shapes, gradients, on_sum)
+    result = strategy.start(
         grid,
         ArrayRecord(model.state_dict()),
         num_rounds=federation.rounds,
@@ -82,9 +93,40 @@ def federate(
 def base_strategy(scenario: Scenario, model: nn.Module) -> Strategy:
     """Return FedSGD for gradient uploads, Flower's FedAvg for model updates."""
     if scenario.federation.upload == "gradient":
-        names = [k for k, p in model.named_parameters() if p.requires_grad]
-        return FedSGD(scenario.federation.learning_rate, names)
+        return FedSGD(scenario.federation.learning_rate, gradient_names(scenario, model))
     return FedAvg(fraction_evaluate=0.0, min_train_nodes=1, min_available_nodes=1)
+
+
+def gradient_names(scenario: Scenario, model: nn.Module) -> list[str]:
+    """Return the names of the tensors of an upload that are gradients, not values."""
+    if scenario.federation.upload == "update":
+        return []
+    return [k for k, p in model.named_parameters() if p.requires_grad]
+
+
+def secure_protocol(scenario: Scenario, partitions: Mapping[int, int]) -> Protocol | None:
+    """Return the protocol that hides single uploads, None if they are plain.
+
+    Args:
+        scenario: the scenario.
+        partitions: the partition of each node, by node id.
+
+    Raises:
+        RunError: the scenario's aggregation needs what is not installed.
+    """
+    federation, plan = scenario.federation, scenario.federation.aggregation
+    if isinstance(plan, SecAggPlus):
+        # What a scenario does not ask for is not loaded.
+        from server.secagg import SecAggPlusProtocol  # noqa: PLC0415
+
+        most = federation.batch_size * federation.local_steps
+        return SecAggPlusProtocol(plan, most, federation.timeout_s)
+    if isinstance(plan, Ckks):
+        from server.ckks import CkksProtocol  # noqa: PLC0415
+
+        nodes = sorted(partitions, key=partitions.__getitem__)
+        return CkksProtocol(nodes, federation.timeout_s)
+    return None
 
 
 def upload_shapes(scenario: Scenario, model: nn.Module) -> Shapes:

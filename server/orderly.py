@@ -8,10 +8,10 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDic
 from flwr.proto.node_pb2 import NodeInfo
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
-from flwr.supercore.run import Run
 
 from fedsim.seeds import derive
 from server.delegate import Delegate
+from server.grids import DelegateGrid
 from server.uploads import Shapes, read_upload
 
 
@@ -99,43 +99,15 @@ def _numbers(reply: Message) -> dict[str, int | float]:
     return {k: v for k, v in metrics.items() if isinstance(v, int | float)}
 
 
-class _CohortGrid(Grid):
+class _CohortGrid(DelegateGrid):
     """A grid of which only some nodes are seen; all else goes to the real one."""
 
     def __init__(self, grid: Grid, node_ids: Sequence[int]) -> None:
-        self._grid = grid
+        super().__init__(grid)
         self._node_ids = node_ids
 
     def get_node_ids(self) -> Iterable[int]:
         return list(self._node_ids)
 
     def get_nodes(self) -> Iterable[NodeInfo]:
-        return [n for n in self._grid.get_nodes() if n.node_id in set(self._node_ids)]
-
-    def set_run(self, run: Run) -> None:
-        self._grid.set_run(run)
-
-    @property
-    def run(self) -> Run:
-        return self._grid.run
-
-    def create_message(
-        self,
-        content: RecordDict,
-        message_type: str,
-        dst_node_id: int,
-        group_id: str,
-        ttl: float | None = None,
-    ) -> Message:
-        return self._grid.create_message(content, message_type, dst_node_id, group_id, ttl)
-
-    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
-        return self._grid.push_messages(messages)
-
-    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
-        return self._grid.pull_messages(message_ids)
-
-    def send_and_receive(
-        self, messages: Iterable[Message], *, timeout: float | None = None
-    ) -> Iterable[Message]:
-        return self._grid.send_and_receive(messages, timeout=timeout)
+        return [n for n in self.grid.get_nodes() if n.node_id in set(self._node_ids)]

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
-from flwr.app import ConfigRecord, Message, MetricRecord
+from flwr.app import ConfigRecord, Message, MetricRecord, RecordDict
 from torch import Tensor
 
 from fedsim.errors import UploadError
@@ -37,9 +37,37 @@ class Upload:
     did: Mapping[str, float] = field(default_factory=dict)
     problem: str | None = None
 
+    @property
+    def partitions(self) -> tuple[int, ...]:
+        """The clients whose data are behind the arrays: this one."""
+        return (self.partition,)
 
-def digest(upload: Upload) -> str:
-    """Return a hash of an upload's tensors: equal for equal uploads, whatever brought them."""
+
+@dataclass(frozen=True, eq=False)
+class Sum:
+    """What a round of a secure aggregation reveals: the mean of all uploads and no single one.
+
+    Attributes:
+        partitions: the clients whose uploads are in it.
+        arrays: the mean by name, in the shape of one upload; empty if there is a problem.
+        examples: how many examples are behind it.
+        uploads: what each client of the cohort let be seen, without arrays.
+        dropped: the clients that dropped out at some stage, and why.
+        costs: bytes and seconds, by what took them.
+        problem: why there is no sum, if there is none.
+    """
+
+    partitions: tuple[int, ...]
+    arrays: Mapping[str, Tensor] = field(default_factory=dict)
+    examples: int = 0
+    uploads: tuple[Upload, ...] = ()
+    dropped: Mapping[int, str] = field(default_factory=dict)
+    costs: Mapping[str, float] = field(default_factory=dict)
+    problem: str | None = None
+
+
+def digest(upload: Upload | Sum) -> str:
+    """Return a hash of the tensors: equal for equal uploads, whatever brought them."""
     whole = hashlib.sha256()
     for name, array in sorted(upload.arrays.items()):
         whole.update(f"{name} {array.dtype} {tuple(array.shape)} ".encode())
@@ -69,6 +97,15 @@ def read_upload(reply: Message, partition: int, expected: Shapes) -> Upload:
         return Upload(partition, problem=printable(reason))
 
 
+def read_clear(content: RecordDict, partition: int) -> Upload:
+    """Read what is in the clear beside a hidden upload; anything wrong becomes its problem."""
+    try:
+        metrics = _metrics([v for k, v in content.metric_records.items() if k == "metrics"])
+        return Upload(partition, metrics=metrics, did=_did(content))
+    except UploadError as error:
+        return Upload(partition, problem=printable(str(error)))
+
+
 def _read(reply: Message, partition: int, expected: Shapes) -> Upload:
     if reply.has_error():
         raise UploadError(f"the client failed: {reply.error.reason}")
@@ -81,9 +118,12 @@ def _read(reply: Message, partition: int, expected: Shapes) -> Upload:
     except Exception as error:  # bytes from outside can fail to decode in any way
         raise UploadError(f"the arrays cannot be decoded: {error}") from error
     _check_arrays(arrays, expected)
-    said = reply.content.config_records.get("defenses") or ConfigRecord()
-    did = {k: float(v) for k, v in said.items() if isinstance(v, int | float)}
-    return Upload(partition, arrays, metrics, did)
+    return Upload(partition, arrays, metrics, _did(reply.content))
+
+
+def _did(content: RecordDict) -> dict[str, float]:
+    said = content.config_records.get("defenses") or ConfigRecord()
+    return {k: float(v) for k, v in said.items() if isinstance(v, int | float)}
 
 
 def _metrics(records: list[MetricRecord]) -> dict[str, float]:

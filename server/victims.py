@@ -11,6 +11,8 @@ from torch import nn
 from attacks import Attack, Observation, Progress, Reconstruction
 from server.control import CONTROL
 
+SUM = "sum"
+
 Attacker = Literal["naive", "adaptive"]
 
 
@@ -20,7 +22,8 @@ class Victim:
 
     Attributes:
         server_round: the round of the upload.
-        partition: the client, or None for the positive control.
+        partitions: the clients whose data are behind the observation: one, or all of a round
+            if only their sum is seen; none for the positive control.
         attacker: naive, or adaptive: one that knows the client's defenses.
         attack: the attack, adapted if the attacker is.
         observation: what the server holds; None if none can be made of the upload.
@@ -28,16 +31,32 @@ class Victim:
     """
 
     server_round: int
-    partition: int | None
+    partitions: tuple[int, ...]
     attacker: Attacker
     attack: Attack
     observation: Observation | None
     problem: str | None = None
 
     @property
+    def is_control(self) -> bool:
+        """Whether this is the positive control."""
+        return not self.partitions
+
+    @property
+    def is_sum(self) -> bool:
+        """Whether what is attacked is the sum of several clients' uploads."""
+        return len(self.partitions) > 1
+
+    @property
+    def partition(self) -> int | None:
+        """The client, if it is one."""
+        return self.partitions[0] if len(self.partitions) == 1 else None
+
+    @property
     def name(self) -> str:
         """A name that is unique in the run and safe as a file name."""
-        who = CONTROL if self.partition is None else f"c{self.partition:04d}"
+        alone = CONTROL if self.is_control else SUM
+        who = alone if self.partition is None else f"c{self.partition:04d}"
         return f"r{self.server_round:04d}-{who}-{self.attacker}"
 
 

@@ -12,7 +12,7 @@ from fedsim.pictures.pixels import FloatImage
 from fedsim.runlog import RunLog
 from fedsim.scenario import Scenario
 from fedsim.scoring import Scored
-from fedsim.summary import CONTROL
+from fedsim.summary import CONTROL, SUM
 from server.victims import Outcome, Victim
 
 STRIP_FRAMES = 9
@@ -74,16 +74,23 @@ def _in_step(films: list[Emergence]) -> list[Emergence]:
 
 def label(scenario: Scenario, victim: Victim) -> str:
     """Return what to call a victim's group, and its attacker where he is no naive one."""
-    if victim.partition is None:
+    group = group_name(scenario, victim)
+    if group is None:
         return CONTROL
-    group = scenario.group_of(victim.partition).name
     return group if victim.attacker == "naive" else f"{group} ({victim.attacker})"
+
+
+def group_name(scenario: Scenario, victim: Victim) -> str | None:
+    """Return the name of a victim's client group; None for the control, which has none."""
+    if victim.is_control:
+        return None
+    return SUM if victim.partition is None else scenario.group_of(victim.partition).name
 
 
 def _place(result: Result) -> tuple[int, bool]:
     """Order results by client, the naive attacker first and the control last."""
     victim = result[0].victim
-    partition = sys.maxsize if victim.partition is None else victim.partition
+    partition = sys.maxsize if victim.is_control else victim.partitions[0]
     return partition, victim.attacker != "naive"
 
 

@@ -23,16 +23,18 @@ from clients.training import one_thread
 from fedsim import __version__
 from fedsim.engine.flower import logs_to
 from fedsim.engine.observer import Observer
-from fedsim.engine.pictures import draw_round, draw_victim
+from fedsim.engine.pictures import draw_round, draw_victim, group_name
 from fedsim.errors import RunError
 from fedsim.metrics.baselines import random_label_accuracy
 from fedsim.privacy import PrivacyLedger
 from fedsim.runlog import FORMAT, SCENARIO, Record, RunLog
 from fedsim.scenario import Scenario
 from fedsim.scoring import Scored, Scorer
+from fedsim.summary import SUM
 from server.adversary import Adversary
 from server.federation import federate
-from server.uploads import Upload, digest
+from server.secure import CLEAR
+from server.uploads import Sum, Upload, digest
 from server.victims import Listeners, Outcome
 
 EngineName = Literal["inline", "ray"]
@@ -69,6 +71,10 @@ def run(
     with one_thread():  # the adversary's thread has the others: see there
         site = open_site(scenario)
         return _Run(site, RunLog(folder), engine, observer or Observer(), threads).go()
+
+
+def no_attack(server_round: int, arrays: ArrayRecord, uploads: Sequence[Upload | Sum]) -> None:
+    """Let a round's uploads be."""
 
 
 def versions() -> dict[str, str]:
@@ -136,11 +142,17 @@ class _Run:
 
     def _federate(self, device: torch.device) -> None:
         adversary = self._adversary(device)
+        attack = no_attack if adversary is None else adversary.intercept
 
         def on_uploads(server_round: int, arrays: ArrayRecord, uploads: Sequence[Upload]) -> None:
             self._record_uploads(server_round, uploads)
-            if adversary is not None:
-                adversary.intercept(server_round, arrays, uploads)
+            attack(server_round, arrays, uploads)
+
+        def on_sum(server_round: int, arrays: ArrayRecord, total: Sum) -> None:
+            self._record_uploads(server_round, total.uploads)
+            self._record_sum(server_round, total)
+            if total.problem is None:
+                attack(server_round, arrays, [total])
 
         def on_round(server_round: int, accuracy: float) -> None:
             self._record("round", round=server_round, accuracy=accuracy)
@@ -158,6 +170,7 @@ class _Run:
                 self._site.dataset.test,
                 on_uploads=on_uploads,
                 on_round=on_round,
+                on_sum=on_sum,
             )
             self._log.save_tensors("final-model", result.arrays.to_torch_state_dict())
 
@@ -212,9 +225,29 @@ class _Run:
                 defenses=self._scenario.describe_defenses(upload.partition),
                 did=dict(upload.did),
                 privacy=None if spent is None else asdict(spent),
-                digest=None if upload.problem else digest(upload),
+                digest=digest(upload) if upload.arrays else None,
                 problem=upload.problem,
             )
+
+    def _record_sum(self, server_round: int, total: Sum) -> None:
+        """Record what a secure aggregation revealed, and what it left in the clear."""
+        plan = self._scenario.model_dump()["federation"]["aggregation"]
+        sizes = [u.metrics["upload-bytes"] for u in total.uploads if u.problem is None]
+        self._record(
+            "sum",
+            round=server_round,
+            partitions=list(total.partitions),
+            group=SUM,
+            bytes=sum(sizes) / len(sizes) if sizes else None,
+            examples=total.examples,
+            defenses=[{"name": plan["name"], "clients": len(total.partitions)}],
+            aggregation=plan,
+            clear=list(CLEAR),
+            dropped={str(p): why for p, why in sorted(total.dropped.items())},
+            costs=dict(total.costs),
+            digest=digest(total) if total.arrays else None,
+            problem=total.problem,
+        )
 
     def _on_outcome(self, outcome: Outcome) -> None:
         """Score one victim, save and draw it; called from the adversary's thread."""
@@ -246,14 +279,11 @@ class _Run:
 
     def _who(self, outcome: Outcome) -> dict[str, Any]:
         victim = outcome.victim
-        group = None
-        if victim.partition is not None:
-            group = self._scenario.group_of(victim.partition).name
         return {
             "victim": victim.name,
             "round": victim.server_round,
             "partition": victim.partition,
-            "group": group,
+            "group": group_name(self._scenario, victim),
             "attacker": victim.attacker,
         }
 

@@ -209,6 +209,7 @@ def test_leak_attacks_ones_own_picture(fedsim: Fedsim, tmp_path: Path) -> None:
         ("models", "resnet18"),
         ("datasets", "cifar100"),
         ("partitions", "dirichlet"),
+        ("aggregations", "secagg+"),
     ],
 )
 def test_list_has_a_line_for_each(fedsim: Fedsim, kind: str, some: str) -> None:

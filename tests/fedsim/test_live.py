@@ -9,6 +9,7 @@ from rich.console import Console
 from attacks import DLG, Progress
 from fedsim.engine import run
 from fedsim.live import LiveView, PlainView, view_for
+from fedsim.summary import SUM
 from server.victims import Victim
 from tests.fedsim.runs import accuracy, leakage, upload
 from tests.fedsim.small import TWENTY_EVALUATIONS, small
@@ -17,7 +18,7 @@ FOLDER = Path("runs/x")
 
 
 def victims(*partitions: int | None) -> list[Victim]:
-    return [Victim(1, p, "naive", DLG(), None) for p in partitions]
+    return [Victim(1, () if p is None else (p,), "naive", DLG(), None) for p in partitions]
 
 
 def progress(count: int, value: float = 0.5) -> Progress:
@@ -92,6 +93,20 @@ def test_looking_is_rare_so_that_it_costs_little() -> None:
     for _ in range(200):
         view.on_progress(victims(0), seen)
     assert 1 <= len(looks) <= 3
+
+
+def test_a_sum_is_one_victim_under_its_own_name() -> None:
+    console = Console(file=io.StringIO(), width=80)
+    plain = PlainView(console)
+    total = Victim(1, (0, 1, 2), "naive", DLG(), None)
+    plain.on_victims([*victims(None), total])
+    said = console.file.getvalue()  # type: ignore[attr-defined]
+    assert said == "round 1: attacking the sum of 3 uploads and a positive control\n"
+    view = LiveView(terminal())
+    view.on_start(small(TWENTY_EVALUATIONS), FOLDER)
+    view.on_victims([total])
+    view.on_progress([total], progress(1))
+    assert SUM[:10] in screen_of(view)
 
 
 def test_many_pictures_fit_a_small_terminal() -> None:

@@ -68,7 +68,7 @@ def test_the_truth_is_what_the_client_trained_on(partition: int, server_round: i
     case = adversary()
     judge = scorer(case)
     attack = case.adversary.attack if case.adversary else None
-    images, labels = judge.truth(Victim(server_round, partition, "naive", attack, None))
+    images, labels = judge.truth(Victim(server_round, (partition,), "naive", attack, None))
     model = open_site(case).model(global_weights(case))
     sent = arrays_of(client_reply(case, partition, server_round))
     for name, value in gradient(model, (images, labels)).arrays.items():

@@ -19,7 +19,7 @@ from clients.site import site_of
 from clients.training import gradient
 from fedsim.runlog import SAFE_NAME
 from fedsim.scenario import Scenario
-from server.uploads import Upload
+from server.uploads import Sum, Upload
 from server.victims import Listeners, Outcome, Victim
 from tests.fedsim.small import TWENTY_EVALUATIONS, groups, small
 from tests.server.stubs import (
@@ -319,6 +319,33 @@ def test_the_same_seed_gives_the_same_reconstructions() -> None:
 def test_names_of_victims_are_names_of_files(
     server_round: int, partition: int | None, attacker: str
 ) -> None:
-    victim = Victim(server_round, partition, attacker, DLG(), None)  # type: ignore[arg-type]
+    partitions = () if partition is None else (partition,)
+    victim = Victim(server_round, partitions, attacker, DLG(), None)  # type: ignore[arg-type]
     assert SAFE_NAME.fullmatch(victim.name)
     assert len(victim.name) < 40
+
+
+def test_the_control_one_client_and_a_sum_have_different_names() -> None:
+    victims = [Victim(1, p, "naive", DLG(), None) for p in ((), (3,), (0, 1, 2))]
+    assert [v.name for v in victims] == [
+        "r0001-control-naive",
+        "r0001-c0003-naive",
+        "r0001-sum-naive",
+    ]
+    assert [v.partition for v in victims] == [None, 3, None]
+    assert [v.is_control for v in victims] == [True, False, False]
+    assert [v.is_sum for v in victims] == [False, False, True]
+
+
+@pytest.mark.parametrize("victims", ["'all'", "['group 1']"])
+def test_a_sum_is_attacked_as_one_batch_of_all_its_clients(victims: str) -> None:
+    case = scenario(
+        groups("[]", "[]", "[]"), f"adversary.victims={victims}", "adversary.adaptive=true"
+    )
+    arrays = uploads_of(case)[0].arrays
+    attack, heard = Stub(), Heard()
+    attacker = adversary(case, heard.listeners(), attack)
+    attacker.intercept(1, sent(case), [Sum((0, 1, 2), arrays, 6)])
+    attacker.finish()
+    assert heard.names(1) == ["r0001-control-naive", "r0001-sum-naive"]
+    assert [o.batch_size for call in attack.calls for o in call.observations] == [2, 6]

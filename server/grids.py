@@ -1,0 +1,61 @@
+"""A grid that passes everything on to another."""
+
+from collections.abc import Iterable
+
+from flwr.app import Message, RecordDict
+from flwr.proto.node_pb2 import NodeInfo
+from flwr.serverapp import Grid
+from flwr.supercore.run import Run
+
+
+class DelegateGrid(Grid):
+    """Wraps any Flower grid and changes nothing; subclasses override what they add to.
+
+    Args:
+        grid: the wrapped grid.
+    """
+
+    def __init__(self, grid: Grid) -> None:
+        self.grid = grid
+
+    def get_node_ids(self) -> Iterable[int]:
+        """Return the wrapped grid's nodes."""
+        return self.grid.get_node_ids()
+
+    def get_nodes(self) -> Iterable[NodeInfo]:
+        """Return what the wrapped grid knows of its nodes."""
+        return self.grid.get_nodes()
+
+    def set_run(self, run: Run) -> None:
+        """Set the run that the wrapped grid operates in."""
+        self.grid.set_run(run)
+
+    @property
+    def run(self) -> Run:
+        """The run that the wrapped grid operates in."""
+        return self.grid.run
+
+    def create_message(
+        self,
+        content: RecordDict,
+        message_type: str,
+        dst_node_id: int,
+        group_id: str,
+        ttl: float | None = None,
+    ) -> Message:
+        """Return the wrapped grid's message."""
+        return self.grid.create_message(content, message_type, dst_node_id, group_id, ttl)
+
+    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
+        """Push messages through the wrapped grid."""
+        return self.grid.push_messages(messages)
+
+    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
+        """Pull replies through the wrapped grid."""
+        return self.grid.pull_messages(message_ids)
+
+    def send_and_receive(
+        self, messages: Iterable[Message], *, timeout: float | None = None
+    ) -> Iterable[Message]:
+        """Return the replies that the wrapped grid brings."""
+        return self.grid.send_and_receive(messages, timeout=timeout)
