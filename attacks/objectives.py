@@ -183,6 +183,49 @@ class SharedLayersDistance(Wrapper):
 
 
 @dataclass(frozen=True)
+class WithoutLastWeight(Wrapper):
+    """Distance over all tensors but the weight of the classification layer.
+
+    For defenses that change what stands in that layer's gradient and no other. Its bias is
+    compared: it tells the labels.
+    """
+
+    def __call__(self, dummy: Gradient, shared: Gradient) -> Tensor:
+        """Return the distance, a scalar >= 0.
+
+        Raises:
+            AttackError: no other tensor is left.
+        """
+        dense = [k for k, s in shared.items() if s.ndim == 2]
+        left = {k: s for k, s in shared.items() if k not in dense[-1:]}
+        if not left:
+            raise AttackError(
+                f"no tensor of the gradient is left to compare without {dense[-1]!r}; attack "
+                "without the countermeasure, or a model with more layers"
+            )
+        return self.base({k: dummy[k] for k in left}, left)
+
+
+@dataclass(frozen=True)
+class ClippedDistance(Wrapper):
+    """Distance of the dummy gradient after it was clipped, as the shared one was.
+
+    Where the dummy gradient is longer than the norm its direction alone counts. It stands above
+    all wrappers that leave something out, as clipping sees the whole gradient (`narrowed`).
+
+    Attributes:
+        norm: largest L2 norm of a gradient, all parameters together, > 0.
+    """
+
+    norm: float = 1.0
+
+    def __call__(self, dummy: Gradient, shared: Gradient) -> Tensor:
+        """Return the distance, a scalar >= 0."""
+        factor = self.norm / _product(dummy, dummy).clamp(min=self.norm**2).sqrt()
+        return self.base({k: factor * dummy[k] for k in shared}, shared)
+
+
+@dataclass(frozen=True)
 class RoundingTolerance(Objective):
     """Squared distance beyond what rounding explains, in units of how coarse it is there.
 
@@ -250,6 +293,13 @@ def with_innermost(objective: Objective, new: Objective) -> Objective:
     if isinstance(objective, Wrapper):
         return replace(objective, base=with_innermost(objective.base, new))
     return new
+
+
+def narrowed(objective: Objective, wrapper: Callable[[Objective], Wrapper]) -> Objective:
+    """Return the objective in a wrapper that leaves something out, below any clipping."""
+    if isinstance(objective, ClippedDistance):
+        return replace(objective, base=narrowed(objective.base, wrapper))
+    return wrapper(objective)
 
 
 def _total(cost: Callable[[str], Tensor], names: Gradient) -> Tensor:

@@ -1,16 +1,20 @@
 """Adaptive attackers: one file for each kind of defense that has a known answer."""
 
 from attacks.countermeasures.base import Countermeasure
+from attacks.countermeasures.dp_sgd import ExpectClippingAndNoise
 from attacks.countermeasures.noise import ExpectGaussianNoise, ExpectLaplacianNoise
 from attacks.countermeasures.pruning import MatchSurvivors
 from attacks.countermeasures.rounding import AllowForBfloat16, AllowForFp16, AllowForInt8
+from attacks.countermeasures.soteria import LeaveOutLastWeight
 
 __all__ = [
     "AllowForBfloat16",
     "AllowForFp16",
     "AllowForInt8",
     "Countermeasure",
+    "ExpectClippingAndNoise",
     "ExpectGaussianNoise",
     "ExpectLaplacianNoise",
+    "LeaveOutLastWeight",
     "MatchSurvivors",
 ]

@@ -41,7 +41,7 @@ class ExpectGaussianNoise(Countermeasure):
     ) -> GradientMatching:
         """Return the attack that looks for the most probable image; as it was without noise."""
         std = unit * number(parameters, "std")
-        return _most_probable(attack, GaussianLikelihood(std), public) if std else attack
+        return most_probable(attack, GaussianLikelihood(std), public) if std else attack
 
 
 @COUNTERMEASURES.register("laplacian-noise")
@@ -57,7 +57,7 @@ class ExpectLaplacianNoise(Countermeasure):
     ) -> GradientMatching:
         """Return the attack that looks for the most probable image; as it was without noise."""
         scale = unit * number(parameters, "scale")
-        return _most_probable(attack, LaplacianLikelihood(scale), public) if scale else attack
+        return most_probable(attack, LaplacianLikelihood(scale), public) if scale else attack
 
 
 def image_priors(noise_std: float, public: Tensor | None) -> tuple[Prior, ...]:
@@ -80,14 +80,22 @@ def image_priors(noise_std: float, public: Tensor | None) -> tuple[Prior, ...]:
     )
 
 
-def _most_probable(
+def most_probable(
     attack: GradientMatching,
     likelihood: GaussianLikelihood | LaplacianLikelihood,
     public: Tensor | None,
+    *,
+    last: bool = True,
 ) -> GradientMatching:
     """Return the attack with a posterior for its objective: likelihood times prior.
 
     Of two noises the likelihood is that of the larger one, which drowns the other.
+
+    Args:
+        attack: as adapted so far.
+        likelihood: of the noise.
+        public: as in `image_priors`.
+        last: whether the noise came after what the attack is adapted to already.
     """
     present = innermost(attack.objective)
     known = present.std if isinstance(present, GaussianLikelihood | LaplacianLikelihood) else 0.0
@@ -97,7 +105,7 @@ def _most_probable(
     others = tuple(p for p in attack.priors if not isinstance(p, Learned | TotalVariation))
     return replace(
         attack,
-        objective=_above_noise(objective, likelihood.std),
+        objective=_above_noise(objective, likelihood.std) if last else objective,
         priors=(*others, *image_priors(likelihood.std, public)),
     )
 

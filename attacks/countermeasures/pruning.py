@@ -7,7 +7,7 @@ from torch import Tensor
 
 from attacks.countermeasures.base import Countermeasure
 from attacks.matching import GradientMatching
-from attacks.objectives import SurvivingDistance
+from attacks.objectives import SurvivingDistance, narrowed
 from fedsim.registry import COUNTERMEASURES
 
 
@@ -26,4 +26,4 @@ class MatchSurvivors(Countermeasure):
         unit: float = 1.0,
     ) -> GradientMatching:
         """Return the attack with its objective over the surviving coordinates."""
-        return replace(attack, objective=SurvivingDistance(attack.objective))
+        return replace(attack, objective=narrowed(attack.objective, SurvivingDistance))

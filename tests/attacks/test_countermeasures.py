@@ -8,20 +8,22 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from attacks import DLG, GradientMatching
+from attacks import DLG, IDLG, GradientMatching
 from attacks.countermeasures import Countermeasure
 from attacks.countermeasures.noise import image_priors
 from attacks.objectives import (
+    ClippedDistance,
     GaussianLikelihood,
     LaplacianLikelihood,
     RoundingTolerance,
     SharedLayersDistance,
     SquaredDistance,
     SurvivingDistance,
+    WithoutLastWeight,
     innermost,
 )
 from attacks.priors import L2, Learned, TotalVariation
-from clients.defenses import Defense, GaussianNoise, Int8, Pruning
+from clients.defenses import DPSGD, Defense, GaussianNoise, Int8, Pruning, Soteria
 from fedsim.data import FashionMnistMini, load_dataset
 from fedsim.errors import AttackError
 from fedsim.registry import COUNTERMEASURES, DEFENSES
@@ -29,16 +31,22 @@ from tests.victims import fashion_victims
 
 PARAMETERS: dict[str, dict[str, object]] = {
     "bfloat16": {},
+    "dp-sgd": {"norm": 0.5, "noise_multiplier": 1e-2, "delta": 1e-5},
     "fp16": {},
     "gaussian-noise": {"std": 1e-2},
     "int8": {},
     "laplacian-noise": {"scale": 1e-2},
     "pruning": {"fraction": 0.5},
+    "soteria": {"fraction": 0.5},
 }
 every_countermeasure = pytest.mark.parametrize("name", COUNTERMEASURES.names())
-every_pair = pytest.mark.parametrize(
-    "names", itertools.product(COUNTERMEASURES.names(), repeat=2), ids=" and ".join
-)
+OWN_GRADIENT = {"dp-sgd", "soteria"}  # a step is computed by one defense
+PAIRS = [
+    names
+    for names in itertools.product(COUNTERMEASURES.names(), repeat=2)
+    if not OWN_GRADIENT.issuperset(names)
+]
+every_pair = pytest.mark.parametrize("names", PAIRS, ids=" and ".join)
 every_noise = pytest.mark.parametrize("name", ["gaussian-noise", "laplacian-noise"])
 
 
@@ -107,7 +115,9 @@ def test_attacks_what_comes_through_any_two_defenses(
     for reconstruction in found:
         assert reconstruction.data is not None, reconstruction.error
         assert bool(reconstruction.data.isfinite().all())
-        assert 0 <= reconstruction.relative_objective < 1
+        # A clipped dummy gradient is as long as the upload, wherever it points.
+        worst = 4 if "dp-sgd" in names else 1
+        assert 0 <= reconstruction.relative_objective < worst
 
 
 # Pruning.
@@ -218,7 +228,70 @@ def test_the_truth_explains_what_was_rounded() -> None:
     assert adapted("int8").misfit(victims.model, seen, *truth) < 1e-4
 
 
+# A pruned representation.
+
+
+def test_a_pruned_representation_is_gone_round() -> None:
+    """The attacker who leaves the last weight out rebuilds what no defense would have hidden."""
+    victims = fashion_victims(2, shrink=2)
+    seen = victims.observations(Soteria(fraction=0.5))
+    naive = DLG(evaluations=120)
+    blind, seeing = (
+        victims.psnr(attack.run(victims.model, seen)).max()
+        for attack in (naive, make("soteria").adapt(naive, described("soteria")))
+    )
+    assert blind < 20
+    assert seeing > 35
+
+
+# Clipping and noise.
+
+
+@pytest.mark.parametrize("multiplier", [0.0, 1e-3])
+def test_clipping_is_undone(multiplier: float) -> None:
+    """With labels read first, the naive attacker looks for a gradient that no image has."""
+    victims = fashion_victims(2, shrink=2)
+    seen = victims.observations(DPSGD(norm=0.5, noise_multiplier=multiplier))
+    naive = IDLG(evaluations=80)
+    adaptive = make("dp-sgd").adapt(naive, {"norm": 0.5, "noise_multiplier": multiplier})
+    blind, seeing = (
+        victims.psnr(attack.run(victims.model, seen)).min() for attack in (naive, adaptive)
+    )
+    assert blind < 10
+    assert seeing > (20 if multiplier else 40)
+
+
+@pytest.mark.parametrize("unit", [1.0, 10.0])
+def test_noise_on_the_gradient_is_the_same_in_every_unit(unit: float) -> None:
+    attack = make("dp-sgd").adapt(DLG(), {"norm": 2.0, "noise_multiplier": 0.5}, None, unit)
+    assert attack.objective == ClippedDistance(GaussianLikelihood(1.0), norm=2.0)
+    assert [type(p) for p in attack.priors] == [TotalVariation]
+    attack = make("dp-sgd").adapt(DLG(), {"norm": 2.0, "noise_multiplier": 0.0}, None, unit)
+    assert attack.objective == ClippedDistance(norm=2.0)
+    assert not attack.priors
+
+
+@pytest.mark.parametrize("names", itertools.permutations(["dp-sgd", "pruning"]))
+def test_the_whole_gradient_is_clipped_before_it_is_pruned(names: tuple[str, str]) -> None:
+    survivors = SurvivingDistance(GaussianLikelihood(0.5 * 1e-2))
+    assert adapted(*names).objective == ClippedDistance(survivors, norm=0.5)
+
+
+@pytest.mark.parametrize("missing", ["norm", "noise_multiplier"])
+def test_dp_sgd_without_a_parameter(missing: str) -> None:
+    known = {k: v for k, v in described("dp-sgd").items() if k != missing}
+    with pytest.raises(AttackError, match=missing):
+        make("dp-sgd").adapt(DLG(), known)
+
+
 # Several defenses.
+
+
+def test_a_gradient_is_computed_before_it_is_pruned() -> None:
+    objective = adapted("soteria", "pruning", "gaussian-noise").objective
+    assert innermost(objective) == GaussianLikelihood(1e-2)
+    assert isinstance(objective, SurvivingDistance)
+    assert isinstance(objective.base, WithoutLastWeight)
 
 
 def test_pruning_after_noise_leaves_noisy_survivors() -> None:

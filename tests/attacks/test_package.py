@@ -44,8 +44,10 @@ def test_exported_names() -> None:
         "AllowForFp16",
         "AllowForInt8",
         "Countermeasure",
+        "ExpectClippingAndNoise",
         "ExpectGaussianNoise",
         "ExpectLaplacianNoise",
+        "LeaveOutLastWeight",
         "MatchSurvivors",
     ]
 

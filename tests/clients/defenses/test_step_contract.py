@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from clients.defenses import Computed, DefendedSteps, Defense, Private
 from clients.training import differentiate
+from fedsim.errors import ScenarioError
 from fedsim.models import MLP, ConvNet, LeNet, ModelSpec, ResNet18
 from fedsim.registry import DEFENSES
 from tests.clients.defenses.test_contract import STEPS
@@ -169,6 +170,14 @@ def test_frozen_parameters_have_no_gradient(name: str) -> None:
 
     done = step(make(name), Frozen(hidden=(6,)), batch_of(2, soft=False))
     assert set(done.computed.gradients) == {"dense1.weight", "dense1.bias"}
+
+
+@pytest.mark.parametrize("names", [("dp-sgd", "soteria"), ("soteria", "dp-sgd")])
+def test_a_step_is_computed_by_one_defense(names: tuple[str, str]) -> None:
+    """Or what the other claims would not be true."""
+    private = Private(lambda count: batch_of(count, soft=False), CLASSES, nn.Identity())
+    with pytest.raises(ScenarioError, match=f"'{names[0]}' and '{names[1]}'.*keep one"):
+        DefendedSteps([make(name) for name in names], private, generator(), differentiate)
 
 
 @every_defense
