@@ -1,8 +1,9 @@
-"""Adaptive attackers: one file for each kind of defense that has a known answer."""
+"""Adaptive attackers: one file for each kind of defense, or model, that has a known answer."""
 
 from attacks.countermeasures.base import Countermeasure
 from attacks.countermeasures.dp_sgd import ExpectClippingAndNoise
 from attacks.countermeasures.noise import ExpectGaussianNoise, ExpectLaplacianNoise
+from attacks.countermeasures.precode import LeaveOutBottleneck
 from attacks.countermeasures.pruning import MatchSurvivors
 from attacks.countermeasures.rounding import AllowForBfloat16, AllowForFp16, AllowForInt8
 from attacks.countermeasures.soteria import LeaveOutLastWeight
@@ -15,6 +16,7 @@ __all__ = [
     "ExpectClippingAndNoise",
     "ExpectGaussianNoise",
     "ExpectLaplacianNoise",
+    "LeaveOutBottleneck",
     "LeaveOutLastWeight",
     "MatchSurvivors",
 ]

@@ -118,7 +118,7 @@ def _derivative_norms(features: Tensor, images: Tensor) -> Tensor:
         return torch.ones_like(features)
     norms = []
     unit = torch.eye(features.shape[1], dtype=features.dtype, device=features.device)
-    for rows in unit.split(_AT_ONCE):
+    for rows in torch.split(unit, _AT_ONCE):
         wanted = rows[:, None].expand(-1, len(features), -1)
         [slopes] = torch.autograd.grad(
             features, images, wanted, retain_graph=True, is_grads_batched=True

@@ -47,6 +47,7 @@ def test_exported_names() -> None:
         "ExpectClippingAndNoise",
         "ExpectGaussianNoise",
         "ExpectLaplacianNoise",
+        "LeaveOutBottleneck",
         "LeaveOutLastWeight",
         "MatchSurvivors",
     ]

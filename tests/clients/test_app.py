@@ -181,6 +181,20 @@ def test_a_defense_of_steps_changes_what_leaves(name: str, federation: str, mode
     assert same(sent, arrays_of(client_reply(scenario)))
 
 
+@pytest.mark.parametrize("kind", ["gradient", "update"])
+@pytest.mark.parametrize("defenses", ["[]", "[{name='dp-sgd', norm=1.0, noise_multiplier=0.0}]"])
+def test_a_bottleneck_draws_by_the_clients_seed(kind: str, defenses: str) -> None:
+    precode = "model={name='precode', base='mlp', bottleneck=4}"
+    scenario = small(precode, groups(defenses, defenses), f"federation.upload={kind}")
+    state = torch.get_rng_state()
+    sent = upload_digest(scenario)
+    torch.manual_seed(1)
+    assert upload_digest(scenario) == sent
+    assert upload_digest(scenario, server_round=2) != sent
+    torch.set_rng_state(state)
+    assert not same(arrays_of(client_reply(scenario)), undefended(scenario))
+
+
 def test_private_gradients_cannot_be_had_of_a_model_that_normalises_by_the_batch() -> None:
     scenario = small(groups(f"[{{name='dp-sgd', {STEPS['dp-sgd']}}}]"), "model='resnet18'")
     with pytest.raises(ScenarioError, match="batch_norm='eval'"):
