@@ -24,8 +24,8 @@ class LeaveOutBottleneck(Countermeasure):
     """Match the gradients of the layers before the bottleneck alone.
 
     Source: Scheliga, Mäder, Seeland, Combining Variational Modeling with Partial Gradient
-    Perturbation to Prevent Deep Gradient Leakage, 2022 (arXiv 2208.04767), section 4: an attacker
-    who omits the gradients of the stochastic layer and of those behind it. The error that the
+    Perturbation to Prevent Deep Gradient Leakage, 2022 (arXiv 2208.04767): an attacker who omits
+    the gradients of the stochastic layer and of those behind it. The error that the
     draws send back to the layers before it remains. Through dense layers the picture is found
     all the same, as Balunovic et al., ICLR 2022 (arXiv 2111.04706) found; through the
     convolutions of ``lenet`` we saw no gain.

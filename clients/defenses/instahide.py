@@ -19,8 +19,8 @@ class InstaHide(Defense):
     """Mix each image with others, and flip the sign of each of its pixels by a coin.
 
     Source: Huang et al., InstaHide: Instance-hiding Schemes for Private Distributed Learning,
-    ICML 2020 (arXiv 2010.02772), section 4, algorithm 1: the shares are random, none above 0.65,
-    and labels are mixed alike. This is its inside-dataset variant: all images are the client's.
+    ICML 2020 (arXiv 2010.02772): the shares are random, none above 0.65, and labels are mixed
+    alike. This is its inside-dataset variant: all images are the client's.
     We differ in how shares are drawn (uniformly from all that are possible) and in what they are
     mixed with (drawn anew in each step, where the paper permutes the data set).
 

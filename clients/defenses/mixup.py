@@ -18,7 +18,7 @@ class Mixup(Defense):
     Source: Zhang et al., mixup: Beyond Empirical Risk Minimization, ICLR 2018 (arXiv 1710.09412),
     section 2. There x' is another image of the batch and a the same for all of it; here x' is
     drawn from all of the client's images, so that a batch of one is mixed too, and each image has
-    a share of its own.
+    a share of its own. Of few images the same one may be drawn.
     """
 
     alpha: Annotated[

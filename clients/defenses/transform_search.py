@@ -28,15 +28,16 @@ class TransformSearch(Defense):
     """Train on transformed images, by the policy of several that hides them best (ATS).
 
     Source: Gao et al., Privacy-preserving Collaborative Learning with Automatic Transformation
-    Search, CVPR 2021 (arXiv 2011.12505), sections 4 and 5.1. A policy is three transformations in
-    a row. Its privacy score is how alike, by the cosine averaged over layers, the gradients of the
+    Search, CVPR 2021 (arXiv 2011.12505), and the authors' code
+    (https://github.com/gaow0007/ATSPrivacy). A policy is three transformations in a row. Its
+    privacy score is how alike, by the cosine averaged over layers, the gradients of the
     transformed image and of points on the straight way to it from a random image are: where they
     are not alike, an attacker who follows them is lost. The policy with the lowest score is taken.
 
-    We differ: the paper searches 1,600 policies once, on public data and a half-trained model, and
-    drops those that score badly for accuracy too. Here a client scores a few random policies anew
-    in each step, on its batch and the global model; there is no score for accuracy, for which the
-    transformations are mild ones. The path has 10 intervals in place of 20.
+    We differ: there 1,600 policies are scored once, with a model that was trained a little, and
+    those that score badly for accuracy are dropped. Here a client scores a few random policies
+    anew in each step, on its batch and the global model; there is no score for accuracy, for
+    which the transformations are mild ones. The way has 10 intervals in place of 20.
     """
 
     candidates: Annotated[

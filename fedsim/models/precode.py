@@ -61,7 +61,7 @@ class Precode(ModelSpec):
     """Another model with a variational bottleneck in front of its last layer (PRECODE).
 
     Source: Scheliga, Mäder, Seeland, PRECODE: A Generic Model Extension to Prevent Deep Gradient
-    Leakage, WACV 2022 (arXiv 2108.04725), section 3: a dense layer gives mean and log variance of
+    Leakage, WACV 2022 (arXiv 2108.04725): a dense layer gives mean and log variance of
     a Gaussian, a draw from it is decoded by another. There the loss has a Kullback-Leibler term
     for the Gaussian; here, as for all models, it is the cross-entropy alone.
 
