@@ -190,6 +190,30 @@ class SharedLayersDistance(Wrapper):
 
 
 @dataclass(frozen=True)
+class WithoutLastWeight(Wrapper):
+    """Distance over all tensors but the weight of the classification layer.
+
+    For defenses that change what stands in that layer's gradient and no other. Its bias is
+    compared: it tells the labels.
+    """
+
+    def __call__(self, dummy: Gradient, shared: Gradient) -> Tensor:
+        """Return the distance, a scalar >= 0.
+
+        Raises:
+            AttackError: no other tensor is left.
+        """
+        dense = [k for k, s in shared.items() if s.ndim == 2]
+        left = {k: s for k, s in shared.items() if k not in dense[-1:]}
+        if not left:
+            raise AttackError(
+                f"no tensor of the gradient is left to compare without {dense[-1]!r}; attack "
+                "without the countermeasure, or a model with more layers"
+            )
+        return self.base({k: dummy[k] for k in left}, left)
+
+
+@dataclass(frozen=True)
 class RoundingTolerance(Objective):
     """Squared distance beyond what rounding explains, in units of how coarse it is there.
 

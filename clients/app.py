@@ -13,6 +13,7 @@ from clients.secure import answer
 from clients.site import Site, site_of
 from clients.training import differentiate, gradient, local_sgd, one_thread
 from fedsim.errors import UploadError
+from fedsim.models import draw_from
 from fedsim.scenario import QUICKSTART, load_scenario
 
 
@@ -72,6 +73,7 @@ def _train(site: Site, message: Message, context: Context) -> Message:
         server_round = message.content.config_records["config"]["server-round"]
         if not isinstance(server_round, int):
             raise UploadError(f"server-round is {server_round!r}: expected a whole number")
+        draw_from(model, generator(server_round, "stochastic layers"))
         batches = site.batches(partition, server_round)
         chance = generator(server_round, "defended steps")
         private = site.private(partition, model, chance)

@@ -193,6 +193,11 @@ class Scenario(Section):
             partition -= group.count
         raise IndexError(f"there are only {self.num_clients} clients")
 
+    def describe_model(self) -> dict[str, Any]:
+        """Return the model as a plain table of name and hyper-parameters."""
+        model: dict[str, Any] = self.model_dump()["model"]
+        return model
+
     def describe_defenses(self, partition: int) -> list[dict[str, Any]]:
         """Return a client's defenses as plain tables of name and parameters."""
         defenses: list[dict[str, Any]] = self.group_of(partition).model_dump()["defenses"]

@@ -244,12 +244,13 @@ class Adversary:
         )
 
     def _adapted(self, partition: int) -> Attack | None:
-        """Return the attack adapted to a client's defenses, None if none has an answer."""
+        """Return the attack adapted to the model and a client's defenses, None if unchanged."""
         attack, known = self._plan.attack, COUNTERMEASURES.names()
         if not isinstance(attack, GradientMatching):
             return None
         adapted = attack
-        for defense in self._scenario.describe_defenses(partition):
+        model = self._scenario.describe_model()
+        for defense in (model, *self._scenario.describe_defenses(partition)):
             if defense["name"] in known:
                 countermeasure: Countermeasure = COUNTERMEASURES.get(defense["name"])()
                 adapted = countermeasure.adapt(adapted, defense, self._images, self._unit)

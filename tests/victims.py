@@ -8,8 +8,9 @@ from skimage import data as skimage_data
 from torch import Tensor, nn
 
 from attacks import Observation, Reconstruction
-from clients.defenses import Defense, protect
-from clients.training import gradient
+from attacks.functional import count_classes
+from clients.defenses import DefendedSteps, Defense, Private, protect
+from clients.training import differentiate, gradient
 from fedsim.data import FashionMnistMini, load_dataset
 from fedsim.metrics.images import psnr
 from fedsim.metrics.matching import match
@@ -40,13 +41,25 @@ class Victims:
         names = {name for name, p in self.model.named_parameters() if p.requires_grad}
         seen = []
         for v, (images, labels) in enumerate(zip(self.images, self.labels, strict=True)):
-            arrays = gradient(self.model, (images, labels)).arrays
-            upload = {name: arrays[name] for name in arrays if name in names}
             generator = torch.Generator().manual_seed(1000 * seed + v)
+            steps = DefendedSteps(defenses, self._private(generator), generator, differentiate)
+            batch = steps.protect((images, labels))
+            arrays = gradient(self.model, batch, steps.compute).arrays
+            upload = {name: arrays[name] for name in arrays if name in names}
             shared = protect(defenses, upload, generator).tensors
             known = labels if labels_known else None
             seen.append(Observation(shared, tuple(images.shape[1:]), len(images), known))
         return seen
+
+    def _private(self, generator: torch.Generator) -> Private:
+        images, labels = self.images.flatten(0, 1), self.labels.flatten()
+
+        def draw(count: int) -> tuple[Tensor, Tensor]:
+            chosen = torch.randint(len(images), (count,), generator=generator)
+            return images[chosen], labels[chosen]
+
+        classes = count_classes(self.model, tuple(images.shape[1:]))
+        return Private(draw, classes, self.model)
 
     def psnr(self, found: Sequence[Reconstruction]) -> Tensor:
         """Return the PSNR in dB of each picture, matched within its batch, ``(V, B)``."""

@@ -12,9 +12,10 @@ from fedsim.errors import AttackError
 class Countermeasure(ABC):
     """How an attacker who knows a client's defense attacks it.
 
-    Registered under the name of the defense that it answers. A client with several defenses is
-    attacked by their countermeasures one after the other, in the order of the defenses: each
-    changes what the one before it has made, and keeps what it can of that.
+    Registered under the name of the defense that it answers, or of the model if that is built to
+    defend. A client with several defenses is attacked by their countermeasures one after the
+    other, the model's first, in the order of the defenses: each changes what the one before it
+    has made, and keeps what it can of that.
     """
 
     @abstractmethod

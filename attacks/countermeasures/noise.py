@@ -94,6 +94,8 @@ def _most_probable(
     attack: GradientMatching,
     likelihood: GaussianLikelihood | LaplacianLikelihood,
     public: Tensor | None,
+    *,
+    last: bool = True,
 ) -> GradientMatching:
     """Return the attack with a posterior for its objective: likelihood times prior.
 

@@ -17,21 +17,27 @@ from clients.defenses.base import (
 from clients.defenses.bfloat16 import Bfloat16
 from clients.defenses.clipping import Clipping, LayerClipping
 from clients.defenses.dgc import DeepGradientCompression
+from clients.defenses.dp_sgd import DPSGD
 from clients.defenses.fp16 import Fp16
+from clients.defenses.instahide import InstaHide
 from clients.defenses.int8 import Int8
 from clients.defenses.layer_dropout import PartialUpload
 from clients.defenses.local_dp import LocalDP
+from clients.defenses.mixup import Mixup
 from clients.defenses.noise import GaussianNoise, LaplacianNoise
 from clients.defenses.none import NoDefense
 from clients.defenses.pipeline import DefenseRecord, ProtectedUpload, protect
 from clients.defenses.pruning import Pruning
 from clients.defenses.qsgd import QSGD, StochasticQuantisation
 from clients.defenses.signsgd import SignSGD
+from clients.defenses.soteria import Soteria
 from clients.defenses.sparsification import RandomSparsification
 from clients.defenses.steps import DefendedSteps
+from clients.defenses.transform_search import TransformSearch
 from clients.defenses.wire import payload_bytes
 
 __all__ = [
+    "DPSGD",
     "QSGD",
     "Batch",
     "Bfloat16",
@@ -43,11 +49,13 @@ __all__ = [
     "DefenseRecord",
     "Fp16",
     "GaussianNoise",
+    "InstaHide",
     "Int8",
     "LaplacianNoise",
     "LayerClipping",
     "LocalDP",
     "Mechanism",
+    "Mixup",
     "NoDefense",
     "PartialUpload",
     "Private",
@@ -56,7 +64,9 @@ __all__ = [
     "Pruning",
     "RandomSparsification",
     "SignSGD",
+    "Soteria",
     "StochasticQuantisation",
+    "TransformSearch",
     "defense",
     "defense_generator",
     "fresh_generator",

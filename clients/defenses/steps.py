@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 from clients.defenses.base import Batch, Computed, Defense, Private
 from clients.defenses.pipeline import DefenseRecord, record_of
+from fedsim.errors import ScenarioError
+from fedsim.registry import DEFENSES
 
 Plain = Callable[[nn.Module, tuple[Tensor, Tensor]], Computed]
 
@@ -17,10 +19,13 @@ class DefendedSteps:
 
     Args:
         defenses: in the order in which they are written. Batches pass through all of them;
-            the gradient is computed by the first that has its own way.
+            the gradient is computed by the one that has its own way, if there is one.
         private: what the client has at home.
         generator: source of all randomness.
         plain: computes the gradient where no defense does.
+
+    Raises:
+        ScenarioError: two defenses have their own way to compute the gradient.
     """
 
     def __init__(
@@ -30,6 +35,7 @@ class DefendedSteps:
         generator: torch.Generator,
         plain: Plain,
     ) -> None:
+        _refuse_two_ways(defenses)
         self._defenses, self._private = defenses, private
         self._generator, self._plain = generator, plain
         self._did: list[dict[str, list[float]]] = [defaultdict(list) for _ in defenses]
@@ -58,3 +64,14 @@ class DefendedSteps:
         """Return what each defense did, on average over the steps."""
         means = [{k: sum(v) / len(v) for k, v in did.items()} for did in self._did]
         return tuple(record_of(d, did) for d, did in zip(self._defenses, means, strict=True))
+
+
+def _refuse_two_ways(defenses: Sequence[Defense]) -> None:
+    """Refuse what would leave one defense out, and with it the privacy that it claims."""
+    own = [d for d in defenses if type(d).compute_gradient is not Defense.compute_gradient]
+    if len(own) > 1:
+        names = " and ".join(repr(DEFENSES.name_of(d)) for d in own)
+        raise ScenarioError(
+            f"defenses {names} each compute the gradient in a way of their own, and a step has "
+            "only one; keep one of them"
+        )

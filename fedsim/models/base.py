@@ -88,8 +88,7 @@ class ModelSpec(ABC):
         """
         for layer in model.modules():
             if isinstance(layer, nn.Linear | nn.modules.conv._ConvNd):
-                bound = 1 / math.sqrt(layer.weight[0].numel())
-                draw_uniform(layer, bound, generator)
+                draw_uniform(layer, default_bound(layer), generator)
             elif isinstance(layer, _NORMS):
                 layer.reset_parameters()
             elif _has_state(layer):
@@ -102,6 +101,12 @@ class ModelSpec(ABC):
 def _has_state(layer: nn.Module) -> bool:
     own = chain(layer.parameters(recurse=False), layer.buffers(recurse=False))
     return next(own, None) is not None
+
+
+def default_bound(layer: nn.Module) -> float:
+    """Return the bound of the uniform distribution that PyTorch gives a dense layer's weights."""
+    weight = layer.get_parameter("weight")
+    return 1 / math.sqrt(weight[0].numel())
 
 
 def draw_uniform(layer: nn.Module, bound: float, generator: torch.Generator) -> None:

@@ -25,6 +25,7 @@ from attacks.objectives import (
     SharedLayersDistance,
     SquaredDistance,
     SurvivingDistance,
+    WithoutLastWeight,
     innermost,
     with_innermost,
 )
@@ -54,6 +55,10 @@ OBJECTIVES: list[Objective] = [
     SurvivingDistance(GaussianLikelihood(0.5), floor=0.1),
     SharedLayersDistance(),
     SharedLayersDistance(CosineDistance(), frozenset({"b"})),
+    WithoutLastWeight(),
+    WithoutLastWeight(CosineDistance()),
+    ClippedDistance(norm=100.0),
+    ClippedDistance(GaussianLikelihood(0.5), norm=100.0),
     RoundingTolerance("fp16"),
     RoundingTolerance("bfloat16", share=0.5),
     RoundingTolerance("int8", share=0.0),
@@ -263,6 +268,29 @@ def test_layers_behind_a_draw_are_left_out_by_name() -> None:
 def test_something_must_be_left_to_compare() -> None:
     with pytest.raises(AttackError, match=r"no tensor .* \['b', 'w'\] .* leave out fewer"):
         SharedLayersDistance(left_out=frozenset({"w", "b"}))(DUMMY, SHARED)
+
+
+def test_the_last_dense_weight_is_left_out() -> None:
+    conv, dense = {"conv": torch.ones(1, 1, 3, 3)}, {"early": torch.ones(2, 2)}
+    shared = {**conv, **dense, **SHARED}
+    dummy = {**conv, "early": torch.zeros(2, 2), **DUMMY}
+    assert WithoutLastWeight()(dummy, shared) == 4 + 0.25
+    with pytest.raises(AttackError, match=r"no tensor .* without 'w'"):
+        WithoutLastWeight()({"w": DUMMY["w"]}, {"w": SHARED["w"]})
+
+
+def test_a_gradient_is_compared_as_it_would_have_been_clipped() -> None:
+    length = math.sqrt(1 + 4 + 9 + 16 + 25)
+    clipped = {k: 2.0 / length * x for k, x in DUMMY.items()}
+    assert ClippedDistance(norm=2.0)(DUMMY, clipped) == pytest.approx(0, abs=1e-10)
+    assert ClippedDistance(norm=length + 1)(DUMMY, SHARED) == SquaredDistance()(DUMMY, SHARED)
+
+
+@given(factor=st.floats(1.5, 1e3))
+def test_beyond_the_norm_the_direction_alone_counts(factor: float) -> None:
+    longer = {k: factor * x for k, x in DUMMY.items()}
+    objective = ClippedDistance(norm=1.0)
+    torch.testing.assert_close(objective(longer, SHARED), objective(DUMMY, SHARED))
 
 
 def test_wrappers_nest() -> None:

@@ -18,7 +18,7 @@ from clients.defenses import (
 from clients.mods import BYTES_KEY
 from clients.site import site_of
 from clients.training import Batch, Compute, Trained, gradient, local_sgd, one_thread
-from fedsim.errors import UploadError
+from fedsim.errors import ScenarioError, UploadError
 from fedsim.scenario import Scenario
 from server.uploads import digest, read_upload
 from tests.fedsim.small import groups, small
@@ -147,6 +147,58 @@ def test_a_reply_says_what_its_defenses_did() -> None:
     did = dict(reply.content["defenses"])
     assert list(did) == ["0.pruning.kept_fraction", "1.gaussian-noise.noise_std"]
     assert did["1.gaussian-noise.noise_std"] == pytest.approx(0.01, rel=0.1)
+
+
+STEPS = {
+    "dp-sgd": "norm=0.5, noise_multiplier=0.1",
+    "instahide": "images=3",
+    "mixup": "alpha=1.0",
+    "soteria": "fraction=0.3",
+    "transform-search": "candidates=2",
+}
+
+
+@pytest.mark.parametrize("name", STEPS)
+@pytest.mark.parametrize(
+    "federation",
+    ["upload='gradient'", "upload='update', local_steps=2"],
+    ids=["gradient", "update"],
+)
+@pytest.mark.parametrize("model", ["lenet", "{name='convnet', channels=[4, 8]}"])
+def test_a_defense_of_steps_changes_what_leaves(name: str, federation: str, model: str) -> None:
+    task = f"federation={{{federation}, batch_size=2}}", f"model={model}"
+    scenario = small(groups(f"[{{name='{name}', {STEPS[name]}}}]"), *task)
+    reply = client_reply(scenario)
+    sent, plain = arrays_of(reply), undefended(small(groups("[]"), *task))
+    assert {k: v.shape for k, v in sent.items()} == {k: v.shape for k, v in plain.items()}
+    assert all(bool(v.isfinite().all()) for v in sent.values())
+    changed = {k for k in sent if not torch.equal(sent[k], plain[k])}
+    alone = name == "soteria" and scenario.federation.local_steps == 1
+    assert changed == ({"head.weight"} if alone else set(sent))
+    did = dict(reply.content["defenses"])
+    assert did
+    assert all(key.startswith(f"0.{name}.") for key in did)
+    assert same(sent, arrays_of(client_reply(scenario)))
+
+
+@pytest.mark.parametrize("kind", ["gradient", "update"])
+@pytest.mark.parametrize("defenses", ["[]", "[{name='dp-sgd', norm=1.0, noise_multiplier=0.0}]"])
+def test_a_bottleneck_draws_by_the_clients_seed(kind: str, defenses: str) -> None:
+    precode = "model={name='precode', base='mlp', bottleneck=4}"
+    scenario = small(precode, groups(defenses, defenses), f"federation.upload={kind}")
+    state = torch.get_rng_state()
+    sent = upload_digest(scenario)
+    torch.manual_seed(1)
+    assert upload_digest(scenario) == sent
+    assert upload_digest(scenario, server_round=2) != sent
+    torch.set_rng_state(state)
+    assert not same(arrays_of(client_reply(scenario)), undefended(scenario))
+
+
+def test_private_gradients_cannot_be_had_of_a_model_that_normalises_by_the_batch() -> None:
+    scenario = small(groups(f"[{{name='dp-sgd', {STEPS['dp-sgd']}}}]"), "model='resnet18'")
+    with pytest.raises(ScenarioError, match="batch_norm='eval'"):
+        client_reply(scenario)
 
 
 def test_one_local_step_gives_back_the_gradient() -> None:

@@ -10,10 +10,11 @@ from flwr.app import ArrayRecord
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attacks import Progress
+from attacks import GradientMatching, Progress
+from attacks.countermeasures.precode import STOCHASTIC
 from attacks.countermeasures.rounding import SHARE
 from attacks.dlg import DLG
-from attacks.objectives import RoundingTolerance, SurvivingDistance
+from attacks.objectives import RoundingTolerance, SharedLayersDistance, SurvivingDistance
 from attacks.types import Status
 from clients.site import site_of
 from clients.training import gradient
@@ -167,6 +168,16 @@ def test_an_adaptive_attacker_comes_only_where_a_defense_has_an_answer() -> None
             expected = replace(expected, objective=objective)
         assert outcome.victim.attack == expected
         assert outcome.reconstruction.status is Status.EXHAUSTED
+
+
+def test_an_adaptive_attacker_knows_a_model_that_defends() -> None:
+    precode = "model={name='precode', base='mlp', bottleneck=4}"
+    case = scenario(groups("[]"), precode, "adversary.adaptive=true")
+    heard = run_rounds(case)
+    assert heard.names(1) == ["r0001-c0000-adaptive", "r0001-c0000-naive", "r0001-control-naive"]
+    [adapted] = [o.victim.attack for o in heard.outcomes if o.victim.attacker == "adaptive"]
+    assert isinstance(adapted, GradientMatching)
+    assert adapted.objective == SharedLayersDistance(left_out=STOCHASTIC)
 
 
 @pytest.mark.parametrize("attack", [None, Stub()], ids=["not asked for", "no known adaptation"])

@@ -52,6 +52,16 @@ STOCHASTIC = {
     "partial-upload",
 }
 
+# The same for those that change a step's batch or its gradient and let uploads pass. What they
+# keep to is in test_step_contract.py.
+STEPS: dict[str, dict[str, float]] = {
+    "dp-sgd": {"norm": 0.5, "noise_multiplier": 0.1, "delta": 1e-5},
+    "instahide": {"images": 3},
+    "mixup": {"alpha": 1.0},
+    "soteria": {"fraction": 0.3},
+    "transform-search": {"candidates": 2},
+}
+
 SHAPES: dict[str, dict[str, tuple[int, ...]]] = {
     "scalar": {"temperature": ()},
     "vector": {"bias": (12,)},
@@ -89,7 +99,23 @@ def equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
 
 def test_every_registered_defense_is_in_the_table() -> None:
     ours = [n for n in DEFENSES.names() if DEFENSES.get(n).__module__.startswith("clients.")]
-    assert sorted(TELLING) == ours
+    assert sorted(TELLING | STEPS) == ours
+
+
+@pytest.mark.parametrize("name", STEPS)
+@every_upload
+@every_dtype
+def test_uploads_pass_what_acts_before_them(
+    name: str, shapes: dict[str, tuple[int, ...]], dtype: torch.dtype
+) -> None:
+    upload = upload_of(shapes, dtype)
+    rng = generator()
+    before = rng.get_state()
+    done = make(name, STEPS).protect_upload(upload, rng)
+    assert equal(done.tensors, upload)
+    assert equal(upload, upload_of(shapes, dtype))
+    assert (done.value_bits, done.overhead_bytes, dict(done.did)) == (None, 0, {})
+    assert torch.equal(rng.get_state(), before)
 
 
 @every_defense

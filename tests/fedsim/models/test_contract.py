@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, replace_all_batch_norm_modules_, vmap
 
 from fedsim.errors import DataError
-from fedsim.models import MLP, ConvNet, LeNet, ModelSpec, ResNet18
+from fedsim.models import MLP, ConvNet, LeNet, ModelSpec, Precode, ResNet18
 from fedsim.registry import MODELS
 
 SPECS = [
@@ -21,6 +21,9 @@ SPECS = [
     MLP(hidden=(16, 8), activation="tanh"),
     ConvNet(),
     ConvNet(channels=(4, 8), activation="softplus"),
+    Precode(),
+    Precode(base="convnet", bottleneck=8),
+    Precode(base="mlp"),
     ResNet18(),
     ResNet18(batch_norm="eval"),
     ResNet18(small_images=False),
@@ -36,7 +39,7 @@ def one_thread() -> None:
 
 
 def test_all_models_are_here() -> None:
-    assert MODELS.names() == ["convnet", "lenet", "mlp", "resnet18"]
+    assert MODELS.names() == ["convnet", "lenet", "mlp", "precode", "resnet18"]
     assert {MODELS.name_of(spec) for spec in SPECS} == set(MODELS.names())
 
 

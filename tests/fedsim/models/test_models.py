@@ -8,7 +8,8 @@ from pydantic import ValidationError
 from torch import nn
 from torchvision.models import resnet18
 
-from fedsim.models import MLP, ConvNet, LeNet, ModelSpec, ResNet18
+from fedsim.models import MLP, ConvNet, LeNet, ModelSpec, Precode, ResNet18, draw_from
+from fedsim.models.precode import VariationalBottleneck
 
 
 def shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:
@@ -114,6 +115,50 @@ def test_batch_norm_mode_outlives_the_models_mode(mode: str) -> None:
     model(torch.ones(2, 1, 8, 8))
     unchanged = all(torch.equal(buffer, before[name]) for name, buffer in model.named_buffers())
     assert unchanged == (mode == "eval")
+
+
+def test_precode_is_another_model_with_a_bottleneck() -> None:
+    inner = shapes(LeNet().build((1, 28, 28), 10, seed=0))
+    model = Precode(bottleneck=16).build((1, 28, 28), 10, seed=0)
+    assert shapes(model) == inner | {
+        "bottleneck.encoder.weight": (32, 588), "bottleneck.encoder.bias": (32,),
+        "bottleneck.decoder.weight": (588, 16), "bottleneck.decoder.bias": (588,),
+    }  # fmt: skip
+    assert [name for name, _ in model.named_children()][-2:] == ["bottleneck", "head"]
+    for name, parameter in model.named_parameters():
+        bound = {"encoder": 588**-0.5, "decoder": 0.25}.get(name.split(".")[1], 0.5)
+        assert 0.9 * bound < parameter.abs().max() <= bound or parameter.numel() < 40
+
+
+def test_a_bottleneck_draws_from_its_own_generator() -> None:
+    model = Precode(base="mlp", bottleneck=16).build((1, 4, 4), 3, seed=0)
+    images = torch.rand(2, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    state = torch.get_rng_state()
+    mean = model(images)
+    assert torch.equal(model(images), mean)
+
+    def drawn(seed: int) -> list[torch.Tensor]:
+        draw_from(model, torch.Generator().manual_seed(seed))
+        return [model(images), model(images)]
+
+    first, second = drawn(1)
+    assert not torch.equal(first, second)
+    assert not torch.equal(first, mean)
+    assert all(torch.equal(a, b) for a, b in zip(drawn(1), (first, second), strict=True))
+    assert not torch.equal(drawn(2)[0], first)
+    assert torch.equal(model.eval()(images), mean)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_bottlenecks_mean_is_that_of_its_draws() -> None:
+    layer = VariationalBottleneck(3, 2)
+    x = torch.ones(20_000, 3)
+    mean = layer(x)[0]
+    layer.generator = torch.Generator().manual_seed(0)
+    torch.testing.assert_close(layer(x).mean(0), mean, rtol=0, atol=0.05)
+    spread = (layer.encoder(x[0])[2:] / 2).exp()
+    expected = (layer.decoder.weight * spread).norm(dim=1)
+    torch.testing.assert_close(layer(x).std(0), expected, rtol=0.03, atol=0)
 
 
 def test_an_unknown_layer_is_not_left_undefined() -> None:

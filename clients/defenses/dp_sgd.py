@@ -1,0 +1,111 @@
+"""Differentially private SGD: each example's gradient clipped, noise on their sum."""
+
+from collections.abc import Mapping
+from typing import Annotated
+
+import torch
+import torch.nn.functional as F  # noqa: N812  (the name that everybody knows)
+from pydantic import Field
+from torch import Tensor, nn
+from torch.func import functional_call, grad_and_value, vmap
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from clients.defenses.base import Batch, Computed, Defense, Mechanism, defense
+from fedsim.errors import ScenarioError
+from fedsim.registry import DEFENSES
+
+
+@DEFENSES.register("dp-sgd")
+@defense
+class DPSGD(Defense):
+    """Clip the gradient of each example, and add Gaussian noise to their sum (DP-SGD).
+
+    Source: Abadi et al., Deep Learning with Differential Privacy, CCS 2016 (arXiv 1607.00133),
+    section 3.1 and algorithm 1, with one norm over all parameters. The sum is divided by the
+    number of examples in the batch. There the batch is a Poisson sample and the sum is divided by
+    its expected size; here batches have a fixed size, which is for the accountant to know.
+
+    The unit of the guarantee is one example of what is trained on. A defense that mixes several
+    private images into one (``mixup``, ``instahide``) takes that meaning from it.
+    """
+
+    norm: Annotated[
+        float,
+        Field(gt=0, le=1e6, description="largest L2 norm of an example's gradient"),
+    ]
+    noise_multiplier: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=1e6,
+            description="standard deviation of the noise on the sum, in units of the norm; "
+            "0 clips alone, which is no privacy",
+        ),
+    ]
+    delta: Annotated[
+        float, Field(gt=0, lt=1, description="of the (epsilon, delta) that is reported")
+    ] = 1e-5
+
+    def compute_gradient(
+        self, model: nn.Module, batch: Batch, generator: torch.Generator
+    ) -> Computed:
+        """Return the private gradient; all examples' gradients are in memory at once.
+
+        Reports ``clipped_fraction``, the share of the examples whose gradient was longer than
+        the norm, and ``noise_std``, the root mean square of the noise on the mean gradient.
+
+        Raises:
+            ScenarioError: the model normalises by the batch.
+        """
+        _refuse_batch_statistics(model)
+        gradients, losses = _per_example(model, batch)
+        count = len(batch.images)
+        norms = torch.stack([g.flatten(1).norm(dim=1) for g in gradients.values()]).norm(dim=0)
+        factors = (self.norm / norms.clamp(min=torch.finfo(norms.dtype).tiny)).clamp(max=1)
+        mean = {k: torch.tensordot(factors, g, 1) / count for k, g in gradients.items()}
+        noise = {k: self._noise(g, generator) / count for k, g in mean.items()}
+        squares = sum(float(n.double().square().sum()) for n in noise.values())
+        return Computed(
+            {k: g + noise[k] for k, g in mean.items()},
+            float(losses.mean()),
+            did={
+                "clipped_fraction": float((norms > self.norm).double().mean()),
+                "noise_std": (squares / sum(n.numel() for n in noise.values())) ** 0.5,
+            },
+        )
+
+    def mechanism(self) -> Mechanism | None:
+        """Return the privacy of a step; None without noise."""
+        if not self.noise_multiplier:
+            return None
+        return Mechanism(self.noise_multiplier, self.delta, "example")
+
+    def _noise(self, like: Tensor, generator: torch.Generator) -> Tensor:
+        noise = torch.randn(
+            like.shape, generator=generator, device=generator.device, dtype=like.dtype
+        )
+        return self.noise_multiplier * self.norm * noise.to(like.device)
+
+
+def _per_example(model: nn.Module, batch: Batch) -> tuple[dict[str, Tensor], Tensor]:
+    """Return each example's gradients, ``(N, ...)`` by name, and losses ``(N,)``."""
+    trained = {k: p.detach() for k, p in model.named_parameters() if p.requires_grad}
+
+    def loss(parameters: Mapping[str, Tensor], image: Tensor, label: Tensor) -> Tensor:
+        logits = functional_call(model, dict(parameters), (image[None],))
+        return F.cross_entropy(logits, label[None])
+
+    # A layer that draws (dropout) draws for each example.
+    each = vmap(grad_and_value(loss), in_dims=(None, 0, 0), randomness="different")
+    gradients, losses = each(trained, batch.images, batch.labels)
+    return gradients, losses
+
+
+def _refuse_batch_statistics(model: nn.Module) -> None:
+    for name, layer in model.named_modules():
+        if isinstance(layer, _BatchNorm) and (layer.training or layer.running_mean is None):
+            raise ScenarioError(
+                f"dp-sgd: layer {name!r} ({type(layer).__name__}) normalises by the whole batch, "
+                "so no example has a gradient of its own; use a model without batch "
+                "normalisation, or give the model batch_norm='eval'"
+            )

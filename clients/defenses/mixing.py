@@ -1,0 +1,38 @@
+"""What the defenses that mix images share."""
+
+import torch
+import torch.nn.functional as F  # noqa: N812  (the name that everybody knows)
+from torch import Tensor
+
+from clients.defenses.base import Batch, Private
+
+
+def with_others(batch: Batch, private: Private, others: int) -> tuple[Tensor, Tensor]:
+    """Return each image beside others of the client's, and all of their labels.
+
+    Args:
+        batch: N images.
+        private: whence the other images are drawn, anew for each.
+        others: how many for each image.
+
+    Returns:
+        ``(N, 1 + others, C, H, W)``, the batch's own first, and ``(N, 1 + others, classes)``.
+    """
+    images, labels = private.draw(len(batch.images) * others)
+    images = images.to(batch.images).view(len(batch.images), others, *batch.images.shape[1:])
+    drawn = probabilities(labels.to(batch.labels.device), private.num_classes, images.dtype)
+    own = probabilities(batch.labels, private.num_classes, images.dtype)
+    return (
+        torch.cat([batch.images[:, None], images], dim=1),
+        torch.cat([own[:, None], drawn.view(len(own), others, -1)], dim=1),
+    )
+
+
+def probabilities(labels: Tensor, num_classes: int, dtype: torch.dtype) -> Tensor:
+    """Return classes ``(N,)`` as rows ``(N, classes)``; such rows stay as they are."""
+    return (labels if labels.ndim == 2 else F.one_hot(labels.long(), num_classes)).to(dtype)
+
+
+def mixture(shares: Tensor, things: Tensor) -> Tensor:
+    """Return the sum of ``things`` ``(N, k, ...)`` weighted by ``shares`` ``(N, k)``."""
+    return torch.einsum("nk,nk...->n...", shares.to(things), things)

@@ -1,0 +1,127 @@
+"""Soteria: a pruned representation in the gradient of the classification layer."""
+
+from decimal import Decimal
+from typing import Annotated
+
+import torch
+import torch.nn.functional as F  # noqa: N812  (the name that everybody knows)
+from pydantic import Field
+from torch import Tensor, nn
+
+from clients.defenses.base import Batch, Computed, Defense, defense
+from fedsim.errors import ScenarioError
+from fedsim.registry import DEFENSES
+
+_AT_ONCE = 64
+"""Features whose derivatives are computed together."""
+
+
+@DEFENSES.register("soteria")
+@defense
+class Soteria(Defense):
+    """Prune the features that tell most of the image from the last layer's gradient.
+
+    Source: Sun et al., Provable Defense against Privacy Leakage in Federated Learning from
+    Representation Perspective, CVPR 2021 (arXiv 2012.06043), section 4 and algorithm 1, for the
+    l0 norm. Of the representation r in front of the last dense layer the features with the largest
+    ``|r_i| / ||d r_i / d x||`` are set to zero, where its weight's gradient (the outer product of
+    the logits' gradient and r) is formed. The forward pass, the loss and all other gradients, the
+    layer's bias included, stay as they are.
+
+    We differ for batches: each example has a mask of its own, where the authors' code adds the
+    scores up and prunes the same columns for all. A feature that is zero with a derivative of
+    zero (behind a ReLU) has no score and is pruned last; the authors' code divides 0 by 0.
+    Derivatives are computed for every feature, which costs a backward pass each.
+    """
+
+    fraction: Annotated[
+        float,
+        Field(ge=0, le=1, description="share of the features that is pruned for each example"),
+    ]
+
+    def compute_gradient(
+        self, model: nn.Module, batch: Batch, generator: torch.Generator
+    ) -> Computed | None:
+        """Return the gradient with the last layer's weight computed from pruned features.
+
+        Reports ``pruned_fraction``, and ``representation_change``, the norm of what was pruned
+        relative to that of the representation, on average over the examples.
+
+        Raises:
+            ScenarioError: the model has no dense layer that the batch's features go through.
+        """
+        if not self.fraction:
+            return None
+        name, layer = _last_dense(model)
+        images = batch.images.detach().requires_grad_()
+        logits, features, outputs = _forward(model, layer, images)
+        loss = F.cross_entropy(logits, batch.labels)
+        trained = {k: p for k, p in model.named_parameters() if p.requires_grad}
+        *found, errors = torch.autograd.grad(loss, [*trained.values(), outputs], retain_graph=True)
+        gradients = dict(zip(trained, found, strict=True))
+        # As a decimal, since 0.29 * 100 in binary is below 29.
+        count = int(Decimal(repr(float(self.fraction))) * features.shape[1])
+        mask = _mask(features, images, count)
+        r = features.detach()
+        key = f"{name}.weight" if name else "weight"
+        if count and key in gradients:
+            gradients[key] = errors.T @ (mask * r)
+        change = ((1 - mask) * r).norm(dim=1) / r.norm(dim=1).clamp(min=torch.finfo(r.dtype).tiny)
+        return Computed(
+            gradients,
+            float(loss.detach()),
+            did={
+                "pruned_fraction": float((1 - mask).mean()),
+                "representation_change": float(change.mean()),
+            },
+        )
+
+
+def _last_dense(model: nn.Module) -> tuple[str, nn.Linear]:
+    dense = [(name, layer) for name, layer in model.named_modules() if isinstance(layer, nn.Linear)]
+    if not dense:
+        raise ScenarioError(
+            "soteria: the model has no dense layer whose representation could be pruned; use a "
+            "model that ends in one, or another defense"
+        )
+    return dense[-1]
+
+
+def _forward(model: nn.Module, layer: nn.Linear, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the logits, and what goes into ``(N, D)`` and comes out of the layer."""
+    seen: list[tuple[Tensor, Tensor]] = []
+    hook = layer.register_forward_hook(lambda _, inputs, output: seen.append((inputs[0], output)))
+    try:
+        logits = model(images)
+    finally:
+        hook.remove()
+    if len(seen) != 1 or seen[0][0].ndim != 2:
+        raise ScenarioError(
+            "soteria: the model's last dense layer is not used exactly once with features "
+            "(N, D); use a model that classifies images by one, or another defense"
+        )
+    return logits, *seen[0]
+
+
+def _mask(features: Tensor, images: Tensor, count: int) -> Tensor:
+    """Return 0 where a feature of an example is to be pruned, else 1, ``(N, D)``."""
+    sizes = _derivative_norms(features, images)
+    scores = features.detach().abs() / sizes
+    scores = scores.nan_to_num(nan=0.0, posinf=torch.inf)
+    largest = scores.sort(dim=1, descending=True, stable=True).indices[:, :count]
+    return torch.ones_like(scores).scatter(1, largest, 0.0)
+
+
+def _derivative_norms(features: Tensor, images: Tensor) -> Tensor:
+    """Return the norm of each feature's derivative by its example's pixels, ``(N, D)``."""
+    if not features.requires_grad or features.grad_fn is None:
+        return torch.ones_like(features)
+    norms = []
+    unit = torch.eye(features.shape[1], dtype=features.dtype, device=features.device)
+    for rows in torch.split(unit, _AT_ONCE):
+        wanted = rows[:, None].expand(-1, len(features), -1)
+        [slopes] = torch.autograd.grad(
+            features, images, wanted, retain_graph=True, is_grads_batched=True
+        )
+        norms.append(slopes.flatten(2).norm(dim=2))
+    return torch.cat(norms).T

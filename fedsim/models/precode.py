@@ -1,0 +1,91 @@
+"""A variational bottleneck in front of the classification layer (PRECODE)."""
+
+from collections import OrderedDict
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+from torch import Tensor, nn
+
+from fedsim.models.base import PARAMETERS, ImageShape, ModelSpec, default_bound, draw_uniform
+from fedsim.models.convnet import ConvNet
+from fedsim.models.lenet import LeNet
+from fedsim.models.mlp import MLP
+from fedsim.registry import MODELS
+
+_BASES: dict[str, type[ModelSpec]] = {"convnet": ConvNet, "lenet": LeNet, "mlp": MLP}
+
+
+class VariationalBottleneck(nn.Module):
+    """Encodes features as a Gaussian, draws from it, and decodes what was drawn.
+
+    Attributes:
+        generator: whence it draws in training mode; without one, and in evaluation mode, the mean
+            stands in for a draw. The client sets it (`draw_from`), so that its draws depend on its
+            seed alone; an attacker, who does not have them, works with the mean.
+
+    Args:
+        features: how many go in and come out.
+        size: dimensions of the Gaussian.
+    """
+
+    def __init__(self, features: int, size: int) -> None:
+        super().__init__()
+        self.encoder = nn.Linear(features, 2 * size)
+        self.decoder = nn.Linear(size, features)
+        self.generator: torch.Generator | None = None
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return decoded features, of the shape that went in ``(N, features)``."""
+        mean, log_variance = self.encoder(features).chunk(2, dim=-1)
+        if self.generator is None or not self.training:
+            return self.decoder(mean)  # type: ignore[no-any-return]
+        noise = torch.randn(
+            mean.shape, generator=self.generator, dtype=mean.dtype, device=self.generator.device
+        )
+        drawn = mean + (log_variance / 2).exp() * noise.to(mean.device)
+        return self.decoder(drawn)  # type: ignore[no-any-return]
+
+
+def draw_from(model: nn.Module, generator: torch.Generator) -> None:
+    """Let the stochastic layers of a model draw from a generator."""
+    for layer in model.modules():
+        if isinstance(layer, VariationalBottleneck):
+            layer.generator = generator
+
+
+@MODELS.register("precode")
+@dataclass(frozen=True, config=PARAMETERS)
+class Precode(ModelSpec):
+    """Another model with a variational bottleneck in front of its last layer (PRECODE).
+
+    Source: Scheliga, Mäder, Seeland, PRECODE: A Generic Model Extension to Prevent Deep Gradient
+    Leakage, WACV 2022 (arXiv 2108.04725): a dense layer gives mean and log variance of
+    a Gaussian, a draw from it is decoded by another. There the loss has a Kullback-Leibler term
+    for the Gaussian; here, as for all models, it is the cross-entropy alone.
+
+    Args:
+        base: the other model, with its defaults.
+        bottleneck: dimensions of the Gaussian; 256 in the paper.
+    """
+
+    base: Literal["convnet", "lenet", "mlp"] = "lenet"
+    bottleneck: Annotated[int, Field(ge=1)] = 256
+
+    def architecture(self, image_shape: ImageShape, num_classes: int) -> nn.Module:
+        """Return the other model's layers with one named ``bottleneck`` before ``head``."""
+        inner = _BASES[self.base]().architecture(image_shape, num_classes)
+        layers = OrderedDict(inner.named_children())
+        head = layers.pop("head")
+        if not isinstance(head, nn.Linear):
+            raise TypeError(f"the last layer of {self.base} is a {type(head).__name__}")
+        layers["bottleneck"] = VariationalBottleneck(head.in_features, self.bottleneck)
+        layers["head"] = head
+        return nn.Sequential(layers)
+
+    def initialise(self, model: nn.Module, generator: torch.Generator) -> None:
+        """Draw the other model's layers as it does, and the bottleneck as PyTorch does."""
+        _BASES[self.base]().initialise(model, generator)
+        for layer in model.get_submodule("bottleneck").children():
+            draw_uniform(layer, default_bound(layer), generator)
