@@ -279,20 +279,6 @@ def test_the_last_dense_weight_is_left_out() -> None:
         WithoutLastWeight()({"w": DUMMY["w"]}, {"w": SHARED["w"]})
 
 
-def test_a_gradient_is_compared_as_it_would_have_been_clipped() -> None:
-    length = math.sqrt(1 + 4 + 9 + 16 + 25)
-    clipped = {k: 2.0 / length * x for k, x in DUMMY.items()}
-    assert ClippedDistance(norm=2.0)(DUMMY, clipped) == pytest.approx(0, abs=1e-10)
-    assert ClippedDistance(norm=length + 1)(DUMMY, SHARED) == SquaredDistance()(DUMMY, SHARED)
-
-
-@given(factor=st.floats(1.5, 1e3))
-def test_beyond_the_norm_the_direction_alone_counts(factor: float) -> None:
-    longer = {k: factor * x for k, x in DUMMY.items()}
-    objective = ClippedDistance(norm=1.0)
-    torch.testing.assert_close(objective(longer, SHARED), objective(DUMMY, SHARED))
-
-
 def test_wrappers_nest() -> None:
     nested = SharedLayersDistance(SurvivingDistance(SquaredDistance(), floor=1.0))
     assert innermost(nested) == SquaredDistance()

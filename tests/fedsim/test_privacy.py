@@ -1,6 +1,9 @@
 """What clients have spent of their privacy is what Opacus says."""
 
+from typing import Annotated, Literal
+
 import pytest
+from pydantic import Field
 
 from clients.defenses import Defense, GaussianNoise, Mechanism, defense
 from clients.site import Site, open_site
@@ -14,13 +17,12 @@ from tests.fedsim.small import groups, small
 class Private(Defense):
     """A defense that claims what it is told to."""
 
-    unit: str
-    noise_multiplier: float = 1.0
-    mixes: bool = False
+    unit: Annotated[Literal["example", "client"], Field(description="whose")]
+    noise_multiplier: Annotated[float, Field(description="how much")] = 1.0
 
     def mechanism(self) -> Mechanism:
         """Return the claim."""
-        return Mechanism(self.noise_multiplier, 1e-5, self.unit)  # type: ignore[arg-type]
+        return Mechanism(self.noise_multiplier, 1e-5, self.unit)
 
 
 def site(chain: str, *overrides: str) -> Site:
