@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Sequence
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -249,15 +250,33 @@ def scenario_text(name_or_path: str) -> tuple[str, str]:
     Raises:
         ScenarioError: there is no such scenario, or it cannot be read.
     """
-    if name_or_path in bundled():
-        return files("scenarios").joinpath(f"{name_or_path}.toml").read_text("utf-8"), name_or_path
+    hint = closest(name_or_path, bundled())
+    if files("scenarios").joinpath("comparisons", f"{name_or_path}.toml").is_file():
+        hint = f"it is a comparison: fedsim compare {name_or_path}"
+    return toml_text(name_or_path, bundled(), files("scenarios"), "scenario", hint)
+
+
+def toml_text(
+    name_or_path: str, names: Sequence[str], folder: Traversable, kind: str, hint: str
+) -> tuple[str, str]:
+    """Return the text of a bundled TOML file or of a user's, and what to call it in errors.
+
+    Args:
+        name_or_path: a bundled name, or a path.
+        names: of the bundled ones.
+        folder: where these lie.
+        kind: what the file is, in errors.
+        hint: what to do if there is none.
+
+    Raises:
+        ScenarioError: there is no such file, or it cannot be read.
+    """
+    if name_or_path in names:
+        return folder.joinpath(f"{name_or_path}.toml").read_text("utf-8"), name_or_path
     path = Path(name_or_path)
     if not path.is_file():
-        hint = closest(name_or_path, bundled())
-        if files("scenarios").joinpath("comparisons", f"{path.name}.toml").is_file():
-            hint = f"it is a comparison: fedsim compare {path.name}"
         raise ScenarioError(
-            f"no scenario {name_or_path!r}: it is neither a file nor a bundled scenario; {hint}"
+            f"no {kind} {name_or_path!r}: it is neither a file nor a bundled {kind}; {hint}"
         )
     try:
         return path.read_text("utf-8"), str(path)

@@ -8,14 +8,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 import tomli_w
 from pydantic import Field, ValidationError, model_validator
 
 from fedsim.errors import ScenarioError, closest
-from fedsim.scenario import Scenario, Section, Shown, explain, override
+from fedsim.scenario import Scenario, Section, Shown, explain, override, toml_text
 
 NO_DEFENSE = "none"
 _FOLDER = "comparisons"
@@ -250,19 +249,8 @@ def comparison_text(name_or_path: str) -> tuple[str, str]:
     Raises:
         ScenarioError: there is no such comparison, or it cannot be read.
     """
-    if name_or_path in comparisons():
-        place = files("scenarios") / _FOLDER / f"{name_or_path}.toml"
-        return place.read_text("utf-8"), name_or_path
-    path = Path(name_or_path)
-    if not path.is_file():
-        hint = closest(name_or_path, comparisons())
-        raise ScenarioError(
-            f"no comparison {name_or_path!r}: it is neither a file nor a bundled one; {hint}"
-        )
-    try:
-        return path.read_text("utf-8"), str(path)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ScenarioError(f"{path}: cannot be read as text: {error}") from None
+    hint = closest(name_or_path, comparisons())
+    return toml_text(name_or_path, comparisons(), files("scenarios") / _FOLDER, "comparison", hint)
 
 
 def comparisons() -> list[str]:
