@@ -75,7 +75,7 @@ class Attack(ABC):
         for i, observation in enumerate(observations):
             problem = _problem(model, observation)
             if problem is None:
-                alike = (observation.input_shape, observation.batch_size)
+                alike = (observation.input_shape, observation.batch_size, observation.lengths)
                 groups[(*alike, observation.training, observation.statistics is None)].append(i)
             else:
                 results[i] = Reconstruction.failed(problem)

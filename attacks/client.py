@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import torch
 import torch.nn.functional as F  # noqa: N812  (the name that everybody knows)
@@ -19,13 +19,20 @@ class Client:
     Args:
         model: with the global weights, in the client's mode.
         training: its local training; None for the gradient of one batch.
+        names: the parameters whose gradient is wanted; None for all that are trained.
         statistics: whether to return the batch's statistics in front of BatchNorm layers too.
     """
 
     def __init__(
-        self, model: nn.Module, training: LocalTraining | None = None, *, statistics: bool = False
+        self,
+        model: nn.Module,
+        training: LocalTraining | None = None,
+        *,
+        names: Collection[str] | None = None,
+        statistics: bool = False,
     ) -> None:
-        self.parameters = parameters(model)
+        wanted = parameters(model)
+        self.parameters = {k: p for k, p in wanted.items() if names is None or k in names}
         self._forward = with_statistics(model)
         self._training, self._statistics = training, statistics
 
@@ -39,7 +46,8 @@ class Client:
 
         Args:
             data: ``(N, *input_shape)``.
-            target: ``(N, classes)``, each row a distribution.
+            target: ``(N, classes)``, or ``(N, L, classes)`` for one label per position; each row
+                a distribution, times its weight.
             order: ``(steps, batch)``, which examples each step takes; ignored without local
                 training.
             stretch: what the learning rate is to be multiplied by, a scalar.
@@ -78,7 +86,8 @@ class Client:
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         def loss(params: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
             logits, statistics = self._forward(params, data)
-            return -(target * F.log_softmax(logits, dim=-1)).sum(-1).mean(), statistics
+            # The mean over what is to be predicted: a row of zeros asks for nothing.
+            return -(target * F.log_softmax(logits, dim=-1)).sum() / target.sum(), statistics
 
         gradient, statistics = grad(loss, has_aux=True)(params)
         return gradient, statistics

@@ -130,6 +130,6 @@ def _report(done: Mapping[int, Reconstruction], on_progress: OnProgress) -> None
                 evaluation=1,
                 max_evaluations=1,
                 objective=torch.tensor([r.relative_objective for r in good.values()]),
-                images=lambda: torch.stack([r.data for r in good.values() if r.data is not None]),
+                data=lambda: torch.stack([r.data for r in good.values() if r.data is not None]),
             )
         )

@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from torch.func import functional_call, replace_all_batch_norm_modules_
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from fedsim.models import TextModel
+
 Forward = Callable[[Mapping[str, Tensor], Tensor], Tensor]
 ForwardWithStatistics = Callable[[Mapping[str, Tensor], Tensor], tuple[Tensor, dict[str, Tensor]]]
 
@@ -62,7 +64,7 @@ def with_statistics(model: nn.Module) -> ForwardWithStatistics:
 
 
 def _own_copy(model: nn.Module) -> nn.Module:
-    own = copy.deepcopy(model)
+    own = copy.deepcopy(model).requires_grad_(False)  # no graph but for the parameters given
     for module in own.modules():
         if isinstance(module, _BatchNorm) and module.training:
             replace_all_batch_norm_modules_(module)
@@ -77,6 +79,8 @@ def _call(own: nn.Module, params: Mapping[str, Tensor], inputs: Tensor) -> Tenso
 
 def count_classes(model: nn.Module, input_shape: tuple[int, ...]) -> int:
     """Return the size of the model's output for one example, on a copy of the model."""
+    if isinstance(model, TextModel):
+        return model.num_outputs
     parameter = next(model.parameters())
     probe = torch.zeros((2, *input_shape), device=parameter.device, dtype=parameter.dtype)
     with torch.no_grad():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from attacks.emergence import Emergence
 from attacks.functional import count_classes
 from attacks.memory import lanes_that_fit
 from attacks.optimisers import Ended, Minimisation
+from attacks.spaces import one_hot, space_of
 from attacks.types import (
     Observation,
     OnProgress,
@@ -36,9 +36,9 @@ if TYPE_CHECKING:
 class Problem:
     """Victims of one shape, one kind of label knowledge and one way of local training.
 
-    A lane is a trial on a victim. Its unknowns are one row of numbers: the dummy data, then the
-    label logits if the labels are unknown, then the logarithm of what the learning rate is to
-    be multiplied by if that is a guess.
+    A lane is a trial on a victim. Its unknowns are one row of numbers: the dummy data (see
+    `Space`), then the label logits if the labels are unknown, then the logarithm of what the
+    learning rate is to be multiplied by if that is a guess.
 
     Args:
         attack: what to minimise, and how.
@@ -64,19 +64,22 @@ class Problem:
         self._guesses: Mapping[int, Reconstruction] = {}
         self._victims = list(observations)
         self._training = first.training if attack.local_steps == "unroll" else None
-        self._shared = {i: attack.shared(model, o) for i, o in observations.items()}
-        more = self._shared[self._victims[0]].keys() - dict(model.named_parameters()).keys()
-        self._client = Client(model, self._training, statistics=bool(more))
+        self._space = space_of(model, first, dtype or next(model.parameters()).dtype)
+        self._shared = {
+            i: {k: g for k, g in attack.shared(model, o).items() if k not in self._space.indirect}
+            for i, o in observations.items()
+        }
+        names = self._shared[self._victims[0]].keys()
+        more = names - dict(model.named_parameters()).keys()
+        self._client = Client(model, self._training, names=names, statistics=bool(more))
         self._objective, self._priors = attack.distance(), attack.regularisers()
         self._classes = count_classes(model, first.input_shape)
-        self._batch_shape = (first.batch_size, *first.input_shape)
-        self._pixels = math.prod(self._batch_shape)
-        self._joint = labels[self._victims[0]] is None
+        self._batch = first.batch_size
+        self._joint = labels[self._victims[0]] is None and not self._space.labelled
         self._logits = first.batch_size * self._classes if self._joint else 0
         guessed_rate = self._training is not None and not self._training.exact
-        self._unknowns = self._pixels + self._logits + guessed_rate
+        self._unknowns = self._space.size + self._logits + guessed_rate
         self._like = next(model.parameters()).detach()
-        self._dtype = dtype or self._like.dtype
 
     def solve(
         self,
@@ -94,7 +97,7 @@ class Problem:
         attack, trials = self._attack, self._attack.trials
         self._guesses = guesses
         best: dict[int, Reconstruction] = {}
-        emergence = Emergence(self._to_data, attack.evaluations)
+        emergence = Emergence(self._decode, attack.evaluations)
         batch = _Batch(self)
 
         def start(lane: int) -> Tensor:
@@ -109,7 +112,7 @@ class Problem:
                     evaluation=evaluation,
                     max_evaluations=attack.evaluations,
                     objective=values.cpu(),
-                    images=lambda: self._to_data(points).cpu(),
+                    data=lambda: self._decode(points).cpu(),
                 )
             )
 
@@ -139,19 +142,19 @@ class Problem:
 
     def misfit(self, data: Tensor) -> float:
         """Return the relative objective of given data for the first victim, at its labels."""
-        batch = _Batch(self)
-        point = torch.zeros(self._unknowns).to(self._like)
-        point[: self._pixels] = data.to(self._like).flatten()
-        return float(batch.evaluate(point[None], torch.tensor([0]))[0])
+        shared = self.shared_of(0)
+        inputs, target = self._space.truth(data.to(self._like.device), self.target_of(0))
+        total = self._compare(inputs.to(self._like), target, shared, self.order_of(0), None)
+        return float(total / self.scale({k: g[None] for k, g in shared.items()})[0])
 
     def _capacity(self) -> int:
-        training, size = self._training, self._batch_shape[0]
+        training, size = self._training, self._batch
         steps, examples = 1, size
         if training is not None:
             steps, examples = training.steps, training.steps * training.batch_size
         return lanes_that_fit(
             self._model,
-            (examples, *self._batch_shape[1:]),
+            (examples, *self._space.shape[1:]),
             points=self._unknowns * self._attack.optimiser().copies,
             steps=steps,
             memory_gb=self._attack.memory_gb,
@@ -161,25 +164,34 @@ class Problem:
         self, point: Tensor, shared: dict[str, Tensor], target: Tensor, order: Tensor
     ) -> Tensor:
         """Return the objective of one lane at a point ``(n,)``."""
-        data = point[: self._pixels].view(self._batch_shape)
-        rest = point[self._pixels :]
+        inputs, labels = self._space.batch(point[: self._space.size])
+        rest = point[self._space.size :]
         if self._joint:
-            target = torch.softmax(rest[: self._logits].view(-1, self._classes), dim=-1)
+            labels = torch.softmax(rest[: self._logits].view(-1, self._classes), dim=-1)
         stretch = rest[-1].exp() if len(rest) > self._logits else None
-        dummy = self._client.upload(data, target, order, stretch)
-        total = self._objective(dummy, shared)
+        return self._compare(inputs, target if labels is None else labels, shared, order, stretch)
+
+    def _compare(
+        self,
+        inputs: Tensor,
+        target: Tensor,
+        shared: dict[str, Tensor],
+        order: Tensor,
+        stretch: Tensor | None,
+    ) -> Tensor:
+        total = self._objective(self._client.upload(inputs, target, order, stretch), shared)
         for prior in self._priors:
-            total = total + prior(data)
+            total = total + prior(inputs)
         return total
 
     def couple(self, points: Tensor, lanes: Tensor) -> tuple[Tensor, Tensor] | None:
         """Return the cost that ties siblings together, and its gradient, if there is one."""
         victims = (lanes // self._attack.trials).to(points.device)
-        tied = self._attack.couple(points[:, : self._pixels], victims)
+        tied = self._attack.couple(points[:, : self._space.size], victims)
         if tied is None:
             return None
         values, gradients = tied
-        return values, F.pad(gradients, (0, self._unknowns - self._pixels))
+        return values, F.pad(gradients, (0, self._unknowns - self._space.size))
 
     def shared_of(self, lane: int) -> dict[str, Tensor]:
         """Return what a lane is compared with."""
@@ -201,7 +213,7 @@ class Problem:
         victim, trial = self._victims[lane // self._attack.trials], lane % self._attack.trials
         labels = self._labels[victim]
         if labels is None:
-            return self._like.new_zeros((self._batch_shape[0], self._classes))
+            return self._like.new_zeros((self._batch, self._classes))
         guess = self._guesses.get(victim) if trial == 0 else None
         if guess is not None and guess.labels is not None:
             labels = guess.labels  # in the order of the guessed data
@@ -210,7 +222,7 @@ class Problem:
         if self._training is not None and trial >= len(guesses):
             generator = self._generator("labels", victim, trial)
             labels = labels[torch.randperm(len(labels), generator=generator)]
-        return F.one_hot(labels.long().to(self._like.device), self._classes).to(self._like)
+        return one_hot(labels.to(self._like.device), self._classes).to(self._like)
 
     def order_of(self, lane: int) -> Tensor:
         """Return which examples a lane's local steps take, ``(steps, batch)``.
@@ -221,7 +233,7 @@ class Problem:
         if self._training is None:
             return torch.zeros((1, 1), dtype=torch.long, device=self._like.device)
         victim, trial = self._victims[lane // self._attack.trials], lane % self._attack.trials
-        steps, size, count = self._training.steps, self._training.batch_size, self._batch_shape[0]
+        steps, size, count = self._training.steps, self._training.batch_size, self._batch
         generator = self._generator("order", victim, trial)
         order = torch.arange(count)
         while len(order) < steps * size:
@@ -234,32 +246,30 @@ class Problem:
 
     def _start(self, victim: int, trial: int, guess: Reconstruction | None) -> Tensor:
         generator = self._generator("start", victim, trial)
-        noise = torch.randn(self._pixels, generator=generator)
-        data = noise if self._attack.start == "normal" else 0.5 + 0.1 * noise
-        if guess is not None and guess.data is not None:
-            data = guess.data.flatten().to(data)
-        rest = torch.zeros(self._unknowns - self._pixels)
+        data = self._space.start(self._attack.start, generator)
+        if guess is not None:
+            data = self._space.guessed(guess, data)
+        rest = torch.zeros(self._unknowns - self._space.size)
         if self._attack.start == "normal":
             rest[: self._logits] = torch.randn(self._logits, generator=generator)
         return torch.cat([data, rest]).to(self._like)
 
-    def _to_data(self, points: Tensor) -> Tensor:
-        data = points[:, : self._pixels].view(-1, *self._batch_shape).clamp(0, 1)
-        return data.to(self._dtype)
+    def _decode(self, points: Tensor) -> Tensor:
+        return self._space.decode(points[:, : self._space.size])
 
     def _project(self, points: Tensor) -> Tensor:
-        data, rest = points[:, : self._pixels], points[:, self._pixels :]
-        return torch.cat([data.clamp(0, 1), rest], dim=1)
+        data, rest = points[:, : self._space.size], points[:, self._space.size :]
+        return torch.cat([self._space.project(data), rest], dim=1)
 
     def _outcome(self, ended: Ended, victim: int, history: list[Snapshot]) -> Reconstruction:
         if ended.status is Status.FAILED:
             return Reconstruction.failed("the objective was not finite at the start")
         if ended.evaluations == 0:
             return Reconstruction.failed("stopped before the first evaluation")
-        data = self._to_data(ended.point[None])[0].cpu()
+        data = self._decode(ended.point[None])[0].cpu()
         scores = self.target_of(ended.lane)
         if self._joint:
-            scores = ended.point[self._pixels :][: self._logits].view(-1, self._classes)
+            scores = ended.point[self._space.size :][: self._logits].view(-1, self._classes)
         scale = float(self.scale({k: g[None] for k, g in self.shared_of(ended.lane).items()}))
         earlier = (
             replace(s, objective=s.objective * scale)
@@ -268,7 +278,7 @@ class Problem:
         )
         return Reconstruction(
             data=data,
-            labels=scores.argmax(-1).cpu(),
+            labels=None if self._space.labelled else scores.argmax(-1).cpu(),
             objective=ended.value * scale,
             relative_objective=ended.value,
             status=ended.status,

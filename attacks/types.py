@@ -41,7 +41,8 @@ class Observation:
 
     Attributes:
         gradient: the shared gradient (of the mean loss over the batch), by parameter name.
-        input_shape: shape of one example, ``(C, H, W)`` for images.
+        input_shape: shape of one example, ``(C, H, W)`` for images, ``(L,)`` for texts that were
+            padded to L tokens.
         batch_size: how many examples the gradient was computed on.
         labels: the batch's labels ``(batch_size,)`` where the threat model makes them
             public; None where the adversary must find them.
@@ -50,6 +51,8 @@ class Observation:
         statistics: mean and variance of the batch's activations in front of each BatchNorm
             layer, where they are shared: by ``<layer>.running_mean`` and
             ``<layer>.running_var``.
+        lengths: of texts, how many tokens each has, special ones included; sorted, as their order
+            in the batch cannot be known. None if they are all as long as the batch.
     """
 
     gradient: Mapping[str, Tensor]
@@ -58,6 +61,7 @@ class Observation:
     labels: Tensor | None = None
     training: LocalTraining | None = None
     statistics: Mapping[str, Tensor] | None = None
+    lengths: tuple[int, ...] | None = None
 
     @classmethod
     def from_update(
@@ -140,7 +144,8 @@ class Snapshot:
     Attributes:
         evaluation: how many times the objective had been evaluated for this trial.
         objective: its value then.
-        data: the dummy data, ``(batch_size, *input_shape)``, clamped to [0, 1].
+        data: the dummy data, ``(batch_size, *input_shape)``: pictures clamped to [0, 1], or the
+            tokens that are nearest.
     """
 
     evaluation: int
@@ -153,8 +158,8 @@ class Reconstruction:
     """What an attack returns for one observation.
 
     Attributes:
-        data: the reconstructed batch ``(batch_size, *input_shape)`` in [0, 1], on the CPU;
-            None when the attack failed.
+        data: the reconstructed batch ``(batch_size, *input_shape)``, pictures in [0, 1] or tokens,
+            on the CPU; None when the attack failed.
         labels: the labels that the attack found or was given, ``(batch_size,)``.
         objective: the attack's own final objective.
         relative_objective: the same divided by the objective of a zero gradient, so that 1
@@ -192,7 +197,7 @@ class Progress:
         evaluation: evaluations spent so far by each of these lanes.
         max_evaluations: evaluations that each lane may spend.
         objective: relative objective of each lane, ``(lanes,)``.
-        images: a function that returns the lanes' data ``(lanes, batch_size, *input_shape)``;
+        data: a function that returns the lanes' data ``(lanes, batch_size, *input_shape)``;
             called only by those who want to look.
     """
 
@@ -200,7 +205,7 @@ class Progress:
     evaluation: int
     max_evaluations: int
     objective: Tensor
-    images: Callable[[], Tensor] = field(repr=False)
+    data: Callable[[], Tensor] = field(repr=False)
 
 
 OnProgress = Callable[[Progress], None]

@@ -167,7 +167,7 @@ class LiveView(Observer):
         if now - self._looked < 1 / LOOKS_PER_SECOND or self._scenario is None:
             return
         self._looked = now
-        images = progress.images()[:, 0].numpy()
+        images = progress.data()[:, 0].numpy()
         with self._lock:
             self._screen.attack = (
                 f"round {victims[0].server_round}: {victims[0].attacker} attack, "

@@ -11,6 +11,15 @@ from fedsim.data.mini import FashionMnistMini
 from fedsim.data.mnist import FashionMnist, Mnist
 from fedsim.data.picture import OwnPicture
 from fedsim.data.source import PARAMETERS, DatasetSource, FilePath, load_dataset
+from fedsim.data.texts import (
+    HuggingFaceTexts,
+    Messages,
+    OwnTexts,
+    TextDataset,
+    TextFile,
+    TokenDataset,
+    TokenSplit,
+)
 from fedsim.data.torchvision_sets import Cifar10, Cifar100, Svhn
 from fedsim.data.types import Dataset, IndexArray, Split
 
@@ -24,12 +33,19 @@ __all__ = [
     "FashionMnistMini",
     "FilePath",
     "Folder",
+    "HuggingFaceTexts",
     "IndexArray",
     "Lfw",
+    "Messages",
     "Mnist",
     "OwnPicture",
+    "OwnTexts",
     "Split",
     "Svhn",
+    "TextDataset",
+    "TextFile",
+    "TokenDataset",
+    "TokenSplit",
     "draw_batch",
     "load_dataset",
     "load_image",

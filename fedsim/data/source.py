@@ -5,13 +5,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from fedsim.data.tokens import TextDataset
 from fedsim.data.types import Dataset
 from fedsim.errors import DataError
+from fedsim.modality import Modality
 
 PARAMETERS = ConfigDict(extra="forbid", strict=True)
 """How the parameters of data sets and partitions are checked."""
@@ -34,8 +36,10 @@ Made absolute at once, because workers may run in another folder.
 class DatasetSource(ABC):
     """What to load and how, in the words of a scenario."""
 
+    holds: ClassVar[Modality] = Modality.PICTURES
+
     @abstractmethod
-    def load(self, data_dir: Path | None) -> Dataset:
+    def load(self, data_dir: Path | None) -> Dataset | TextDataset:
         """Read the data set.
 
         Args:
@@ -47,7 +51,7 @@ class DatasetSource(ABC):
         """
 
 
-def load_dataset(source: DatasetSource, data_dir: Path | None = None) -> Dataset:
+def load_dataset(source: DatasetSource, data_dir: Path | None = None) -> Dataset | TextDataset:
     """Load the data set that ``source`` describes, once per process.
 
     Args:
@@ -63,7 +67,7 @@ def load_dataset(source: DatasetSource, data_dir: Path | None = None) -> Dataset
 
 
 @lru_cache(maxsize=8)
-def _load(source: DatasetSource, data_dir: Path | None) -> Dataset:
+def _load(source: DatasetSource, data_dir: Path | None) -> Dataset | TextDataset:
     return source.load(data_dir)
 
 

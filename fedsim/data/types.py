@@ -39,11 +39,12 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def batch(self, indices: IndexArray) -> tuple[torch.Tensor, torch.Tensor]:
+    def batch(self, indices: IndexArray, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the images and labels at ``indices``, ready for a model.
 
         Args:
             indices: ``(B,)`` positions in this split.
+            seed: of what is drawn for a batch, which for images is nothing.
 
         Returns:
             Images ``(B, C, H, W)`` float32 in [0, 1], and labels ``(B,)`` int64.

@@ -6,18 +6,25 @@ Importing this package registers every model that comes with fedsim.
 from fedsim.models.base import Activation, ImageShape, ModelSpec
 from fedsim.models.convnet import ConvNet
 from fedsim.models.lenet import LeNet
+from fedsim.models.loss import cross_entropy
 from fedsim.models.mlp import MLP
 from fedsim.models.precode import Precode, draw_from
 from fedsim.models.resnet import ResNet18
+from fedsim.models.text import Bert, Gpt2, LanguageModel, TextModel
 
 __all__ = [
     "MLP",
     "Activation",
+    "Bert",
     "ConvNet",
+    "Gpt2",
     "ImageShape",
+    "LanguageModel",
     "LeNet",
     "ModelSpec",
     "Precode",
     "ResNet18",
+    "TextModel",
+    "cross_entropy",
     "draw_from",
 ]

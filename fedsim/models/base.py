@@ -3,14 +3,16 @@
 import math
 from abc import ABC, abstractmethod
 from itertools import chain
-from typing import Annotated, Literal, final
+from typing import Annotated, ClassVar, Literal, final
 
 import torch
 from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 from torch import nn
 
+from fedsim.data.types import Dataset
 from fedsim.errors import DataError
+from fedsim.modality import Modality
 from fedsim.seeds import derive
 
 PARAMETERS = ConfigDict(extra="forbid", strict=True)
@@ -41,6 +43,13 @@ _NORMS = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm)
 @dataclass(frozen=True, config=PARAMETERS)
 class ModelSpec(ABC):
     """The hyper-parameters of a model, which builds it for any images."""
+
+    takes: ClassVar[Modality] = Modality.PICTURES
+
+    @final
+    def for_data(self, dataset: Dataset, seed: int) -> tuple[Dataset, nn.Module]:
+        """Return the data set as the model takes it, and the model: see :meth:`build`."""
+        return dataset, self.build(dataset.image_shape, dataset.num_classes, seed)
 
     @final
     def build(self, image_shape: ImageShape, num_classes: int, seed: int) -> nn.Module:

@@ -272,7 +272,7 @@ def test_progress(name: str) -> None:
         victims.model,
         victims.observations(),
         on_progress=lambda p: seen.append(
-            (p.evaluation, p.victims.tolist(), tuple(p.images().shape))
+            (p.evaluation, p.victims.tolist(), tuple(p.data().shape))
         ),
     )
     assert seen == [(e, [0, 1, 2], (3, 2, 3, 6, 10)) for e in range(1, BUDGET + 1)]

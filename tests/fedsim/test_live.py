@@ -27,7 +27,7 @@ def progress(count: int, value: float = 0.5) -> Progress:
         evaluation=7,
         max_evaluations=20,
         objective=torch.full((count,), 1e-3),
-        images=lambda: torch.full((count, 1, 1, 8, 8), value),
+        data=lambda: torch.full((count, 1, 1, 8, 8), value),
     )
 
 

@@ -1,0 +1,87 @@
+"""The tokens that the gradient of the word embeddings gives away."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from attacks.types import Observation
+from fedsim.data.tokens import Task
+from fedsim.models import TextModel
+
+_ITERATIONS = 4
+
+
+@dataclass(frozen=True)
+class Bag:
+    """What the gradient of the word embeddings says of a batch.
+
+    Attributes:
+        tokens: those that are in it, as inputs or labels, without special ones.
+        rows: ``(V, D)``, the gradient as far as it comes from the inputs.
+    """
+
+    tokens: frozenset[int]
+    rows: Tensor
+
+
+def bag_of_tokens(model: TextModel, observation: Observation) -> Bag | None:
+    """Return the tokens of a batch, read off the word embeddings' gradient.
+
+    A lookup has a gradient in the rows that were looked up alone. Where the table is the output
+    layer's too (tied weights), each prediction adds a multiple of one feature vector to all rows.
+    That part is of low rank, and the same for all rows but the few of the batch's own tokens: its
+    directions are found from the many faint rows, and taken out. What is left stands out by orders
+    of magnitude; noise, if there is any, sets the bar.
+
+    Args:
+        model: the attacked model.
+        observation: what is attacked.
+
+    Returns:
+        None if the gradient is not there, or is that of several steps.
+    """
+    gradient = observation.gradient.get(model.table_name)
+    if gradient is None or observation.training is not None:
+        return None
+    rows = gradient.detach().double()
+    labels: set[int] = set()
+    if model.task is not Task.CLASSIFY:
+        rows = _without_output_layer(rows, most=min(rows.shape[1] // 2, 256))
+        bias = observation.gradient.get("bias")
+        if bias is not None:
+            labels = set(_outliers(-bias.double().clamp(max=0)))
+    present = set(_outliers(rows.norm(dim=1))) | labels
+    tokens = frozenset(t for t in present if not model.vocabulary.is_special(t))
+    return Bag(tokens, rows)
+
+
+def _without_output_layer(rows: Tensor, most: int) -> Tensor:
+    """Return rows less what the many faint ones have in common."""
+    norms = rows.norm(dim=1)
+    faint = norms <= norms.median()
+    left = rows
+    for _ in range(_ITERATIONS):
+        scaled = rows[faint] / rows[faint].norm(dim=1, keepdim=True).clamp(min=1e-300)
+        values, vectors = torch.linalg.eigh(scaled.T @ scaled)
+        rank = int((values > 1e-8 * values[-1]).sum())
+        if rank > most:  # noise fills all directions: there is nothing to take out
+            return rows
+        basis = vectors[:, -rank:]
+        left = rows - rows @ basis @ basis.T
+        norms = left.norm(dim=1)
+        faint = norms <= norms.median()
+        if rank < most:
+            break
+    return left
+
+
+def _outliers(sizes: Tensor) -> list[int]:
+    """Return which of many sizes are far above the rest."""
+    typical = sizes.median()
+    spread = (sizes - typical).abs().median()
+    bar = torch.maximum(typical + 12 * spread, 1e-5 * sizes.max())
+    found: list[int] = (sizes > bar).nonzero().flatten().tolist()
+    return found

@@ -1,0 +1,148 @@
+"""Texts as points in embedding space."""
+
+from __future__ import annotations
+
+import torch
+from scipy.optimize import linear_sum_assignment  # type: ignore[import-untyped]
+from torch import Tensor
+
+from attacks.spaces import Batch, Space
+from attacks.text.tables import Tables
+from attacks.types import Observation, Reconstruction
+from fedsim.data.tokens import MASKED_SHARE, Task
+from fedsim.models import TextModel
+
+_SHARPNESS = 5.0
+"""How far a label's code of the length of a word moves the logits of that word."""
+
+
+class EmbeddingSpace(Space):
+    """Word embeddings in place of tokens, and soft labels where a model predicts tokens.
+
+    Zhu, Liu, Han, NeurIPS 2019 (arXiv 1906.08935, section 4.2) apply DLG to BERT in the space of
+    its embeddings and read words back as the closest entries of the table. Here a text of L
+    tokens is ``(L, D)`` numbers in units of the table's standard deviation. A soft label is
+    ``softmax(E u)`` with the table E and a code u of D numbers for each position: a row over the
+    whole vocabulary from the few directions that the tied output layer can tell apart. Which
+    positions are masked is not known: each has a weight, the mean loss is the weighted one.
+
+    Known are the special tokens at both ends and the lengths. Besides we read back differently. A
+    transformer sees the sum of a word and its place, so an exact solution may hold the words in
+    another order, each with the difference of two places added. Words and places are therefore
+    read together: every slot is compared with every word at every place, and slots are given
+    places one to one.
+
+    Args:
+        model: the attacked model.
+        observation: whose batch is looked for.
+    """
+
+    def __init__(self, model: TextModel, observation: Observation) -> None:
+        [length] = observation.input_shape
+        self._model, self._task = model, model.task
+        self._table = model.table.detach()
+        self._count, self._length, self._width = (
+            observation.batch_size,
+            length,
+            model.table.shape[1],
+        )
+        self.shape = (self._count, *model.dummy_shape(length))
+        self.labelled = self._task is not Task.CLASSIFY
+        self.indirect = {model.table_name}
+        self._cells = self._count * length
+        self.size = self._cells * (self._width * (2 if self.labelled else 1))
+        self.size += self._cells if self._task is Task.MASKED else 0
+        self._unit = self._table.std()
+        self._tables = Tables(model, observation)
+        self._known = self._tables.frame()  # (B, L), the token where it is known, else -1
+        self._real = (self._known != model.vocabulary.specials.pad).to(self._table)
+        self._fixed = (self._known >= 0)[..., None]
+        self._frame = model.embed(self._known.clamp(min=0))[..., :-1].detach()
+
+    def start(self, kind: str, generator: torch.Generator) -> Tensor:
+        """Return words of N(0, 1) in units of the table's, and labels without an opinion."""
+        words = torch.randn(self._cells * self._width, generator=generator)
+        if kind != "normal":
+            words = 0.1 * words
+        return torch.cat([words, torch.zeros(self.size - len(words))])
+
+    def guessed(self, guess: Reconstruction, start: Tensor) -> Tensor:
+        """Return the words of the guessed tokens."""
+        if guess.data is None:
+            return start
+        words = self._model.embed(guess.data.to(self._table.device))[..., :-1] / self._unit
+        return torch.cat([words.detach().flatten().to(start), start[words.numel() :]])
+
+    def batch(self, point: Tensor) -> Batch:
+        """Return embeddings ``(B, L, D + 1)``, and soft labels ``(B, L, V)`` times weights."""
+        words, codes, weights = self._parts(point[None])
+        inputs = torch.cat([words[0], self._real[..., None]], dim=-1)
+        if codes is None or weights is None:
+            return inputs, None
+        labels = torch.softmax(_SHARPNESS * self._logits(codes[0]), dim=-1)
+        return inputs, weights[0][..., None] * labels
+
+    def truth(self, data: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the embeddings of tokens, and their labels as they are."""
+        return self._model.embed(data).detach(), target
+
+    def decode(self, points: Tensor) -> Tensor:
+        """Return the tokens ``(A, B, L)`` that are nearest."""
+        words, codes, weights = self._parts(points)
+        labels = torch.full(words.shape[:-1], -1, device=words.device)
+        if self._task is Task.MASKED and codes is not None and weights is not None:
+            labels = torch.where(self._masked(weights), self._tables.nearest(codes), -1)
+        lanes = zip(words, labels, strict=True)
+        return torch.stack([self._read(lane, masked) for lane, masked in lanes])
+
+    def project(self, points: Tensor) -> Tensor:
+        """Return the points: embedding space has no bounds."""
+        return points
+
+    def _parts(self, points: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Return words ``(A, B, L, D)``, codes of labels alike, and weights ``(A, B, L)``."""
+        size, shape = self._cells * self._width, (-1, self._count, self._length, self._width)
+        words = points[:, :size].reshape(shape) * self._unit
+        words = torch.where(self._fixed, self._frame, words)
+        if not self.labelled:
+            return words, None, None
+        codes = points[:, size : 2 * size].reshape(shape)
+        if self._task is Task.NEXT:
+            # Each token of a text predicts the next one; the last has none, and padding neither.
+            followed = torch.cat([self._real[:, 1:], torch.zeros_like(self._real[:, :1])], dim=1)
+            return words, codes, followed.expand(codes.shape[:-1])
+        weights = points[:, 2 * size :].reshape(shape[:-1]).exp()
+        return words, codes, weights * (self._known < 0)
+
+    def _logits(self, codes: Tensor) -> Tensor:
+        return codes @ self._table.T / self._table.norm(dim=1).mean()
+
+    def _masked(self, weights: Tensor) -> Tensor:
+        """Return which positions are masked: of each text the share that the task says."""
+        free = (self._known < 0).sum(1)
+        count = (MASKED_SHARE * free).round().clamp(min=1)
+        place = weights.masked_fill(self._known >= 0, -1.0).argsort(-1, descending=True).argsort(-1)
+        return place < count[:, None]
+
+    def _read(self, words: Tensor, labels: Tensor) -> Tensor:
+        """Return the tokens of one lane, each text in its likeliest order.
+
+        Args:
+            words: ``(B, L, D)``.
+            labels: ``(B, L)``, what is predicted where a slot is masked, else -1.
+        """
+        rows = []
+        for text, masked, known in zip(words, labels, self._known, strict=True):
+            free = (known < 0).nonzero().flatten()
+            row = known.clone()
+            if len(free):
+                tokens, distances = self._tables.words_and_places(text[free], free)
+                hidden = masked[free] >= 0
+                if hidden.any():
+                    as_mask = self._tables.mask_and_places(text[free], free)
+                    distances = torch.where(hidden[:, None], as_mask, distances)
+                    tokens = torch.where(hidden[:, None], masked[free][:, None], tokens)
+                slots, places = linear_sum_assignment(distances.cpu().numpy())
+                row[free[places]] = tokens[slots, places]
+            rows.append(row)
+        return torch.stack(rows)

@@ -1,0 +1,94 @@
+"""What a model's embedding tables tell of vectors: which word, at which place."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from attacks.text.bag import bag_of_tokens
+from attacks.types import Observation
+from fedsim.models import TextModel
+
+
+class Tables:
+    """The words that can be in a batch, and its frame of special tokens.
+
+    Attributes:
+        candidates: the possible words, ``(n,)``.
+
+    Args:
+        model: the attacked model.
+        observation: what is attacked; where it has the gradient of the word embeddings, and one
+            step was taken, only the words of that gradient's bag are possible.
+    """
+
+    def __init__(self, model: TextModel, observation: Observation) -> None:
+        self._model, self._observation = model, observation
+        self._words = model.table.detach()
+        self._places = positions(model)
+        bag = bag_of_tokens(model, observation)
+        if bag is None or not bag.tokens:
+            possible = (t for t in range(len(self._words)) if not model.vocabulary.is_special(t))
+        else:
+            possible = iter(sorted(bag.tokens))
+        self.candidates = torch.tensor(list(possible), device=self._words.device)
+        self._unit_words = nn.functional.normalize(self._words[self.candidates], dim=-1)
+
+    def frame(self) -> Tensor:
+        """Return the batch's tokens as far as they are known ``(B, L)``; elsewhere -1."""
+        specials = self._model.vocabulary.specials
+        [length] = self._observation.input_shape
+        lengths = self._observation.lengths or (length,) * self._observation.batch_size
+        frame = torch.full((len(lengths), length), -1)
+        for row, count in zip(frame, lengths, strict=True):
+            row[count:] = specials.pad
+            row[count - 1] = specials.last
+            if specials.first is not None and not self._model.causal:
+                row[0] = specials.first
+        return frame.to(self._words.device)
+
+    def nearest(self, vectors: Tensor) -> Tensor:
+        """Return the possible words ``(...)`` of the least angle to vectors ``(..., D)``."""
+        tokens, _ = self._nearest(vectors)
+        return tokens
+
+    def words_and_places(self, vectors: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
+        """Compare vectors with every possible word, as if it stood at each place.
+
+        Args:
+            vectors: ``(n, D)``, the words of a solution, the k-th at ``places[k]``.
+            places: ``(n,)``.
+
+        Returns:
+            ``(n, n)`` each: the nearest word if vector i stood for place j, and 1 less the cosine.
+        """
+        tokens, likeness = self._nearest(self._moved(vectors, places))
+        return tokens, 1 - likeness
+
+    def mask_and_places(self, vectors: Tensor, places: Tensor) -> Tensor:
+        """Return `words_and_places`' distances to the token in place of a masked one."""
+        mask = self._words[self._model.vocabulary.specials.mask]
+        return 1 - nn.functional.cosine_similarity(self._moved(vectors, places), mask, dim=-1)
+
+    def _moved(self, vectors: Tensor, places: Tensor) -> Tensor:
+        """Return the words ``(n, n, D)`` that vectors would be at other places than their own."""
+        at = self._places[places]
+        # Each vector plus its own place's embedding is what the network saw.
+        return (vectors + at)[:, None] - at[None]
+
+    def _nearest(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
+        unit = nn.functional.normalize(vectors, dim=-1)
+        best = (unit @ self._unit_words.T).max(-1)
+        return self.candidates[best.indices], best.values
+
+
+def positions(model: TextModel) -> Tensor:
+    """Return the table of places ``(max_tokens, D)``."""
+    return model.get_parameter(position_name(model)).detach()
+
+
+def position_name(model: TextModel) -> str:
+    """Return the name of the table of places."""
+    names = ("backbone.embeddings.position_embeddings.weight", "backbone.wpe.weight")
+    known = dict(model.named_parameters())
+    return next(name for name in names if name in known)

@@ -1,0 +1,88 @@
+"""Texts from the user's disk."""
+
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+import numpy as np
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from fedsim.data.source import PARAMETERS, DatasetSource, FilePath
+from fedsim.data.tokens import TextDataset, Texts
+from fedsim.errors import DataError
+from fedsim.modality import Modality
+from fedsim.registry import DATASETS
+from fedsim.seeds import derive
+
+_MAX_BYTES = 50_000_000
+
+
+@DATASETS.register("text-file")
+@dataclass(frozen=True, config=PARAMETERS)
+class TextFile(DatasetSource):
+    """Your own texts: a file with one text per line.
+
+    A line may have the text's kind in front, parted from it by a tab; then all of them must.
+    Empty lines are passed over. Which texts are held out for testing follows from their number
+    alone.
+
+    Args:
+        path: the file, in UTF-8.
+        test_fraction: the fraction of the texts to hold out for testing, at least one.
+    """
+
+    holds: ClassVar[Modality] = Modality.TEXTS
+
+    path: FilePath
+    test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
+
+    def load(self, data_dir: Path | None) -> TextDataset:
+        """Read the file; ``data_dir`` is not used."""
+        texts, labels, classes = _kinds(self._lines(), self.path)
+        if len(texts) < 2:
+            raise DataError(
+                f"{self.path} has {len(texts)} line(s) of text: expected at least 2, one for "
+                "training and one to hold out for testing"
+            )
+        order = np.random.default_rng(derive(0, "text-file", len(texts))).permutation(len(texts))
+        held = min(len(texts) - 1, max(1, round(self.test_fraction * len(texts))))
+        test, train = sorted(order[:held].tolist()), sorted(order[held:].tolist())
+
+        def part(rows: list[int]) -> Texts:
+            return Texts(tuple(texts[i] for i in rows), tuple(labels[i] for i in rows))
+
+        return TextDataset(self.path.name, part(train), part(test), classes)
+
+    def _lines(self) -> list[str]:
+        try:
+            if self.path.stat().st_size > _MAX_BYTES:
+                raise DataError(
+                    f"{self.path} has more than {_MAX_BYTES // 10**6} MB: take a part of it"
+                )
+            text = self.path.read_text("utf-8-sig")
+        except OSError as error:
+            raise DataError(
+                f"{self.path}: cannot be read ({error.strerror}): expected a file with one text "
+                "per line; check the path"
+            ) from None
+        except UnicodeDecodeError as error:
+            raise DataError(
+                f"{self.path}: this is not UTF-8 text (byte {error.start}): save it as UTF-8"
+            ) from None
+        return [line for line in text.splitlines() if line.strip()]
+
+
+def _kinds(lines: list[str], path: Path) -> tuple[list[str], list[int], tuple[str, ...]]:
+    """Return texts, the numbers of their kinds, and the kinds' names."""
+    if not any("\t" in line for line in lines):
+        return [line.strip() for line in lines], [0] * len(lines), ("text",)
+    pairs = [line.split("\t", 1) for line in lines]
+    for number, pair in enumerate(pairs, start=1):
+        if len(pair) < 2:
+            raise DataError(
+                f"{path}, text {number}: no tab, while other lines have one: expected the kind of "
+                "the text in front of a tab in every line, or in none"
+            )
+    classes = tuple(sorted({kind.strip() for kind, _ in pairs}))
+    numbers = {kind: number for number, kind in enumerate(classes)}
+    return [t.strip() for _, t in pairs], [numbers[k.strip()] for k, _ in pairs], classes

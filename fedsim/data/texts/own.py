@@ -1,0 +1,39 @@
+"""Texts written in the scenario itself."""
+
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+from pydantic import BeforeValidator, Field
+from pydantic.dataclasses import dataclass
+
+from fedsim.data.source import PARAMETERS, DatasetSource
+from fedsim.data.texts.messages import messages
+from fedsim.data.tokens import TextDataset, Texts
+from fedsim.modality import Modality
+from fedsim.registry import DATASETS
+
+_Lines = Annotated[
+    tuple[Annotated[str, Field(min_length=1, max_length=2000)], ...],
+    Field(min_length=1),
+    BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value),
+]
+
+
+@DATASETS.register("sentences")
+@dataclass(frozen=True, config=PARAMETERS)
+class OwnTexts(DatasetSource):
+    """Sentences that stand in the scenario, and fedsim's own messages as the public ones.
+
+    Args:
+        texts: the private sentences; with as many clients, each has one of them.
+    """
+
+    holds: ClassVar[Modality] = Modality.TEXTS
+
+    texts: _Lines
+
+    def load(self, data_dir: Path | None) -> TextDataset:
+        """Take the sentences; ``data_dir`` is not used."""
+        public = messages()
+        kinds = (0,) * len(self.texts)
+        return TextDataset("sentences", Texts(self.texts, kinds), public.test, public.classes)

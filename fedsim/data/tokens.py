@@ -1,0 +1,177 @@
+"""What a data set of texts is: as it is read, and as a model's tokens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fedsim.data.types import IndexArray
+from fedsim.errors import DataError
+from fedsim.seeds import derive
+
+IGNORED = -100
+"""The label of a position that is not to be predicted, as PyTorch's cross-entropy has it."""
+
+MASKED_SHARE = 0.15
+
+
+class Task(StrEnum):
+    """What a language model is trained to do."""
+
+    MASKED = "masked"  # predict the tokens that were masked (BERT)
+    NEXT = "next"  # predict each token from those before it (GPT)
+    CLASSIFY = "classify"  # tell the kind of a text
+
+
+@dataclass(frozen=True)
+class Texts:
+    """The texts and labels of one part of a data set.
+
+    Attributes:
+        texts: one string each.
+        labels: the number of each text's kind, as many.
+    """
+
+    texts: tuple[str, ...]
+    labels: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+
+@dataclass(frozen=True)
+class TextDataset:
+    """A data set of texts, before a model's vocabulary has made tokens of them.
+
+    Attributes:
+        name: what reports call it.
+        train: the texts that are shared out among the clients.
+        test: the texts that no client holds; public.
+        classes: the name of each label, in the order of the labels.
+    """
+
+    name: str
+    train: Texts
+    test: Texts
+    classes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        for part, split in (("training", self.train), ("test", self.test)):
+            if len(split) == 0:
+                raise DataError(
+                    f"the data set {self.name!r} has no {part} texts: give it more texts"
+                )
+
+
+@dataclass(frozen=True)
+class Specials:
+    """The numbers of the tokens that are no part of a text.
+
+    Attributes:
+        pad: fills up short texts.
+        first: in front of each text; None if the model has none.
+        last: behind each text.
+        mask: in place of a masked token; None if the model knows no masking.
+    """
+
+    pad: int
+    first: int | None
+    last: int
+    mask: int | None
+
+
+@dataclass(frozen=True, eq=False)
+class TokenSplit:
+    """Texts as tokens, ready for a task.
+
+    Attributes:
+        tokens: ``(N, T)`` int64, special ones included, filled up with padding.
+        labels: ``(N,)`` int64, each text's kind.
+        task: what is to be predicted.
+        specials: the tokens that are no part of a text.
+    """
+
+    tokens: Tensor
+    labels: Tensor
+    task: Task
+    specials: Specials
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def batch(self, indices: IndexArray, seed: int = 0) -> tuple[Tensor, Tensor]:
+        """Return the inputs and what is to be predicted of them.
+
+        A pure function of its arguments. Masking follows the task of Devlin et al., BERT, 2019
+        (arXiv 1810.04805, section 3.1), with every chosen token masked, as in Zhu, Liu, Han 2019
+        (arXiv 1906.08935, section 4.2), where BERT leaves some and changes others: 15 % of a
+        text's tokens, at least one.
+
+        Args:
+            indices: ``(B,)`` positions in this split.
+            seed: decides which tokens are masked.
+
+        Returns:
+            Tokens ``(B, L)`` int64, padded to the longest of the batch. Labels ``(B,)`` for
+            classification, else ``(B, L)`` with `IGNORED` where nothing is predicted.
+        """
+        rows = torch.from_numpy(np.array(indices, dtype=np.int64))
+        tokens = self.tokens[rows]
+        real = tokens != self.specials.pad
+        longest = max(1, int(real.sum(1).max()))
+        tokens, real = tokens[:, :longest], real[:, :longest]
+        if self.task is Task.CLASSIFY:
+            return tokens, self.labels[rows]
+        labels = torch.full_like(tokens, IGNORED)
+        if self.task is Task.NEXT:
+            following = torch.where(real, tokens, IGNORED)[:, 1:]
+            labels[:, :-1] = following
+            return tokens, labels
+        chosen = self._chosen(tokens, derive(seed, "masking"))
+        labels[chosen] = tokens[chosen]
+        return tokens.masked_fill(chosen, self._mask()), labels
+
+    def originals(self, inputs: Tensor, labels: Tensor) -> Tensor:
+        """Return the texts' own tokens ``(B, L)`` of what `batch` returned."""
+        if self.task is not Task.MASKED:
+            return inputs
+        return torch.where(labels == IGNORED, inputs, labels)
+
+    def lengths(self, inputs: Tensor) -> list[int]:
+        """Return how many tokens each text of a batch has, special ones included."""
+        counts: list[int] = (inputs != self.specials.pad).sum(1).tolist()
+        return counts
+
+    def _mask(self) -> int:
+        if self.specials.mask is None:
+            raise DataError("this model's vocabulary has no mask token: use another task")
+        return self.specials.mask
+
+    def _chosen(self, tokens: Tensor, seed: int) -> Tensor:
+        """Draw which tokens of each text are masked, special ones never."""
+        special = [t for t in (self.specials.first, self.specials.last) if t is not None]
+        ordinary = ~torch.isin(tokens, torch.tensor([self.specials.pad, *special]))
+        generator = torch.Generator().manual_seed(seed)
+        rank = torch.rand(tokens.shape, generator=generator).masked_fill(~ordinary, 2.0)
+        place = rank.argsort(1).argsort(1)
+        count = (MASKED_SHARE * ordinary.sum(1)).round().clamp(min=1).long()
+        return (place < count[:, None]) & ordinary
+
+
+@dataclass(frozen=True, eq=False)
+class TokenDataset:
+    """A data set of texts as one model's tokens; attributes as those of `TextDataset`."""
+
+    name: str
+    train: TokenSplit
+    test: TokenSplit
+    classes: tuple[str, ...]
+
+    @property
+    def num_classes(self) -> int:
+        """Number of kinds of text."""
+        return len(self.classes)

