@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, TypeVar, dataclass_transform, final
+from typing import Any, ClassVar, TypeVar, dataclass_transform, final
 
 import torch
 from pydantic import ConfigDict
@@ -24,6 +24,7 @@ from attacks.types import (
     never_stop,
 )
 from fedsim.errors import AttackError
+from fedsim.modality import Modality
 
 T = TypeVar("T")
 
@@ -43,6 +44,9 @@ class Attack(ABC):
 
     A subclass implements `_reconstruct`; callers use `run`.
     """
+
+    takes: ClassVar[frozenset[Modality]] = frozenset({Modality.PICTURES})
+    """What it can rebuild."""
 
     @final
     def run(

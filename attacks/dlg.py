@@ -1,10 +1,13 @@
 """Deep Leakage from Gradients."""
 
+from typing import ClassVar
+
 from torch import Tensor, nn
 
 from attacks.base import attack_parameters
 from attacks.matching import LBFGSMatching
 from attacks.types import Observation
+from fedsim.modality import Modality
 from fedsim.registry import ATTACKS
 
 
@@ -18,8 +21,11 @@ class DLG(LBFGSMatching):
     shared one vanishes. We differ in three things. The L-BFGS has a line search, as the
     paper's plain one diverges for some starts; the data start at mid-grey and the logits at
     zero (``start = "normal"`` has the paper's N(0, 1)); and all victims are one batch.
-    Labels that the threat model makes public are used in place of the dummy ones.
+    Labels that the threat model makes public are used in place of the dummy ones. Texts (section
+    4.2) are looked for in embedding space: see `attacks.text.space`.
     """
+
+    takes: ClassVar[frozenset[Modality]] = frozenset(Modality)
 
     def _labels(self, model: nn.Module, observation: Observation) -> Tensor | None:
         return observation.labels

@@ -14,9 +14,10 @@ GROWTH = 2**0.5
 def snapshot_times(limit: int) -> set[int]:
     """Return the evaluations at which to look: 1, 8, 11, 16, 22, 32, ... up to the limit.
 
-    Most of a picture emerges early, so the times are spaced by ratio, not by difference.
+    Most of a picture emerges early, so the times are spaced by ratio, not by difference. A third
+    and two of the way are looked at besides: figures have four moments.
     """
-    times, t = {1}, float(FIRST)
+    times, t = {1, limit // 3, 2 * limit // 3} - {0}, float(FIRST)
     while t <= limit:
         times.add(int(t))
         t *= GROWTH

@@ -123,7 +123,8 @@ class GradientMatching(Attack):
         self, model: nn.Module, observation: Observation, data: Tensor, labels: Tensor
     ) -> float:
         """Return this attack's relative objective of a batch that somebody else supplies."""
-        return Problem(self, self._cast(model), {0: observation}, {0: labels}, seed=0).misfit(data)
+        problem = Problem(self, self._cast(model), {0: observation}, {0: labels}, seed=0)
+        return problem.misfit(data, labels)
 
     def _reconstruct(
         self,

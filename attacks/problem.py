@@ -72,7 +72,8 @@ class Problem:
         names = self._shared[self._victims[0]].keys()
         more = names - dict(model.named_parameters()).keys()
         self._client = Client(model, self._training, names=names, statistics=bool(more))
-        self._objective, self._priors = attack.distance(), attack.regularisers()
+        self._objective = attack.distance()
+        self._priors = [p for p in attack.regularisers() if p.takes is self._space.takes]
         self._classes = count_classes(model, first.input_shape)
         self._batch = first.batch_size
         self._joint = labels[self._victims[0]] is None and not self._space.labelled
@@ -140,10 +141,11 @@ class Problem:
         unbegun = Reconstruction.failed("stopped before the first evaluation")
         return {victim: best.get(victim, unbegun) for victim in self._victims}
 
-    def misfit(self, data: Tensor) -> float:
-        """Return the relative objective of given data for the first victim, at its labels."""
+    def misfit(self, data: Tensor, labels: Tensor) -> float:
+        """Return the relative objective of given data and labels for the first victim."""
         shared = self.shared_of(0)
-        inputs, target = self._space.truth(data.to(self._like.device), self.target_of(0))
+        target = one_hot(labels.to(self._like.device), self._classes).to(self._like)
+        inputs, target = self._space.truth(data.to(self._like.device), target)
         total = self._compare(inputs.to(self._like), target, shared, self.order_of(0), None)
         return float(total / self.scale({k: g[None] for k, g in shared.items()})[0])
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 import torch.nn.functional as F  # noqa: N812  (the name that everybody knows)
 from torch import Tensor, nn
 
 from attacks.types import Observation, Reconstruction
+from fedsim.modality import Modality
 from fedsim.models import TextModel
 
 if TYPE_CHECKING:
@@ -28,12 +29,14 @@ class Space(ABC):
     """The unknowns of one lane.
 
     Attributes:
+        takes: the kind of data.
         shape: of what the model takes, the batch first.
         size: how many numbers a lane has here.
         labelled: whether the labels are among them.
         indirect: names of the parameters whose gradient the dummies do not have.
     """
 
+    takes: ClassVar[Modality]
     shape: tuple[int, ...]
     size: int
     labelled: bool = False
@@ -76,6 +79,8 @@ class PixelSpace(Space):
         observation: whose batch is looked for.
         dtype: of the pictures that are decoded.
     """
+
+    takes = Modality.PICTURES
 
     def __init__(self, observation: Observation, dtype: torch.dtype) -> None:
         self.shape = (observation.batch_size, *observation.input_shape)

@@ -12,6 +12,7 @@ from clients.mods import BYTES_KEY, DefenseMod, note_defenses
 from clients.secure import answer
 from clients.site import Site, site_of
 from clients.training import differentiate, gradient, local_sgd, one_thread
+from fedsim.data import LENGTHS_KEY, TokenDataset
 from fedsim.errors import UploadError
 from fedsim.models import draw_from
 from fedsim.scenario import QUICKSTART, load_scenario
@@ -91,6 +92,9 @@ def _train(site: Site, message: Message, context: Context) -> Message:
                 BYTES_KEY: 0,  # the mod fills it in
             }
         )
+        if isinstance(site.dataset, TokenDataset):
+            # What text attacks are commonly granted (LAMP, arXiv 2202.08827, section 3).
+            metrics[LENGTHS_KEY] = site.dataset.train.sorted_lengths([x for x, _ in batches])
         content = RecordDict({"arrays": ArrayRecord(trained.arrays), "metrics": metrics})
         return Message(content, reply_to=message)
 

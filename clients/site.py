@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from clients.defenses import Private
 from clients.training import Batch
-from fedsim.data import Dataset, IndexArray, draw_batch, load_dataset
+from fedsim.data import Dataset, IndexArray, TokenDataset, draw_batch, load_dataset
 from fedsim.errors import DataError
 from fedsim.scenario import Scenario
+from fedsim.seeds import derive
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,7 +22,7 @@ class Site:
     """A scenario made ready for its clients, shared by all that live in one process."""
 
     scenario: Scenario
-    dataset: Dataset
+    dataset: Dataset | TokenDataset
     partitions: Sequence[IndexArray]
     architecture: nn.Module
 
@@ -36,7 +37,11 @@ class Site:
             partition=partition,
             local_steps=federation.local_steps,
         )
-        return [self.dataset.train.batch(step) for step in drawn]
+        chance = derive(self.scenario.seed, "batch chance", int(partition), int(server_round))
+        return [
+            self.dataset.train.batch(step, seed=derive(chance, number))
+            for number, step in enumerate(drawn)
+        ]
 
     def private(self, partition: int, model: nn.Module, generator: torch.Generator) -> Private:
         """Return what a client has at home beside its batch."""
@@ -62,7 +67,8 @@ def open_site(scenario: Scenario) -> Site:
         DataError: the data cannot be had, or are too few for the clients and their batches.
     """
     folder = scenario.data.data_dir
-    dataset = load_dataset(scenario.data.dataset, Path(folder) if folder else None)
+    source = load_dataset(scenario.data.dataset, Path(folder) if folder else None)
+    dataset, model = scenario.model.for_data(source, scenario.seed)
     partitions = scenario.data.partition.split(
         dataset.train.labels.numpy(), scenario.num_clients, scenario.seed
     )
@@ -71,14 +77,13 @@ def open_site(scenario: Scenario) -> Site:
     if len(partitions[smallest]) < size:
         raise DataError(
             f"federation.batch_size = {size}, but client {smallest} has only "
-            f"{len(partitions[smallest])} images; use smaller batches, fewer clients or more data"
+            f"{len(partitions[smallest])} examples; use smaller batches, fewer clients or more data"
         )
     if scenario.adversary is not None and len(dataset.test) < size:
         raise DataError(
             f"federation.batch_size = {size}, but the data set has only {len(dataset.test)} test "
-            "images, of which the adversary's positive control needs a batch; use smaller batches"
+            "examples, of which the adversary's positive control needs a batch; use smaller batches"
         )
-    model = scenario.model.build(dataset.image_shape, dataset.num_classes, scenario.seed)
     return Site(scenario, dataset, partitions, model)
 
 

@@ -5,13 +5,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F  # noqa: N812  (the name that everybody knows)
 from torch import Tensor, nn
 
 from clients.defenses import Computed
+from fedsim.models import cross_entropy
 
 Batch = tuple[Tensor, Tensor]
-"""Images ``(N, C, H, W)``, and labels ``(N,)`` or probabilities ``(N, classes)``."""
+"""Images ``(N, C, H, W)`` and labels ``(N,)`` or probabilities ``(N, classes)``; or tokens
+``(N, L)`` and labels ``(N,)`` or ``(N, L)``."""
 
 Compute = Callable[[nn.Module, Batch], Computed]
 """Returns the gradient of a step's batch."""
@@ -36,10 +37,10 @@ def differentiate(model: nn.Module, batch: Batch) -> Computed:
 
     Args:
         model: its mode decides about BatchNorm and dropout.
-        batch: images and labels.
+        batch: inputs and labels.
     """
-    images, labels = batch
-    loss = F.cross_entropy(model(images), labels)
+    inputs, labels = batch
+    loss = cross_entropy(model(inputs), labels)
     named = {k: p for k, p in model.named_parameters() if p.requires_grad}
     gradients = torch.autograd.grad(loss, list(named.values()))
     return Computed(dict(zip(named, gradients, strict=True)), float(loss.detach()))
@@ -50,7 +51,7 @@ def gradient(model: nn.Module, batch: Batch, compute: Compute = differentiate) -
 
     Args:
         model: with the global weights.
-        batch: images and labels.
+        batch: inputs and labels.
         compute: the gradient; a defense may have its own way.
     """
     computed = compute(model, batch)
@@ -69,7 +70,7 @@ def local_sgd(
 
     Args:
         model: with the global weights; modified.
-        batches: one ``(images, labels)`` for each local step.
+        batches: one ``(inputs, labels)`` for each local step.
         learning_rate: of plain SGD, without momentum or weight decay.
         compute: the gradient of a step; a defense may have its own way.
     """

@@ -11,15 +11,18 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.table import Table
 from rich.text import Text
 
 from attacks import Progress
-from fedsim.engine.observer import Observer
+from fedsim.engine.observer import Observer, TextReader
 from fedsim.engine.pictures import group_name
+from fedsim.measures import measure_of
 from fedsim.pictures import Picture, PictureRow
 from fedsim.pictures.pixels import FloatImage
 from fedsim.runlog import Record
 from fedsim.scenario import Scenario
+from fedsim.sentences import coloured, plain
 from fedsim.summary import CONTROL
 from fedsim.table import STYLES
 from server.victims import Victim
@@ -87,6 +90,17 @@ class _Tile:
 
 
 @dataclass
+class _Line:
+    """One text in the live view."""
+
+    title: str
+    private: str
+    text: Text
+    note: str
+    style: str = "cyan"
+
+
+@dataclass
 class _Screen:
     """All that the live view shows."""
 
@@ -96,6 +110,7 @@ class _Screen:
     federation: str = "waiting for the clients"
     attack: str = "no attack yet"
     tiles: dict[str, _Tile] = field(default_factory=dict)
+    lines: dict[str, _Line] = field(default_factory=dict)
 
 
 class LiveView(Observer):
@@ -110,6 +125,7 @@ class LiveView(Observer):
     def __init__(self, console: Console) -> None:
         self._console = console
         self._scenario: Scenario | None = None
+        self._reader: TextReader | None = None
         self._screen = _Screen()
         self._lock = threading.Lock()
         self._looked = 0.0
@@ -136,6 +152,10 @@ class LiveView(Observer):
             self._screen.title, self._screen.folder = scenario.title, str(folder)
             self._screen.rounds = scenario.federation.rounds
 
+    def on_reader(self, reader: TextReader) -> None:
+        """Take note of how to read a run's texts."""
+        self._reader = reader
+
     def on_record(self, record: Record) -> None:
         """Show what a record means."""
         with self._lock:
@@ -150,6 +170,9 @@ class LiveView(Observer):
                     f"round {record['round']} of {self._screen.rounds} aggregated: "
                     f"{self._uploads} uploads so far, test accuracy {record['accuracy']:.1%}"
                 )
+            elif record["kind"] == "leakage" and record["victim"] in self._screen.lines:
+                line = self._screen.lines[record["victim"]]
+                line.note, line.style = _score(record), STYLES[record["meaning"]]
             elif record["kind"] == "leakage" and record["victim"] in self._screen.tiles:
                 tile = self._screen.tiles[record["victim"]]
                 tile.note, tile.style = _score(record), STYLES[record["meaning"]]
@@ -159,6 +182,7 @@ class LiveView(Observer):
         with self._lock:
             self._screen.attack = f"round {victims[0].server_round}: {_attack_line(victims)}"
             self._screen.tiles.clear()
+            self._screen.lines.clear()
             self._looked = 0.0
 
     def on_progress(self, victims: Sequence[Victim], progress: Progress) -> None:
@@ -167,7 +191,7 @@ class LiveView(Observer):
         if now - self._looked < 1 / LOOKS_PER_SECOND or self._scenario is None:
             return
         self._looked = now
-        images = progress.data()[:, 0].numpy()
+        data = progress.data()[:, 0]
         with self._lock:
             self._screen.attack = (
                 f"round {victims[0].server_round}: {victims[0].attacker} attack, "
@@ -175,12 +199,15 @@ class LiveView(Observer):
             )
             for row, position in enumerate(progress.victims.tolist()):
                 victim = victims[position]
-                self._screen.tiles[victim.name] = _Tile(
-                    _group(self._scenario, victim),
-                    victim.attacker,
-                    np.array(images[row]),
-                    f"fit {float(progress.objective[row]):.0e}",
-                )
+                title = _group(self._scenario, victim)
+                note = f"fit {float(progress.objective[row]):.0e}"
+                if self._reader is None:
+                    image = np.array(data[row])
+                    self._screen.tiles[victim.name] = _Tile(title, victim.attacker, image, note)
+                else:
+                    original = self._reader.private(victim)[0]
+                    text = coloured(self._reader.read(victim, data[row], 0), original)
+                    self._screen.lines[victim.name] = _Line(title, plain(original), text, note)
 
     def _render(self) -> RenderableType:
         with self._lock:
@@ -195,7 +222,21 @@ class LiveView(Observer):
             Text(f"adversary  {screen.attack}", overflow="ellipsis", no_wrap=True),
             Text(""),
         )
+        if screen.lines:
+            return Group(*lines, self._texts(list(screen.lines.values())))
         return Group(*lines, self._pictures(tiles)) if tiles else Group(*lines)
+
+    def _texts(self, lines: list[_Line]) -> Table:
+        """Return the texts, each below the private one, as many as fit."""
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+        table.add_column(style="bold", no_wrap=True)
+        table.add_column()
+        table.add_column(no_wrap=True)
+        for line in lines[: max(1, (self._console.height - HEADER_LINES) // 3)]:
+            table.add_row(line.title, Text(line.private, style="dim"), "")
+            table.add_row("", line.text, Text(line.note, style=line.style))
+            table.add_row("")
+        return table
 
     def _pictures(self, tiles: list[Picture]) -> PictureRow:
         """Return the pictures at the largest width at which all of them fit."""
@@ -220,9 +261,9 @@ def _group(scenario: Scenario, victim: Victim) -> str:
 
 
 def _score(record: Record) -> str:
-    if record["psnr"] is None:
-        return str(record["meaning"])
-    return f"{record['psnr']:.0f} dB {record['meaning']}"
+    measure = measure_of(record)
+    value = measure.of(record)
+    return str(record["meaning"]) if value is None else f"{measure.show(value)} {record['meaning']}"
 
 
 def _sentence(record: Record) -> str | None:

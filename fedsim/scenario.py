@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from fedsim.errors import ScenarioError, closest
+from fedsim.modality import Modality
 from fedsim.named import NestedError, named, refuse_unknown
 from fedsim.registry import AGGREGATIONS, ATTACKS, DATASETS, DEFENSES, MODELS, PARTITIONS
 
@@ -170,11 +171,34 @@ class Scenario(Section):
                         f"adversary.victims: no client group is named {victim!r}: "
                         f"{closest(victim, names)}"
                     )
+        self._of_one_kind()
         try:
             self.federation.aggregation.check(self.cohort_size)
         except ValueError as error:
             raise ValueError(f"federation.aggregation: {error}") from None
         return self
+
+    def _of_one_kind(self) -> None:
+        """Refuse models, attacks and defenses that do not take what the data set holds.
+
+        Raises:
+            ValueError: with the key, and what goes with the data set.
+        """
+        held = self.data.dataset.holds
+        things = [("model", self.model, MODELS)]
+        if self.adversary is not None:
+            things.append(("adversary.attack", self.adversary.attack, ATTACKS))
+        for number, group in enumerate(self.clients):
+            for place, defense in enumerate(group.defenses):
+                things.append((f"clients.{number}.defenses.{place}", defense, DEFENSES))
+        for key, thing, registry in things:
+            if held not in _takes(type(thing)):
+                name, dataset = registry.name_of(thing), DATASETS.name_of(self.data.dataset)
+                fitting = [n for n in registry.names() if held in _takes(registry.get(n))]
+                raise ValueError(
+                    f"{key}: {name!r} is not for {held.value}, which is what the data set "
+                    f"{dataset!r} holds: expected one of {', '.join(fitting)}, or another data set"
+                )
 
     @property
     def num_clients(self) -> int:
@@ -233,6 +257,12 @@ class Scenario(Section):
             return cls.model_validate(raw)
         except ValidationError as error:
             raise ScenarioError("\n".join(explain(error, source))) from None
+
+
+def _takes(cls: type[Any]) -> Collection[Modality]:
+    """Return what a model, an attack or a defense is for; a model is for one kind."""
+    takes: Modality | Collection[Modality] = cls.takes
+    return (takes,) if isinstance(takes, Modality) else takes
 
 
 def load_scenario(name_or_path: str, overrides: Sequence[str] = ()) -> Scenario:

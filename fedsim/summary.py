@@ -9,6 +9,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from fedsim.measures import PSNR, Measure, measure_of
 from fedsim.runlog import Record
 
 LEAKED = "leaked"
@@ -16,7 +17,6 @@ PARTLY = "partly leaked"
 PROTECTED = "protected"
 ATTACK_FAILED = "attack failed"
 UNSCORED = "unscored"
-BLIND = ("grey", "mean")
 CONTROL = "positive control"
 SUM = "sum of the uploads"
 NO_DEFENSE = "none"
@@ -30,10 +30,11 @@ class Row:
         group: the client group, or the positive control.
         defense: what the group's clients do to their uploads, in words.
         attacker: naive or adaptive.
-        images: private images that were attacked.
+        images: private examples (images or texts) that were attacked.
         meanings: how many of them have each meaning.
-        psnr: in dB, of those that could be scored.
-        baseline: in dB, the best blind guess for each of those.
+        measure: what the scores are.
+        scores: of those that could be scored.
+        baseline: the best blind guess for each of those.
         labels_right: share of the labels that the attack assigned which are right; None if it
             assigned none.
         upload_bytes: mean size of the group's uploads.
@@ -46,14 +47,15 @@ class Row:
     attacker: str
     images: int
     meanings: dict[str, int]
-    psnr: list[float]
+    measure: Measure
+    scores: list[float]
     baseline: list[float]
     labels_right: float | None
     upload_bytes: float | None
     epsilon: float | None = None
 
     def count(self, meaning: str) -> int:
-        """Return how many images have a meaning."""
+        """Return how many examples have a meaning."""
         return self.meanings.get(meaning, 0)
 
 
@@ -85,6 +87,11 @@ class Summary:
     status: str | None = None
     error: str | None = None
     seconds: float | None = None
+
+    @property
+    def measure(self) -> Measure:
+        """What the rows' scores are."""
+        return self.rows[0].measure if self.rows else PSNR
 
     @property
     def control(self) -> Row | None:
@@ -131,7 +138,8 @@ def _rows(leakage: Sequence[Record], uploads: Sequence[Record]) -> list[Row]:
 
 
 def _row(group: str, attacker: str, images: Sequence[Record], uploads: Sequence[Record]) -> Row:
-    scored = [r for r in images if r["psnr"] is not None]
+    measure = measure_of(images[0])
+    scored = [r for r in images if measure.of(r) is not None]
     meanings: dict[str, int] = {}
     for record in images:
         meanings[record["meaning"]] = meanings.get(record["meaning"], 0) + 1
@@ -144,8 +152,9 @@ def _row(group: str, attacker: str, images: Sequence[Record], uploads: Sequence[
         attacker=attacker,
         images=len(images),
         meanings=meanings,
-        psnr=[r["psnr"] for r in scored],
-        baseline=[best_blind(r) for r in scored],
+        measure=measure,
+        scores=[r[measure.key] for r in scored],
+        baseline=[measure.blind(r) for r in scored],
         labels_right=sum(right) / len(right) if right else None,
         upload_bytes=statistics.fmean(sizes) if sizes else None,
         epsilon=_epsilon(own),
@@ -157,11 +166,6 @@ def _epsilon(uploads: Sequence[Record]) -> float | None:
     spent = [u.get("privacy") for u in uploads if not u["problem"]]
     epsilons = [s["epsilon"] for s in spent if s is not None]
     return max(epsilons) if epsilons and len(epsilons) == len(spent) else None
-
-
-def best_blind(record: Record) -> float:
-    """Return the PSNR in dB of the best blind guess at a picture."""
-    return max(float(record["baselines"][n][0]) for n in BLIND if n in record["baselines"])
 
 
 def _in_words(defenses: Sequence[Record]) -> str:

@@ -7,6 +7,7 @@ from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
+from fedsim.measures import PSNR, TOKENS
 from fedsim.summary import (
     ATTACK_FAILED,
     CONTROL,
@@ -19,6 +20,8 @@ from fedsim.summary import (
 )
 
 NOTHING = "–"
+_LEAKED = {PSNR: "pictures that are recognisable.", TOKENS: "texts that can be understood."}
+_SCORED = {PSNR: "median in dB", TOKENS: "share of the tokens that are right, in %, median"}
 SHORT = {PARTLY: "partly", ATTACK_FAILED: "failed", UNSCORED: "unscored"}
 STYLES = {
     LEAKED: "bold red",
@@ -40,7 +43,8 @@ def summary_table(summary: Summary) -> Table:
     )
     table.add_column("clients, defense", min_width=14, overflow="fold")
     table.add_column("attacker", no_wrap=True)
-    for heading in ("leaked", "PSNR / blind", "labels", "upload", "acc."):
+    measure = summary.measure
+    for heading in ("leaked", f"{measure.name} / blind", "labels", "upload", "acc."):
         table.add_column(heading, justify="right", no_wrap=True)
     accuracy = f"{summary.accuracy[max(summary.accuracy)]:.1%}" if summary.accuracy else NOTHING
     before = None
@@ -50,7 +54,7 @@ def summary_table(summary: Summary) -> Table:
             _who(row) if row.group != before else "",
             row.attacker,
             Text(_leaked(row), style=_row_style(row)),
-            _decibels(row),
+            _score(row),
             NOTHING if row.labels_right is None else f"{row.labels_right:.0%}",
             NOTHING if row.upload_bytes is None else decimal(round(row.upload_bytes)),
             NOTHING if control else accuracy,
@@ -73,7 +77,7 @@ def remarks(summary: Summary) -> list[Text]:
     if any(row.count(ATTACK_FAILED) for row in summary.rows):
         lines.append(
             Text(
-                "'attack failed': the private picture fits the upload better than what was found; "
+                "'attack failed': the private data fit the upload better than what was found; "
                 "a better attack may find it. That is no protection."
             )
         )
@@ -95,8 +99,9 @@ def remarks(summary: Summary) -> list[Text]:
 
 def _legend(summary: Summary) -> str:
     guess = "" if summary.random_label is None else f" (a random guess: {summary.random_label:.0%})"
+    measure = summary.measure
     return (
-        "leaked: pictures that are recognisable. PSNR: median in dB, in brackets the highest, "
+        f"leaked: {_LEAKED[measure]} {measure.name}: {_SCORED[measure]}, in brackets the highest, "
         "which is the worst for the client; blind: the best guess without any gradient. "
         f"labels: share that the attack found{guess}. upload: its size. acc.: test accuracy of "
         "the one global model."
@@ -121,9 +126,9 @@ def _row_style(row: Row) -> str:
     return STYLES[PROTECTED]
 
 
-def _decibels(row: Row) -> str:
+def _score(row: Row) -> str:
     """Return the median, in brackets the highest, which is the worst, and the blind guess's."""
-    if not row.psnr:
+    if not row.scores:
         return NOTHING
-    median, blind = statistics.median(row.psnr), statistics.median(row.baseline)
-    return f"{median:.0f} ({max(row.psnr):.0f}) / {blind:.0f}"
+    median, blind = statistics.median(row.scores), statistics.median(row.baseline)
+    return f"{median:.0f} ({max(row.scores):.0f}) / {blind:.0f}"

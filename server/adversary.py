@@ -13,6 +13,7 @@ import random
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from flwr.app import ArrayRecord
@@ -20,8 +21,8 @@ from torch import Tensor, nn
 
 from attacks import Attack, GradientMatching, Observation, Progress, Reconstruction
 from attacks.countermeasures import Countermeasure
-from fedsim.data import Split
-from fedsim.errors import FedsimError
+from fedsim.data import Split, TokenSplit
+from fedsim.errors import FedsimError, UploadError
 from fedsim.registry import COUNTERMEASURES
 from fedsim.scenario import AdversaryPlan, Scenario
 from fedsim.seeds import derive
@@ -51,7 +52,7 @@ class Adversary:
         scenario: the scenario; its adversary section is the plan.
         plan: that section.
         architecture: the model, with any weights.
-        public: images that are no client's, for the positive control, and for adaptive attackers
+        public: examples that are no client's, for the positive control, and for adaptive attackers
             who learn from them what images look like.
         listeners: told of everything that happens.
         device: where to attack.
@@ -65,7 +66,7 @@ class Adversary:
         scenario: Scenario,
         plan: AdversaryPlan,
         architecture: nn.Module,
-        public: Split,
+        public: Split | TokenSplit,
         listeners: Listeners,
         device: torch.device,
         threads: int = 1,
@@ -231,10 +232,10 @@ class Adversary:
         size = federation.batch_size * len(upload.partitions)
         names = [k for k, p in self._architecture.named_parameters() if p.requires_grad]
         arrays = {k: upload.arrays[k].to(weights[k].dtype) for k in names}
-        shape = tuple(self._public.images.shape[1:])
+        shape, lengths = self._shape_of(upload, size * federation.local_steps)
         if federation.upload == "gradient":
-            return Observation(arrays, shape, size)
-        return Observation.from_update(
+            return Observation(arrays, shape, size, lengths=lengths)
+        observed = Observation.from_update(
             {k: weights[k] for k in names},
             arrays,
             learning_rate=federation.learning_rate,
@@ -242,6 +243,21 @@ class Adversary:
             input_shape=shape,
             batch_size=size,
         )
+        return replace(observed, lengths=lengths)
+
+    def _shape_of(
+        self, upload: Upload | Sum, examples: int
+    ) -> tuple[tuple[int, ...], tuple[int, ...] | None]:
+        """Return the shape of the examples behind an upload, and the lengths of texts."""
+        if isinstance(self._public, Split):
+            return tuple(self._public.images.shape[1:]), None
+        uploads = upload.uploads if isinstance(upload, Sum) else (upload,)
+        lengths = tuple(sorted(n for u in uploads for n in u.lengths))
+        if len(lengths) != examples:
+            raise UploadError(
+                f"the client told the lengths of {len(lengths)} texts: expected {examples}"
+            )
+        return (max(lengths),), lengths
 
     def _adapted(self, partition: int) -> Attack | None:
         """Return the attack adapted to the model and a client's defenses, None if unchanged."""
@@ -257,8 +273,10 @@ class Adversary:
         return None if adapted is attack else adapted
 
     @functools.cached_property
-    def _images(self) -> Tensor:
-        """Public images for those who learn from them, ``(N, C, H, W)`` in [0, 1]."""
+    def _images(self) -> Tensor | None:
+        """Public images for those who learn from them, ``(N, C, H, W)`` in [0, 1], if there are."""
+        if not isinstance(self._public, Split):
+            return None
         count = len(self._public)
         rows = torch.linspace(0, count - 1, min(count, MAX_PUBLIC_IMAGES)).round().long()
         return self._public.batch(rows.numpy())[0].to(self._device)

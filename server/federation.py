@@ -10,7 +10,7 @@ from flwr.serverapp.strategy import FedAvg, Result, Strategy
 from torch import nn
 
 from fedsim.aggregation import Ckks, SecAggPlus
-from fedsim.data import Split
+from fedsim.data import Split, TokenSplit
 from fedsim.errors import RunError
 from fedsim.scenario import Scenario
 from server.eavesdropper import Eavesdropper, OnUploads
@@ -23,13 +23,15 @@ OnRound = Callable[[int, float], None]
 """``(server_round, test accuracy of the global model)``; round 0 is before the first."""
 
 EVALUATION_BATCH = 500
+TEXTS_AT_ONCE = 32
+"""A text has a row of logits over the whole vocabulary for each of its tokens."""
 
 
 def federate(
     grid: Grid,
     scenario: Scenario,
     model: nn.Module,
-    test: Split,
+    test: Split | TokenSplit,
     *,
     on_uploads: OnUploads,
     on_round: OnRound,
@@ -165,17 +167,22 @@ def ask_partitions(grid: Grid, clients: int, timeout_s: float) -> Mapping[int, i
     return found
 
 
-def accuracy(model: nn.Module, split: Split) -> float:
-    """Return the share of a split's images that the model classifies right, in eval mode."""
-    training, right = model.training, 0
+def accuracy(model: nn.Module, split: Split | TokenSplit) -> float:
+    """Return the share of a split's labels that the model gets right, in eval mode.
+
+    Of language models: of the masked tokens, or of all next ones.
+    """
+    training, right, asked = model.training, 0, 0
     model.eval()
     with torch.no_grad():
-        for begin in range(0, len(split), EVALUATION_BATCH):
-            stop = min(begin + EVALUATION_BATCH, len(split))
-            images, labels = split.batch(torch.arange(begin, stop).numpy())
-            right += int((model(images).argmax(-1) == labels).sum())
+        size = EVALUATION_BATCH if isinstance(split, Split) else TEXTS_AT_ONCE
+        for begin in range(0, len(split), size):
+            stop = min(begin + size, len(split))
+            inputs, labels = split.batch(torch.arange(begin, stop).numpy())
+            right += int((model(inputs).argmax(-1) == labels).sum())
+            asked += int((labels >= 0).sum())
     model.train(training)
-    return right / len(split)
+    return right / asked
 
 
 def _partition(reply: Message) -> int:

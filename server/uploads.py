@@ -11,10 +11,12 @@ import torch
 from flwr.app import ConfigRecord, Message, MetricRecord, RecordDict
 from torch import Tensor
 
+from fedsim.data import LENGTHS_KEY
 from fedsim.errors import UploadError
 
 Shapes = Mapping[str, tuple[int, ...]]
 MAX_REASON = 500
+MAX_LENGTH, MAX_LENGTHS = 4096, 100_000
 MAX_EXAMPLES = 2**53
 """Most examples that a client may claim: a sum of such weights stays exact enough and finite."""
 
@@ -27,6 +29,7 @@ class Upload:
         partition: the client.
         arrays: its tensors by name; empty if there is a problem.
         metrics: the numbers that came with them.
+        lengths: how many tokens its texts have, sorted, if it says so.
         did: what the client says that its defenses did, by ``position.name.measure``.
         problem: why the upload cannot be used, if it cannot.
     """
@@ -35,6 +38,7 @@ class Upload:
     arrays: Mapping[str, Tensor] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     did: Mapping[str, float] = field(default_factory=dict)
+    lengths: tuple[int, ...] = ()
     problem: str | None = None
 
     @property
@@ -100,8 +104,9 @@ def read_upload(reply: Message, partition: int, expected: Shapes) -> Upload:
 def read_clear(content: RecordDict, partition: int) -> Upload:
     """Read what is in the clear beside a hidden upload; anything wrong becomes its problem."""
     try:
-        metrics = _metrics([v for k, v in content.metric_records.items() if k == "metrics"])
-        return Upload(partition, metrics=metrics, did=_did(content))
+        records = [v for k, v in content.metric_records.items() if k == "metrics"]
+        metrics = _metrics(records)
+        return Upload(partition, metrics=metrics, did=_did(content), lengths=_lengths(records[0]))
     except UploadError as error:
         return Upload(partition, problem=printable(str(error)))
 
@@ -118,7 +123,18 @@ def _read(reply: Message, partition: int, expected: Shapes) -> Upload:
     except Exception as error:  # bytes from outside can fail to decode in any way
         raise UploadError(f"the arrays cannot be decoded: {error}") from error
     _check_arrays(arrays, expected)
-    return Upload(partition, arrays, metrics, _did(reply.content))
+    lengths = _lengths(next(iter(reply.content.metric_records.values())))
+    return Upload(partition, arrays, metrics, _did(reply.content), lengths)
+
+
+def _lengths(metrics: MetricRecord) -> tuple[int, ...]:
+    """Return the lengths of texts, if the client says them and they can be."""
+    said = metrics.get(LENGTHS_KEY)
+    if not isinstance(said, list) or not 0 < len(said) <= MAX_LENGTHS:
+        return ()
+    if not all(isinstance(n, int) and 0 < n <= MAX_LENGTH for n in said):
+        return ()
+    return tuple(sorted(map(int, said)))
 
 
 def _did(content: RecordDict) -> dict[str, float]:

@@ -1,8 +1,11 @@
 """The contract of a prior."""
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 from torch import Tensor
+
+from fedsim.modality import Modality
 
 
 class Prior(ABC):
@@ -10,6 +13,9 @@ class Prior(ABC):
 
     It is added to an attack's objective, in the objective's own unit.
     """
+
+    takes: ClassVar[Modality] = Modality.PICTURES
+    """What it knows something of; attacks on other data go without it."""
 
     @abstractmethod
     def __call__(self, data: Tensor) -> Tensor:

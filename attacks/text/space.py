@@ -10,6 +10,7 @@ from attacks.spaces import Batch, Space
 from attacks.text.tables import Tables
 from attacks.types import Observation, Reconstruction
 from fedsim.data.tokens import MASKED_SHARE, Task
+from fedsim.modality import Modality
 from fedsim.models import TextModel
 
 _SHARPNESS = 5.0
@@ -36,6 +37,8 @@ class EmbeddingSpace(Space):
         model: the attacked model.
         observation: whose batch is looked for.
     """
+
+    takes = Modality.TEXTS
 
     def __init__(self, model: TextModel, observation: Observation) -> None:
         [length] = observation.input_shape
@@ -115,7 +118,8 @@ class EmbeddingSpace(Space):
         return words, codes, weights * (self._known < 0)
 
     def _logits(self, codes: Tensor) -> Tensor:
-        return codes @ self._table.T / self._table.norm(dim=1).mean()
+        logits: Tensor = codes @ self._table.T / self._table.norm(dim=1).mean()
+        return logits
 
     def _masked(self, weights: Tensor) -> Tensor:
         """Return which positions are masked: of each text the share that the task says."""

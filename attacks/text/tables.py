@@ -27,11 +27,10 @@ class Tables:
         self._words = model.table.detach()
         self._places = positions(model)
         bag = bag_of_tokens(model, observation)
-        if bag is None or not bag.tokens:
-            possible = (t for t in range(len(self._words)) if not model.vocabulary.is_special(t))
-        else:
-            possible = iter(sorted(bag.tokens))
-        self.candidates = torch.tensor(list(possible), device=self._words.device)
+        possible = [t for t in range(len(self._words)) if not model.vocabulary.is_special(t)]
+        if bag is not None and bag.tokens:
+            possible = sorted(bag.tokens)
+        self.candidates = torch.tensor(possible, device=self._words.device)
         self._unit_words = nn.functional.normalize(self._words[self.candidates], dim=-1)
 
     def frame(self) -> Tensor:

@@ -3,13 +3,14 @@
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, TypeVar, cast, dataclass_transform
+from typing import ClassVar, Literal, TypeVar, cast, dataclass_transform
 
 import pydantic.dataclasses
 import torch
 from pydantic import ConfigDict, Field
 from torch import Tensor, nn
 
+from fedsim.modality import Modality
 from fedsim.seeds import derive
 
 T = TypeVar("T")
@@ -117,6 +118,9 @@ class Defense:
     a pure function: what it is given is not modified, and all randomness comes from
     ``generator``.
     """
+
+    takes: ClassVar[frozenset[Modality]] = frozenset(Modality)
+    """What batches it can be used on; those that change uploads alone do not mind."""
 
     def protect_batch(self, batch: Batch, private: Private, generator: torch.Generator) -> Batch:
         """Return what to train on in place of the private batch: here, the batch.

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Annotated
 
 import torch
-import torch.nn.functional as F  # noqa: N812  (the name that everybody knows)
 from pydantic import Field
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, vmap
@@ -12,6 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from clients.defenses.base import Batch, Computed, Defense, Mechanism, defense
 from fedsim.errors import ScenarioError
+from fedsim.models import cross_entropy
 from fedsim.registry import DEFENSES
 
 
@@ -93,7 +93,7 @@ def _per_example(model: nn.Module, batch: Batch) -> tuple[dict[str, Tensor], Ten
 
     def loss(parameters: Mapping[str, Tensor], image: Tensor, label: Tensor) -> Tensor:
         logits = functional_call(model, dict(parameters), (image[None],))
-        return F.cross_entropy(logits, label[None])
+        return cross_entropy(logits, label[None])
 
     # A layer that draws (dropout) draws for each example.
     each = vmap(grad_and_value(loss), in_dims=(None, 0, 0), randomness="different")

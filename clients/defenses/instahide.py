@@ -1,6 +1,6 @@
 """InstaHide: several images mixed, and the sign of each pixel drawn at random."""
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
@@ -8,6 +8,7 @@ from torch import Tensor
 
 from clients.defenses.base import Batch, Defense, Private, defense
 from clients.defenses.mixing import mixture, with_others
+from fedsim.modality import Modality
 from fedsim.registry import DEFENSES
 
 LARGEST_SHARE = 0.65
@@ -27,6 +28,8 @@ class InstaHide(Defense):
     Signs are those of pixels on [-1, 1], as in the paper. Ours are in [0, 1], where that is
     ``2 x - 1``: a flip maps x to ``1 - x``, and the result is in [0, 1] again.
     """
+
+    takes: ClassVar[frozenset[Modality]] = frozenset({Modality.PICTURES})
 
     images: Annotated[
         int, Field(ge=2, le=64, description="how many are mixed, the own one with it")

@@ -1,12 +1,13 @@
 """Mixup: what is trained on is a mixture of two images and of their labels."""
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
 
 from clients.defenses.base import Batch, Defense, Private, defense
 from clients.defenses.mixing import mixture, with_others
+from fedsim.modality import Modality
 from fedsim.registry import DEFENSES
 
 
@@ -20,6 +21,8 @@ class Mixup(Defense):
     drawn from all of the client's images, so that a batch of one is mixed too, and each image has
     a share of its own. Of few images the same one may be drawn.
     """
+
+    takes: ClassVar[frozenset[Modality]] = frozenset({Modality.PICTURES})
 
     alpha: Annotated[
         float,

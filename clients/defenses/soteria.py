@@ -1,7 +1,7 @@
 """Soteria: a pruned representation in the gradient of the classification layer."""
 
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 import torch.nn.functional as F  # noqa: N812  (the name that everybody knows)
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from clients.defenses.base import Batch, Computed, Defense, defense
 from fedsim.errors import ScenarioError
+from fedsim.modality import Modality
 from fedsim.registry import DEFENSES
 
 _AT_ONCE = 64
@@ -33,6 +34,8 @@ class Soteria(Defense):
     zero (behind a ReLU) has no score and is pruned last; the authors' code divides 0 by 0.
     Derivatives are computed for every feature, which costs a backward pass each.
     """
+
+    takes: ClassVar[frozenset[Modality]] = frozenset({Modality.PICTURES})
 
     fraction: Annotated[
         float,

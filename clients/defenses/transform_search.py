@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Mapping
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 import torch.nn.functional as F  # noqa: N812  (the name that everybody knows)
@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from clients.defenses.base import Batch, Defense, Private, defense
+from fedsim.modality import Modality
 from fedsim.registry import DEFENSES
 
 Transformation = Callable[[Tensor], Tensor]
@@ -39,6 +40,8 @@ class TransformSearch(Defense):
     anew in each step, on its batch and the global model; there is no score for accuracy, for
     which the transformations are mild ones. The way has 10 intervals in place of 20.
     """
+
+    takes: ClassVar[frozenset[Modality]] = frozenset({Modality.PICTURES})
 
     candidates: Annotated[
         int,

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from fedsim.compare.plan import Cell, Comparison
 from fedsim.errors import RunError
+from fedsim.measures import PSNR
 from fedsim.runlog import Record, read_records
-from fedsim.summary import ATTACK_FAILED, LEAKED, PROTECTED, best_blind
+from fedsim.summary import ATTACK_FAILED, LEAKED, PROTECTED
 
 RECOVERED_DB = 30.0
 
@@ -193,7 +194,7 @@ def _result(pool: _Pool, runs: _Runs, stage: str, attacker: str) -> Result:
         meanings=meanings,
         psnr=[r["psnr"] for r in scored],
         ssim=[r["ssim"] for r in scored],
-        blind=[best_blind(r) for r in scored],
+        blind=[PSNR.blind(r) for r in scored],
         accuracy=runs.accuracy,
         upload_bytes=_mean(runs.upload_bytes),
         attack_seconds=_mean(pool.seconds),

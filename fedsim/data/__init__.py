@@ -15,15 +15,14 @@ from fedsim.data.texts import (
     HuggingFaceTexts,
     Messages,
     OwnTexts,
-    TextDataset,
     TextFile,
-    TokenDataset,
-    TokenSplit,
 )
+from fedsim.data.tokens import LENGTHS_KEY, TextDataset, TokenDataset, TokenSplit, join
 from fedsim.data.torchvision_sets import Cifar10, Cifar100, Svhn
 from fedsim.data.types import Dataset, IndexArray, Split
 
 __all__ = [
+    "LENGTHS_KEY",
     "PARAMETERS",
     "Cifar10",
     "Cifar100",
@@ -47,6 +46,7 @@ __all__ = [
     "TokenDataset",
     "TokenSplit",
     "draw_batch",
+    "join",
     "load_dataset",
     "load_image",
 ]

@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 
 from fedsim.data.images import read_image
 from fedsim.data.mini import FashionMnistMini
-from fedsim.data.source import PARAMETERS, DatasetSource, FilePath, load_dataset
+from fedsim.data.source import PARAMETERS, DatasetSource, FilePath
 from fedsim.data.types import Dataset, Split
 from fedsim.registry import DATASETS
 
@@ -38,7 +38,7 @@ class OwnPicture(DatasetSource):
             DataError: there is no such file, or it is no picture, broken or too large.
         """
         picture = read_image(self.path, (self.channels, self.size, self.size))
-        clothes = load_dataset(FashionMnistMini())
+        clothes = FashionMnistMini().load(None)
         public = F.interpolate(
             clothes.test.images[:PUBLIC_IMAGES].float(), size=(self.size, self.size), mode="area"
         )

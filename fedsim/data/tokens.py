@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
 import torch
+import torch.nn.functional as F  # noqa: N812  (the name that everybody knows)
 from torch import Tensor
 
 from fedsim.data.types import IndexArray
@@ -17,6 +19,9 @@ IGNORED = -100
 """The label of a position that is not to be predicted, as PyTorch's cross-entropy has it."""
 
 MASKED_SHARE = 0.15
+
+LENGTHS_KEY = "token-lengths"
+"""The metric in which clients tell the lengths of their texts, sorted."""
 
 
 class Task(StrEnum):
@@ -141,10 +146,9 @@ class TokenSplit:
             return inputs
         return torch.where(labels == IGNORED, inputs, labels)
 
-    def lengths(self, inputs: Tensor) -> list[int]:
-        """Return how many tokens each text of a batch has, special ones included."""
-        counts: list[int] = (inputs != self.specials.pad).sum(1).tolist()
-        return counts
+    def sorted_lengths(self, batches: Sequence[Tensor]) -> list[int]:
+        """Return how many tokens the texts of batches have, special ones included."""
+        return sorted(n for b in batches for n in (b != self.specials.pad).sum(1).tolist())
 
     def _mask(self) -> int:
         if self.specials.mask is None:
@@ -160,6 +164,22 @@ class TokenSplit:
         place = rank.argsort(1).argsort(1)
         count = (MASKED_SHARE * ordinary.sum(1)).round().clamp(min=1).long()
         return (place < count[:, None]) & ordinary
+
+
+def join(batches: Sequence[tuple[Tensor, Tensor]], pad: int = 0) -> tuple[Tensor, Tensor]:
+    """Return batches as one: pictures, or texts of different lengths.
+
+    Args:
+        batches: inputs and labels.
+        pad: what fills up the shorter texts.
+    """
+    inputs, labels = zip(*batches, strict=True)
+    if not inputs[0].is_floating_point():
+        longest = max(x.shape[1] for x in inputs)
+        inputs = tuple(F.pad(x, (0, longest - x.shape[1]), value=pad) for x in inputs)
+        if labels[0].ndim == 2:
+            labels = tuple(F.pad(y, (0, longest - y.shape[1]), value=IGNORED) for y in labels)
+    return torch.cat(inputs), torch.cat(labels)
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ from fedsim.pictures import Emergence, animate, grid, save_png, strip
 from fedsim.pictures.pixels import FloatImage
 from fedsim.runlog import RunLog
 from fedsim.scenario import Scenario
-from fedsim.scoring import Scored
+from fedsim.scoring import Leakage, Scored
 from fedsim.summary import CONTROL, SUM
 from server.victims import Outcome, Victim
 
@@ -113,7 +113,8 @@ def _grid(shown: Pictures) -> Image.Image:
         pictures.append([])
         captions.append([])
         for outcome, scored, image in results:
-            frames, psnr = _frames(outcome, scored, image), scored.leakage[image].psnr
+            frames, leakage = _frames(outcome, scored, image), scored.leakage[image]
+            psnr = leakage.psnr if isinstance(leakage, Leakage) else None
             pictures[-1] += [_array(scored.originals[image]), frames[-1][1] if frames else None]
             captions[-1] += ["private", "failed" if psnr is None else f"{psnr:.0f} dB"]
     return grid(pictures, list(shown), captions=captions)

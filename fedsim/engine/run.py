@@ -24,8 +24,10 @@ from fedsim import __version__
 from fedsim.engine.flower import logs_to
 from fedsim.engine.observer import Observer
 from fedsim.engine.pictures import draw_round, draw_victim, group_name
+from fedsim.engine.sentences import Sentences
 from fedsim.errors import RunError
 from fedsim.metrics.baselines import random_label_accuracy
+from fedsim.models import TextModel
 from fedsim.privacy import PrivacyLedger
 from fedsim.runlog import FORMAT, SCENARIO, Record, RunLog
 from fedsim.scenario import Scenario
@@ -102,6 +104,8 @@ class _Run:
         self._scenario, self._site, self._log = site.scenario, site, log
         self._engine, self._observer, self._threads = engine, observer, threads
         self._scorer = Scorer(site)
+        model = site.architecture
+        self._sentences = Sentences(model, log) if isinstance(model, TextModel) else None
         self._ledger = PrivacyLedger(site)
         self._finished: list[tuple[Outcome, Scored]] = []
         self._records = threading.Lock()
@@ -126,6 +130,8 @@ class _Run:
         try:
             self._observer.on_start(self._scenario, self._log.folder)
             self._observer.on_record(first)
+            if self._sentences is not None:
+                self._observer.on_reader(self._sentences.reader(self._scorer))
             with logs_to(self._log.folder / "flower.log"):
                 self._federate(device)
             status = "finished"
@@ -271,10 +277,15 @@ class _Run:
         )
         for leakage in scored.leakage:
             self._record("leakage", **self._who(outcome), **asdict(leakage))
-        draw_victim(self._log, outcome, scored)
+        if self._sentences is None:
+            draw_victim(self._log, outcome, scored)
+            return
+        for text, moments in enumerate(self._sentences.draw(outcome, scored)):
+            self._record("emergence", victim=name, image=text, moments=moments)
 
     def _on_round_attacked(self, server_round: int) -> None:
-        draw_round(self._log, self._scenario, server_round, self._finished)
+        if self._sentences is None:
+            draw_round(self._log, self._scenario, server_round, self._finished)
         self._finished.clear()
 
     def _who(self, outcome: Outcome) -> dict[str, Any]:

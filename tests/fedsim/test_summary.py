@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from fedsim import scoring
+from fedsim.measures import PSNR
 from fedsim.runlog import Record
 from fedsim.summary import (
     ATTACK_FAILED,
@@ -91,7 +92,8 @@ def test_one_row_in_closed_form() -> None:
         attacker="naive",
         images=5,
         meanings={LEAKED: 1, PARTLY: 1, PROTECTED: 1, ATTACK_FAILED: 1, UNSCORED: 1},
-        psnr=[31.0, 15.5, 9.0, 8.0],
+        measure=PSNR,
+        scores=[31.0, 15.5, 9.0, 8.0],
         baseline=[14.0] * 4,
         labels_right=0.5,
         upload_bytes=200.0,
@@ -114,7 +116,7 @@ def test_the_baseline_is_the_better_blind_guess_and_never_the_nearest() -> None:
 def test_what_could_not_be_scored_is_neither_zero_nor_dropped() -> None:
     [row] = rows(upload("a", bytes=None), leakage("a", None, UNSCORED))
     assert (row.images, row.count(UNSCORED)) == (1, 1)
-    assert (row.psnr, row.baseline) == ([], [])
+    assert (row.scores, row.baseline) == ([], [])
     assert row.labels_right is None
     assert row.upload_bytes is None
 

@@ -49,6 +49,8 @@ class LanguageModel(ABC):
     """
 
     takes: ClassVar[Modality] = Modality.TEXTS
+    causal: ClassVar[bool]
+    """Whether a position sees those before it alone; if not, texts begin with a special token."""
 
     pretrained: Annotated[str | None, Field(min_length=1)] = None
     layers: Width = 2
@@ -73,7 +75,7 @@ class LanguageModel(ABC):
         need("transformers")
         folder = None if self.pretrained is None else locate(self.pretrained)
         vocabulary = embedded_vocabulary() if folder is None else read_vocabulary(folder)
-        tokens = vocabulary.prepare(dataset, self.aim, self.max_tokens)
+        tokens = vocabulary.prepare(dataset, self.aim, self.max_tokens, first=not self.causal)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive(seed, "model"))
             model = self._build(folder, vocabulary, dataset)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic.dataclasses import dataclass
 from torch import nn
@@ -26,6 +26,8 @@ class Bert(LanguageModel):
     Args:
         task: ``masked`` predicts masked tokens, ``classify`` the kind of a text.
     """
+
+    causal: ClassVar[bool] = False
 
     task: Literal["masked", "classify"] = "masked"
 
@@ -55,7 +57,7 @@ class Bert(LanguageModel):
             norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
             head = nn.Sequential(nn.Linear(width, width), nn.GELU(), norm)
         table = "embeddings.word_embeddings.weight"
-        return TextModel(backbone, head, vocabulary, self.aim, False, classes, table)
+        return TextModel(backbone, head, vocabulary, self.aim, self.causal, classes, table)
 
     def prefix(self) -> str:
         """Return what the names of the backbone's tensors may begin with in a file."""

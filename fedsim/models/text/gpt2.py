@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic.dataclasses import dataclass
 from torch import nn
@@ -28,6 +28,8 @@ class Gpt2(LanguageModel):
         task: ``next`` predicts each next token, ``classify`` the kind of a text.
     """
 
+    causal: ClassVar[bool] = True
+
     task: Literal["next", "classify"] = "next"
 
     @property
@@ -50,7 +52,9 @@ class Gpt2(LanguageModel):
     def assemble(self, config: Any, vocabulary: Vocabulary, classes: int) -> TextModel:
         """Return the model with random weights."""
         backbone = need("transformers").GPT2Model(config)
-        return TextModel(backbone, nn.Identity(), vocabulary, self.aim, True, classes, "wte.weight")
+        return TextModel(
+            backbone, nn.Identity(), vocabulary, self.aim, self.causal, classes, "wte.weight"
+        )
 
     def prefix(self) -> str:
         """Return what the names of the backbone's tensors may begin with in a file."""

@@ -93,16 +93,20 @@ class Vocabulary:
     def _special(self) -> frozenset[int]:
         s = self.specials
         unused = (n for t, n in self._tokenizer.get_vocab().items() if t.startswith("[unused"))
-        marks = (t for t in (s.pad, s.first, s.last, s.mask) if t is not None)
+        unknown = self._tokenizer.token_to_id("[UNK]")
+        marks = (t for t in (s.pad, s.first, s.last, s.mask, unknown) if t is not None)
         return frozenset((*marks, *unused))
 
-    def prepare(self, dataset: TextDataset, task: Task, max_tokens: int) -> TokenDataset:
+    def prepare(
+        self, dataset: TextDataset, task: Task, max_tokens: int, *, first: bool
+    ) -> TokenDataset:
         """Return a data set's texts as this vocabulary's tokens.
 
         Args:
             dataset: the texts.
             task: what is to be predicted.
             max_tokens: the most that a text may have, special ones included.
+            first: whether the model wants a special token in front.
 
         Raises:
             DataError: a text is empty or too long, or the vocabulary has no mask token.
@@ -113,13 +117,14 @@ class Vocabulary:
                 "or another task than 'masked'"
             )
         splits = [
-            self._split(part, task, max_tokens, f"{dataset.name}, {kind} text")
+            self._split(part, task, max_tokens, first, f"{dataset.name}, {kind} text")
             for kind, part in (("training", dataset.train), ("test", dataset.test))
         ]
         return TokenDataset(dataset.name, splits[0], splits[1], dataset.classes)
 
-    def _split(self, texts: Texts, task: Task, max_tokens: int, what: str) -> TokenSplit:
-        first = task is not Task.NEXT
+    def _split(
+        self, texts: Texts, task: Task, max_tokens: int, first: bool, what: str
+    ) -> TokenSplit:
         rows = []
         for number, text in enumerate(texts.texts, start=1):
             row = self.encode(text, first=first)

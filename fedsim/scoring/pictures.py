@@ -1,0 +1,88 @@
+"""How pictures are judged."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from attacks import Reconstruction
+from fedsim.metrics.baselines import blind_baselines, of_picture
+from fedsim.metrics.images import scorable, score
+from fedsim.metrics.matching import match
+from fedsim.metrics.verdict import Verdict, verdict
+from fedsim.scoring.judge import Judge, MeaningOf
+from fedsim.scoring.types import Leakage, Meaning
+
+
+class PictureJudge(Judge):
+    """Compares pictures pixel by pixel.
+
+    Args:
+        public: the public pictures ``(N, C, H, W)``.
+    """
+
+    def __init__(self, public: Tensor) -> None:
+        self._public = public
+
+    def originals(self, inputs: Tensor, labels: Tensor) -> Tensor:
+        """Return the pictures."""
+        return inputs
+
+    def judge(
+        self,
+        found: Reconstruction,
+        originals: Tensor,
+        labels: Tensor,
+        own: Tensor,
+        meaning_of: MeaningOf,
+    ) -> tuple[Tensor | None, tuple[Leakage, ...]]:
+        """Return which reconstruction belongs to which picture, and each picture's leakage."""
+        baselines = blind_baselines(originals, self._without(own))
+        if found.data is None or found.data.shape != originals.shape:
+            nothing = enumerate(labels.tolist())
+            return None, tuple(_unscored(i, k, of_picture(baselines, i)) for i, k in nothing)
+        matching = match(found.data, originals)
+        rebuilt = found.data[matching]
+        finite = scorable(rebuilt)
+        scores = score(rebuilt.nan_to_num(), originals)
+        leakage = []
+        for i, label in enumerate(labels.tolist()):
+            blind = of_picture(baselines, i)
+            if not finite[i]:
+                leakage.append(_unscored(i, label, blind))
+                continue
+            word = verdict(float(scores.psnr[i]), float(scores.ssim[i]), blind)
+            leakage.append(
+                Leakage(
+                    image=i,
+                    mse=float(scores.mse[i]),
+                    psnr=float(scores.psnr[i]),
+                    ssim=float(scores.ssim[i]),
+                    label=label,
+                    label_found=None if found.labels is None else int(found.labels[matching[i]]),
+                    baselines=blind,
+                    verdict=word,
+                    meaning=meaning_of(word),
+                )
+            )
+        return matching, tuple(leakage)
+
+    def _without(self, own: Tensor) -> Tensor:
+        """Return the public pictures less the control's own, each its own nearest one."""
+        keep = torch.ones(len(self._public), dtype=torch.bool)
+        keep[own] = False
+        return self._public[keep]
+
+
+def _unscored(image: int, label: int, baselines: dict[str, tuple[float, float]]) -> Leakage:
+    return Leakage(
+        image=image,
+        mse=None,
+        psnr=None,
+        ssim=None,
+        label=label,
+        label_found=None,
+        baselines=baselines,
+        verdict=Verdict.UNSCORED,
+        meaning=Meaning.UNSCORED,
+    )

@@ -1,0 +1,31 @@
+"""From a model's tokens to what a person reads."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from fedsim.models import TextModel
+
+
+class Reader:
+    """Reads the rows of tokens that a model takes.
+
+    Args:
+        model: whose tokens they are.
+    """
+
+    def __init__(self, model: TextModel) -> None:
+        self._vocabulary = model.vocabulary
+        specials = model.vocabulary.specials
+        self._first = 0 if model.causal or specials.first is None else 1
+        self._pad = specials.pad
+
+    def content(self, row: Tensor, original: Tensor) -> list[str]:
+        """Return the tokens of a text without those that every text has at its ends.
+
+        Args:
+            row: ``(L,)``, the private text or a reconstruction of it.
+            original: ``(L,)``, the private text, whose length is public.
+        """
+        end = int((original != self._pad).sum()) - 1
+        return self._vocabulary.words(row[self._first : end].tolist())

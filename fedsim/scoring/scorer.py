@@ -1,0 +1,136 @@
+"""Judges reconstructions against the private batches, after the attacks have ended.
+
+The truth never travels: it is drawn again here, from the scenario's seed, the round and the
+partition, as the client drew it.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import torch
+from torch import Tensor, nn
+
+from attacks import GradientMatching
+from clients.site import Site
+from fedsim.data import IndexArray, TokenDataset, join
+from fedsim.metrics.verdict import Verdict
+from fedsim.models import TextModel
+from fedsim.scoring.judge import Judge
+from fedsim.scoring.pictures import PictureJudge
+from fedsim.scoring.texts import TextJudge
+from fedsim.scoring.types import Meaning, Scored
+from server.control import control_indices
+from server.victims import Outcome, Victim
+
+FIT_MARGIN = 1.1
+"""How much worse than the truth a reconstruction may fit the upload and still count as found.
+Two local minima of the same quality differ by a few per cent in a float32 objective."""
+
+FIT_FLOOR = 1e-6
+"""Relative objective below which a fit is as good as a perfect one. On the paper's network and
+an undefended upload, pictures are recognisable from about 1e-5 on."""
+
+
+class Scorer:
+    """Scores the outcomes of one run.
+
+    Args:
+        site: the scenario with its data.
+    """
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    @cached_property
+    def _judge(self) -> Judge:
+        dataset, model = self._site.dataset, self._site.architecture
+        if isinstance(dataset, TokenDataset):
+            if not isinstance(model, TextModel):
+                raise TypeError(f"a {type(model).__name__} does not take texts")
+            return TextJudge(dataset, model)
+        everything = torch.arange(len(dataset.test)).numpy()
+        return PictureJudge(dataset.test.batch(everything)[0])
+
+    def truth(self, victim: Victim) -> tuple[Tensor, Tensor]:
+        """Return the batch behind a victim's upload, as the client drew it: inputs and labels."""
+        if victim.is_control:
+            return self._site.dataset.test.batch(self._control(victim.server_round))
+        clients = [self._site.batches(p, victim.server_round) for p in victim.partitions]
+        # Step by step, as one client with all these examples would take them.
+        batches = [batch for step in zip(*clients, strict=True) for batch in step]
+        return join(batches)
+
+    def originals(self, victim: Victim) -> Tensor:
+        """Return what is private of the batch behind a victim's upload."""
+        return self._judge.originals(*self.truth(victim))
+
+    def score(self, outcome: Outcome) -> Scored:
+        """Return the leakage of one victim."""
+        inputs, labels = self.truth(outcome.victim)
+        originals = self._judge.originals(inputs, labels)
+        rebuilt = outcome.reconstruction.data is not None
+        misfit = _truth_misfit(outcome, inputs, labels) if rebuilt else None
+        matching, leakage = self._judge.judge(
+            outcome.reconstruction,
+            originals,
+            labels,
+            self._own(outcome.victim),
+            lambda word: self._meaning(word, outcome, misfit),
+        )
+        return Scored(originals, matching, misfit, leakage)
+
+    def approximate(self, victim: Victim) -> bool:
+        """Say whether the attack took several steps, or several batches, for one."""
+        several = not victim.is_control and self._site.scenario.federation.local_steps > 1
+        attack = victim.attack
+        follows = isinstance(attack, GradientMatching) and attack.local_steps == "unroll"
+        if victim.is_sum:  # after a first step each client is at weights of its own
+            return several or self._batch_statistics
+        return several and not follows
+
+    @cached_property
+    def _batch_statistics(self) -> bool:
+        """Whether a batch of several clients would be normalised unlike theirs."""
+        model = self._site.model(self._site.architecture.state_dict())
+        norms = (m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm))
+        return any(norm.training for norm in norms)
+
+    def _meaning(self, word: Verdict, outcome: Outcome, truth_misfit: float | None) -> Meaning:
+        if word is Verdict.RECOGNISABLE:
+            return Meaning.LEAKED
+        if word is Verdict.PARTLY:
+            return Meaning.PARTLY
+        if word is Verdict.UNSCORED or outcome.victim.observation is None:
+            return Meaning.UNSCORED
+        if truth_misfit is None:  # an attack that cannot tell a fit shows nothing of a defense
+            return Meaning.ATTACK_FAILED
+        # An attack on the wrong equations fits them without finding anything: no defense's merit.
+        found_a_fit = outcome.reconstruction.relative_objective <= max(
+            FIT_MARGIN * truth_misfit, FIT_FLOOR
+        )
+        if found_a_fit and not self.approximate(outcome.victim):
+            return Meaning.PROTECTED
+        return Meaning.ATTACK_FAILED
+
+    def _own(self, victim: Victim) -> Tensor:
+        """Return which public data are the control's own, which would be their own nearest."""
+        if not victim.is_control:
+            return torch.zeros(0, dtype=torch.long)
+        return torch.from_numpy(self._control(victim.server_round))
+
+    def _control(self, server_round: int) -> IndexArray:
+        scenario = self._site.scenario
+        return control_indices(
+            self._site.dataset.test,
+            scenario.federation.batch_size,
+            seed=scenario.seed,
+            server_round=server_round,
+        )
+
+
+def _truth_misfit(outcome: Outcome, originals: Tensor, labels: Tensor) -> float | None:
+    victim = outcome.victim
+    if victim.observation is None:
+        return None
+    return victim.attack.misfit(outcome.model, victim.observation, originals, labels)
