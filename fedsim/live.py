@@ -202,7 +202,7 @@ class LiveView(Observer):
                 title = _group(self._scenario, victim)
                 note = f"fit {float(progress.objective[row]):.0e}"
                 if self._reader is None:
-                    image = np.array(data[row])
+                    image = np.array(data[row].numpy())
                     self._screen.tiles[victim.name] = _Tile(title, victim.attacker, image, note)
                 else:
                     original = self._reader.private(victim)[0]

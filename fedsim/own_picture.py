@@ -1,4 +1,4 @@
-"""The scenario of `fedsim leak`: one client, one picture, one round."""
+"""The scenarios of `fedsim leak`: one client, one picture or text, one round."""
 
 import tomllib
 from collections.abc import Sequence
@@ -59,6 +59,44 @@ def own_picture_scenario(
             "attack": {"name": attack, "evaluations": evaluations},
             "adaptive": True,
         },
+    }
+    return Scenario.from_toml(tomli_w.dumps(table), "fedsim leak", overrides)
+
+
+def own_text_scenario(
+    text: str,
+    *,
+    pretrained: str | None,
+    defenses: Sequence[str],
+    attack: str,
+    evaluations: int | None,
+    seed: int,
+    overrides: Sequence[str] = (),
+) -> Scenario:
+    """Return the scenario in which one client fine-tunes BERT on one text and is attacked.
+
+    Args:
+        text: the text.
+        pretrained: whose weights to start from, as in the model ``bert``; None for random ones.
+        defenses: as on the command line.
+        attack: the attack's name.
+        evaluations: objective evaluations that it may spend; None for attacks that count none.
+        seed: the run's seed.
+        overrides: as in `Scenario.from_toml`.
+
+    Raises:
+        ScenarioError: an option is wrong.
+    """
+    spent = {} if evaluations is None else {"evaluations": evaluations}
+    model = {"name": "bert"} if pretrained is None else {"name": "bert", "pretrained": pretrained}
+    table = {
+        "title": "What does the gradient of a text give away?",
+        "seed": seed,
+        "data": {"dataset": {"name": "sentences", "texts": [text]}},
+        "model": {**model, "max_tokens": 128},
+        "federation": {"rounds": 1, "learning_rate": 0.01},
+        "clients": [{"name": "you", "defenses": [parse_defense(d) for d in defenses]}],
+        "adversary": {"attack": {"name": attack, **spent}, "adaptive": True},
     }
     return Scenario.from_toml(tomli_w.dumps(table), "fedsim leak", overrides)
 

@@ -55,7 +55,7 @@ class EmbeddingSpace(Space):
         self._cells = self._count * length
         self.size = self._cells * (self._width * (2 if self.labelled else 1))
         self.size += self._cells if self._task is Task.MASKED else 0
-        self._unit = self._table.std()
+        self._unit, self._word_norm = self._table.std(), self._table.norm(dim=1).mean()
         self._tables = Tables(model, observation)
         self._known = self._tables.frame()  # (B, L), the token where it is known, else -1
         self._real = (self._known != model.vocabulary.specials.pad).to(self._table)
@@ -118,7 +118,7 @@ class EmbeddingSpace(Space):
         return words, codes, weights * (self._known < 0)
 
     def _logits(self, codes: Tensor) -> Tensor:
-        logits: Tensor = codes @ self._table.T / self._table.norm(dim=1).mean()
+        logits: Tensor = codes @ self._table.T / self._word_norm
         return logits
 
     def _masked(self, weights: Tensor) -> Tensor:

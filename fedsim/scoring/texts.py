@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 from torch import Tensor
 
 from attacks import Reconstruction
 from fedsim.data import TokenDataset
+from fedsim.data.tokens import Task
+from fedsim.metrics.text_baselines import TextBaselines
+from fedsim.metrics.text_verdict import text_verdict
 from fedsim.metrics.texts import match_texts, score_text
 from fedsim.metrics.verdict import Verdict
 from fedsim.models import TextModel
@@ -25,9 +30,11 @@ class TextJudge(Judge):
 
     def __init__(self, dataset: TokenDataset, model: TextModel) -> None:
         self._dataset, self._reader = dataset, Reader(model)
-        self._public = [self._reader.content(row, row) for row in dataset.test.tokens]
+        public = [self._reader.content(row, row) for row in dataset.test.tokens]
         words = model.vocabulary.words(range(len(model.vocabulary)))
-        self._words = [w for n, w in enumerate(words) if not model.vocabulary.is_special(n)]
+        ordinary = [w for n, w in enumerate(words) if not model.vocabulary.is_special(n)]
+        self._model = model
+        self._baselines = TextBaselines(public, ordinary, cache(self._unconditional))
 
     def originals(self, inputs: Tensor, labels: Tensor) -> Tensor:
         """Return the texts' own tokens, also where they were masked."""
@@ -45,15 +52,15 @@ class TextJudge(Judge):
         texts = [self._reader.content(row, row) for row in originals]
         kinds = labels.tolist() if labels.ndim == 1 else [None] * len(texts)
         rows, matching = self._matched(found, originals, texts)
-        public = [text for n, text in enumerate(self._public) if n not in set(own.tolist())]
         leakage = []
         for i, (original, kind) in enumerate(zip(texts, kinds, strict=True)):
-            blind = blind_texts(original, public, self._words)
+            guesses = self._baselines.guesses(original, own.tolist())
+            blind = _figures(guesses, original)
             if rows is None or matching is None:
                 leakage.append(_unscored(i, kind, original, blind))
                 continue
             scores = score_text(rows[i], original)
-            word = text_verdict(rows[i], original, blind)
+            word = text_verdict(rows[i], original, guesses)
             leakage.append(
                 TextLeakage(
                     image=i,
@@ -76,6 +83,22 @@ class TextJudge(Judge):
             )
         return matching, tuple(leakage)
 
+    @torch.no_grad()
+    def _unconditional(self, length: int) -> list[str] | None:
+        """Return what the run's first model says of a text of which it sees nothing."""
+        model, specials = self._model, self._model.vocabulary.specials
+        if model.task is Task.MASKED and specials.mask is not None:
+            first = [] if specials.first is None else [specials.first]
+            row = torch.tensor([[*first, *[specials.mask] * length, specials.last]])
+            best = model(row)[0, len(first) : len(first) + length].argmax(-1)
+            return model.vocabulary.words(best.tolist())
+        if model.task is Task.NEXT:
+            row = torch.tensor([[specials.last]])
+            for _ in range(length):
+                row = torch.cat([row, model(row)[:, -1].argmax(-1, keepdim=True)], dim=1)
+            return model.vocabulary.words(row[0, 1:].tolist())
+        return None
+
     def _matched(
         self, found: Reconstruction, originals: Tensor, texts: list[list[str]]
     ) -> tuple[list[list[str]] | None, Tensor | None]:
@@ -90,6 +113,11 @@ class TextJudge(Judge):
         matching = match_texts(whole, texts)
         rows = [everything[row][i] for i, row in enumerate(matching)]
         return rows, torch.tensor(matching)
+
+
+def _figures(guesses: dict[str, list[str]], original: list[str]) -> dict[str, tuple[float, float]]:
+    scores = {name: score_text(guess, original) for name, guess in guesses.items()}
+    return {name: (s.token_accuracy, s.rouge_l) for name, s in scores.items()}
 
 
 def _unscored(
@@ -112,28 +140,4 @@ def _unscored(
         baselines=blind,
         verdict=Verdict.UNSCORED,
         meaning=Meaning.UNSCORED,
-    )
-
-
-def blind_texts(original, public, words):
-    from collections import Counter
-
-    out = {}
-    c = Counter(t for p in public for t in p).most_common(1)[0][0]
-    s = score_text([c] * len(original), original)
-    out["frequent"] = (s.token_accuracy, s.rouge_l)
-    best = max(public, key=lambda p: score_text(p, original).rouge_l)
-    s = score_text(best, original)
-    out["nearest"] = (s.token_accuracy, s.rouge_l)
-    return out
-
-
-def text_verdict(found, original, blind):
-    s = score_text(found, original)
-    return (
-        Verdict.RECOGNISABLE
-        if s.rouge_l >= 60
-        else Verdict.PARTLY
-        if s.rouge1 >= 30
-        else Verdict.GUESSING
     )
