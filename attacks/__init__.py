@@ -27,6 +27,7 @@ from attacks.objectives import CosineDistance, Objective, SquaredDistance, Survi
 from attacks.priors import L2, Prior, TotalVariation
 from attacks.rgap import RGAP
 from attacks.spear import SPEAR
+from attacks.text import Dager
 from attacks.types import (
     LocalTraining,
     Observation,
@@ -46,6 +47,7 @@ __all__ = [
     "BestOf",
     "ClosedForm",
     "CosineDistance",
+    "Dager",
     "DenseInversion",
     "GradInversion",
     "GradientMatching",

@@ -7,7 +7,7 @@ from scipy.optimize import linear_sum_assignment  # type: ignore[import-untyped]
 from torch import Tensor
 
 from attacks.spaces import Batch, Space
-from attacks.text.tables import Tables
+from attacks.text.tables import Tables, frame_of
 from attacks.types import Observation, Reconstruction
 from fedsim.data.tokens import MASKED_SHARE, Task
 from fedsim.modality import Modality
@@ -57,7 +57,7 @@ class EmbeddingSpace(Space):
         self.size += self._cells if self._task is Task.MASKED else 0
         self._unit, self._word_norm = self._table.std(), self._table.norm(dim=1).mean()
         self._tables = Tables(model, observation)
-        self._known = self._tables.frame()  # (B, L), the token where it is known, else -1
+        self._known = frame_of(model, observation)  # (B, L), the token where it is known, else -1
         self._real = (self._known != model.vocabulary.specials.pad).to(self._table)
         self._fixed = (self._known >= 0)[..., None]
         self._frame = model.embed(self._known.clamp(min=0))[..., :-1].detach()

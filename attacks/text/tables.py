@@ -11,7 +11,7 @@ from fedsim.models import TextModel
 
 
 class Tables:
-    """The words that can be in a batch, and its frame of special tokens.
+    """The words that can be in a batch.
 
     Attributes:
         candidates: the possible words, ``(n,)``.
@@ -23,7 +23,7 @@ class Tables:
     """
 
     def __init__(self, model: TextModel, observation: Observation) -> None:
-        self._model, self._observation = model, observation
+        self._model = model
         self._words = model.table.detach()
         self._places = positions(model)
         bag = bag_of_tokens(model, observation)
@@ -32,19 +32,6 @@ class Tables:
             possible = sorted(bag.tokens)
         self.candidates = torch.tensor(possible, device=self._words.device)
         self._unit_words = nn.functional.normalize(self._words[self.candidates], dim=-1)
-
-    def frame(self) -> Tensor:
-        """Return the batch's tokens as far as they are known ``(B, L)``; elsewhere -1."""
-        specials = self._model.vocabulary.specials
-        [length] = self._observation.input_shape
-        lengths = self._observation.lengths or (length,) * self._observation.batch_size
-        frame = torch.full((len(lengths), length), -1)
-        for row, count in zip(frame, lengths, strict=True):
-            row[count:] = specials.pad
-            row[count - 1] = specials.last
-            if specials.first is not None and not self._model.causal:
-                row[0] = specials.first
-        return frame.to(self._words.device)
 
     def nearest(self, vectors: Tensor) -> Tensor:
         """Return the possible words ``(...)`` of the least angle to vectors ``(..., D)``."""
@@ -79,6 +66,20 @@ class Tables:
         unit = nn.functional.normalize(vectors, dim=-1)
         best = (unit @ self._unit_words.T).max(-1)
         return self.candidates[best.indices], best.values
+
+
+def frame_of(model: TextModel, observation: Observation) -> Tensor:
+    """Return a batch's tokens as far as they are known ``(B, L)``; elsewhere -1."""
+    specials = model.vocabulary.specials
+    [length] = observation.input_shape
+    lengths = observation.lengths or (length,) * observation.batch_size
+    frame = torch.full((len(lengths), length), -1)
+    for row, count in zip(frame, lengths, strict=True):
+        row[count:] = specials.pad
+        row[count - 1] = specials.last
+        if specials.first is not None and not model.causal:
+            row[0] = specials.first
+    return frame.to(model.table.device)
 
 
 def positions(model: TextModel) -> Tensor:

@@ -1,0 +1,266 @@
+"""DAGER: exact texts from the span of attention gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from attacks.base import attack_parameters
+from attacks.text.affinity import affinities
+from attacks.text.layers import AttentionInputs, mostly_outside, outside, projections, span
+from attacks.text.masked import fill_masked
+from attacks.text.reading import TextReading
+from attacks.types import Observation
+from fedsim.errors import AttackError
+from fedsim.models import TextModel
+from fedsim.registry import ATTACKS
+from fedsim.seeds import derive
+
+_SHORTLIST = 32
+"""Words for each text of a batch that are looked at exactly, after a quick look at all."""
+
+_CONTEXTS = 8
+"""Texts around a word in which it is tried."""
+
+_ROUNDS = 3
+"""How often a start is put together anew around what it has become."""
+
+Found = tuple[Tensor, float]
+"""A text's tokens ``(L,)``, and how far it lies outside the second layer's span."""
+
+
+@ATTACKS.register("dager")
+@attack_parameters
+class Dager(TextReading):
+    """DAGER: exact texts, by asking which words lie in the span of attention gradients.
+
+    Petrov et al., NeurIPS 2024 (arXiv 2405.15586). A word is possible at a place if what it would
+    feed into the first attention layer lies in the row space of that layer's gradient (section
+    4.1). Of a decoder, texts are then grown place by place, each prefix checked against the second
+    layer (4.2). Of an encoder, one text follows at once; several are told apart by their inputs
+    to the second layer.
+
+    Differences: queries, keys and values are used together; the lengths of the texts are public,
+    where the paper finds them; an encoder's texts are not enumerated, but put together from words
+    that attend to one another (`affinities`), and then mended word by word, as the distance to
+    the second layer's span falls with every right one. Where nothing lies in the span (noise, pruning) the
+    nearest words are taken, so that results fade and do not fail. The words behind mask tokens
+    are read off the head's gradient (`fill_masked`), of which the paper has none.
+    """
+
+    tolerance: Annotated[
+        float, Field(gt=0, lt=1, description="distance from the span up to which a word is in it")
+    ] = 1e-3
+    restarts: Annotated[
+        int, Field(ge=1, description="starts of the search for each text of a batch (encoders)")
+    ] = 20
+    beam: Annotated[
+        int, Field(ge=1, description="prefixes that are kept for each text of a batch (decoders)")
+    ] = 8
+
+    def _read(
+        self, model: TextModel, observation: Observation, frame: Tensor, seed: int
+    ) -> tuple[Tensor, float]:
+        """Return a batch's texts, and their mean distance from the second layer's span."""
+        search = _Search(self, model, observation, frame, seed)
+        found = search.grow() if model.causal else search.tell_apart()
+        tokens = torch.full_like(frame, model.vocabulary.specials.pad)
+        for row, (text, _) in zip(tokens, found, strict=True):
+            row[: len(text)] = text
+        distance = sum(d for _, d in found) / len(found)
+        return fill_masked(model, observation, tokens), distance
+
+
+class _Search:
+    """The search for one batch's texts."""
+
+    def __init__(
+        self, attack: Dager, model: TextModel, observation: Observation, frame: Tensor, seed: int
+    ) -> None:
+        self._attack, self._model, self._frame = attack, model, frame
+        self._observation = observation
+        self._inputs = AttentionInputs(model)
+        most = int((frame != model.vocabulary.specials.pad).sum())
+        self._layer = min(1, len(projections(model)) - 1)  # texts are checked against this one
+        self._spans = [span(model, observation, k, most) for k in (0, self._layer)]
+        self._generator = torch.Generator().manual_seed(derive(seed, "dager"))
+        self._lengths = (frame != model.vocabulary.specials.pad).sum(1).tolist()
+        self._possible = self._words()
+
+    def _words(self) -> list[Tensor]:
+        """Return the words that are possible at each place of the longest text."""
+        vocabulary, longest = self._model.vocabulary, max(self._lengths)
+        mask = vocabulary.specials.mask
+        every = [
+            t
+            for t in range(self._model.table.shape[0])
+            if t == mask or not vocabulary.is_special(t)
+        ]
+        words = torch.tensor(every, device=self._frame.device)
+        rows = words[:, None].expand(-1, longest)
+        chunks = [
+            mostly_outside(self._inputs.of(part, 0), self._spans[0]) for part in rows.split(4096)
+        ]
+        distances, few = torch.cat(chunks), min(len(words), _SHORTLIST * len(self._lengths))
+        possible = []
+        for place in range(longest):
+            short = distances[:, place].topk(few, largest=False).indices
+            inputs = self._inputs.of(rows[short], 0)[:, place]
+            away = outside(inputs, self._spans[0])
+            order = away.argsort()
+            inside = int((away < self._attack.tolerance).sum())
+            possible.append(words[short[order[: inside or len(self._lengths)]]])
+        return possible
+
+    def _present(self, choices: Sequence[Tensor]) -> list[Tensor]:
+        """Return of the words that are possible at each place those that are likely there.
+
+        Words and places add up in front of the first layer, so that a batch with the word a at
+        places 1 and 2 and b at 2 has b at 1 in its span too. Such ghosts show in the second layer:
+        whatever the other words, a word that stands at a place lies nearer to the span there.
+        """
+        count = len(self._lengths)
+        likely = list(choices)
+        for place, words in enumerate(choices):
+            if len(words) > count:
+                drawn = [self._draw(choices, _CONTEXTS) for _ in words]
+                texts = torch.cat(drawn)
+                texts[:, place] = words.repeat_interleave(_CONTEXTS)
+                away = self.distances(texts, place).view(len(words), _CONTEXTS)
+                likely[place] = words[away.mean(1).argsort()[:count]]
+        return likely
+
+    def _draw(self, choices: Sequence[Tensor], count: int) -> Tensor:
+        """Draw texts ``(count, L)`` of possible words."""
+        columns = [
+            words[torch.randint(len(words), (count,), generator=self._generator)]
+            for words in choices
+        ]
+        return torch.stack(columns, dim=1)
+
+    def distances(self, texts: Tensor, place: int | None = None) -> Tensor:
+        """Return how far texts ``(N, L)`` lie outside the second layer's span, on average.
+
+        Args:
+            texts: of one length, without padding.
+            place: look at this place alone; None for all.
+        """
+        away = outside(self._inputs.of(texts, self._layer), self._spans[1])
+        return away.mean(1) if place is None else away[:, place]
+
+    def grow(self) -> list[Found]:
+        """Return a decoder's texts, grown place by place.
+
+        A text that ends is one that no word goes on with: a longer text's beginning goes on.
+        """
+        prefixes = torch.zeros((1, 0), dtype=torch.long, device=self._frame.device)
+        totals = torch.zeros(1, dtype=torch.float64, device=self._frame.device)
+        found: list[Found] = []
+        for place in range(max(self._lengths)):
+            words = self._possible[place]
+            grown = torch.cat(
+                [prefixes.repeat_interleave(len(words), 0), words.repeat(len(prefixes))[:, None]],
+                dim=1,
+            )
+            away = self.distances(grown, place).view(len(prefixes), len(words))
+            found += self._ended(prefixes, totals, away.amin(1), place)
+            away = away.flatten()
+            totals = totals.repeat_interleave(len(words)) + away
+            inside = (away < self._attack.tolerance).nonzero().flatten()
+            if not len(inside):
+                inside = torch.arange(len(away), device=away.device)
+            kept = inside[totals[inside].argsort()][: self._attack.beam * len(self._lengths)]
+            prefixes, totals = grown[kept], totals[kept]
+        return found
+
+    def _ended(self, prefixes: Tensor, totals: Tensor, beyond: Tensor, place: int) -> list[Found]:
+        """Return the texts whose last token stands at a place.
+
+        Args:
+            prefixes: ``(n, place)``.
+            totals: their distances so far ``(n,)``.
+            beyond: the distance of the best word that could go on with each ``(n,)``.
+            place: of the last token.
+        """
+        count = self._lengths.count(place + 1)
+        last = torch.tensor([self._model.vocabulary.specials.last], device=prefixes.device)
+        goes_on = beyond < self._attack.tolerance
+        order = sorted(range(len(prefixes)), key=lambda n: (bool(goes_on[n]), float(totals[n])))
+        chosen = (order * count)[:count]  # fewer prefixes than texts: some are the same
+        return [(torch.cat([prefixes[n], last]), float(totals[n]) / max(1, place)) for n in chosen]
+
+    def tell_apart(self) -> list[Found]:
+        """Return an encoder's texts, each the nearest to the second layer's span."""
+        found: list[Found] = []
+        for row, length in zip(self._frame, self._lengths, strict=True):
+            choices = [self._possible[t] if row[t] < 0 else row[t][None] for t in range(length)]
+            found.append(self._search(self._present(choices), [text for text, _ in found]))
+        return found
+
+    def _search(self, choices: Sequence[Tensor], taken: Sequence[Tensor]) -> Found:
+        """Change one word at a time while that brings a text nearer, from several starts."""
+        best: Found | None = None
+        several = [t for t, words in enumerate(choices) if len(words) > 1]
+        for start in self._starts(choices, taken):
+            text, distance = self._settle(start, choices, several)
+            known = any(len(t) == len(text) and torch.equal(t, text) for t in taken)
+            rank = distance + known  # one that is taken is worse than any other
+            if best is None or rank < best[1]:
+                best = text, rank
+            if not several or rank < self._attack.tolerance:
+                break
+        if best is None:
+            raise AttackError("there is no text to start from")
+        return best
+
+    def _starts(self, choices: Sequence[Tensor], taken: Sequence[Tensor]) -> Iterator[Tensor]:
+        """Yield first texts, likeliest first.
+
+        Each is put together around one word, of those that no text has yet: at every other place
+        stands the word that has most to do with it, and then with all of them (`affinities`).
+        """
+        places = [t for t, words in enumerate(choices) for _ in words]
+        words = torch.cat(list(choices))
+        at = torch.tensor(places, device=words.device)
+        rows = words[:, None].expand(-1, len(choices))
+        inputs = self._inputs.of(rows, 0)[torch.arange(len(words)), at]
+        related = affinities(self._model, self._observation, inputs)
+        used = {(t, int(w)) for text in taken for t, w in enumerate(text)}
+        fresh = [
+            n for n, key in enumerate(zip(places, words.tolist(), strict=True)) if key not in used
+        ]
+        order = torch.randperm(len(fresh), generator=self._generator).tolist()
+        for seed in [fresh[n] for n in order][: self._attack.restarts] or [0]:
+            chosen = torch.tensor([seed], device=words.device)
+            for _ in range(_ROUNDS):
+                liking = related[:, chosen].sum(1)
+                chosen = torch.stack(
+                    [
+                        (at == place).nonzero().flatten()[liking[at == place].argmax()]
+                        for place in range(len(choices))
+                    ]
+                )
+            yield words[chosen]
+
+    def _settle(
+        self, text: Tensor, choices: Sequence[Tensor], several: Sequence[int]
+    ) -> tuple[Tensor, float]:
+        distance = float(self.distances(text[None])[0])
+        while several and distance >= self._attack.tolerance:
+            changed = []
+            for place in several:
+                for word in choices[place]:
+                    if word != text[place]:
+                        other = text.clone()
+                        other[place] = word
+                        changed.append(other)
+            distances = self.distances(torch.stack(changed))
+            nearest = int(distances.argmin())
+            if distances[nearest] >= distance:
+                break
+            text, distance = changed[nearest], float(distances[nearest])
+        return text, distance

@@ -1,0 +1,122 @@
+"""What goes into a transformer's attention layers, and what their gradients say of it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from attacks.types import Observation
+from fedsim.errors import AttackError
+from fedsim.models import TextModel
+
+_AT_ONCE = 1 << 15
+"""Tokens that go through the model at once."""
+
+_NOISE = 1e-6
+"""Singular values below this share of the greatest are rounding."""
+
+
+class _Seen(Exception):  # noqa: N818  (no error: what was wanted has been seen)
+    """Ends a forward pass."""
+
+
+class AttentionInputs:
+    """Looks at the inputs of the attention layers' projections.
+
+    Args:
+        model: the attacked model. Not modified.
+    """
+
+    def __init__(self, model: TextModel) -> None:
+        self._own = copy.deepcopy(model).eval().requires_grad_(False)
+        self._names = projections(model)
+
+    def of(self, tokens: Tensor, layer: int) -> Tensor:
+        """Return what enters a layer's attention for texts ``(N, L)``, as ``(N, L, D)``."""
+        return torch.cat(list(self._chunks(tokens, layer)))
+
+    def _chunks(self, tokens: Tensor, layer: int) -> Iterator[Tensor]:
+        seen: list[Tensor] = []
+
+        def look(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            seen.append(inputs[0])
+            raise _Seen
+
+        handle = self._own.get_submodule(self._names[layer][0]).register_forward_pre_hook(look)
+        try:
+            for part in tokens.split(max(1, _AT_ONCE // tokens.shape[1])):
+                with torch.no_grad():
+                    try:
+                        self._own(part)
+                    except _Seen:
+                        yield seen.pop()
+        finally:
+            handle.remove()
+
+
+def projections(model: TextModel) -> list[tuple[str, ...]]:
+    """Return the names of the modules that make queries, keys and values, layer by layer.
+
+    Raises:
+        AttackError: the model has no such modules by the names of BERT and GPT-2.
+    """
+    found: list[tuple[str, ...]] = []
+    names = {name for name, _ in model.named_modules()}
+    while True:
+        number = len(found)
+        bert = f"backbone.encoder.layer.{number}.attention.self"
+        kinds = tuple(f"{bert}.{kind}" for kind in ("query", "key", "value"))
+        gpt = (f"backbone.h.{number}.attn.c_attn",)
+        layer = next((each for each in (kinds, gpt) if names.issuperset(each)), None)
+        if layer is None:
+            break
+        found.append(layer)
+    if not found:
+        raise AttackError("the attention layers of this model are not those of BERT or GPT-2")
+    return found
+
+
+def span(model: TextModel, observation: Observation, layer: int, most: int) -> Tensor:
+    """Return an orthonormal basis of what entered a layer's attention, ``(D, r)`` float64.
+
+    The gradient of a projection's weight is a sum of outer products of its inputs with their
+    output's gradients: its rows lie in the span of the inputs.
+
+    Args:
+        model: the attacked model.
+        observation: what is attacked.
+        layer: which layer.
+        most: how many inputs there are at the most.
+
+    Raises:
+        AttackError: the gradient was not shared, or is zero.
+    """
+    rows = []
+    for name in projections(model)[layer]:
+        gradient = observation.gradient.get(f"{name}.weight")
+        if gradient is None:
+            raise AttackError(f"the gradient of '{name}.weight' was not shared")
+        # GPT-2's projections are stored with the inputs first.
+        rows.append(gradient.double().T if name.endswith("c_attn") else gradient.double())
+    whole = torch.cat(rows)
+    values, vectors = torch.linalg.eigh(whole.T @ whole)
+    if values[-1] <= 0:
+        raise AttackError("the gradient of the attention layers is zero: nothing to read")
+    rank = min(most, int((values.clamp(min=0).sqrt() > _NOISE * values[-1].sqrt()).sum()))
+    return vectors[:, -max(1, rank) :]
+
+
+def mostly_outside(vectors: Tensor, basis: Tensor) -> Tensor:
+    """Return `outside` at the vectors' own precision: quick, and right to about 1e-3."""
+    inside = (vectors @ basis.to(vectors)).square().sum(-1)
+    return (1 - inside / vectors.square().sum(-1)).clamp(min=0).sqrt()
+
+
+def outside(vectors: Tensor, basis: Tensor) -> Tensor:
+    """Return how far vectors ``(..., D)`` lie outside a span: 0 inside, 1 across it, ``(...)``."""
+    exact = vectors.to(basis)
+    rest = exact - exact @ basis @ basis.T
+    return rest.norm(dim=-1) / exact.norm(dim=-1).clamp(min=torch.finfo(basis.dtype).tiny)

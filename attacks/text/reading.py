@@ -1,0 +1,116 @@
+"""The base of attacks that read texts off a gradient, without a search by gradients."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from attacks.base import Attack, attack_parameters
+from attacks.labels import infer_labels
+from attacks.text.tables import frame_of
+from attacks.types import (
+    Observation,
+    OnProgress,
+    Progress,
+    Reconstruction,
+    ShouldStop,
+    Snapshot,
+    Status,
+)
+from fedsim.data.tokens import Task
+from fedsim.errors import AttackError
+from fedsim.modality import Modality
+from fedsim.models import TextModel
+
+
+@attack_parameters
+class TextReading(Attack):
+    """Reads one victim after the other."""
+
+    takes: ClassVar[frozenset[Modality]] = frozenset({Modality.TEXTS})
+
+    @abstractmethod
+    def _read(
+        self, model: TextModel, observation: Observation, frame: Tensor, seed: int
+    ) -> tuple[Tensor, float]:
+        """Return a batch's tokens ``(B, L)``, and how far they are from what was shared.
+
+        Args:
+            model: the attacked model.
+            observation: what is attacked, of one step.
+            frame: ``(B, L)``, the tokens that are known, else -1.
+            seed: of anything random.
+
+        Raises:
+            AttackError: it cannot be read.
+        """
+
+    def _reconstruct(
+        self,
+        model: nn.Module,
+        observations: dict[int, Observation],
+        *,
+        seed: int,
+        on_progress: OnProgress,
+        should_stop: ShouldStop,
+    ) -> dict[int, Reconstruction]:
+        if not isinstance(model, TextModel):
+            raise AttackError(f"a {type(model).__name__} takes no texts")
+        results = {}
+        for i, observation in observations.items():
+            if should_stop():
+                results[i] = Reconstruction.failed("stopped before its turn")
+                continue
+            try:
+                results[i] = self._one(model, observation, seed)
+            except AttackError as error:
+                results[i] = Reconstruction.failed(str(error))
+                continue
+            self._tell(on_progress, i, results[i])
+        return results
+
+    def _one(self, model: TextModel, observation: Observation, seed: int) -> Reconstruction:
+        if observation.training is not None:
+            raise AttackError(
+                "this attack reads the gradient of one step, and this upload is the sum of "
+                "several; use 'dlg', which follows them"
+            )
+        tokens, distance = self._read(model, observation, frame_of(model, observation), seed)
+        tokens = tokens.cpu()
+        return Reconstruction(
+            data=tokens,
+            labels=kinds_of(model, observation),
+            objective=distance,
+            relative_objective=distance,
+            status=Status.COMPUTED,
+            evaluations=1,
+            history=(Snapshot(1, distance, tokens),),
+        )
+
+    def _tell(self, on_progress: OnProgress, victim: int, found: Reconstruction) -> None:
+        data = found.data
+        if data is not None:
+            on_progress(
+                Progress(
+                    victims=torch.tensor([victim]),
+                    evaluation=1,
+                    max_evaluations=1,
+                    objective=torch.tensor([found.relative_objective]),
+                    data=lambda: data[None],
+                )
+            )
+
+
+def kinds_of(model: TextModel, observation: Observation) -> Tensor | None:
+    """Return the kinds of a batch's texts, known or read off; None if none are learnt."""
+    if observation.labels is not None or model.task is not Task.CLASSIFY:
+        return observation.labels
+    try:
+        return infer_labels(
+            model, observation.gradient, observation.input_shape, observation.batch_size
+        )
+    except AttackError:  # the texts are worth having without
+        return None
