@@ -10,6 +10,7 @@ import torch
 from pydantic import ConfigDict, Field
 from torch import Tensor, nn
 
+from fedsim.models.base import ModelSpec
 from fedsim.seeds import derive
 
 T = TypeVar("T")
@@ -138,6 +139,16 @@ class Defense:
                 as they do in a forward pass.
             batch: after all changes.
             generator: source of all randomness.
+        """
+        return None
+
+    def objection(self, spec: ModelSpec) -> str | None:
+        """Return why clients that train this model cannot have this defense, None if they can.
+
+        Asked when a scenario is loaded, before there are data.
+
+        Args:
+            spec: of the model.
         """
         return None
 

@@ -86,7 +86,7 @@ def test_it_is_differential_privacy_only_with_noise() -> None:
 
 def test_a_model_that_normalises_by_the_batch_is_refused() -> None:
     model = ResNet18().build(SHAPE, CLASSES, seed=0)
-    with pytest.raises(ScenarioError, match=r"'bn1' .*BatchNorm2d.*batch_norm='eval'"):
+    with pytest.raises(ScenarioError, match=r"'bn1' .*BatchNorm2d.*batch_norm = 'eval'"):
         DPSGD(norm=1.0, noise_multiplier=1.0).compute_gradient(model, batch_of(2), generator())
 
 
