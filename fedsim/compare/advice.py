@@ -147,6 +147,10 @@ def _limits(comparison: Comparison, results: Sequence[Result], worst: Sequence[R
         "and one attack. A stronger attack may find more: what is called protected is a lower "
         "bound on what leaks."
     ]
+    if comparison.last_evaluations > 1:
+        parts.append(
+            f"Accuracy is the mean over the last {comparison.last_evaluations} measurements."
+        )
     controls = [sum(c) for c in zip(*(r.controls for r in results), strict=True)]
     if controls[1] < controls[0]:
         parts.append(
