@@ -48,7 +48,7 @@ class Leakage:
 
     Attributes:
         image: position in the private batch.
-        mse, psnr, ssim: against the private picture; None if there is no reconstruction.
+        mse, psnr, ssim, detail: against the private picture; None if there is no reconstruction.
         label: the private label.
         label_found: the label that the attack assigns to this picture.
         baselines: (PSNR, SSIM) of each blind baseline.
@@ -60,6 +60,7 @@ class Leakage:
     mse: float | None
     psnr: float | None
     ssim: float | None
+    detail: float | None
     label: int
     label_found: int | None
     baselines: dict[str, tuple[float, float]]
@@ -129,13 +130,16 @@ class Scorer:
             if not finite[i]:
                 leakage.append(_unscored(i, label, blind))
                 continue
-            word = verdict(float(scores.psnr[i]), float(scores.ssim[i]), blind)
+            psnr, ssim = float(scores.psnr[i]), float(scores.ssim[i])
+            fine = float(scores.detail[i])
+            word = verdict(psnr, ssim, fine, blind)
             leakage.append(
                 Leakage(
                     image=i,
                     mse=float(scores.mse[i]),
-                    psnr=float(scores.psnr[i]),
-                    ssim=float(scores.ssim[i]),
+                    psnr=psnr,
+                    ssim=ssim,
+                    detail=fine,
                     label=label,
                     label_found=None if found.labels is None else int(found.labels[matching[i]]),
                     baselines=blind,
@@ -207,6 +211,7 @@ def _unscored(image: int, label: int, baselines: dict[str, tuple[float, float]])
         mse=None,
         psnr=None,
         ssim=None,
+        detail=None,
         label=label,
         label_found=None,
         baselines=baselines,
