@@ -73,7 +73,8 @@ def _verdict(comparison: Comparison, worst: Sequence[Result], reference: Result 
     defended = [r for r in worst if r is not reference]
     affordable = [r for r in defended if r.mean_accuracy is not None and r.mean_accuracy >= floor]
     good = [r for r in affordable if r.leaked / r.images <= _ENOUGH]
-    points = f"{100 * comparison.accuracy_loss:g} points of accuracy"
+    loss = f"{100 * comparison.accuracy_loss:g}"
+    points = f"{loss} {'point' if loss == '1' else 'points'} of accuracy"
     if good:
         best = min(good, key=lambda r: (_leakage(r), -(r.mean_accuracy or 0)))
         return (

@@ -25,6 +25,9 @@ DPI = 120
 _LOGARITHMIC = 100
 """Ratio of strengths from which on they are drawn on a logarithmic axis."""
 
+_LEAST_SPAN = 10.0
+"""Points of accuracy that the frontier's axis covers at least."""
+
 
 def draw_frontier(results: Sequence[Result], stage: str, path: Path) -> None:
     """Draw leakage against accuracy, a line for each defense through its strengths.
@@ -70,9 +73,21 @@ def draw_frontier(results: Sequence[Result], stage: str, path: Path) -> None:
                 )
         blind = statistics.median([b for r in own for b in r.blind])
         axis.axhline(blind, color="grey", linestyle="--", linewidth=1)
-        axis.annotate("blind guess", (0.01, blind), xycoords=("axes fraction", "data"), fontsize=8)
+        axis.annotate(
+            "blind guess",
+            (0.99, blind),
+            xytext=(0, 2),
+            textcoords="offset points",
+            xycoords=("axes fraction", "data"),
+            ha="right",
+            fontsize=8,
+        )
         axis.set_title(f"{attacker} attacker, {stage}", parse_math=False)
         axis.set_xlabel("test accuracy at the end, %")
+    low, high = axes[0].get_xlim()
+    if high - low < _LEAST_SPAN:  # or differences that mean nothing would fill the picture
+        middle = (low + high) / 2
+        axes[0].set_xlim(middle - _LEAST_SPAN / 2, middle + _LEAST_SPAN / 2)
     axes[0].set_ylabel("PSNR of the reconstruction, dB (median; bars: quartiles)")
     handles, texts = axes[0].get_legend_handles_labels()
     legend = figure.legend(handles, texts, loc="outside right upper", fontsize=8)
