@@ -136,7 +136,7 @@ def _looks_safe(results: Sequence[Result]) -> str | None:
     names = ", ".join(dict.fromkeys(fooled))
     return (
         f"Safe only against an attacker who ignores the defense: {names}. One who knows it "
-        "reads the pictures."
+        "reads some or all of the pictures."
     )
 
 

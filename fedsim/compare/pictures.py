@@ -69,6 +69,7 @@ def draw_frontier(results: Sequence[Result], stage: str, path: Path) -> None:
                     xytext=(4, 4),
                     textcoords="offset points",
                     fontsize=7,
+                    color=COLOURS[i % len(COLOURS)],
                     parse_math=False,
                 )
         blind = statistics.median([b for r in own for b in r.blind])
