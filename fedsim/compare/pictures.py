@@ -138,9 +138,11 @@ def draw_strengths(results: Sequence[Result], stage: str, path: Path) -> None:
         )
         axis.set_title(label, parse_math=False)
         axis.set_xlabel(own[0].strength.partition("=")[0], parse_math=False)
-        axis.legend(fontsize=8)
     for axis in axes[len(labels) :]:
         axis.set_visible(False)
+    # One for all panels: in a panel it would lie on the lines.
+    handles, texts = axes[0].get_legend_handles_labels()
+    figure.legend(handles, texts, loc="outside upper center", ncols=len(texts), fontsize=8)
     figure.supylabel("PSNR, dB (black: no defense, dotted: blind guess)", fontsize=9)
     figure.savefig(path, dpi=DPI)
 
