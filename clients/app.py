@@ -103,6 +103,7 @@ def _train(site: Site, message: Message, context: Context) -> Message:
         uploads="gradients" if uploads_gradient else "weights",
         seed=seed,
         only=names,
+        steps_defended=True,
     )
     reply = mod(message, context, honest)
     if not reply.has_error():

@@ -12,12 +12,14 @@ from torch import Tensor
 from clients.defenses import (
     Defense,
     DefenseRecord,
+    acts_on_steps,
     defense_generator,
     fresh_generator,
     payload_bytes,
     protect,
 )
 from fedsim.errors import UploadError
+from fedsim.registry import DEFENSES
 
 Uploads = Literal["gradients", "weights"]
 
@@ -51,9 +53,13 @@ class DefenseMod:
             buffers; None for all floating-point arrays.
         report: whether replies carry the ConfigRecord. It holds measures of the very noise that
             was drawn, which is for research: a formal guarantee needs them to stay private.
+        steps_defended: whether the ClientApp itself trains with ``clients.defenses.DefendedSteps``
+            and these very defenses. A mod sees replies alone, so without that it refuses what
+            acts on batches and gradients.
 
     Raises:
-        ValueError: ``uploads`` is neither of its two values.
+        ValueError: ``uploads`` is neither of its two values, or a defense acts on batches or
+            gradients and ``steps_defended`` is not set.
     """
 
     defenses: Sequence[Defense]
@@ -61,6 +67,7 @@ class DefenseMod:
     seed: int | None = None
     only: Collection[str] | None = None
     report: bool = True
+    steps_defended: bool = False
 
     def __post_init__(self) -> None:
         if self.uploads not in get_args(Uploads):
@@ -69,6 +76,8 @@ class DefenseMod:
                 "gradients or updates, or 'weights', if it replies with the trained weights"
             )
         object.__setattr__(self, "defenses", tuple(self.defenses))
+        if not self.steps_defended:
+            _refuse_defenses_of_steps(self.defenses)
 
     def __call__(self, msg: Message, ctx: Context, call_next: ClientAppCallable) -> Message:
         """Return the reply of ``call_next`` with its arrays defended.
@@ -143,6 +152,19 @@ class DefenseMod:
             for name, x in arrays.items()
             if x.is_floating_point() and (self.only is None or name in self.only)
         }
+
+
+def _refuse_defenses_of_steps(defenses: Sequence[Defense]) -> None:
+    """Refuse what would do nothing here, for a client that believes itself protected."""
+    early = [DEFENSES.name_of(d) for d in defenses if acts_on_steps(type(d))]
+    if early:
+        of_uploads = [n for n in DEFENSES.names() if not acts_on_steps(DEFENSES.get(n))]
+        raise ValueError(
+            f"DefenseMod: {', '.join(map(repr, early))} would do nothing here: what acts on the "
+            "batch or on the gradient comes before there is a reply, which is all that a mod sees. "
+            "Train with clients.defenses.DefendedSteps and say steps_defended=True, or use "
+            f"defenses of uploads: {', '.join(of_uploads)}"
+        )
 
 
 class _Memory:

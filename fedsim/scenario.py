@@ -176,6 +176,7 @@ class Scenario(Section):
             self.federation.aggregation.check(self.cohort_size)
         except ValueError as error:
             raise ValueError(f"federation.aggregation: {error}") from None
+        self._refuse_defenses_of_other_models()
         return self
 
     def _of_one_kind(self) -> None:
@@ -199,6 +200,17 @@ class Scenario(Section):
                     f"{key}: {name!r} is not for {held.value}, which is what the data set "
                     f"{dataset!r} holds: expected one of {', '.join(fitting)}, or another data set"
                 )
+
+    def _refuse_defenses_of_other_models(self) -> None:
+        for i, group in enumerate(self.clients):
+            for j, defense in enumerate(group.defenses):
+                why = defense.objection(self.model)
+                if why is not None:
+                    model, name = self.describe_model()["name"], DEFENSES.name_of(defense)
+                    raise ValueError(
+                        f"clients.{i}.defenses.{j}: {name!r} cannot be had with model {model!r}: "
+                        f"{why}"
+                    )
 
     @property
     def num_clients(self) -> int:

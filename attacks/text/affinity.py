@@ -42,7 +42,8 @@ def affinities(model: TextModel, observation: Observation, inputs: Tensor) -> Te
     from_keys = (root * of_keys @ torch.linalg.pinv(queries)).transpose(1, 2)
     seen = keys @ torch.linalg.pinv(keys)
     scores = from_queries + from_keys - from_keys @ seen
-    return (scores.abs() + scores.abs().transpose(1, 2)).sum(0)
+    either: Tensor = scores.abs() + scores.abs().transpose(1, 2)
+    return either.sum(0)
 
 
 def _by_head(vectors: Tensor, heads: int) -> Tensor:

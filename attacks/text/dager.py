@@ -20,11 +20,11 @@ from fedsim.models import TextModel
 from fedsim.registry import ATTACKS
 from fedsim.seeds import derive
 
+_AT_ONCE = 4096
+"""Words that are looked at together."""
+
 _SHORTLIST = 32
 """Words for each text of a batch that are looked at exactly, after a quick look at all."""
-
-_CONTEXTS = 8
-"""Texts around a word in which it is tried."""
 
 _ROUNDS = 3
 """How often a start is put together anew around what it has become."""
@@ -47,9 +47,14 @@ class Dager(TextReading):
     Differences: queries, keys and values are used together; the lengths of the texts are public,
     where the paper finds them; an encoder's texts are not enumerated, but put together from words
     that attend to one another (`affinities`), and then mended word by word, as the distance to
-    the second layer's span falls with every right one. Where nothing lies in the span (noise, pruning) the
-    nearest words are taken, so that results fade and do not fail. The words behind mask tokens
-    are read off the head's gradient (`fill_masked`), of which the paper has none.
+    the second layer's span falls with every right one. Where nothing lies in the span (noise,
+    pruning) the nearest words are taken, so that results fade and do not fail. The words behind
+    mask tokens are read off the head's gradient (`fill_masked`), of which the paper has none.
+
+    Words and places add up in front of the first layer: a batch with the word a at places 1 and 2
+    and b at 2 has b at 1 in its span too. The more words the texts of a batch share (every mask
+    token is one), the more such ghosts there are, and the more often an encoder's texts are mixed
+    up; a decoder's are not, as each prefix is checked.
     """
 
     tolerance: Annotated[
@@ -57,7 +62,7 @@ class Dager(TextReading):
     ] = 1e-3
     restarts: Annotated[
         int, Field(ge=1, description="starts of the search for each text of a batch (encoders)")
-    ] = 20
+    ] = 8
     beam: Annotated[
         int, Field(ge=1, description="prefixes that are kept for each text of a batch (decoders)")
     ] = 8
@@ -103,7 +108,8 @@ class _Search:
         words = torch.tensor(every, device=self._frame.device)
         rows = words[:, None].expand(-1, longest)
         chunks = [
-            mostly_outside(self._inputs.of(part, 0), self._spans[0]) for part in rows.split(4096)
+            mostly_outside(self._inputs.of(part, 0), self._spans[0])
+            for part in torch.split(rows, 4096)
         ]
         distances, few = torch.cat(chunks), min(len(words), _SHORTLIST * len(self._lengths))
         possible = []
@@ -115,32 +121,6 @@ class _Search:
             inside = int((away < self._attack.tolerance).sum())
             possible.append(words[short[order[: inside or len(self._lengths)]]])
         return possible
-
-    def _present(self, choices: Sequence[Tensor]) -> list[Tensor]:
-        """Return of the words that are possible at each place those that are likely there.
-
-        Words and places add up in front of the first layer, so that a batch with the word a at
-        places 1 and 2 and b at 2 has b at 1 in its span too. Such ghosts show in the second layer:
-        whatever the other words, a word that stands at a place lies nearer to the span there.
-        """
-        count = len(self._lengths)
-        likely = list(choices)
-        for place, words in enumerate(choices):
-            if len(words) > count:
-                drawn = [self._draw(choices, _CONTEXTS) for _ in words]
-                texts = torch.cat(drawn)
-                texts[:, place] = words.repeat_interleave(_CONTEXTS)
-                away = self.distances(texts, place).view(len(words), _CONTEXTS)
-                likely[place] = words[away.mean(1).argsort()[:count]]
-        return likely
-
-    def _draw(self, choices: Sequence[Tensor], count: int) -> Tensor:
-        """Draw texts ``(count, L)`` of possible words."""
-        columns = [
-            words[torch.randint(len(words), (count,), generator=self._generator)]
-            for words in choices
-        ]
-        return torch.stack(columns, dim=1)
 
     def distances(self, texts: Tensor, place: int | None = None) -> Tensor:
         """Return how far texts ``(N, L)`` lie outside the second layer's span, on average.
@@ -198,7 +178,7 @@ class _Search:
         found: list[Found] = []
         for row, length in zip(self._frame, self._lengths, strict=True):
             choices = [self._possible[t] if row[t] < 0 else row[t][None] for t in range(length)]
-            found.append(self._search(self._present(choices), [text for text, _ in found]))
+            found.append(self._search(choices, [text for text, _ in found]))
         return found
 
     def _search(self, choices: Sequence[Tensor], taken: Sequence[Tensor]) -> Found:

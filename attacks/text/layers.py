@@ -47,7 +47,8 @@ class AttentionInputs:
 
         handle = self._own.get_submodule(self._names[layer][0]).register_forward_pre_hook(look)
         try:
-            for part in tokens.split(max(1, _AT_ONCE // tokens.shape[1])):
+            size = max(1, _AT_ONCE // tokens.shape[1])
+            for part in (tokens[n : n + size] for n in range(0, len(tokens), size)):
                 with torch.no_grad():
                     try:
                         self._own(part)
@@ -112,11 +113,13 @@ def span(model: TextModel, observation: Observation, layer: int, most: int) -> T
 def mostly_outside(vectors: Tensor, basis: Tensor) -> Tensor:
     """Return `outside` at the vectors' own precision: quick, and right to about 1e-3."""
     inside = (vectors @ basis.to(vectors)).square().sum(-1)
-    return (1 - inside / vectors.square().sum(-1)).clamp(min=0).sqrt()
+    away: Tensor = (1 - inside / vectors.square().sum(-1)).clamp(min=0).sqrt()
+    return away
 
 
 def outside(vectors: Tensor, basis: Tensor) -> Tensor:
     """Return how far vectors ``(..., D)`` lie outside a span: 0 inside, 1 across it, ``(...)``."""
     exact = vectors.to(basis)
     rest = exact - exact @ basis @ basis.T
-    return rest.norm(dim=-1) / exact.norm(dim=-1).clamp(min=torch.finfo(basis.dtype).tiny)
+    away: Tensor = rest.norm(dim=-1) / exact.norm(dim=-1).clamp(min=1e-300)
+    return away

@@ -32,8 +32,10 @@ def fill_masked(model: TextModel, observation: Observation, tokens: Tensor) -> T
     """
     mask = model.vocabulary.specials.mask
     gradient = observation.gradient.get(_HEAD)
-    places = (tokens == mask).nonzero()
-    if model.task is not Task.MASKED or gradient is None or not len(places):
+    if model.task is not Task.MASKED or gradient is None or mask is None:
+        return tokens
+    places = tokens.eq(mask).nonzero()
+    if not len(places):
         return tokens
     own = copy.deepcopy(model).eval().requires_grad_(False).double()
     seen: list[Tensor] = []

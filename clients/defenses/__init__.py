@@ -32,7 +32,7 @@ from clients.defenses.qsgd import QSGD, StochasticQuantisation
 from clients.defenses.signsgd import SignSGD
 from clients.defenses.soteria import Soteria
 from clients.defenses.sparsification import RandomSparsification
-from clients.defenses.steps import DefendedSteps
+from clients.defenses.steps import DefendedSteps, acts_on_steps
 from clients.defenses.transform_search import TransformSearch
 from clients.defenses.wire import payload_bytes
 
@@ -67,6 +67,7 @@ __all__ = [
     "Soteria",
     "StochasticQuantisation",
     "TransformSearch",
+    "acts_on_steps",
     "defense",
     "defense_generator",
     "fresh_generator",

@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field
 from torch import Tensor, nn
 
 from fedsim.modality import Modality
+from fedsim.models import LanguageModel, ModelSpec
 from fedsim.seeds import derive
 
 T = TypeVar("T")
@@ -142,6 +143,16 @@ class Defense:
                 as they do in a forward pass.
             batch: after all changes.
             generator: source of all randomness.
+        """
+        return None
+
+    def objection(self, spec: ModelSpec | LanguageModel) -> str | None:
+        """Return why clients that train this model cannot have this defense, None if they can.
+
+        Asked when a scenario is loaded, before there are data.
+
+        Args:
+            spec: of the model.
         """
         return None
 

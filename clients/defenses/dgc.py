@@ -26,6 +26,12 @@ class DeepGradientCompression(Defense):
     values are found exactly and not by sampling, gradients are not clipped, and at least one value
     of each tensor is sent.
 
+    Momentum correction (section 3.2) moves the training's own momentum into the accumulation. A
+    server that takes plain steps, as `FedSGD` does, has none, and local accumulation alone is
+    what the paper derives for it: 0 is the default. With momentum m a coordinate that has to wait
+    moves 1 / (1 - m) times as far in the end, which asks for a learning rate that is as much
+    smaller, and those that are sent at once, and lose their momentum, then lag behind.
+
     With ``fraction = 0`` everything is sent at once and nothing is changed, whatever the momentum:
     what is sent loses its momentum.
     """
@@ -35,8 +41,8 @@ class DeepGradientCompression(Defense):
         Field(ge=0, lt=1, description="share of each tensor's coordinates that is not sent yet"),
     ]
     momentum: Annotated[
-        float, Field(ge=0, lt=1, description="of the accumulation of what is not sent yet")
-    ] = 0.9
+        float, Field(ge=0, lt=1, description="that of the training; 0 for a server's plain steps")
+    ] = 0.0
     warmup: Annotated[
         int, Field(ge=0, description="uploads over which the fraction rises from 0.75 or so")
     ] = 0

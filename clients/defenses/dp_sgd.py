@@ -11,8 +11,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from clients.defenses.base import Batch, Computed, Defense, Mechanism, defense
 from fedsim.errors import ScenarioError
-from fedsim.models import cross_entropy
+from fedsim.models import LanguageModel, cross_entropy
+from fedsim.models.base import ModelSpec
 from fedsim.registry import DEFENSES
+
+_ANY_SHAPE = (3, 32, 32)
+"""Of pictures: a model's kinds of layers do not depend on it."""
 
 
 @DEFENSES.register("dp-sgd")
@@ -57,7 +61,9 @@ class DPSGD(Defense):
         Raises:
             ScenarioError: the model normalises by the batch.
         """
-        _refuse_batch_statistics(model)
+        objection = _batch_statistics(model)
+        if objection is not None:
+            raise ScenarioError(f"dp-sgd: {objection}")
         gradients, losses = _per_example(model, batch)
         count = len(batch.images)
         norms = torch.stack([g.flatten(1).norm(dim=1) for g in gradients.values()]).norm(dim=0)
@@ -73,6 +79,12 @@ class DPSGD(Defense):
                 "noise_std": (squares / sum(n.numel() for n in noise.values())) ** 0.5,
             },
         )
+
+    def objection(self, spec: ModelSpec | LanguageModel) -> str | None:
+        """Object to models with layers that normalise by the batch."""
+        if isinstance(spec, LanguageModel):  # transformers normalise each position by itself
+            return None
+        return _batch_statistics(spec.skeleton(_ANY_SHAPE, num_classes=2))
 
     def mechanism(self) -> Mechanism | None:
         """Return the privacy of a step; None without noise."""
@@ -101,11 +113,13 @@ def _per_example(model: nn.Module, batch: Batch) -> tuple[dict[str, Tensor], Ten
     return gradients, losses
 
 
-def _refuse_batch_statistics(model: nn.Module) -> None:
+def _batch_statistics(model: nn.Module) -> str | None:
+    """Return what is wrong with a model that normalises by the batch."""
     for name, layer in model.named_modules():
         if isinstance(layer, _BatchNorm) and (layer.training or layer.running_mean is None):
-            raise ScenarioError(
-                f"dp-sgd: layer {name!r} ({type(layer).__name__}) normalises by the whole batch, "
-                "so no example has a gradient of its own; use a model without batch "
-                "normalisation, or give the model batch_norm='eval'"
+            return (
+                f"its layer {name!r} ({type(layer).__name__}) normalises by the whole batch, so no "
+                "example has a gradient of its own to be clipped; use a model without batch "
+                "normalisation (lenet, convnet, mlp), or batch_norm = 'eval' if the model has it"
             )
+    return None

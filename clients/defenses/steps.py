@@ -14,6 +14,14 @@ from fedsim.registry import DEFENSES
 Plain = Callable[[nn.Module, tuple[Tensor, Tensor]], Computed]
 
 
+def acts_on_steps(kind: type[Defense]) -> bool:
+    """Return whether a kind of defense changes a step's batch, or computes its gradient."""
+    return (
+        kind.protect_batch is not Defense.protect_batch
+        or kind.compute_gradient is not Defense.compute_gradient
+    )
+
+
 class DefendedSteps:
     """The local steps of one client in one round, with its defenses.
 

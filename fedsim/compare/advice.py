@@ -73,7 +73,8 @@ def _verdict(comparison: Comparison, worst: Sequence[Result], reference: Result 
     defended = [r for r in worst if r is not reference]
     affordable = [r for r in defended if r.mean_accuracy is not None and r.mean_accuracy >= floor]
     good = [r for r in affordable if r.leaked / r.images <= _ENOUGH]
-    points = f"{100 * comparison.accuracy_loss:g} points of accuracy"
+    loss = f"{100 * comparison.accuracy_loss:g}"
+    points = f"{loss} {'point' if loss == '1' else 'points'} of accuracy"
     if good:
         best = min(good, key=lambda r: (_leakage(r), -(r.mean_accuracy or 0)))
         return (
@@ -135,7 +136,7 @@ def _looks_safe(results: Sequence[Result]) -> str | None:
     names = ", ".join(dict.fromkeys(fooled))
     return (
         f"Safe only against an attacker who ignores the defense: {names}. One who knows it "
-        "reads the pictures."
+        "reads some or all of the pictures."
     )
 
 
@@ -147,6 +148,10 @@ def _limits(comparison: Comparison, results: Sequence[Result], worst: Sequence[R
         "and one attack. A stronger attack may find more: what is called protected is a lower "
         "bound on what leaks."
     ]
+    if comparison.last_evaluations > 1:
+        parts.append(
+            f"Accuracy is the mean over the last {comparison.last_evaluations} measurements."
+        )
     controls = [sum(c) for c in zip(*(r.controls for r in results), strict=True)]
     if controls[1] < controls[0]:
         parts.append(

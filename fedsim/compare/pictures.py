@@ -25,6 +25,9 @@ DPI = 120
 _LOGARITHMIC = 100
 """Ratio of strengths from which on they are drawn on a logarithmic axis."""
 
+_LEAST_SPAN = 10.0
+"""Points of accuracy that the frontier's axis covers at least."""
+
 
 def draw_frontier(results: Sequence[Result], stage: str, path: Path) -> None:
     """Draw leakage against accuracy, a line for each defense through its strengths.
@@ -66,13 +69,26 @@ def draw_frontier(results: Sequence[Result], stage: str, path: Path) -> None:
                     xytext=(4, 4),
                     textcoords="offset points",
                     fontsize=7,
+                    color=COLOURS[i % len(COLOURS)],
                     parse_math=False,
                 )
         blind = statistics.median([b for r in own for b in r.blind])
         axis.axhline(blind, color="grey", linestyle="--", linewidth=1)
-        axis.annotate("blind guess", (0.01, blind), xycoords=("axes fraction", "data"), fontsize=8)
+        axis.annotate(
+            "blind guess",
+            (0.99, blind),
+            xytext=(0, 2),
+            textcoords="offset points",
+            xycoords=("axes fraction", "data"),
+            ha="right",
+            fontsize=8,
+        )
         axis.set_title(f"{attacker} attacker, {stage}", parse_math=False)
         axis.set_xlabel("test accuracy at the end, %")
+    low, high = axes[0].get_xlim()
+    if high - low < _LEAST_SPAN:  # or differences that mean nothing would fill the picture
+        middle = (low + high) / 2
+        axes[0].set_xlim(middle - _LEAST_SPAN / 2, middle + _LEAST_SPAN / 2)
     axes[0].set_ylabel("PSNR of the reconstruction, dB (median; bars: quartiles)")
     handles, texts = axes[0].get_legend_handles_labels()
     legend = figure.legend(handles, texts, loc="outside right upper", fontsize=8)
@@ -122,9 +138,11 @@ def draw_strengths(results: Sequence[Result], stage: str, path: Path) -> None:
         )
         axis.set_title(label, parse_math=False)
         axis.set_xlabel(own[0].strength.partition("=")[0], parse_math=False)
-        axis.legend(fontsize=8)
     for axis in axes[len(labels) :]:
         axis.set_visible(False)
+    # One for all panels: in a panel it would lie on the lines.
+    handles, texts = axes[0].get_legend_handles_labels()
+    figure.legend(handles, texts, loc="outside upper center", ncols=len(texts), fontsize=8)
     figure.supylabel("PSNR, dB (black: no defense, dotted: blind guess)", fontsize=9)
     figure.savefig(path, dpi=DPI)
 

@@ -121,6 +121,12 @@ class Comparison(Section):
     accuracy_loss: float = Field(
         0.02, ge=0, le=1, description="accuracy that a recommended defense may cost"
     )
+    last_evaluations: int = Field(
+        1,
+        ge=1,
+        description="accuracy is the mean over so many of the last measurements (see "
+        "scenario.federation.evaluate_every); with small batches one differs from the next",
+    )
     grid: list[Entry] = Field(min_length=1)
 
     @model_validator(mode="before")
@@ -225,6 +231,12 @@ class Comparison(Section):
             scenario = Scenario.model_validate(raw)
         except ValidationError as error:
             raise ScenarioError("\n".join(explain(error, where))) from None
+        measured = -(-scenario.federation.rounds // scenario.federation.evaluate_every)
+        if self.last_evaluations > measured:
+            raise ScenarioError(
+                f"last_evaluations: {self.last_evaluations}, but accuracy is measured {measured} "
+                "times; lower it, or scenario.federation.evaluate_every"
+            )
         late = [n for n, r in self.stages.items() if not 1 <= r <= scenario.federation.rounds]
         if late:
             raise ScenarioError(

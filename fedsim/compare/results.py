@@ -30,7 +30,8 @@ class Result:
         psnr: in dB, of each image that could be scored.
         ssim: of each of them.
         blind: in dB, the best blind guess for each of them.
-        accuracy: test accuracy of the global model at the end, by seed.
+        accuracy: test accuracy of the global model at the end, by seed: the mean over the last
+            measurements, of which the comparison says how many.
         upload_bytes: mean size of an upload.
         attack_seconds: mean time for a victim.
         run_seconds: mean time of a run, all stages and attackers.
@@ -149,7 +150,8 @@ def _gather(
     end = next((r for r in records if r["kind"] == "end"), None)
     runs.chance = next((r["random_label"] for r in records if r["kind"] == "run"), 0.0)
     if accuracy:
-        runs.accuracy.append(accuracy[max(accuracy)])
+        last_rounds = sorted(accuracy)[-comparison.last_evaluations :]
+        runs.accuracy.append(statistics.fmean(accuracy[r] for r in last_rounds))
     if end is not None:
         runs.seconds.append(end["seconds"])
     runs.upload_bytes += [u["bytes"] for u in uploads if u["bytes"] is not None]

@@ -73,13 +73,22 @@ class ModelSpec(ABC):
                 f"{num_classes} classes: expected (channels, height, width) of at least 1 each, "
                 "and at least 2 classes."
             )
-        # On the meta device no layer draws the values that it would draw from the global state.
-        with torch.device("meta"):
-            model = self.architecture(image_shape, num_classes)
-        model = model.to_empty(device="cpu")
+        model = self.skeleton(image_shape, num_classes).to_empty(device="cpu")
         with torch.no_grad():
             self.initialise(model, torch.Generator().manual_seed(derive(seed, "model")))
         return model.train()
+
+    @final
+    def skeleton(self, image_shape: ImageShape, num_classes: int) -> nn.Module:
+        """Return the model in training mode without values, which takes no memory.
+
+        Args:
+            image_shape: as of `build`.
+            num_classes: as there.
+        """
+        # On the meta device no layer draws the values that it would draw from the global state.
+        with torch.device("meta"):
+            return self.architecture(image_shape, num_classes).train()
 
     @abstractmethod
     def architecture(self, image_shape: ImageShape, num_classes: int) -> nn.Module:

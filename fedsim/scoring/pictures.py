@@ -51,13 +51,16 @@ class PictureJudge(Judge):
             if not finite[i]:
                 leakage.append(_unscored(i, label, blind))
                 continue
-            word = verdict(float(scores.psnr[i]), float(scores.ssim[i]), blind)
+            psnr, ssim = float(scores.psnr[i]), float(scores.ssim[i])
+            fine = float(scores.detail[i])
+            word = verdict(psnr, ssim, fine, blind)
             leakage.append(
                 Leakage(
                     image=i,
                     mse=float(scores.mse[i]),
-                    psnr=float(scores.psnr[i]),
-                    ssim=float(scores.ssim[i]),
+                    psnr=psnr,
+                    ssim=ssim,
+                    detail=fine,
                     label=label,
                     label_found=None if found.labels is None else int(found.labels[matching[i]]),
                     baselines=blind,
@@ -80,6 +83,7 @@ def _unscored(image: int, label: int, baselines: dict[str, tuple[float, float]])
         mse=None,
         psnr=None,
         ssim=None,
+        detail=None,
         label=label,
         label_found=None,
         baselines=baselines,

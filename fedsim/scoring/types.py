@@ -26,7 +26,7 @@ class Leakage:
 
     Attributes:
         image: position in the private batch.
-        mse, psnr, ssim: against the private picture; None if there is no reconstruction.
+        mse, psnr, ssim, detail: against the private picture; None if there is no reconstruction.
         label: the private label.
         label_found: the label that the attack assigns to this picture.
         baselines: (PSNR, SSIM) of each blind baseline.
@@ -38,6 +38,7 @@ class Leakage:
     mse: float | None
     psnr: float | None
     ssim: float | None
+    detail: float | None
     label: int
     label_found: int | None
     baselines: dict[str, tuple[float, float]]

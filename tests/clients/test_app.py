@@ -1,9 +1,12 @@
 """The ClientApp with real messages: what leaves a client."""
 
 from collections.abc import Iterator
+from typing import Literal
 
 import pytest
+import tomli_w
 import torch
+from pydantic.dataclasses import dataclass as pydantic_dataclass
 from torch import Tensor, nn
 
 from clients.app import make_client_app
@@ -18,9 +21,14 @@ from clients.defenses import (
 from clients.mods import BYTES_KEY
 from clients.site import site_of
 from clients.training import Batch, Compute, Trained, gradient, local_sgd, one_thread
-from fedsim.errors import ScenarioError, UploadError
+from fedsim.errors import UploadError
+from fedsim.models.base import ImageShape, ModelSpec
+from fedsim.models.resnet import FrozenBatchNorm2d
+from fedsim.registry import MODELS
 from fedsim.scenario import Scenario
 from server.uploads import digest, read_upload
+from tests.clients.defenses.test_contract import STEPS as DEFENSES_OF_STEPS
+from tests.clients.defenses.test_contract import TELLING
 from tests.fedsim.small import groups, small
 from tests.server.wire import (
     arrays_of,
@@ -195,12 +203,6 @@ def test_a_bottleneck_draws_by_the_clients_seed(kind: str, defenses: str) -> Non
     assert not same(arrays_of(client_reply(scenario)), undefended(scenario))
 
 
-def test_private_gradients_cannot_be_had_of_a_model_that_normalises_by_the_batch() -> None:
-    scenario = small(groups(f"[{{name='dp-sgd', {STEPS['dp-sgd']}}}]"), "model='resnet18'")
-    with pytest.raises(ScenarioError, match="batch_norm='eval'"):
-        client_reply(scenario)
-
-
 def test_one_local_step_gives_back_the_gradient() -> None:
     scenario = small("federation={upload='update', learning_rate=0.5}", "model='lenet'")
     before, after = global_weights(scenario), arrays_of(client_reply(scenario))
@@ -222,6 +224,48 @@ def test_batch_norm_buffers_are_neither_noised_nor_pruned(kind: str) -> None:
     for name in set(before) - buffers:
         expected = torch.zeros_like(before[name]) if kind == "gradient" else before[name]
         assert torch.equal(sent[name], expected)
+
+
+def toml_table(name: str, parameters: dict[str, float]) -> str:
+    lines = tomli_w.dumps({"name": name, **parameters}).splitlines()
+    return f"{{{', '.join(lines)}}}"
+
+
+@pydantic_dataclass(frozen=True)
+class Normed(ModelSpec):
+    """A convolution, a BatchNorm and a dense layer."""
+
+    mode: Literal["train", "eval"] = "train"
+
+    def architecture(self, image_shape: ImageShape, num_classes: int) -> nn.Module:
+        norm = nn.BatchNorm2d if self.mode == "train" else FrozenBatchNorm2d
+        conv = nn.Conv2d(image_shape[0], 2, 3, stride=4)
+        return nn.Sequential(conv, norm(2), nn.Flatten(), nn.Linear(2 * 49, num_classes))
+
+
+@pytest.mark.parametrize("kind", ["gradient", "update"])
+@pytest.mark.parametrize("name", TELLING | DEFENSES_OF_STEPS)
+def test_no_defense_touches_batch_norm_buffers(
+    name: str, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the values in them, nothing is clipped, noised, rounded or left out."""
+    MODELS.names()
+    monkeypatch.setitem(MODELS._classes, "normed", Normed)
+    mode = "eval" if name == "dp-sgd" else "train"
+    task = f"model={{name='normed', mode='{mode}'}}", f"federation.upload={kind}"
+    scenario = small(groups(f"[{toml_table(name, (TELLING | DEFENSES_OF_STEPS)[name])}]"), *task)
+    sent, before = arrays_of(client_reply(scenario)), global_weights(scenario)
+    buffers = {k for k in before if k.split(".")[-1].startswith(("running", "num_batches"))}
+    assert len(buffers) == 3
+    steps = 1 if mode == "train" else 0
+    assert int(sent["1.num_batches_tracked"]) == steps
+    assert sent["1.num_batches_tracked"].dtype == torch.int64
+    if name in {"mixup", "instahide", "transform-search"}:
+        # They are those of the batch that was trained on, which is another one.
+        assert not torch.equal(sent["1.running_mean"], before["1.running_mean"])
+    else:
+        computed = undefended(small(groups("[]"), *task))
+        assert same({k: sent[k] for k in buffers}, {k: computed[k] for k in buffers})
 
 
 def test_a_client_tells_its_partition_when_asked() -> None:

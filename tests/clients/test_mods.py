@@ -21,9 +21,20 @@ from flwr.supercore.task_identity import TaskIdentity
 from torch import Tensor
 
 import clients
-from clients.defenses import Fp16, GaussianNoise, Int8, NoDefense, Pruning, defense_generator
+from clients.defenses import (
+    Fp16,
+    GaussianNoise,
+    Int8,
+    Mixup,
+    NoDefense,
+    Pruning,
+    Soteria,
+    defense_generator,
+)
 from clients.mods import DefenseMod
 from fedsim.errors import UploadError
+from fedsim.registry import DEFENSES
+from tests.clients.defenses.test_contract import STEPS, TELLING
 
 RECEIVED = {
     "weight": torch.arange(6.0).reshape(2, 3),
@@ -290,6 +301,33 @@ def test_weights_need_received_weights() -> None:
 def test_unknown_kind_of_upload_is_refused() -> None:
     with pytest.raises(ValueError, match="uploads is 'updates': expected 'gradients'"):
         DefenseMod([Fp16()], "updates")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_what_a_mod_would_not_run_is_refused(name: str) -> None:
+    defense = DEFENSES.get(name)(**STEPS[name])
+    with pytest.raises(ValueError, match=rf"^DefenseMod: '{name}' would do nothing") as caught:
+        DefenseMod([Fp16(), defense], "gradients")
+    offered = str(caught.value).rpartition(": ")[2].split(", ")
+    assert set(TELLING) <= set(offered)
+    assert not set(STEPS) & set(offered)
+
+
+def test_all_that_are_refused_are_named() -> None:
+    with pytest.raises(ValueError, match="'mixup', 'soteria' would do nothing"):
+        DefenseMod([Mixup(alpha=1.0), Soteria(fraction=0.5)], "weights")
+
+
+@pytest.mark.parametrize("name", TELLING)
+def test_every_defense_of_uploads_is_taken(name: str) -> None:
+    DefenseMod([DEFENSES.get(name)(**TELLING[name])], "weights")
+
+
+def test_an_app_that_defends_its_steps_says_so() -> None:
+    mod = DefenseMod([Mixup(alpha=1.0), Pruning(fraction=1.0)], "gradients", steps_defended=True)
+    reply = run(mod, replying(GRADIENTS))
+    assert not arrays(reply)["weight"].any()
+    assert list(reply.content["defenses"]) == ["1.pruning.kept_fraction"]
 
 
 def test_example_of_the_readme() -> None:

@@ -1,5 +1,6 @@
 """What clients have spent of their privacy is what Opacus says."""
 
+import warnings
 from typing import Annotated, Literal
 
 import pytest
@@ -60,6 +61,42 @@ def test_steps_draw_examples() -> None:
         peer.step(noise_multiplier=1.0, sample_rate=2 / len(opened.partitions[0]))
     assert spent is not None
     assert spent.epsilon == pytest.approx(peer.get_epsilon(1e-5), abs=1e-6)
+
+
+@pytest.mark.parametrize("noise_multiplier", [0.3, 1.0, 5.0])
+@pytest.mark.parametrize("delta", [1e-6, 1e-3])
+@pytest.mark.parametrize(
+    ("name", "federation"),
+    [
+        ("local-dp", "{rounds=7, batch_size=3}"),
+        ("dp-sgd", "{rounds=7, batch_size=3}"),
+        ("dp-sgd", "{rounds=7, batch_size=3, upload='update', local_steps=2}"),
+    ],
+)
+def test_what_the_defenses_spend_is_what_opacus_computes(
+    name: str, federation: str, noise_multiplier: float, delta: float
+) -> None:
+    """By Opacus' formulas themselves, for all steps at once."""
+    rdp = pytest.importorskip("opacus.accountants.analysis.rdp")
+    accountants = pytest.importorskip("opacus.accountants")
+    strength = f"norm=1.0, noise_multiplier={noise_multiplier}, delta={delta}"
+    opened = site(f"[{{name='{name}', {strength}}}]", f"federation={federation}")
+    ledger, rounds = PrivacyLedger(opened), opened.scenario.federation.rounds
+    spent = [ledger.spend(0) for _ in range(rounds)][-1]
+    assert spent is not None
+    whole = name == "local-dp"
+    orders = accountants.RDPAccountant.DEFAULT_ALPHAS
+    divergence = rdp.compute_rdp(
+        q=1.0 if whole else 3 / len(opened.partitions[0]),
+        noise_multiplier=noise_multiplier,
+        steps=rounds * (1 if whole else opened.scenario.federation.local_steps),
+        orders=orders,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the best order may be the last
+        expected, _ = rdp.get_privacy_spent(orders=orders, rdp=divergence, delta=delta)
+    assert spent.epsilon == pytest.approx(expected, abs=1e-6)
+    assert (spent.delta, spent.unit) == (delta, "client" if whole else "example")
 
 
 def test_other_clients_spend_their_own() -> None:

@@ -9,7 +9,7 @@ from clients.site import open_site
 from fedsim.errors import DataError, ScenarioError
 from fedsim.scenario import RESERVED_NAME, Scenario, load_scenario, scenario_text
 from fedsim.summary import CONTROL
-from tests.fedsim.small import TOML, refusal, small
+from tests.fedsim.small import TOML, groups, refusal, small
 
 
 @pytest.mark.parametrize(
@@ -132,6 +132,25 @@ def test_several_local_steps_need_updates() -> None:
     message = refusal("federation.local_steps=2")
     assert message.startswith("small: federation: local_steps = 2 needs upload = 'update'")
     assert small("federation.local_steps=2", "federation.upload=update").federation.local_steps == 2
+
+
+DP_SGD = "[{name='dp-sgd', norm=1.0, noise_multiplier=1.0}]"
+
+
+def test_dp_sgd_with_batch_normalisation_is_refused_at_once() -> None:
+    message = refusal("model='resnet18'", groups("['fp16']", DP_SGD))
+    assert message.startswith(
+        "small: clients.1.defenses.0: 'dp-sgd' cannot be had with model 'resnet18': its layer 'bn1'"
+    )
+    assert "lenet" in message
+    assert "batch_norm = 'eval'" in message
+
+
+@pytest.mark.parametrize(
+    "model", ["{name='resnet18', batch_norm='eval'}", "lenet", "convnet", "mlp", "precode"]
+)
+def test_dp_sgd_with_other_models_is_not(model: str) -> None:
+    small(f"model={model}", groups(DP_SGD))
 
 
 def test_group_names_must_differ() -> None:

@@ -252,6 +252,55 @@ def test_bad_strength_is_refused(name: str, arguments: dict[str, object], expect
         DEFENSES.get(name)(**arguments)
 
 
+ALL = TELLING | STEPS
+LIMITS = [
+    (name, parameter, kind, limit)
+    for name in ALL
+    for parameter, field in DEFENSES.get(name).__pydantic_fields__.items()
+    for bound in field.metadata
+    for kind in ("ge", "gt", "le", "lt")
+    if (limit := getattr(bound, kind, None)) is not None
+]
+WORDS = {
+    "ge": "greater than or equal to",
+    "gt": "greater than",
+    "le": "less than or equal to",
+    "lt": "less than",
+}
+
+
+def test_every_strength_has_a_least_value() -> None:
+    bounded = {(name, parameter) for name, parameter, kind, _ in LIMITS if kind[0] == "g"}
+    strengths = {(n, p) for n, given in ALL.items() for p, v in given.items() if v is not True}
+    assert bounded == strengths
+
+
+@pytest.mark.parametrize(("name", "parameter", "kind", "limit"), LIMITS)
+def test_beyond_its_limit_a_strength_is_refused_and_the_limit_named(
+    name: str, parameter: str, kind: str, limit: float
+) -> None:
+    step = {"ge": -1, "gt": 0, "le": 1, "lt": 0}[kind]
+    for beyond in {limit + step, limit + (-2 if kind[0] == "g" else 2)}:
+        value = int(beyond) if isinstance(ALL[name][parameter], int) else float(beyond)
+        expected = rf"{parameter}\n.*{WORDS[kind]} {limit:.0f}\b"
+        with pytest.raises(ValidationError, match=expected):
+            DEFENSES.get(name)(**{**ALL[name], parameter: value})
+
+
+def test_shares_and_probabilities_of_privacy_end_where_they_must() -> None:
+    limits = {(parameter, kind): limit for _, parameter, kind, limit in LIMITS}
+    assert (limits["delta", "gt"], limits["delta", "lt"]) == (0, 1)
+    for name in (n for n, given in ALL.items() if "fraction" in given):
+        own = {kind: limit for n, p, kind, limit in LIMITS if (n, p) == (name, "fraction")}
+        assert own in ({"ge": 0, "le": 1}, {"ge": 0, "lt": 1})
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_what_a_defense_does_not_have_is_refused(name: str) -> None:
+    with pytest.raises(ValidationError, match="epsilon"):
+        DEFENSES.get(name)(**ALL[name], epsilon=0.0)
+
+
 def test_parameters_are_frozen() -> None:
     with pytest.raises(AttributeError):
         make("pruning").fraction = 0.9  # type: ignore[attr-defined]

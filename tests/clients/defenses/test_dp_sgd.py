@@ -3,6 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812  (the name that everybody knows)
+from scipy import stats
 from torch import Tensor, nn
 
 from clients.defenses import DPSGD, Batch, Mechanism
@@ -65,6 +66,7 @@ def test_noise_is_on_the_sum_and_in_units_of_the_norm() -> None:
     noise = torch.cat([(noisy.gradients[k] - g).flatten() for k, g in plain.gradients.items()])
     assert float(noise.std()) == pytest.approx(3.0 * 0.5 / 4, rel=0.02)
     assert float(noise.mean()) == pytest.approx(0, abs=0.01)
+    assert stats.kstest(noise.double().numpy(), stats.norm(scale=3.0 * 0.5 / 4).cdf).pvalue > 0.01
     assert noisy.did["noise_std"] == pytest.approx(float(noise.square().mean().sqrt()), rel=1e-3)
 
 
@@ -86,7 +88,7 @@ def test_it_is_differential_privacy_only_with_noise() -> None:
 
 def test_a_model_that_normalises_by_the_batch_is_refused() -> None:
     model = ResNet18().build(SHAPE, CLASSES, seed=0)
-    with pytest.raises(ScenarioError, match=r"'bn1' .*BatchNorm2d.*batch_norm='eval'"):
+    with pytest.raises(ScenarioError, match=r"'bn1' .*BatchNorm2d.*batch_norm = 'eval'"):
         DPSGD(norm=1.0, noise_multiplier=1.0).compute_gradient(model, batch_of(2), generator())
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy import stats
 
-from clients.defenses import Defense, GaussianNoise, LaplacianNoise
+from clients.defenses import Defense, GaussianNoise, LaplacianNoise, LocalDP
 
 COUNT = 50_000
 
@@ -30,6 +30,35 @@ def test_laplacian_distribution(scale: float) -> None:
     assert stats.kstest(drawn, stats.laplace(scale=scale).cdf).pvalue > 0.01
     assert drawn.var() == pytest.approx(2 * scale**2, rel=0.05)
     assert measured == pytest.approx(scale * 2**0.5, rel=0.02)
+
+
+NORMAL_KURTOSIS, LAPLACE_KURTOSIS = 3.0, 6.0
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize(
+    ("defense", "variance", "kurtosis"),
+    [
+        (GaussianNoise(std=0.5), 0.25, NORMAL_KURTOSIS),
+        (LaplacianNoise(scale=0.5), 2 * 0.25, LAPLACE_KURTOSIS),
+        (LocalDP(norm=2.0, noise_multiplier=0.25), 0.25, NORMAL_KURTOSIS),
+    ],
+    ids=["gaussian", "laplacian", "local-dp"],
+)
+def test_moments_are_those_of_the_distribution_in_tensors_of_any_shape(
+    defense: Defense, variance: float, kurtosis: float, dtype: torch.dtype
+) -> None:
+    upload = {"conv": torch.zeros(40, 50, 10, 10, dtype=dtype), "bias": torch.zeros(7, dtype=dtype)}
+    done = defense.protect_upload(upload, torch.Generator().manual_seed(4)).tensors
+    drawn = done["conv"].double().flatten().numpy()
+    # Five standard errors each, of 200,000 draws; that of the fourth moment is measured.
+    count = len(drawn)
+    assert abs(drawn.mean()) < 5 * (variance / count) ** 0.5
+    assert abs(drawn.var() - variance) < 5 * variance * ((kurtosis - 1) / count) ** 0.5
+    assert abs(stats.skew(drawn)) < 5 * (np.mean(drawn**6) / variance**3 / count) ** 0.5
+    fourth = drawn**4 / variance**2
+    assert abs(fourth.mean() - kurtosis) < 5 * fourth.std() / count**0.5
+    assert done["bias"].unique().numel() == 7
 
 
 def test_the_two_are_told_apart() -> None:

@@ -62,6 +62,18 @@ def test_an_attacker_without_an_answer_is_the_naive_one(finished: Finished) -> N
         assert (naive.psnr == adaptive.psnr) == (not adaptive.known_answer)
 
 
+def test_accuracy_is_the_mean_over_the_last_measurements(finished: Finished) -> None:
+    folder, done, once = finished
+    twice = conclude(tiny("last_evaluations=2"), folder)
+    for seed, cell in enumerate(d.cell for d in done[:2]):
+        records = read_records(cell_folder(folder, cell))
+        measured = [r["accuracy"] for r in records if r["kind"] == "round"][-2:]
+        assert once.results[0].accuracy[seed] == measured[-1]
+        assert twice.results[0].accuracy[seed] == pytest.approx(sum(measured) / 2)
+    assert "mean over the last 2 measurements" in twice.advice[-1]
+    assert "measurements" not in once.advice[-1]
+
+
 def test_tables_say_the_same(finished: Finished) -> None:
     folder, _, outcome = finished
     with (folder / "table.csv").open(encoding="utf-8") as file:

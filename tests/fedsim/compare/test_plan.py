@@ -57,6 +57,8 @@ def test_reads_what_it_writes() -> None:
     ("override", "reasons"),
     [
         ("seed=3", ["unknown key 'seed'", "did you mean 'seeds'?"]),
+        ("last_evaluations=0", ["last_evaluations", "greater than or equal to 1"]),
+        ("last_evaluations=3", ["last_evaluations: 3, but accuracy is measured 2 times"]),
         ("grid=[]", ["grid", "at least 1"]),
         ("seeds=[]", ["seeds", "at least 1"]),
         ("seeds=[1, 1]", ["seeds: one is named twice"]),

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from fedsim.metrics.images import PSNR_CAP_DB, mse, psnr, scorable, score, ssim
+from fedsim.metrics.images import PSNR_CAP_DB, detail, mse, psnr, scorable, score, ssim
 
 
 def pair(n: int, c: int, h: int, w: int, noise: float = 0.1) -> tuple[torch.Tensor, torch.Tensor]:
@@ -54,6 +55,28 @@ def test_identical_pictures_reach_the_cap() -> None:
     _, originals = pair(2, 3, 8, 8)
     assert psnr(originals, originals).tolist() == [PSNR_CAP_DB] * 2
     assert ssim(originals, originals) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("shape", [(2, 1, 28, 28), (2, 3, 64, 48), (2, 3, 5, 5)])
+def test_detail_is_the_share_of_what_is_fine(shape: tuple[int, int, int, int]) -> None:
+    _, originals = pair(*shape)
+    originals = 0.3 + 0.4 * originals  # so that nothing below is clamped
+    assert detail(originals, originals) == pytest.approx(1.0)
+    assert detail(0.5 * originals + 0.2, originals) == pytest.approx(0.5, abs=1e-6)
+    assert detail(1 - originals, originals) == pytest.approx(-1.0, abs=1e-6)
+    assert detail(torch.full_like(originals, 0.4), originals) == pytest.approx(0.0, abs=1e-6)
+    assert detail(originals, torch.full_like(originals, 0.4)).tolist() == [1.0, 1.0]
+
+
+def test_detail_falls_with_blur_and_hardly_with_noise() -> None:
+    _, originals = pair(1, 1, 28, 28)
+    originals = 0.3 + 0.4 * originals
+    blurred = [gaussian_filter(originals.numpy(), (0, 0, s, s)) for s in (0.5, 1.0, 2.0, 4.0)]
+    shares = [detail(torch.from_numpy(b), originals).item() for b in blurred]
+    assert shares == sorted(shares, reverse=True)
+    assert shares[-1] < 0.05
+    noisy, _ = pair(1, 1, 28, 28)
+    assert detail(originals + 0.1 * (noisy - originals), originals).item() > 0.85
 
 
 def test_never_pooled_over_the_batch() -> None:
