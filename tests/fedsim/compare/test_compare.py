@@ -9,8 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from fedsim.compare.folder import cell_folder, is_finished
 from fedsim.compare.outcome import Outcome, conclude
-from fedsim.compare.run import Done, cell_folder, is_finished, open_folder, run_cells
+from fedsim.compare.run import Done, open_folder, run_cells
 from fedsim.compare.tables import terminal_tables
 from fedsim.errors import RunError
 from fedsim.runlog import RECORDS, read_records

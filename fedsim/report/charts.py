@@ -1,0 +1,272 @@
+"""The charts of a run, as Plotly's own tables of data and layout.
+
+Whatever comes from a file stands in them escaped: Plotly reads some tags in text.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from fedsim.report.victims.cards import Attempt, Card
+from fedsim.summary import Summary, best_blind
+
+# Okabe and Ito's colours, which colour-blind people can tell apart; without black, which is not
+# seen on a dark page, and yellow, which is not on a light one.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star")
+BLIND = "#8A8A8A"
+
+MOST_CURVES = 60
+"""Objective curves in a chart; of more, each group's best, median and worst are drawn."""
+
+MOST_CLIENTS = 40
+"""Clients in a chart, those who leaked most first."""
+
+Trace = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Chart:
+    """One chart.
+
+    Attributes:
+        key: its name in the page.
+        title: stands above it.
+        caption: what it shows, for those who see it and those who do not.
+        data: Plotly's traces.
+        layout: Plotly's layout; colours of ink and paper are the page's.
+        height: in pixels.
+    """
+
+    key: str
+    title: str
+    caption: str
+    data: Sequence[Trace]
+    layout: Mapping[str, Any] = field(default_factory=dict)
+    height: int = 380
+
+    @property
+    def figure(self) -> dict[str, Any]:
+        """What the page hands to Plotly."""
+        return {"data": list(self.data), "layout": {**self.layout, "height": self.height}}
+
+
+def plain(text: object) -> str:
+    """Return text that Plotly shows as it is."""
+    return str(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def run_charts(cards: Sequence[Card], summary: Summary) -> list[Chart]:
+    """Return the charts that a run has something for."""
+    private = [c for c in cards if not c.is_control]
+    charts = [_over_rounds(private, summary), _clients(private), _objectives(cards)]
+    return [chart for chart in charts if chart is not None]
+
+
+def style(position: int) -> Trace:
+    """Return the colour and marker of the n-th thing in a chart."""
+    colour = COLOURS[position % len(COLOURS)]
+    return {
+        "line": {"color": colour},
+        "marker": {"color": colour, "symbol": SYMBOLS[position % len(SYMBOLS)], "size": 8},
+    }
+
+
+def _over_rounds(cards: Sequence[Card], summary: Summary) -> Chart | None:
+    """Leakage by group above, accuracy below, on the same rounds."""
+    data: list[Trace] = []
+    groups = list(dict.fromkeys((c.group, a.attacker) for c in cards for a in c.attempts))
+    names = list(dict.fromkeys(group for group, _ in groups))
+    for group, attacker in groups:
+        by_round: dict[int, list[float]] = {}
+        for card, attempt in _attempts(cards, group, attacker):
+            if attempt.psnr is not None:
+                by_round.setdefault(card.server_round, []).append(attempt.psnr)
+        look = style(names.index(group))
+        look["line"] |= {"dash": "solid" if attacker == "naive" else "dot"}
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "lines+markers",
+                "name": plain(f"{group}, {attacker}"),
+                "x": sorted(by_round),
+                "y": [statistics.median(by_round[r]) for r in sorted(by_round)],
+                "hovertemplate": "round %{x}: median %{y:.1f} dB",
+                **look,
+            }
+        )
+    data += _blind_by_round(cards)
+    if summary.accuracy:
+        rounds = sorted(summary.accuracy)
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "lines+markers" if len(rounds) < 30 else "lines",
+                "name": "test accuracy",
+                "x": rounds,
+                "y": [100 * summary.accuracy[r] for r in rounds],
+                "yaxis": "y2",
+                "hovertemplate": "after round %{x}: %{y:.1f} %",
+                "line": {"color": COLOURS[0]},
+                "showlegend": False,
+            }
+        )
+    if not data:
+        return None
+    return Chart(
+        "rounds",
+        "Leakage and accuracy over the rounds",
+        "Above, the median PSNR of what was rebuilt, for each group and attacker, with the best "
+        "blind guess as a dashed line; higher is worse for the clients. Below, the test accuracy "
+        "of the global model.",
+        data,
+        {
+            "xaxis": {"title": {"text": "round"}, "anchor": "y2", "tickformat": "d"},
+            "yaxis": {"title": {"text": "PSNR, dB"}, "domain": [0.42, 1]},
+            "yaxis2": {
+                "title": {"text": "accuracy, %"},
+                "domain": [0, 0.3],
+                "rangemode": "tozero",
+            },
+        },
+        height=520,
+    )
+
+
+def _blind_by_round(cards: Sequence[Card]) -> list[Trace]:
+    rounds: dict[int, list[float]] = {}
+    for card in cards:
+        rounds.setdefault(card.server_round, []).append(best_blind(card.attempts[0].leakage))
+    if not rounds:
+        return []
+    return [
+        {
+            "type": "scatter",
+            "mode": "lines+markers",
+            "name": "blind guess",
+            "x": sorted(rounds),
+            "y": [statistics.median(rounds[r]) for r in sorted(rounds)],
+            "line": {"color": BLIND, "dash": "dash"},
+            "marker": {"color": BLIND, "symbol": "line-ew-open", "size": 14},
+            "hovertemplate": "a blind guess: %{y:.1f} dB",
+        }
+    ]
+
+
+def _clients(cards: Sequence[Card]) -> Chart | None:
+    """The most that was found of each client, beside the best blind guess at the same data."""
+    best: dict[str, tuple[Card, Attempt]] = {}
+    for card in cards:
+        for attempt in card.attempts:
+            if attempt.psnr is not None and (
+                card.who not in best or attempt.psnr > (best[card.who][1].psnr or 0)
+            ):
+                best[card.who] = card, attempt
+    shown = sorted(best.items(), key=lambda item: -(item[1][1].psnr or 0))[:MOST_CLIENTS]
+    if not shown:
+        return None
+    names = [plain(f"{name} ({card.group})") for name, (card, _) in shown]
+    attempts = [attempt for _, (_, attempt) in shown]
+    left_out = len(best) - len(shown)
+    return Chart(
+        "clients",
+        "Who leaked most",
+        "The clearest picture that was rebuilt of each client, and, as a line, the best blind "
+        "guess at the same picture. Only what is beyond the line is leakage."
+        + (f" {left_out} clients who leaked less are left out." if left_out else ""),
+        [
+            {
+                "type": "bar",
+                "orientation": "h",
+                "name": "reconstruction",
+                "y": names,
+                "x": [a.psnr for a in attempts],
+                "marker": {"color": COLOURS[0]},
+                "text": [f"{a.attacker}, {a.meaning}" for a in attempts],
+                "hovertemplate": "%{x:.1f} dB, %{text}",
+                "textposition": "none",
+            },
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": "blind guess",
+                "y": names,
+                "x": [best_blind(a.leakage) for a in attempts],
+                "marker": {
+                    "symbol": "line-ns-open",
+                    "size": 14,
+                    "color": COLOURS[1],
+                    "line": {"width": 3},
+                },
+                "hovertemplate": "a blind guess: %{x:.1f} dB",
+            },
+        ],
+        {
+            "xaxis": {"title": {"text": "PSNR, dB"}},
+            "yaxis": {"autorange": "reversed", "automargin": True},
+            "bargap": 0.35,
+        },
+        height=150 + 26 * len(shown),
+    )
+
+
+def _objectives(cards: Sequence[Card]) -> Chart | None:
+    groups = list(dict.fromkeys((c.group, a.attacker) for c in cards for a in c.attempts))
+    names = list(dict.fromkeys(group for group, _ in groups))
+    total = sum(bool(a.at) for c in cards for a in c.attempts)
+    data: list[Trace] = []
+    for group, attacker in groups:
+        curves = [(c, a) for c, a in _attempts(cards, group, attacker) if _drawable(a)]
+        curves.sort(key=lambda pair: _last(pair[1]))
+        if total > MOST_CURVES and curves:
+            curves = [curves[i] for i in sorted({0, len(curves) // 2, len(curves) - 1})]
+        look = style(names.index(group))
+        look["line"] |= {"width": 1.5, "dash": "solid" if attacker == "naive" else "dot"}
+        for first, (card, attempt) in enumerate(curves):
+            data.append(
+                {
+                    "type": "scatter",
+                    "mode": "lines",
+                    "name": plain(f"{group}, {attacker}"),
+                    "legendgroup": f"{names.index(group)} {attacker}",
+                    "showlegend": first == 0,
+                    "x": list(attempt.at),
+                    "y": [v if v is not None and v > 0 else None for v in attempt.objectives],
+                    "text": [plain(f"{card.who}, round {card.server_round}")] * len(attempt.at),
+                    "hovertemplate": "%{text}: evaluation %{x}, %{y:.2g}",
+                    "line": look["line"],
+                }
+            )
+    if not data:
+        return None
+    few = " Of each group the best, the median and the worst." if total > MOST_CURVES else ""
+    return Chart(
+        "objectives",
+        "How the attacks went",
+        "The attack's own objective over its evaluations, a line for each victim. A line that "
+        f"stays high is an attack that failed, not a defense that worked.{few} Naive and adaptive "
+        "objectives measure different things: compare like with like.",
+        data,
+        {
+            "xaxis": {"title": {"text": "evaluations"}},
+            "yaxis": {"type": "log", "title": {"text": "objective"}, "exponentformat": "power"},
+        },
+        height=460,
+    )
+
+
+def _attempts(cards: Iterable[Card], group: str, attacker: str) -> Iterable[tuple[Card, Attempt]]:
+    return ((c, a) for c in cards if c.group == group for a in c.attempts if a.attacker == attacker)
+
+
+def _drawable(attempt: Attempt) -> bool:
+    return any(v is not None and v > 0 for v in attempt.objectives)
+
+
+def _last(attempt: Attempt) -> float:
+    known = [v for v in attempt.objectives if v is not None]
+    return known[-1] if known else math.inf
