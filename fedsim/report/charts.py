@@ -20,6 +20,8 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star")
 BLIND = "#8A8A8A"
 
+ATTACKERS = ("naive", "adaptive")
+
 MOST_CURVES = 60
 """Objective curves in a chart; of more, each group's best, median and worst are drawn."""
 
@@ -63,7 +65,12 @@ def plain(text: object) -> str:
 def run_charts(cards: Sequence[Card], summary: Summary) -> list[Chart]:
     """Return the charts that a run has something for."""
     private = [c for c in cards if not c.is_control]
-    charts = [_over_rounds(private, summary), _clients(private), _objectives(cards)]
+    charts = [
+        _by_group(cards),
+        _over_rounds(private, summary),
+        _clients(private),
+        _objectives(cards),
+    ]
     return [chart for chart in charts if chart is not None]
 
 
@@ -76,8 +83,100 @@ def style(position: int) -> Trace:
     }
 
 
+def _by_group(cards: Sequence[Card]) -> Chart | None:
+    """Every single score, by group."""
+    data: list[Trace] = []
+    for i, attacker in enumerate(ATTACKERS):
+        own = [
+            (c, a)
+            for c in cards
+            for a in c.attempts
+            if a.attacker == attacker and a.psnr is not None
+        ]
+        if own:
+            data.append(
+                {
+                    "type": "scatter",
+                    "mode": "markers",
+                    "name": attacker,
+                    "y": [plain(c.group) for c, _ in own],
+                    "x": [a.psnr for _, a in own],
+                    "text": [plain(f"{c.who}, {a.meaning}") for c, a in own],
+                    "hovertemplate": "%{text}: %{x:.1f} dB",
+                    "marker": style(i)["marker"] | {"size": 10, "opacity": 0.8},
+                }
+            )
+    if not data:
+        return None
+    data.append(
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "name": "blind guess at the same",
+            "y": [plain(c.group) for c in cards],
+            "x": [best_blind(c.attempts[0].leakage) for c in cards],
+            "marker": {"symbol": "line-ns-open", "size": 16, "color": BLIND, "line": {"width": 2}},
+            "hovertemplate": "a blind guess: %{x:.1f} dB",
+        }
+    )
+    groups = list(dict.fromkeys(plain(c.group) for c in cards))
+    return Chart(
+        "groups",
+        "Leakage by defense",
+        "Every score, to the right the more leaked; the grey lines are the best blind guesses at "
+        "the same data. Where a defense is far from the undefended only in the eyes of a naive "
+        "attacker, it does not protect.",
+        data,
+        {
+            "xaxis": {"title": {"text": "PSNR, dB"}, "rangemode": "tozero"},
+            "yaxis": {
+                "categoryorder": "array",
+                "categoryarray": groups,
+                "autorange": "reversed",
+                "automargin": True,
+            },
+        },
+        height=170 + 34 * len(groups),
+    )
+
+
 def _over_rounds(cards: Sequence[Card], summary: Summary) -> Chart | None:
     """Leakage by group above, accuracy below, on the same rounds."""
+    attacked = {c.server_round for c in cards}
+    data = _leakage_by_round(cards) if len(attacked) > 1 else []
+    data += _accuracy(summary.accuracy, "y2" if data else "y")
+    if not data:
+        return None
+    rounds = {"title": {"text": "round"}, "tickformat": "d"}
+    if max([*summary.accuracy, *attacked]) <= 10:
+        rounds["dtick"] = 1
+    accuracy = {"title": {"text": "accuracy, %"}, "rangemode": "tozero"}
+    if len(attacked) < 2:
+        return Chart(
+            "rounds",
+            "Accuracy over the rounds",
+            "The test accuracy of the one global model, to which all clients contribute.",
+            data,
+            {"xaxis": rounds, "yaxis": accuracy, "showlegend": False},
+            height=260,
+        )
+    return Chart(
+        "rounds",
+        "Leakage and accuracy over the rounds",
+        "Above, the median PSNR of what was rebuilt, for each group and attacker, with the best "
+        "blind guess as a dashed line; higher is worse for the clients. Below, the test accuracy "
+        "of the global model.",
+        data,
+        {
+            "xaxis": {**rounds, "anchor": "y2"},
+            "yaxis": {"title": {"text": "PSNR, dB"}, "domain": [0.42, 1]},
+            "yaxis2": {**accuracy, "domain": [0, 0.3]},
+        },
+        height=540,
+    )
+
+
+def _leakage_by_round(cards: Sequence[Card]) -> list[Trace]:
     data: list[Trace] = []
     groups = list(dict.fromkeys((c.group, a.attacker) for c in cards for a in c.attempts))
     names = list(dict.fromkeys(group for group, _ in groups))
@@ -99,42 +198,26 @@ def _over_rounds(cards: Sequence[Card], summary: Summary) -> Chart | None:
                 **look,
             }
         )
-    data += _blind_by_round(cards)
-    if summary.accuracy:
-        rounds = sorted(summary.accuracy)
-        data.append(
-            {
-                "type": "scatter",
-                "mode": "lines+markers" if len(rounds) < 30 else "lines",
-                "name": "test accuracy",
-                "x": rounds,
-                "y": [100 * summary.accuracy[r] for r in rounds],
-                "yaxis": "y2",
-                "hovertemplate": "after round %{x}: %{y:.1f} %",
-                "line": {"color": COLOURS[0]},
-                "showlegend": False,
-            }
-        )
-    if not data:
-        return None
-    return Chart(
-        "rounds",
-        "Leakage and accuracy over the rounds",
-        "Above, the median PSNR of what was rebuilt, for each group and attacker, with the best "
-        "blind guess as a dashed line; higher is worse for the clients. Below, the test accuracy "
-        "of the global model.",
-        data,
+    return data + _blind_by_round(cards)
+
+
+def _accuracy(accuracy: Mapping[int, float], axis: str) -> list[Trace]:
+    rounds = sorted(accuracy)
+    if not rounds:
+        return []
+    return [
         {
-            "xaxis": {"title": {"text": "round"}, "anchor": "y2", "tickformat": "d"},
-            "yaxis": {"title": {"text": "PSNR, dB"}, "domain": [0.42, 1]},
-            "yaxis2": {
-                "title": {"text": "accuracy, %"},
-                "domain": [0, 0.3],
-                "rangemode": "tozero",
-            },
-        },
-        height=520,
-    )
+            "type": "scatter",
+            "mode": "lines+markers" if len(rounds) < 30 else "lines",
+            "name": "test accuracy",
+            "x": rounds,
+            "y": [100 * accuracy[r] for r in rounds],
+            "yaxis": axis,
+            "hovertemplate": "after round %{x}: %{y:.1f} %",
+            "line": {"color": COLOURS[0]},
+            "showlegend": False,
+        }
+    ]
 
 
 def _blind_by_round(cards: Sequence[Card]) -> list[Trace]:

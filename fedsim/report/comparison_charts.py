@@ -10,7 +10,7 @@ import numpy as np
 
 from fedsim.compare.plan import NO_DEFENSE, slug
 from fedsim.compare.results import Result
-from fedsim.report.charts import BLIND, Chart, Trace, plain, style
+from fedsim.report.charts import ATTACKERS, BLIND, Chart, Trace, plain, style
 
 COLUMNS = 3
 LOGARITHMIC = 100
@@ -94,14 +94,14 @@ def _strengths(found: Sequence[Result], stage: str) -> Chart | None:
         axis["title"] = {"text": plain(own[0].strength.partition("=")[0])}
         values = [r.value or 0 for r in own]
         if min(values) > 0 and max(values) / min(values) > LOGARITHMIC:
-            axis["type"] = "log"
+            axis |= {"type": "log", "dtick": 1, "tickformat": "~g"}
         if panel % columns == 0:
             layout[f"yaxis{_suffix(panel)}"]["title"] = {"text": "PSNR, dB"}
         layout["annotations"].append(_title(plain(label), x, y))
         layout["shapes"].append(_blind(own, x, y))
         if undefended:
             layout["shapes"].append(_line(statistics.median(undefended[0].psnr), x, y, "solid"))
-        for i, attacker in enumerate(("naive", "adaptive")):
+        for i, attacker in enumerate(ATTACKERS):
             line = sorted((r for r in own if r.attacker == attacker), key=lambda r: r.value or 0)
             look = style(i)
             look["line"] |= {"dash": ("solid", "dot")[i]}

@@ -81,6 +81,11 @@ def duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} hours"
 
 
+def moment(started: str) -> str:
+    """Return a time as the run log has it, to the minute."""
+    return started[:16].replace("T", " ")
+
+
 def counted(count: int, singular: str, plural: str | None = None) -> str:
     """Return a number of things."""
     return f"{count:,} {singular if count == 1 else plural or singular + 's'}"

@@ -29,7 +29,7 @@
       font: { family: "system-ui, sans-serif", size: 13, color: ink },
       paper_bgcolor: "rgba(0,0,0,0)",
       plot_bgcolor: "rgba(0,0,0,0)",
-      margin: { l: 64, r: 16, t: layout.annotations ? 40 : 16, b: 100 },
+      margin: { l: 64, r: 16, t: layout.annotations ? 40 : 16, b: layout.showlegend === false ? 50 : 100 },
       legend: { orientation: "h", x: 0, y: 0, yref: "container", yanchor: "bottom" },
       hoverlabel: { bgcolor: paper, bordercolor: line, font: { color: ink } },
       ...layout,

@@ -1,5 +1,5 @@
 "use strict";
-// Both colour schemes, and tables that sort.
+// Both colour schemes, print, and tables that sort.
 (() => {
   const root = document.documentElement;
   const toggle = document.getElementById("theme");
@@ -16,6 +16,9 @@
     changed();
   });
   system.addEventListener("change", changed);
+  addEventListener("beforeprint", () => {
+    for (const image of document.querySelectorAll("img[loading]")) image.loading = "eager";
+  });
   changed();
 
   const valueOf = (row, column) => {
