@@ -6,8 +6,6 @@ from pathlib import Path
 
 from fedsim.compare.folder import COMPARISON
 from fedsim.errors import RunError
-from fedsim.report.comparison import write_comparison
-from fedsim.report.index import write_index
 from fedsim.report.run import write_run
 from fedsim.runlog import RECORDS
 
@@ -30,8 +28,11 @@ def write_report(folder: Path, out: Path | None = None) -> Path:
             f"{folder}: there is no such folder: expected a run folder that `fedsim run` named, "
             "a comparison's folder, or a folder with some of them"
         )
-    if (folder / COMPARISON).is_file():
-        return write_comparison(folder, out)
     if (folder / RECORDS).is_file():
         return write_run(folder, out)
-    return write_index(folder, out)
+    # A comparison's statistics take a second to import, which the report of a run does not need.
+    from fedsim.report.comparison import write_comparison  # noqa: PLC0415
+    from fedsim.report.index import write_index  # noqa: PLC0415
+
+    write = write_comparison if (folder / COMPARISON).is_file() else write_index
+    return write(folder, out)

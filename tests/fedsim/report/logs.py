@@ -160,9 +160,9 @@ class Log:
         original = torch.rand(shape, generator=torch.Generator().manual_seed(partition or 0))
         tensors = {"original": original}
         if scored:
-            last = len(self.frames) - 1
-            noise = torch.rand(shape)
-            history = [original * i / last + noise * (1 - i / last) for i in range(last + 1)]
+            last, noise = len(self.frames) - 1, torch.rand(shape)
+            shares = [0.9 * i / last for i in range(last + 1)]
+            history = [original * share + noise * (1 - share) for share in shares]
             tensors |= {
                 "reconstruction": history[-1],
                 "matching": torch.arange(self.batch),

@@ -167,7 +167,9 @@ def test_the_same_log_gives_the_same_page(tmp_path: Path) -> None:
 
 def test_charts_are_json_with_every_figure(tmp_path: Path) -> None:
     html = page(tmp_path, Log(rounds=(1, 2)))
-    found = re.search(r'<script type="application/json" id="charts">(.*?)</script>', html, re.DOTALL)
+    found = re.search(
+        r'<script type="application/json" id="charts">(.*?)</script>', html, re.DOTALL
+    )
     assert found is not None
     charts = json.loads(found[1])
     assert list(charts) == ["groups", "rounds", "clients", "objectives"]
@@ -190,7 +192,7 @@ def test_a_log_of_another_shape_is_an_error_that_names_it(tmp_path: Path) -> Non
     folder = Log().write(tmp_path / "run")
     place = folder / RECORDS
     place.write_text(place.read_text("utf-8").replace('"baselines"', '"other"'), "utf-8")
-    with pytest.raises(RunError, match="this log is not as fedsim .* writes it"):
+    with pytest.raises(RunError, match=r"this log is not as fedsim .* writes it"):
         write_run(folder)
 
 
