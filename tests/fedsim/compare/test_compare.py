@@ -87,6 +87,7 @@ def test_pictures_are_drawn(finished: Finished) -> None:
     names = {f"{k}-{s}.png" for k in ("frontier", "strengths") for s in ("first", "last")}
     names |= {f"victim-{s}-{a}.png" for s in ("first", "last") for a in ("naive", "adaptive")}
     assert names == {f.name for f in outcome.files if f.suffix == ".png"}
+    assert outcome.files[-1].name == "report.html"
     for name in names:
         with Image.open(folder / name) as picture:
             assert min(picture.size) > 100

@@ -8,6 +8,8 @@ from typing import Any
 import tomli_w
 import torch
 
+from fedsim.compare.folder import cell_folder
+from fedsim.compare.plan import Comparison
 from fedsim.runlog import FORMAT, RunLog
 
 BASELINES = {"grey": [8.0, 0.1], "mean": [11.0, 0.2], "nearest": [15.0, 0.4]}
@@ -194,3 +196,22 @@ class Log:
                 baselines=BASELINES,
                 meaning=meaning,
             )
+
+
+def write_comparison_log(folder: Path, comparison: Comparison, *, finished: int = 99) -> Path:
+    """Write a comparison of which so many runs are finished, and return its folder."""
+    (folder / "cells").mkdir(parents=True)
+    (folder / "comparison.toml").write_text(comparison.to_toml(), "utf-8")
+    for number, place in enumerate(comparison.places):
+        strong = place.order[1] > 0
+        group = Group(
+            "clients",
+            ["protected" if strong else "leaked"] * 2,
+            [{"name": "gaussian-noise", "std": place.value}] if place.value else [],
+            "partly leaked" if place.value else None,
+        )
+        status = "finished" if number < finished else None
+        Log([group], title=place.label, rounds=(1, 2), status=status).write(
+            cell_folder(folder, place)
+        )
+    return folder
