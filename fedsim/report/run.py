@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fedsim.report.charts import run_charts
 from fedsim.report.log import Run, legible
 from fedsim.report.page import REPORT, as_csv, as_text_file, is_available, render, write_page
+from fedsim.report.run_charts import run_charts
 from fedsim.report.victims import Card, View, view_of
 from fedsim.report.words import WORST_FIRST, chain, counted, knew, simulated
 from fedsim.runlog import SCENARIO

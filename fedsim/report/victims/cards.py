@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from fedsim.report.log import Run
@@ -160,3 +160,10 @@ def card(
         original=original,
         attempts=attempts,
     )
+
+
+def attempts_of(cards: Iterable[Card], group: str, attacker: str) -> Iterator[tuple[Card, Attempt]]:
+    """Yield what one attacker made of one group."""
+    for each in cards:
+        if each.group == group:
+            yield from ((each, a) for a in each.attempts if a.attacker == attacker)

@@ -6,7 +6,7 @@ from urllib.parse import unquote
 import numpy as np
 import pytest
 
-from fedsim.report.charts import COLOURS, plain, run_charts
+from fedsim.report.charts import COLOURS, plain
 from fedsim.report.images import (
     FEWEST_FRAMES,
     SMALLEST_SIDE,
@@ -20,6 +20,7 @@ from fedsim.report.images import (
 )
 from fedsim.report.log import Run
 from fedsim.report.page import as_csv, prose
+from fedsim.report.run_charts import run_charts
 from fedsim.report.victims import view_of
 from fedsim.report.words import MEANINGS, counted, duration, knew, moment, simulated, size
 from fedsim.scenario import load_scenario
