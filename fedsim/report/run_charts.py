@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from fedsim.report.charts import ATTACKERS, BLIND, COLOURS, Chart, Trace, plain, style
 from fedsim.report.objectives import objective_chart
 from fedsim.report.victims.cards import Attempt, Card, attempts_of
-from fedsim.summary import Summary, best_blind
+from fedsim.summary import Summary
 
 MOST_CLIENTS = 40
 """Clients in a chart, those who leaked most first."""
@@ -57,7 +57,7 @@ def _by_group(cards: Sequence[Card]) -> Chart | None:
             "mode": "markers",
             "name": "blind guess at the same",
             "y": [plain(c.group) for c in cards],
-            "x": [best_blind(c.attempts[0].leakage) for c in cards],
+            "x": [c.attempts[0].blind for c in cards],
             "marker": {"symbol": "line-ns-open", "size": 16, "color": BLIND, "line": {"width": 2}},
             "hovertemplate": "a blind guess: %{x:.1f} dB",
         }
@@ -166,7 +166,7 @@ def _accuracy(accuracy: Mapping[int, float], axis: str) -> list[Trace]:
 def _blind_by_round(cards: Sequence[Card]) -> list[Trace]:
     rounds: dict[int, list[float]] = {}
     for card in cards:
-        rounds.setdefault(card.server_round, []).append(best_blind(card.attempts[0].leakage))
+        rounds.setdefault(card.server_round, []).append(card.attempts[0].blind)
     if not rounds:
         return []
     return [
@@ -221,7 +221,7 @@ def _clients(cards: Sequence[Card]) -> Chart | None:
                 "mode": "markers",
                 "name": "blind guess",
                 "y": names,
-                "x": [best_blind(a.leakage) for a in attempts],
+                "x": [a.blind for a in attempts],
                 "marker": {
                     "symbol": "line-ns-open",
                     "size": 14,

@@ -35,7 +35,11 @@
       now: JSON.parse(element.dataset.now),
       canvas: element.querySelector("canvas"),
     }));
-  const said = (value) => (value === null ? "" : value.toExponential(1).replace("-", "−").replace("+", ""));
+  const said = (value) => {
+    if (value === null) return "";
+    if (value >= 0.001 && value < 10000) return String(Number(value.toPrecision(2)));
+    return value.toExponential(1).replace("-", "−").replace("+", "");
+  };
 
   class Card {
     constructor(element) {

@@ -43,6 +43,11 @@ class Attempt:
         return str(self.leakage["meaning"])
 
     @property
+    def blind(self) -> float:
+        """The PSNR in dB of the best blind guess at the same."""
+        return best_blind(self.leakage)
+
+    @property
     def psnr(self) -> float | None:
         """In dB; None if there is none."""
         psnr: float | None = self.leakage["psnr"]
@@ -98,7 +103,7 @@ class Card:
     @property
     def gain(self) -> float | None:
         """How many dB the best reconstruction is above the best blind guess."""
-        gains = [a.psnr - best_blind(a.leakage) for a in self.attempts if a.psnr is not None]
+        gains = [a.psnr - a.blind for a in self.attempts if a.psnr is not None]
         return max(gains, default=None)
 
 

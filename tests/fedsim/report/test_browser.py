@@ -44,7 +44,7 @@ def test_the_slider_of_a_card_moves_its_picture(report: Path, opened: Opened) ->
         page.wait_for_timeout(80)
         frames.append(card.evaluate(PIXELS))
     assert len(set(frames)) == 3
-    assert slider.get_attribute("aria-valuetext") == "9 evaluations, objective 1.0e−2"
+    assert slider.get_attribute("aria-valuetext") == "9 evaluations, objective 0.01"
     page.keyboard.press("End")
     expect(card.locator("canvas")).to_be_hidden()
 
@@ -72,6 +72,13 @@ def test_play_runs_to_the_end_and_can_be_paused(report: Path, opened: Opened) ->
     play.click()
     play.click()
     expect(play).to_have_attribute("aria-pressed", "false")
+
+
+def test_those_who_want_little_motion_get_little(report: Path, opened: Opened) -> None:
+    page = opened(report, reduced_motion="reduce")
+    page.locator("#play").click()
+    page.wait_for_timeout(600)
+    expect(page.locator("#all-at")).to_have_text("1 evaluations")
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,7 @@ def test_a_card_shows_the_private_picture_and_each_attacker(tmp_path: Path) -> N
     assert 'alt="Private picture of client 0, round 1, label 3"' in card
     assert 'alt="Adaptive reconstruction: leaked, 41.0 decibels"' in card
     assert 'data-at="1,4,9,16"' in card
+    assert "41.0 dB, blind 11.0" in card
 
 
 def test_every_picture_of_a_batch_has_a_card(tmp_path: Path) -> None:
@@ -186,6 +187,19 @@ def test_a_failure_to_write_it_loses_no_run(
     (folder / "report.html").mkdir()
     conclude_run(folder)
     assert "the report was not written" in caplog.text
+
+
+def test_where_the_templates_are_missing_a_run_goes_without(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Flower's bundles, in which `flwr run` takes the project along, hold no HTML.
+    monkeypatch.setattr("fedsim.report.page.files", lambda package: tmp_path)
+    folder = Log().write(tmp_path / "run")
+    conclude_run(folder)
+    assert caplog.text == ""
+    assert not (folder / "report.html").exists()
+    with pytest.raises(RunError, match="where fedsim itself is installed"):
+        write_run(folder)
 
 
 def test_a_log_of_another_shape_is_an_error_that_names_it(tmp_path: Path) -> None:
