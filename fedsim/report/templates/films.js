@@ -35,6 +35,7 @@
       now: JSON.parse(element.dataset.now),
       canvas: element.querySelector("canvas"),
     }));
+  const evaluations = (count) => `${count.toLocaleString("en")} evaluation${count === 1 ? "" : "s"}`;
   const said = (value) => {
     if (value === null) return "";
     if (value >= 0.001 && value < 10000) return String(Number(value.toPrecision(2)));
@@ -71,8 +72,8 @@
     }
     told(now) {
       const objective = this.films.map((film) => said(film.now[latest(film.at, now)]));
-      const count = Math.min(now, this.steps.at(-1)).toLocaleString("en");
-      return `${count} evaluations, objective ${objective.filter(Boolean).join(" / ")}`;
+      const count = evaluations(Math.min(now, this.steps.at(-1)));
+      return `${count}, objective ${objective.filter(Boolean).join(" / ")}`;
     }
     caption(film, frame) {
       if (!film.now[frame]) return;
@@ -92,7 +93,7 @@
   const steps = union([...byElement.values()].map((card) => card.steps));
   const visible = new Set();
   const inWords = (now) =>
-    bar.dataset.unit ? `${bar.dataset.unit} ${now + 1} of ${steps.length}` : `${now.toLocaleString("en")} evaluations`;
+    bar.dataset.unit ? `${bar.dataset.unit} ${now + 1} of ${steps.length}` : evaluations(now);
   const showAll = () => {
     const now = steps[all.value];
     const text = inWords(now);

@@ -53,12 +53,12 @@ def test_the_slider_for_all_moves_those_that_are_seen(report: Path, opened: Open
     page = opened(report)
     page.locator("#all").focus()
     page.keyboard.press("Home")
-    expect(page.locator("#all-at")).to_have_text("1 evaluations")
+    expect(page.locator("#all-at")).to_have_text("1 evaluation")
     for card in page.locator(".card").all()[:2]:
-        expect(card.locator("output")).to_contain_text("1 evaluations")
+        expect(card.locator("output")).to_contain_text("1 evaluation")
     last = page.locator(".card").last
     last.scroll_into_view_if_needed()
-    expect(last.locator("output")).to_contain_text("1 evaluations")
+    expect(last.locator("output")).to_contain_text("1 evaluation")
 
 
 def test_play_runs_to_the_end_and_can_be_paused(report: Path, opened: Opened) -> None:
@@ -78,7 +78,7 @@ def test_those_who_want_little_motion_get_little(report: Path, opened: Opened) -
     page = opened(report, reduced_motion="reduce")
     page.locator("#play").click()
     page.wait_for_timeout(600)
-    expect(page.locator("#all-at")).to_have_text("1 evaluations")
+    expect(page.locator("#all-at")).to_have_text("1 evaluation")
 
 
 @pytest.mark.parametrize(
