@@ -16,6 +16,11 @@ COLUMNS = 3
 LOGARITHMIC = 100
 """Ratio of strengths from which on they are drawn on a logarithmic axis."""
 
+_REFERENCE: Trace = {
+    "line": {"color": BLIND},
+    "marker": {"color": BLIND, "symbol": "star", "size": 12},
+}
+
 
 def comparison_charts(found: Sequence[Result]) -> list[Chart]:
     """Return the charts that there is something for: frontier and strengths of each stage."""
@@ -29,6 +34,7 @@ def _frontier(found: Sequence[Result], stage: str) -> Chart | None:
     shown = [r for r in found if r.stage == stage and r.psnr and r.accuracy]
     attackers = sorted({r.attacker for r in shown}, key=lambda a: a != "naive")
     labels = list(dict.fromkeys(r.label for r in shown))
+    labels.sort(key=lambda label: label == NO_DEFENSE)  # last, so that it takes nobody's colour
     data: list[Trace] = []
     layout: dict[str, Any] = {"annotations": [], "shapes": []}
     for panel, attacker in enumerate(attackers):
@@ -39,7 +45,7 @@ def _frontier(found: Sequence[Result], stage: str) -> Chart | None:
         layout["shapes"].append(_blind(own, x, y))
         for i, label in enumerate(labels):
             line = sorted((r for r in own if r.label == label), key=lambda r: r.order)
-            look = style(i)
+            look = _REFERENCE if label == NO_DEFENSE else style(i)
             data.append(
                 {
                     "type": "scatter",
