@@ -91,6 +91,7 @@ class Verdict:
         headline: in a sentence.
         details: more of it, a sentence each.
         warnings: what a reader must know before he believes anything else.
+        incidents: what came to nothing, and why.
         counts: how many private pieces of data have each meaning under the attacker who found
             most; only those that there are, the worst first.
     """
@@ -98,6 +99,7 @@ class Verdict:
     headline: str
     details: list[str]
     warnings: list[str]
+    incidents: list[str]
     counts: dict[str, int]
 
     @classmethod
@@ -107,7 +109,9 @@ class Verdict:
         counts = {m: sum(c.worst.meaning == m for c in private) for m in WORST_FIRST}
         counts = {m: n for m, n in counts.items() if n}
         headline = cls.headline_of(counts, summary, nouns)
-        return cls(headline, _details(private, nouns), _warnings(summary), counts)
+        return cls(
+            headline, _details(private, nouns), _warnings(summary), _incidents(summary), counts
+        )
 
     @staticmethod
     def headline_of(counts: dict[str, int], summary: Summary, nouns: tuple[str, str]) -> str:
@@ -166,9 +170,12 @@ def _warnings(summary: Summary) -> list[str]:
             "Several local steps, or batches that were normalised apart, were attacked as one "
             "large step: an approximation, so the figures are a lower bound on what leaks."
         )
-    lines += [
-        f"Round {r}, client {c}: the upload was not used: {w}" for r, c, w in summary.problems
-    ]
+    return lines
+
+
+def _incidents(summary: Summary) -> list[str]:
+    """Return what came to nothing, and why: uploads, sums and attacks."""
+    lines = [f"Round {r}, client {c}: the upload was not used: {w}" for r, c, w in summary.problems]
     lines += [f"Round {r}: no sum, the model stays as it was: {w}" for r, w in summary.lost]
     lines += [f"{victim}: the attack yielded nothing: {w}" for victim, w in summary.failures]
     return lines
