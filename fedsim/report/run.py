@@ -16,7 +16,7 @@ from fedsim.report.run_charts import run_charts
 from fedsim.report.victims import Card, View, view_of
 from fedsim.report.words import WORST_FIRST, chain, counted, knew, simulated
 from fedsim.runlog import SCENARIO
-from fedsim.summary import ATTACK_FAILED, CONTROL, LEAKED, Row, Summary
+from fedsim.summary import ATTACK_FAILED, CONTROL, LEAKED, PARTLY, Row, Summary
 
 logger = logging.getLogger(__name__)
 
@@ -119,6 +119,10 @@ class Verdict:
         if counts:
             some = counts.get(LEAKED) or "None"
             private = counted(sum(counts.values()), f"private {nouns[0]}", f"private {nouns[1]}")
+            failed = counts.get(ATTACK_FAILED, 0)
+            if failed and not counts.get(LEAKED):
+                those = "all" if failed == sum(counts.values()) else str(failed)
+                return f"None of {private} leaked, but the attack failed on {those} of them."
             return f"{some} of {private} leaked."
         if summary.failures or summary.problems:
             return "Nothing private was rebuilt, and nothing could be scored."
@@ -133,13 +137,13 @@ def _details(private: Sequence[Card], nouns: tuple[str, str]) -> list[str]:
             f"{counted(len(fooled), nouns[0], nouns[1])} leaked only to an attacker who knows the "
             "defense, not to a naive one."
         )
-    scored = [c for c in private if c.gain is not None]
-    if scored:
-        most = max(scored, key=lambda c: (-WORST_FIRST.index(c.worst.meaning), c.worst.psnr or 0))
-        blind = (most.worst.psnr or 0) - (most.gain or 0)
+    found = [c for c in private if c.worst.meaning in (LEAKED, PARTLY)]
+    if found:
+        most = max(found, key=lambda c: (c.worst.meaning == LEAKED, c.worst.psnr or 0))
+        group = "" if most.group == most.who else f" ({most.group})"
         details.append(
-            f"{most.who[:1].upper()}{most.who[1:]} ({most.group}) leaked most: "
-            f"{most.worst.psnr:.1f} dB, where a blind guess has {blind:.1f}."
+            f"{most.who[:1].upper()}{most.who[1:]}{group} leaked most: "
+            f"{most.worst.psnr:.1f} dB, where a blind guess has {most.worst.blind:.1f}."
         )
     return details
 

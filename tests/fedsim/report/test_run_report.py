@@ -34,6 +34,23 @@ def test_the_verdict_comes_first(tmp_path: Path) -> None:
     assert text.index("private pictures leaked") < text.index("What was simulated")
 
 
+@pytest.mark.parametrize(
+    ("meanings", "said"),
+    [
+        (["leaked"], "1 of 1 private picture leaked."),
+        (["protected"] * 2, "None of 2 private pictures leaked."),
+        (["attack failed"] * 2, "leaked, but the attack failed on all of them."),
+        (["attack failed", "protected"], "leaked, but the attack failed on 1 of them."),
+    ],
+)
+def test_a_failed_attack_is_never_called_protection(
+    tmp_path: Path, meanings: list[str], said: str
+) -> None:
+    text = text_of(page(tmp_path, Log(groups=[Group("a", meanings)])))
+    assert said in text
+    assert ("leaked most" in text) == ("leaked" in meanings)
+
+
 def test_what_was_simulated_and_what_the_adversary_knew(tmp_path: Path) -> None:
     text = text_of(page(tmp_path))
     assert "6 clients hold a part each of the data set fashion-mnist-mini" in text
