@@ -48,7 +48,7 @@ def test_a_failed_attack_is_never_called_protection(
 ) -> None:
     text = text_of(page(tmp_path, Log(groups=[Group("a", meanings)])))
     assert said in text
-    assert ("leaked most" in text) == ("leaked" in meanings)
+    assert ("leaked most: " in text) == ("leaked" in meanings)
 
 
 def test_what_was_simulated_and_what_the_adversary_knew(tmp_path: Path) -> None:
