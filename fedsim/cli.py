@@ -247,6 +247,7 @@ def _new_folder(name: str) -> Path:
 def _conclude(console: Console, folder: Path) -> None:
     """Print the table of a run, however it ended, and where its files are."""
     from fedsim.gallery import gallery  # noqa: PLC0415
+    from fedsim.report.page import REPORT  # noqa: PLC0415
     from fedsim.runlog import read_records  # noqa: PLC0415
     from fedsim.summary import summarise  # noqa: PLC0415
     from fedsim.table import remarks, summary_table  # noqa: PLC0415
@@ -260,7 +261,7 @@ def _conclude(console: Console, folder: Path) -> None:
         console.print(summary_table(summary))
     for line in remarks(summary):
         console.print(line)
-    report = [page] if (page := folder / "report.html").is_file() else []
+    report = [page] if (page := folder / REPORT).is_file() else []
     for file in (*sorted(folder.glob("pictures/round-*")), *report, folder):
         console.print(str(file), markup=False, highlight=False, soft_wrap=True)
 
