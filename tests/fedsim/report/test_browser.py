@@ -131,6 +131,24 @@ def test_a_table_sorts_by_keyboard(report: Path, opened: Opened) -> None:
     assert figures == sorted(figures, key=float)
 
 
+@pytest.mark.parametrize(
+    ("name", "first"),
+    [
+        ("leakage.csv", "group,defense,attacker,"),
+        ("pictures.csv", "round,partition,group,"),
+        ("scenario.toml", "title = "),
+    ],
+)
+def test_tables_and_scenario_are_downloaded(
+    report: Path, opened: Opened, name: str, first: str
+) -> None:
+    page = opened(report)
+    with page.expect_download() as download:
+        page.locator(f'[download="{name}"]').click()
+    assert download.value.suggested_filename == name
+    assert Path(download.value.path()).read_text("utf-8").startswith(first)
+
+
 def test_the_keyboard_comes_everywhere(report: Path, opened: Opened) -> None:
     page = opened(report)
     page.evaluate(
