@@ -189,6 +189,31 @@ def compare(
         sys.exit(FAILED)
 
 
+@app.command()
+def report(
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN", help="A run folder, a comparison's, or a folder with some of them."
+        ),
+    ],
+    open_: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The file to write.  [default: report.html or index.html in the folder]"),
+    ] = None,
+) -> None:
+    """Write a run's report, or an index over many runs: one HTML file that works offline."""
+    from fedsim.report.write import write_report  # noqa: PLC0415
+
+    path = write_report(folder, out)
+    Console().print(str(path), markup=False, highlight=False, soft_wrap=True)
+    if open_:
+        import webbrowser  # noqa: PLC0415
+
+        webbrowser.open(path.resolve().as_uri())
+
+
 @app.command("list")
 def list_(
     kind: Annotated[Kind, typer.Argument(help="What to list.", show_default=False)],
@@ -260,6 +285,7 @@ def _new_folder(name: str) -> Path:
 def _conclude(console: Console, folder: Path) -> None:
     """Print the table of a run, however it ended, and where its files are."""
     from fedsim.gallery import gallery  # noqa: PLC0415
+    from fedsim.report.page import REPORT  # noqa: PLC0415
     from fedsim.runlog import read_records  # noqa: PLC0415
     from fedsim.summary import summarise  # noqa: PLC0415
     from fedsim.table import remarks, summary_table  # noqa: PLC0415
@@ -273,7 +299,8 @@ def _conclude(console: Console, folder: Path) -> None:
         console.print(summary_table(summary))
     for line in remarks(summary):
         console.print(line)
-    for file in (*sorted(folder.glob("pictures/round-*")), folder):
+    report = [page] if (page := folder / REPORT).is_file() else []
+    for file in (*sorted(folder.glob("pictures/round-*")), *report, folder):
         console.print(str(file), markup=False, highlight=False, soft_wrap=True)
 
 

@@ -4,6 +4,7 @@
 
     records.jsonl      one JSON object per line; the first holds the format's version
     scenario.toml      the resolved scenario
+    report.html        all of it for a reader, written at the end
     flower.log         what Flower and Ray had to say
     tensors/*.safetensors
     pictures/*.png, *.gif

@@ -10,7 +10,6 @@ from pydantic import Field
 from torch import Tensor
 
 from attacks.base import attack_parameters
-from attacks.text.affinity import affinities
 from attacks.text.layers import AttentionInputs, mostly_outside, outside, projections, span
 from attacks.text.masked import fill_masked
 from attacks.text.reading import TextReading
@@ -25,9 +24,6 @@ _AT_ONCE = 4096
 
 _SHORTLIST = 32
 """Words for each text of a batch that are looked at exactly, after a quick look at all."""
-
-_ROUNDS = 3
-"""How often a start is put together anew around what it has become."""
 
 Found = tuple[Tensor, float]
 """A text's tokens ``(L,)``, and how far it lies outside the second layer's span."""
@@ -45,9 +41,9 @@ class Dager(TextReading):
     to the second layer.
 
     Differences: queries, keys and values are used together; the lengths of the texts are public,
-    where the paper finds them; an encoder's texts are not enumerated, but put together from words
-    that attend to one another (`affinities`), and then mended word by word, as the distance to
-    the second layer's span falls with every right one. Where nothing lies in the span (noise,
+    where the paper finds them; an encoder's texts are not enumerated, but searched for by changing one
+    word at a time from several starts, as the distance to the second layer's span falls with
+    every right word. Where nothing lies in the span (noise,
     pruning) the nearest words are taken, so that results fade and do not fail. The words behind
     mask tokens are read off the head's gradient (`fill_masked`), of which the paper has none.
 
@@ -62,7 +58,7 @@ class Dager(TextReading):
     ] = 1e-3
     restarts: Annotated[
         int, Field(ge=1, description="starts of the search for each text of a batch (encoders)")
-    ] = 8
+    ] = 20
     beam: Annotated[
         int, Field(ge=1, description="prefixes that are kept for each text of a batch (decoders)")
     ] = 8
@@ -87,7 +83,6 @@ class _Search:
         self, attack: Dager, model: TextModel, observation: Observation, frame: Tensor, seed: int
     ) -> None:
         self._attack, self._model, self._frame = attack, model, frame
-        self._observation = observation
         self._inputs = AttentionInputs(model)
         most = int((frame != model.vocabulary.specials.pad).sum())
         self._layer = min(1, len(projections(model)) - 1)  # texts are checked against this one
@@ -198,33 +193,18 @@ class _Search:
         return best
 
     def _starts(self, choices: Sequence[Tensor], taken: Sequence[Tensor]) -> Iterator[Tensor]:
-        """Yield first texts, likeliest first.
-
-        Each is put together around one word, of those that no text has yet: at every other place
-        stands the word that has most to do with it, and then with all of them (`affinities`).
-        """
-        places = [t for t, words in enumerate(choices) for _ in words]
-        words = torch.cat(list(choices))
-        at = torch.tensor(places, device=words.device)
-        rows = words[:, None].expand(-1, len(choices))
-        inputs = self._inputs.of(rows, 0)[torch.arange(len(words)), at]
-        related = affinities(self._model, self._observation, inputs)
-        used = {(t, int(w)) for text in taken for t, w in enumerate(text)}
-        fresh = [
-            n for n, key in enumerate(zip(places, words.tolist(), strict=True)) if key not in used
-        ]
-        order = torch.randperm(len(fresh), generator=self._generator).tolist()
-        for seed in [fresh[n] for n in order][: self._attack.restarts] or [0]:
-            chosen = torch.tensor([seed], device=words.device)
-            for _ in range(_ROUNDS):
-                liking = related[:, chosen].sum(1)
-                chosen = torch.stack(
-                    [
-                        (at == place).nonzero().flatten()[liking[at == place].argmax()]
-                        for place in range(len(choices))
-                    ]
-                )
-            yield words[chosen]
+        """Yield first texts, drawn from the words that no text has yet where there are such."""
+        fresh = []
+        for place, words in enumerate(choices):
+            used = [int(text[place]) for text in taken if place < len(text)]
+            left = [w for w in words.tolist() if w not in used] or words.tolist()
+            fresh.append(torch.tensor(left, device=words.device))
+        yield torch.stack([words[0] for words in fresh])
+        for _ in range(self._attack.restarts - 1):
+            drawn = [
+                int(torch.randint(len(words), (), generator=self._generator)) for words in fresh
+            ]
+            yield torch.stack([w[n] for w, n in zip(fresh, drawn, strict=True)])
 
     def _settle(
         self, text: Tensor, choices: Sequence[Tensor], several: Sequence[int]

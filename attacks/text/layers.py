@@ -107,7 +107,8 @@ def span(model: TextModel, observation: Observation, layer: int, most: int) -> T
     if values[-1] <= 0:
         raise AttackError("the gradient of the attention layers is zero: nothing to read")
     rank = min(most, int((values.clamp(min=0).sqrt() > _NOISE * values[-1].sqrt()).sum()))
-    return vectors[:, -max(1, rank) :]
+    basis: Tensor = vectors[:, -max(1, rank) :]
+    return basis
 
 
 def mostly_outside(vectors: Tensor, basis: Tensor) -> Tensor:

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fedsim.compare.advice import advice
+from fedsim.compare.folder import cell_folder, is_finished
 from fedsim.compare.pictures import draw_frontier, draw_strengths, victim_grid
 from fedsim.compare.plan import Comparison, slug
 from fedsim.compare.results import Result, results
-from fedsim.compare.run import cell_folder, is_finished
 from fedsim.compare.tables import as_markdown, write_tables
 from fedsim.pictures import save_png
+from fedsim.report.comparison import conclude_comparison
 
 
 @dataclass(frozen=True)
@@ -55,11 +56,12 @@ def conclude(comparison: Comparison, folder: Path) -> Outcome:
                 path = folder / f"victim-{slug(stage)}-{attacker}.png"
                 save_png(figure, path)
                 files.append(path)
-    files.append(_write_report(comparison, found, said, folder))
+    files.append(_write_recommendation(comparison, found, said, folder))
+    files += conclude_comparison(folder)
     return Outcome(found, said, files)
 
 
-def _write_report(
+def _write_recommendation(
     comparison: Comparison, found: Sequence[Result], said: Sequence[str], folder: Path
 ) -> Path:
     path = folder / "recommendation.md"

@@ -11,7 +11,7 @@ from PIL import Image
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from fedsim.compare.plan import Cell, Comparison
+from fedsim.compare.plan import Comparison, Place
 from fedsim.compare.results import Result
 from fedsim.errors import RunError
 from fedsim.pictures import grid
@@ -148,7 +148,7 @@ def draw_strengths(results: Sequence[Result], stage: str, path: Path) -> None:
 
 
 def victim_grid(
-    comparison: Comparison, folders: Sequence[tuple[Cell, Path]], stage: str, attacker: str
+    comparison: Comparison, folders: Sequence[tuple[Place, Path]], stage: str, attacker: str
 ) -> Image.Image | None:
     """Return one private picture under every defense at every strength; None if there is none.
 

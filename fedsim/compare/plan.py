@@ -81,8 +81,8 @@ class Entry(Section):
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One run of a comparison.
+class Place:
+    """Where one run stands in a comparison; known without what the run needs.
 
     Attributes:
         place: its folder's name.
@@ -91,7 +91,6 @@ class Cell:
         value: the strength as a number, None if it is none.
         order: place of the defense and of the strength in the comparison.
         seed: of the run.
-        scenario: what is run.
     """
 
     place: str
@@ -100,6 +99,16 @@ class Cell:
     value: float | None
     order: tuple[int, int]
     seed: int
+
+
+@dataclass(frozen=True)
+class Cell(Place):
+    """One run of a comparison.
+
+    Attributes:
+        scenario: what is run.
+    """
+
     scenario: Scenario
 
 
@@ -195,25 +204,32 @@ class Comparison(Section):
             raise ScenarioError(f"{source}: {error}") from None
         return made
 
-    def _cells(self) -> Iterator[Cell]:
+    @property
+    def places(self) -> list[Place]:
+        """The places of its runs; for readers, who need neither torch nor the scenarios.
+
+        Raises:
+            ScenarioError: the strengths of a defense are wrong.
+        """
+        return [place for place, _ in self._places()]
+
+    def _places(self) -> Iterator[tuple[Place, Entry]]:
         for row, entry in enumerate(self.grid):
             for column, (strength, value, one) in enumerate(entry.strengths()):
                 for seed in self.seeds:
                     name = slug(f"{entry.name}-{strength}")
-                    yield Cell(
-                        place=f"{row:02d}-{column:02d}-{name}-seed{seed}",
-                        label=entry.name,
-                        strength=strength,
-                        value=value,
-                        order=(row, column),
-                        seed=seed,
-                        scenario=self._scenario(row, one, strength, seed),
-                    )
+                    folder = f"{row:02d}-{column:02d}-{name}-seed{seed}"
+                    yield Place(folder, entry.name, strength, value, (row, column), seed), one
 
-    def _scenario(self, row: int, entry: Entry, strength: str, seed: int) -> Scenario:
+    def _cells(self) -> Iterator[Cell]:
+        for place, one in self._places():
+            scenario = self._scenario(place, one)
+            yield Cell(**vars(place), scenario=scenario)
+
+    def _scenario(self, place: Place, entry: Entry) -> Scenario:
         raw: dict[str, Any] = tomllib.loads(tomli_w.dumps(self.scenario))
-        raw["seed"] = seed
-        raw["title"] = f"{entry.name} {strength}".strip()
+        raw["seed"] = place.seed
+        raw["title"] = f"{place.label} {place.strength}".strip()
         raw[_CLIENTS] = [
             {"name": _CLIENTS, "count": self.clients, "defenses": list(entry.defenses)}
         ]
@@ -224,7 +240,7 @@ class Comparison(Section):
                 "per_round": self.victims,
                 "adaptive": self.adaptive,
             }
-        where = f"grid.{row} ({raw['title']})"
+        where = f"grid.{place.order[0]} ({raw['title']})"
         for key, value in entry.set.items():
             override(raw, f"{key}={tomli_w.dumps({'v': value}).removeprefix('v = ').strip()}")
         try:

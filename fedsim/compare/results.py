@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fedsim.compare.plan import Cell, Comparison
+from fedsim.compare.plan import Comparison, Place
 from fedsim.errors import RunError
 from fedsim.measures import PSNR
 from fedsim.runlog import Record, read_records
@@ -99,7 +99,7 @@ class Result:
 class _Pool:
     """What is gathered for one result."""
 
-    cell: Cell
+    cell: Place
     known_answer: bool = False
     leakage: list[Record] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
@@ -117,7 +117,7 @@ class _Runs:
     controls: dict[str, list[bool]] = field(default_factory=dict)
 
 
-def results(comparison: Comparison, folders: Iterable[tuple[Cell, Path]]) -> list[Result]:
+def results(comparison: Comparison, folders: Iterable[tuple[Place, Path]]) -> list[Result]:
     """Return the results of the runs that there are.
 
     Args:
@@ -139,7 +139,7 @@ def results(comparison: Comparison, folders: Iterable[tuple[Cell, Path]]) -> lis
 
 def _gather(
     comparison: Comparison,
-    cell: Cell,
+    cell: Place,
     records: Sequence[Record],
     pools: dict[tuple[tuple[int, int], str, str], _Pool],
     runs: _Runs,

@@ -10,16 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fedsim.compare.folder import CELLS, COMPARISON, cell_folder, is_finished
 from fedsim.compare.plan import Cell, Comparison
 from fedsim.engine import run
 from fedsim.engine.observer import Observer
 from fedsim.environment import VARIABLES
 from fedsim.errors import FedsimError, RunError
-from fedsim.runlog import read_records
 from fedsim.scenario import Scenario
-
-COMPARISON = "comparison.toml"
-CELLS = "cells"
 
 
 @dataclass(frozen=True)
@@ -110,19 +107,6 @@ def open_folder(comparison: Comparison, folder: Path) -> None:
             f"{folder}: the folder cannot be written: {error.strerror or error}; "
             "give --out a folder that you may write to"
         ) from None
-
-
-def cell_folder(folder: Path, cell: Cell) -> Path:
-    """Return the run folder of a cell."""
-    return folder / CELLS / cell.place
-
-
-def is_finished(folder: Path) -> bool:
-    """Return whether a run was finished."""
-    try:
-        return any(r["kind"] == "end" and r["status"] == "finished" for r in read_records(folder))
-    except RunError:
-        return False
 
 
 def _one_by_one(cells: Sequence[Cell], folder: Path, observer_of: ObserverOf) -> Iterator[Done]:

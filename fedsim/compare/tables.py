@@ -81,6 +81,12 @@ def _record(r: Result) -> dict[str, Value]:
     }
 
 
+def as_words(results: Sequence[Result]) -> list[dict[str, str]]:
+    """Return the shown columns of each result as a person reads them, by their headings."""
+    headings = _headings(results)
+    return [dict(zip(headings, cells, strict=True)) for cells in _shown(results)]
+
+
 def write_tables(results: Sequence[Result], folder: Path) -> list[Path]:
     """Write ``table.csv``, ``.parquet``, ``.md`` and ``.tex``; return where they are."""
     import pyarrow as pa  # noqa: PLC0415  (a second to import, and --help is quick)

@@ -25,10 +25,12 @@ from fedsim.engine.flower import logs_to
 from fedsim.engine.observer import Observer
 from fedsim.engine.pictures import draw_round, draw_victim, group_name
 from fedsim.engine.sentences import Sentences
+from fedsim.engine.sources import sources
 from fedsim.errors import RunError
 from fedsim.metrics.baselines import random_label_accuracy
 from fedsim.models import TextModel
 from fedsim.privacy import PrivacyLedger
+from fedsim.report.run import conclude_run
 from fedsim.runlog import FORMAT, SCENARIO, Record, RunLog
 from fedsim.scenario import Scenario
 from fedsim.scoring import Scored, Scorer
@@ -122,6 +124,7 @@ class _Run:
             device=str(device),
             random_label=random_label_accuracy(self._site.dataset.num_classes),
             versions=versions(),
+            sources=sources(self._scenario),
             started=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
             command=sys.argv,
         )
@@ -144,6 +147,7 @@ class _Run:
         finally:
             self._record("end", status=status, error=error, seconds=time.monotonic() - began)
             self._log.close()
+            conclude_run(self._log.folder)
         return self._log.folder
 
     def _federate(self, device: torch.device) -> None:

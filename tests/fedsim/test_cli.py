@@ -16,6 +16,7 @@ from PIL import Image
 from fedsim.cli import main
 from fedsim.runlog import read_records
 from fedsim.scenario import bundled
+from tests.fedsim.report.logs import Log
 
 FEDSIM = [sys.executable, "-c", "from fedsim.cli import main; main()"]
 Fedsim = Callable[..., "Done"]
@@ -101,10 +102,26 @@ def test_run_writes_a_folder_and_a_table(fedsim: Fedsim, tmp_path: Path, tiny: P
         with Image.open(folder / "pictures" / name) as picture:
             picture.verify()
     assert (folder / "flower.log").stat().st_size > 0
+    assert str(Path("here") / "report.html") in done.stdout
+    assert "Deep Leakage from Gradients" in (folder / "report.html").read_text("utf-8")
     # A name is shown as it is, and not taken for markup.
     assert "[bold]" in done.stdout
     assert "What leaked" in done.stdout
     assert max(map(len, done.stdout.split("\n"))) <= max(80, len(str(folder)) + 40)
+
+
+def test_report_writes_a_page_and_opens_it(
+    fedsim: Fedsim, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    Log().write(tmp_path / "run")
+    done = fedsim("report", "run")
+    assert (done.returncode, done.stdout) == (0, "run/report.html\n")
+    assert opened == []
+    done = fedsim("report", "run", "--out", "mine.html", "--open")
+    assert (done.returncode, done.stdout) == (0, "mine.html\n")
+    assert opened == [(tmp_path / "mine.html").as_uri()]
 
 
 def test_the_resolved_scenario_runs_to_the_same_uploads(
@@ -145,6 +162,8 @@ def test_seed_and_set_change_the_run(fedsim: Fedsim, tmp_path: Path, tiny: Path)
         (("run", "tiny.toml", "--out", "."), ("not empty", "--out")),
         (("run", "tiny.toml", "--set", "data.dataset=svhn"), ("svhn", "data_dir", "download")),
         (("show", "dgl"), ("'dgl'", "'dlg'")),
+        (("report", "absent"), ("absent", "no such folder", "fedsim run")),
+        (("report", "."), ("no run in this folder", "fedsim run")),
     ],
 )
 def test_bad_input_is_one_clear_error(

@@ -9,8 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from fedsim.compare.folder import cell_folder, is_finished
 from fedsim.compare.outcome import Outcome, conclude
-from fedsim.compare.run import Done, cell_folder, is_finished, open_folder, run_cells
+from fedsim.compare.run import Done, open_folder, run_cells
 from fedsim.compare.tables import terminal_tables
 from fedsim.errors import RunError
 from fedsim.runlog import RECORDS, read_records
@@ -98,6 +99,7 @@ def test_pictures_are_drawn(finished: Finished) -> None:
     names = {f"{k}-{s}.png" for k in ("frontier", "strengths") for s in ("first", "last")}
     names |= {f"victim-{s}-{a}.png" for s in ("first", "last") for a in ("naive", "adaptive")}
     assert names == {f.name for f in outcome.files if f.suffix == ".png"}
+    assert outcome.files[-1].name == "report.html"
     for name in names:
         with Image.open(folder / name) as picture:
             assert min(picture.size) > 100

@@ -56,7 +56,16 @@ def test_a_run_leaves_a_complete_folder(tmp_path: Path, capfd: pytest.CaptureFix
     assert capfd.readouterr() == ("", "")
     assert load_scenario(str(folder / "scenario.toml")) == case
     assert "Starting Eavesdropper strategy" in (folder / "flower.log").read_text("utf-8")
+    assert (folder / "report.html").is_file()
     records = list(read_records(folder))
+    assert [(s["kind"], s["name"]) for s in records[0]["sources"]] == [
+        ("attack", "dlg"),
+        ("model", "mlp"),
+        ("data set", "fashion-mnist-mini"),
+        ("partition", "iid"),
+        ("aggregation", "plain"),
+    ]
+    assert "arXiv 1906.08935" in records[0]["sources"][0]["text"]
     assert [r["kind"] for r in records].count("upload") == 6
     assert (records[0]["kind"], records[0]["format"], records[0]["engine"]) == (
         "run",
@@ -235,6 +244,7 @@ def test_a_scorer_that_fails_ends_the_run(tmp_path: Path, monkeypatch: pytest.Mo
         run(small(*ATTACKED), tmp_path / "run")
     [end] = of_kind(tmp_path / "run", "end")
     assert (end["status"], end["error"]) == ("failed", "OSError: disk full")
+    assert "disk full" in (tmp_path / "run" / "report.html").read_text("utf-8")
     assert len(of_kind(tmp_path / "run", "upload")) == 6
 
 

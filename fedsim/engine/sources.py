@@ -1,0 +1,48 @@
+"""What the things of a scenario are and where they come from, in their own words."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from typing import Any
+
+from fedsim.registry import (
+    AGGREGATIONS,
+    ATTACKS,
+    COUNTERMEASURES,
+    DATASETS,
+    DEFENSES,
+    MODELS,
+    PARTITIONS,
+    Registry,
+)
+from fedsim.scenario import Scenario
+
+
+def sources(scenario: Scenario) -> list[dict[str, str]]:
+    """Return the kind, name and docstring of what a scenario names, for readers without torch."""
+    found = {(r.kind, name): _documented(r, name) for r, name in _named(scenario)}
+    return [{"kind": kind, "name": name, "text": text} for (kind, name), text in found.items()]
+
+
+def _named(scenario: Scenario) -> Iterator[tuple[Registry, str]]:
+    plan = scenario.adversary
+    if plan is not None:
+        yield ATTACKS, ATTACKS.name_of(plan.attack)
+    defenses = [DEFENSES.name_of(d) for group in scenario.clients for d in group.defenses]
+    for name in defenses:
+        yield DEFENSES, name
+    model = MODELS.name_of(scenario.model)
+    if plan is not None and plan.adaptive:
+        for name in (*defenses, model):
+            if name in COUNTERMEASURES.names():
+                yield COUNTERMEASURES, name
+    yield MODELS, model
+    yield DATASETS, DATASETS.name_of(scenario.data.dataset)
+    yield PARTITIONS, PARTITIONS.name_of(scenario.data.partition)
+    yield AGGREGATIONS, AGGREGATIONS.name_of(scenario.federation.aggregation)
+
+
+def _documented(registry: Registry, name: str) -> str:
+    cls: type[Any] = registry.get(name)
+    return inspect.getdoc(cls) or ""

@@ -1,0 +1,97 @@
+"""Private pictures beside what was rebuilt of them, and how it emerged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fedsim.report.images import data_uri, evenly, largest_side, most_frames, strip
+from fedsim.report.log import Arrays, Run
+from fedsim.report.victims.cards import Attacked, Attempt, Card, attacked, card
+from fedsim.report.victims.compared import Compared, Step, compare_pictures
+from fedsim.runlog import Record
+
+
+class PictureView:
+    """Pictures, (C, H, W) in [0, 1]."""
+
+    noun = ("picture", "pictures")
+    template = "victims/pictures.html"
+    compared_template = "victims/compared_pictures.html"
+
+    def cards(self, run: Run) -> list[Card]:
+        """Return a card for each private picture that was attacked.
+
+        Raises:
+            RunError: a record points outside the run folder, or to what is no file of tensors.
+        """
+        victims = list(attacked(run))
+        defenses = {row.group: row.defense for row in run.summary.rows}
+        limits = _Limits.of(run, victims)
+        return [_card(run, victim, defenses, limits) for victim in victims]
+
+    def compared(
+        self, label: str, stage: str, server_round: int, steps: Sequence[Step]
+    ) -> Compared | None:
+        """Return the same picture under a defense at all strengths; None if there is none."""
+        return compare_pictures(label, stage, server_round, steps)
+
+
+@dataclass(frozen=True)
+class _Limits:
+    """How large pictures are drawn, so that the page can still be mailed."""
+
+    side: int
+    frames: int
+
+    @classmethod
+    def of(cls, run: Run, victims: Sequence[Attacked]) -> _Limits:
+        shape = _shape(run, victims)
+        attempts = sum(len(v.pairs) for v in victims)
+        side = largest_side(len(victims) + attempts, shape)
+        return cls(side, most_frames(attempts, shape, side))
+
+
+def _shape(run: Run, victims: Sequence[Attacked]) -> Sequence[int]:
+    """Return the shape of the first picture that there is: all of a run are alike."""
+    for victim in victims:
+        arrays = run.arrays(victim.pairs[0][1]["tensors"])
+        if arrays is not None:
+            return arrays["original"].shape[1:]
+    return (1, 1, 1)
+
+
+def _card(run: Run, victim: Attacked, defenses: dict[str, str], limits: _Limits) -> Card:
+    original = None
+    attempts = []
+    for leakage, reconstruction in victim.pairs:
+        arrays = run.arrays(reconstruction["tensors"])
+        if arrays is None:
+            attempts.append(Attempt(leakage, reconstruction))
+            continue
+        original = original or data_uri(arrays["original"][leakage["image"]], limits.side)
+        attempts.append(_attempt(leakage, reconstruction, arrays, limits))
+    return card(victim, defenses, original, attempts)
+
+
+def _attempt(leakage: Record, found: Record, arrays: Arrays, limits: _Limits) -> Attempt:
+    """Return what became of one picture of a batch, the one that was matched to it."""
+    if "matching" not in arrays or "reconstruction" not in arrays:
+        return Attempt(leakage, found)
+    position = arrays["matching"][leakage["image"]]
+    final = data_uri(arrays["reconstruction"][position], limits.side)
+    if "history" not in arrays:
+        return Attempt(leakage, found, final)
+    shown = evenly(len(arrays["history"]), limits.frames)
+    return Attempt(
+        leakage,
+        found,
+        final,
+        strip([arrays["history"][i][position] for i in shown], limits.side),
+        [int(arrays["evaluations"][i]) for i in shown],
+        [_finite(float(arrays["objectives"][i])) for i in shown],
+    )
+
+
+def _finite(value: float) -> float | None:
+    return value if value - value == 0 else None
