@@ -27,7 +27,7 @@ from attacks.objectives import CosineDistance, Objective, SquaredDistance, Survi
 from attacks.priors import L2, Prior, TotalVariation
 from attacks.rgap import RGAP
 from attacks.spear import SPEAR
-from attacks.text import Dager
+from attacks.text import BagOfTokens, Dager
 from attacks.types import (
     LocalTraining,
     Observation,
@@ -44,6 +44,7 @@ __all__ = [
     "RGAP",
     "SPEAR",
     "Attack",
+    "BagOfTokens",
     "BestOf",
     "ClosedForm",
     "CosineDistance",

@@ -1,13 +1,16 @@
 """Deep Leakage from Gradients."""
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from torch import Tensor, nn
 
 from attacks.base import attack_parameters
 from attacks.matching import LBFGSMatching
-from attacks.types import Observation
+from attacks.text.bag_reading import read_embeddings
+from attacks.types import Observation, Reconstruction
 from fedsim.modality import Modality
+from fedsim.models import TextModel
 from fedsim.registry import ATTACKS
 
 
@@ -22,10 +25,20 @@ class DLG(LBFGSMatching):
     paper's plain one diverges for some starts; the data start at mid-grey and the logits at
     zero (``start = "normal"`` has the paper's N(0, 1)); and all victims are one batch.
     Labels that the threat model makes public are used in place of the dummy ones. Texts (section
-    4.2) are looked for in embedding space: see `attacks.text.space`.
+    4.2) are looked for in embedding space (`attacks.text.space`), from what the gradients of the
+    embeddings tell (`BagOfTokens`) where these were shared.
     """
 
     takes: ClassVar[frozenset[Modality]] = frozenset(Modality)
+
+    def guesses(
+        self, model: nn.Module, observations: Mapping[int, Observation]
+    ) -> Mapping[int, Reconstruction]:
+        """Return the texts that the gradients of the embeddings tell, where these were shared."""
+        if not isinstance(model, TextModel):
+            return {}
+        found = {i: read_embeddings(model, o) for i, o in observations.items()}
+        return {i: guess for i, guess in found.items() if guess is not None}
 
     def _labels(self, model: nn.Module, observation: Observation) -> Tensor | None:
         return observation.labels

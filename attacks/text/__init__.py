@@ -1,5 +1,6 @@
 """Attacks on texts."""
 
+from attacks.text.bag_reading import BagOfTokens
 from attacks.text.dager import Dager
 
-__all__ = ["Dager"]
+__all__ = ["BagOfTokens", "Dager"]

@@ -20,11 +20,15 @@ class Bag:
 
     Attributes:
         tokens: those that are in it, as inputs or labels, without special ones.
-        rows: ``(V, D)``, the gradient as far as it comes from the inputs.
+        inputs: those that are in it as inputs, special ones too, the most prominent first.
+        rows: ``(V, D)`` float64, the gradient as far as it comes from the inputs.
+        taken: ``(D, r)``, an orthonormal basis of the directions that were taken out.
     """
 
     tokens: frozenset[int]
+    inputs: tuple[int, ...]
     rows: Tensor
+    taken: Tensor
 
 
 def bag_of_tokens(model: TextModel, observation: Observation) -> Bag | None:
@@ -48,34 +52,33 @@ def bag_of_tokens(model: TextModel, observation: Observation) -> Bag | None:
         return None
     rows = gradient.detach().double()
     labels: set[int] = set()
+    taken = rows.new_zeros((rows.shape[1], 0))
     if model.task is not Task.CLASSIFY:
-        rows = _without_output_layer(rows, most=min(rows.shape[1] // 2, 256))
+        taken = _output_layer(rows, most=min(rows.shape[1] // 2, 256))
+        rows = rows - rows @ taken @ taken.T
         bias = observation.gradient.get("bias")
         if bias is not None:
             labels = set(_outliers(-bias.double().clamp(max=0)))
-    present = set(_outliers(rows.norm(dim=1))) | labels
-    tokens = frozenset(t for t in present if not model.vocabulary.is_special(t))
-    return Bag(tokens, rows)
+    sizes = rows.norm(dim=1)
+    inputs = sorted(_outliers(sizes), key=lambda t: -float(sizes[t]))
+    present = (t for t in labels.union(inputs) if not model.vocabulary.is_special(t))
+    return Bag(frozenset(present), tuple(inputs), rows, taken)
 
 
-def _without_output_layer(rows: Tensor, most: int) -> Tensor:
-    """Return rows less what the many faint ones have in common."""
+def _output_layer(rows: Tensor, most: int) -> Tensor:
+    """Return a basis ``(D, r)`` of what the many faint rows have in common."""
     norms = rows.norm(dim=1)
-    faint = norms <= norms.median()
-    left = rows
+    basis = rows.new_zeros((rows.shape[1], 0))
     for _ in range(_ITERATIONS):
+        faint = norms <= norms.median()
         scaled = rows[faint] / rows[faint].norm(dim=1, keepdim=True).clamp(min=1e-300)
         values, vectors = torch.linalg.eigh(scaled.T @ scaled)
         rank = int((values > 1e-8 * values[-1]).sum())
         if rank > most:  # noise fills all directions: there is nothing to take out
-            return rows
+            return basis
         basis = vectors[:, -rank:]
-        left = rows - rows @ basis @ basis.T
-        norms = left.norm(dim=1)
-        faint = norms <= norms.median()
-        if rank < most:
-            break
-    return left
+        norms = (rows - rows @ basis @ basis.T).norm(dim=1)
+    return basis
 
 
 def _outliers(sizes: Tensor) -> list[int]:

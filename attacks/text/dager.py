@@ -41,11 +41,11 @@ class Dager(TextReading):
     to the second layer.
 
     Differences: queries, keys and values are used together; the lengths of the texts are public,
-    where the paper finds them; an encoder's texts are not enumerated, but searched for by changing one
-    word at a time from several starts, as the distance to the second layer's span falls with
-    every right word. Where nothing lies in the span (noise,
-    pruning) the nearest words are taken, so that results fade and do not fail. The words behind
-    mask tokens are read off the head's gradient (`fill_masked`), of which the paper has none.
+    where the paper finds them; an encoder's texts are not enumerated, but searched for by changing
+    one word at a time from several starts, as the distance to the second layer's span falls with
+    every right word. Where nothing lies in the span (noise, pruning) the nearest words are taken,
+    so that results fade and do not fail. The words behind mask tokens are read off the head's
+    gradient (`fill_masked`), of which the paper has none.
 
     Words and places add up in front of the first layer: a batch with the word a at places 1 and 2
     and b at 2 has b at 1 in its span too. The more words the texts of a batch share (every mask

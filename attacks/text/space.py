@@ -17,6 +17,10 @@ _SHARPNESS = 5.0
 """How far a label's code of the length of a word moves the logits of that word."""
 
 
+_OPINION = 3.0
+"""Logarithm of the weight of a position that is guessed to be masked, less that of another."""
+
+
 class EmbeddingSpace(Space):
     """Word embeddings in place of tokens, and soft labels where a model predicts tokens.
 
@@ -70,11 +74,16 @@ class EmbeddingSpace(Space):
         return torch.cat([words, torch.zeros(self.size - len(words))])
 
     def guessed(self, guess: Reconstruction, start: Tensor) -> Tensor:
-        """Return the words of the guessed tokens."""
+        """Return the words of the guessed tokens; a mask token is guessed to be predicted."""
         if guess.data is None:
             return start
         words = self._model.embed(guess.data.to(self._table.device))[..., :-1] / self._unit
-        return torch.cat([words.detach().flatten().to(start), start[words.numel() :]])
+        rest = start[words.numel() :].clone()
+        mask = self._model.vocabulary.specials.mask
+        if self._task is Task.MASKED and mask is not None:
+            masked = guess.data.flatten().eq(mask)
+            rest[-self._cells :] = torch.where(masked, _OPINION, -_OPINION)
+        return torch.cat([words.detach().flatten().to(start), rest])
 
     def batch(self, point: Tensor) -> Batch:
         """Return embeddings ``(B, L, D + 1)``, and soft labels ``(B, L, V)`` times weights."""

@@ -1,0 +1,103 @@
+"""The tokens of a batch, from the gradient of the embeddings."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from attacks.base import attack_parameters
+from attacks.text.bag import Bag, bag_of_tokens
+from attacks.text.masked import fill_masked
+from attacks.text.reading import TextReading
+from attacks.text.tables import frame_of, position_name
+from attacks.types import Observation, Reconstruction, Status
+from fedsim.errors import AttackError
+from fedsim.models import TextModel
+from fedsim.registry import ATTACKS
+
+
+@ATTACKS.register("bag-of-tokens")
+@attack_parameters
+class BagOfTokens(TextReading):
+    """Bag of tokens: which words were looked up, from the gradient of the embeddings.
+
+    That the rows of an embedding table's gradient that are not zero are the tokens of the batch
+    is folklore (for example Gupta et al., NeurIPS 2022, arXiv 2205.08514, section 3). With tied
+    weights all rows are: see `bag_of_tokens`.
+
+    For a single text the order comes back too if the table of places is trained as well: the row
+    of place t is the gradient d_t of what was added up there, the row of word v the sum of d_t
+    over the places where v stands, so that least squares say which word stands where. We know of
+    no earlier use. Without that, and for batches, the tokens are in no order, and how often each
+    comes is not known: the most prominent ones fill up the places.
+    """
+
+    def _read(
+        self, model: TextModel, observation: Observation, frame: Tensor, seed: int
+    ) -> tuple[Tensor, float]:
+        """Return a batch's tokens, and the share of the table's gradient they do not explain."""
+        bag = bag_of_tokens(model, observation)
+        if bag is None:
+            raise AttackError(
+                f"the gradient of {model.table_name!r} was not shared, so that no word was looked "
+                "up in what was; use 'dager' or 'dlg'"
+            )
+        if not bag.inputs:
+            raise AttackError(
+                "no row of the word embeddings' gradient stands out: no token is to be seen"
+            )
+        tokens = in_order(model, observation, bag, frame)
+        if tokens is None:
+            return _filled_up(bag, frame), 1.0
+        return fill_masked(model, observation, tokens), 0.0
+
+
+def in_order(model: TextModel, observation: Observation, bag: Bag, frame: Tensor) -> Tensor | None:
+    """Return the inputs of a single text ``(1, L)`` in order; None if the order is not told.
+
+    Args:
+        model: the attacked model.
+        observation: what is attacked.
+        bag: its tokens.
+        frame: ``(1, L)``, the tokens that are known, else -1.
+    """
+    places = observation.gradient.get(position_name(model))
+    if places is None or observation.batch_size > 1 or not bag.inputs:
+        return None
+    length = frame.shape[1]
+    at = places[:length].double()
+    at = at - at @ bag.taken @ bag.taken.T
+    inputs = torch.tensor(bag.inputs, device=frame.device)
+    # Rows of words are sums of rows of places: with which weights?
+    weights = torch.linalg.lstsq(at.T, bag.rows[inputs].T).solution
+    if not bool(torch.isfinite(weights).all()):
+        return None
+    return torch.where(frame >= 0, frame, inputs[weights.argmax(1)][None])
+
+
+def read_embeddings(model: TextModel, observation: Observation) -> Reconstruction | None:
+    """Return a single text's inputs as the embeddings' gradients tell them, if they do.
+
+    Mask tokens stay: what they hide is not among the inputs.
+
+    Args:
+        model: the attacked model.
+        observation: what is attacked.
+    """
+    bag = bag_of_tokens(model, observation)
+    if bag is None:
+        return None
+    tokens = in_order(model, observation, bag, frame_of(model, observation))
+    if tokens is None:
+        return None
+    return Reconstruction(tokens.cpu(), None, 0.0, 0.0, Status.COMPUTED)
+
+
+def _filled_up(bag: Bag, frame: Tensor) -> Tensor:
+    """Return the bag's tokens at the places that are free, in no order."""
+    tokens, free = frame.clone(), (frame < 0).nonzero().tolist()
+    ordered = [t for t in bag.inputs if t in bag.tokens] or sorted(bag.tokens) or list(bag.inputs)
+    ordered += [t for t in sorted(bag.tokens) if t not in ordered]  # known as labels alone
+    for number, (row, place) in enumerate(free):
+        tokens[row, place] = ordered[number % len(ordered)]
+    return tokens
