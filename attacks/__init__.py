@@ -27,7 +27,7 @@ from attacks.objectives import CosineDistance, Objective, SquaredDistance, Survi
 from attacks.priors import L2, Prior, TotalVariation
 from attacks.rgap import RGAP
 from attacks.spear import SPEAR
-from attacks.text import BagOfTokens, Dager
+from attacks.text import BagOfTokens, Dager, Lamp, Tag
 from attacks.types import (
     LocalTraining,
     Observation,
@@ -53,6 +53,7 @@ __all__ = [
     "GradInversion",
     "GradientMatching",
     "InvertingGradients",
+    "Lamp",
     "LocalTraining",
     "Objective",
     "Observation",
@@ -63,6 +64,7 @@ __all__ = [
     "SquaredDistance",
     "Status",
     "SurvivingDistance",
+    "Tag",
     "TotalVariation",
     "infer_labels",
 ]

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, ClassVar, TypeVar, dataclass_transform, final
+from typing import Any, ClassVar, Self, TypeVar, dataclass_transform, final
 
 import torch
 from pydantic import ConfigDict
@@ -25,6 +25,7 @@ from attacks.types import (
 )
 from fedsim.errors import AttackError
 from fedsim.modality import Modality
+from fedsim.models import TextModel
 
 T = TypeVar("T")
 
@@ -47,6 +48,14 @@ class Attack(ABC):
 
     takes: ClassVar[frozenset[Modality]] = frozenset({Modality.PICTURES})
     """What it can rebuild."""
+
+    def informed(self, texts: Sequence[Sequence[int]]) -> Self:
+        """Return the attack as those use it who have public texts; here, unchanged.
+
+        Args:
+            texts: the tokens of each, without padding.
+        """
+        return self
 
     @final
     def run(
@@ -77,7 +86,7 @@ class Attack(ABC):
         results: list[Reconstruction | None] = [None] * len(observations)
         groups: dict[tuple[Any, ...], list[int]] = defaultdict(list)
         for i, observation in enumerate(observations):
-            problem = _problem(model, observation)
+            problem = self._unsuited(model) or _problem(model, observation)
             if problem is None:
                 alike = (observation.input_shape, observation.batch_size, observation.lengths)
                 groups[(*alike, observation.training, observation.statistics is None)].append(i)
@@ -116,6 +125,16 @@ class Attack(ABC):
             labels: ``(batch_size,)``.
         """
         return None
+
+    def _unsuited(self, model: nn.Module) -> str | None:
+        """Return why this attack is none on such a model, if it is not."""
+        kind = Modality.TEXTS if isinstance(model, TextModel) else Modality.PICTURES
+        if kind in self.takes:
+            return None
+        return (
+            f"{type(self).__name__} rebuilds {' and '.join(sorted(self.takes))}, and the model "
+            f"takes {kind}: choose an attack on {kind}"
+        )
 
     @abstractmethod
     def _reconstruct(

@@ -11,7 +11,7 @@ import copy
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import field
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -34,6 +34,9 @@ _DTYPES = {"float32": torch.float32, "float64": torch.float64}
 @attack_parameters
 class GradientMatching(Attack):
     """Adjust dummy data until their gradient equals the shared one."""
+
+    reads_places: ClassVar[bool] = True
+    """Of texts: whether words and places are read together (`attacks.text.space`)."""
 
     evaluations: Annotated[
         int, Field(ge=1, description="objective evaluations that each trial may spend")

@@ -64,7 +64,9 @@ class Problem:
         self._guesses: Mapping[int, Reconstruction] = {}
         self._victims = list(observations)
         self._training = first.training if attack.local_steps == "unroll" else None
-        self._space = space_of(model, first, dtype or next(model.parameters()).dtype)
+        self._space = space_of(
+            model, first, dtype or next(model.parameters()).dtype, places=attack.reads_places
+        )
         self._shared = {
             i: {k: g for k, g in attack.shared(model, o).items() if k not in self._space.indirect}
             for i, o in observations.items()

@@ -113,13 +113,22 @@ class PixelSpace(Space):
         return points.clamp(0, 1)
 
 
-def space_of(model: nn.Module, observation: Observation, dtype: torch.dtype) -> Space:
-    """Return the space in which the batch behind an observation is looked for."""
+def space_of(
+    model: nn.Module, observation: Observation, dtype: torch.dtype, *, places: bool = True
+) -> Space:
+    """Return the space in which the batch behind an observation is looked for.
+
+    Args:
+        model: the attacked model.
+        observation: what is attacked.
+        dtype: of pictures that are decoded.
+        places: of texts, whether words and places are read together.
+    """
     if isinstance(model, TextModel):
         # The spaces of texts are in the package of their attacks, which imports this module.
         from attacks.text.space import EmbeddingSpace  # noqa: PLC0415
 
-        return EmbeddingSpace(model, observation)
+        return EmbeddingSpace(model, observation, places=places)
     return PixelSpace(observation, dtype)
 
 

@@ -74,6 +74,9 @@ class Adversary:
         self._threads = threads
         self._scenario, self._plan = scenario, plan
         self._architecture, self._public = architecture, public
+        self._attack = plan.attack
+        if isinstance(public, TokenSplit):
+            self._attack = self._attack.informed(public.rows())
         self._listeners, self._device = listeners, device
         self._cancelled, self._done = threading.Event(), threading.Event()
         self._jobs: queue.Queue[tuple[int, Mapping[str, Tensor], list[Upload | Sum]] | None] = (
@@ -150,10 +153,14 @@ class Adversary:
         self._listeners.on_victims(victims)
         deadline = time.monotonic() + self._plan.time_limit_s
         for group in _alike(victims):
-            self._attack(group, model, deadline)
+            self._attack_together(group, model, deadline)
         self._listeners.on_round_done(server_round)
 
-    def _attack(self, victims: Sequence[Victim], model: nn.Module, deadline: float) -> None:
+    def _attack_together(
+        self, victims: Sequence[Victim], model: nn.Module, deadline: float
+    ) -> None:
+        self, victims: Sequence[Victim], model: nn.Module, deadline: float
+    ) -> None:
         began = time.monotonic()
         ready = [v for v in victims if v.observation is not None]
         found = iter(self._run(ready, model, deadline))
@@ -203,7 +210,7 @@ class Adversary:
             self._public, size, seed=self._scenario.seed, server_round=server_round
         )
         observation = control_observation(model, self._public, indices)
-        return Victim(server_round, (), "naive", self._plan.attack, observation)
+        return Victim(server_round, (), "naive", self._attack, observation)
 
     def _victims(
         self, server_round: int, upload: Upload | Sum, weights: Mapping[str, Tensor]
@@ -215,7 +222,7 @@ class Adversary:
                 observation = self._observe(upload, weights)
             except FedsimError as error:
                 problem = str(error)
-        attackers: list[tuple[Attacker, Attack]] = [("naive", self._plan.attack)]
+        attackers: list[tuple[Attacker, Attack]] = [("naive", self._attack)]
         adapted = None
         if self._plan.adaptive and isinstance(upload, Upload):
             adapted = self._adapted(upload.partition)
@@ -261,7 +268,7 @@ class Adversary:
 
     def _adapted(self, partition: int) -> Attack | None:
         """Return the attack adapted to the model and a client's defenses, None if unchanged."""
-        attack, known = self._plan.attack, COUNTERMEASURES.names()
+        attack, known = self._attack, COUNTERMEASURES.names()
         if not isinstance(attack, GradientMatching):
             return None
         adapted = attack

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment  # type: ignore[import-untyped]
 from torch import Tensor
@@ -40,13 +41,14 @@ class EmbeddingSpace(Space):
     Args:
         model: the attacked model.
         observation: whose batch is looked for.
+        places: whether words and places are read together; else each word at its own place.
     """
 
     takes = Modality.TEXTS
 
-    def __init__(self, model: TextModel, observation: Observation) -> None:
+    def __init__(self, model: TextModel, observation: Observation, *, places: bool = True) -> None:
         [length] = observation.input_shape
-        self._model, self._task = model, model.task
+        self._model, self._task, self._places = model, model.task, places
         self._table = model.table.detach()
         self._count, self._length, self._width = (
             observation.batch_size,
@@ -155,7 +157,9 @@ class EmbeddingSpace(Space):
                     as_mask = self._tables.mask_and_places(text[free], free)
                     distances = torch.where(hidden[:, None], as_mask, distances)
                     tokens = torch.where(hidden[:, None], masked[free][:, None], tokens)
-                slots, places = linear_sum_assignment(distances.cpu().numpy())
+                slots = places = np.arange(len(free))
+                if self._places:
+                    slots, places = linear_sum_assignment(distances.cpu().numpy())
                 row[free[places]] = tokens[slots, places]
             rows.append(row)
         return torch.stack(rows)

@@ -150,6 +150,10 @@ class TokenSplit:
         """Return how many tokens the texts of batches have, special ones included."""
         return sorted(n for b in batches for n in (b != self.specials.pad).sum(1).tolist())
 
+    def rows(self) -> list[list[int]]:
+        """Return each text's tokens, without padding."""
+        return [[t for t in row if t != self.specials.pad] for row in self.tokens.tolist()]
+
     def _mask(self) -> int:
         if self.specials.mask is None:
             raise DataError("this model's vocabulary has no mask token: use another task")

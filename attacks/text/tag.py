@@ -1,0 +1,97 @@
+"""TAG."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from attacks.base import attack_parameters
+from attacks.labels import infer_labels
+from attacks.matching import SignedAdamMatching
+from attacks.objectives import Gradient, Objective
+from attacks.types import Observation
+from fedsim.data.tokens import Task
+from fedsim.modality import Modality
+from fedsim.models import TextModel
+from fedsim.registry import ATTACKS
+
+
+@dataclass(frozen=True)
+class LayerWeightedDistance(Objective):
+    """Squared distance and, weighted by the layer, the sum of absolute differences.
+
+    Deng et al., TAG, 2021 (arXiv 2103.06819, section 3): layers near the input count more. Here
+    the weight falls linearly over the tensors, in the order of the model, from ``weight`` to 0.
+
+    Attributes:
+        weight: of the absolute differences in the first tensor.
+    """
+
+    weight: float
+
+    def __call__(self, dummy: Gradient, shared: Gradient) -> Tensor:
+        """Return the distance, a scalar >= 0."""
+        total = torch.zeros((), dtype=next(iter(shared.values())).dtype)
+        total = total.to(next(iter(shared.values())).device)
+        for number, name in enumerate(shared):
+            difference = dummy[name] - shared[name]
+            weight = self.weight * (1 - number / len(shared))
+            total = total + difference.square().sum() + weight * difference.abs().sum()
+        return total
+
+
+@ATTACKS.register("tag")
+@attack_parameters
+class Tag(SignedAdamMatching):
+    """TAG: gradient matching for texts, with absolute differences that weigh early layers more.
+
+    Deng, Wang, Li, Wang, Shang, Liu, Rajasekaran, Ding, EMNLP Findings 2021 (arXiv 2103.06819).
+    Adam in embedding space from N(0, 1); each word is read as the nearest entry at its own place,
+    as published (our DLG reads words and places together). Labels are read off the gradient where
+    there is one for each text. Differences: the weights of the layers, see
+    `LayerWeightedDistance`; and a trial returns its best point by objective, not its last.
+    """
+
+    takes: ClassVar[frozenset[Modality]] = frozenset({Modality.TEXTS})
+    reads_places: ClassVar[bool] = False
+
+    evaluations: Annotated[
+        int, Field(ge=1, description="objective evaluations that each trial may spend")
+    ] = 1000
+    step_size: Annotated[float, Field(gt=0, description="first step size of Adam")] = 0.1
+    absolute: Annotated[
+        float, Field(ge=0, description="weight of the absolute differences in the first tensor")
+    ] = 0.01
+    signed: Annotated[
+        bool, Field(description="use the sign of the gradient alone, not its size")
+    ] = False
+    start: Annotated[Literal["grey", "normal"], Field(description="first dummy")] = "normal"
+    objective: Objective = field(default=LayerWeightedDistance(0.01), repr=False)
+
+    def distance(self) -> Objective:
+        """Return the squared and weighted absolute differences, unless another was asked for."""
+        if isinstance(self.objective, LayerWeightedDistance):
+            return LayerWeightedDistance(self.absolute)
+        return self.objective
+
+    def _labels(self, model: nn.Module, observation: Observation) -> Tensor | None:
+        return labels_of_texts(model, observation)
+
+
+def labels_of_texts(model: nn.Module, observation: Observation) -> Tensor | None:
+    """Return the texts' kinds, known or read off; None for tasks whose labels are tokens.
+
+    Raises:
+        AttackError: they cannot be read off.
+    """
+    if observation.labels is not None:
+        return observation.labels
+    if isinstance(model, TextModel) and model.task is not Task.CLASSIFY:
+        return None
+    return infer_labels(
+        model, observation.gradient, observation.input_shape, observation.batch_size
+    )
