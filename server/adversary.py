@@ -159,7 +159,7 @@ class Adversary:
     def _attack_together(
         self, victims: Sequence[Victim], model: nn.Module, deadline: float
     ) -> None:
-        self, victims: Sequence[Victim], model: nn.Module, deadline: float
+        began = time.monotonic()
         ready = [v for v in victims if v.observation is not None]
         found = iter(self._run(ready, model, deadline))
         seconds = (time.monotonic() - began) / max(1, len(ready))
