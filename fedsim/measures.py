@@ -21,8 +21,7 @@ class Measure:
         second: the second figure's field.
         recovered: the figure from which on an example counts as recovered.
         recovered_name: what tables call that.
-        things: what is attacked, in the plural.
-        shown: what a person says of those that leaked.
+        thing: what is attacked.
         told_of: what follows a figure in a sentence.
         caption: of the figure, for the reader of a table.
     """
@@ -35,10 +34,14 @@ class Measure:
     second: str
     recovered: float
     recovered_name: str
-    things: str
-    shown: str
+    thing: str
     told_of: str
     caption: str
+
+    @property
+    def things(self) -> str:
+        """What is attacked, in the plural."""
+        return f"{self.thing}s"
 
     def of(self, record: dict[str, Any]) -> float | None:
         """Return the figure of a leakage record; None if it is unscored."""
@@ -72,8 +75,7 @@ PSNR = Measure(
     second="ssim",
     recovered=30.0,
     recovered_name="≥30 dB",
-    things="pictures",
-    shown="recognisable",
+    thing="picture",
     told_of="",
     caption="PSNR, in dB",
 )
@@ -86,8 +88,7 @@ TOKENS = Measure(
     second="rouge_l",
     recovered=100.0,
     recovered_name="exact",
-    things="texts",
-    shown="understandable",
+    thing="text",
     told_of=" of the tokens",
     caption="tokens: share of a text's tokens that are right at their places, in %",
 )
