@@ -11,6 +11,7 @@ from PIL import Image
 from fedsim.compare.outcome import Outcome, conclude
 from fedsim.compare.run import run_cells
 from fedsim.compare.tables import terminal_tables
+from fedsim.compare.texts import bracketed
 from fedsim.measures import TOKENS
 from tests.fedsim.compare.tiny import tiny_texts
 
@@ -67,8 +68,15 @@ def test_the_same_text_under_every_defense(finished: Finished) -> None:
     undefended, *_ = (line for line in text.splitlines() if line.startswith("none"))
     assert private[1] in undefended
     assert undefended.split()[-2:] == ["100%", "leaked"]
-    assert len(text.strip().splitlines()) == 1 + 1 + 3
+    assert len(text.strip().splitlines()) == 2 + 1 + 1 + 3
     assert (folder / "victim-first-naive.svg").read_text("utf-8").startswith("<svg")
+
+
+def test_marks_without_colours() -> None:
+    original = ["please", "pay", "the", "bill", "to", "##day"]
+    found = ["pay", "cat", "##s", "bill", "to", "##day"]
+    assert bracketed(found, original).plain == "~pay~ [cats] bill today"
+    assert bracketed(["<b>", "[x]"], original).plain == "[<b> [x]]"
 
 
 def test_frontier_and_strengths_are_drawn(finished: Finished) -> None:
