@@ -10,13 +10,16 @@ from urllib.parse import unquote
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from fedsim.report.comparison import Compares, comparison_page
 from fedsim.report.index import write_index
 from fedsim.report.log import Run
 from fedsim.report.run import run_page, write_run
 from fedsim.report.victims import view_of
 from fedsim.report.victims.lines import found_line, packed, private_line
+from fedsim.report.write import write_report
+from tests.fedsim.compare.tiny import tiny
 from tests.fedsim.report.conftest import Opened
-from tests.fedsim.report.logs import PRUNED, UNDEFENDED, Group, Log
+from tests.fedsim.report.logs import PRUNED, UNDEFENDED, Group, Log, write_comparison_log
 from tests.fedsim.report.test_run_report import text_of
 from tests.fedsim.report.text_logs import FOUND, HOSTILE, ORIGINAL, TextLog
 
@@ -244,3 +247,40 @@ def test_an_index_shows_texts_and_pictures(tmp_path: Path, opened: Opened) -> No
         "What was rebuilt of it: please pay the bill today"
     )
     expect(words).to_contain_text("4 of 6 private texts leaked.")
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("comparison") / "it"
+    return write_comparison_log(folder, tiny(), log=TextLog)
+
+
+def test_the_same_text_under_every_defense(compared: Path) -> None:
+    html = comparison_page(Compares.read(compared))
+    assert "The same text under every defense" in html
+    noise = next(c for c in html.split('<article class="card text"')[1:] if ">noise<" in c)
+    assert noise.count('class="film') == 3
+    assert "partly leaked, 50%" in noise
+    assert "tokens right, %" in html.split('id="charts">')[1].split("</script>")[0]
+    for word in ("PSNR", " dB", "picture"):
+        assert word not in text_of(html)
+
+
+@pytest.mark.browser
+def test_a_slider_shows_the_text_at_each_strength(compared: Path, opened: Opened) -> None:
+    page = opened(write_report(compared))
+    card = page.locator(".card", has=page.locator("h4", has_text="noise")).first
+    naive = card.locator(".film").nth(1)
+    expect(naive.locator(".badge")).to_have_text("○protected, 0%")
+    assert marks(naive.locator(".line")) == ["wrong"] * 6
+    card.locator("input").focus()
+    page.keyboard.press("ArrowLeft")
+    expect(naive.locator(".badge")).to_have_text("●leaked, 100%")
+    assert marks(naive.locator(".line")) == ["right"] * 6
+    expect(card.locator(".private .line")).to_have_text("please pay the bill today")
+    page.locator("#all").focus()
+    page.keyboard.press("Home")
+    page.keyboard.press("End")
+    expect(naive.locator(".badge")).to_have_text("○protected, 0%")
+    page.locator('[data-chart="frontier-first"]').scroll_into_view_if_needed()
+    expect(page.locator('[data-chart="frontier-first"]')).to_have_attribute("data-drawn", "yes")
