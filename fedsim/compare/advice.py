@@ -13,6 +13,12 @@ from fedsim.compare.results import Result
 _ENOUGH = 0.05
 """Share of recognisable examples up to which a defense is called protective, by its count."""
 
+_SAME_SIZE = 0.05
+"""Difference in size, as a share, up to which uploads are called as large as without a defense."""
+
+_WEAK_EPSILON = 20
+"""Epsilon beyond which a formal guarantee says nothing: e^20 is half a billion times as likely."""
+
 _LEARNT = 2
 """How many times as accurate as a guess a model must be, for its accuracy to be worth losing."""
 
@@ -104,8 +110,12 @@ def _evidence(result: Result, reference: Result) -> str:
     size = ""
     if result.upload_bytes and reference.upload_bytes:
         share = result.upload_bytes / reference.upload_bytes
-        size = "" if f"{share:.0%}" == "100%" else f" An upload takes {share:.2g} of the bytes."
-    spent = "" if result.epsilon is None else f" Each client has spent ε = {result.epsilon:.2g}."
+        if abs(share - 1) >= _SAME_SIZE:
+            size = f" An upload takes {share:.2g} of the bytes."
+    spent = ""
+    if result.epsilon is not None:
+        weak = ", which guarantees next to nothing" if result.epsilon > _WEAK_EPSILON else ""
+        spent = f" Each client has spent ε = {result.epsilon:.2g}{weak}."
     who = "an attacker who knows it" if result.attacker == "adaptive" else "the attacker"
     measure, scores = result.measure, ""
     if result.scores:
@@ -165,6 +175,13 @@ def _limits(comparison: Comparison, results: Sequence[Result], worst: Sequence[R
         parts.append(
             f"The attack failed on some {measure.things} of: {', '.join(failed)}. That is no "
             f"protection: the private {measure.thing} fits the upload better than what was found."
+        )
+    unscored = sorted({r.name for r in worst if r.unscored})
+    if unscored:
+        parts.append(
+            f"The attack came to nothing at all on some {measure.things} of: "
+            f"{', '.join(unscored)}. They are counted as not recognisable, which an attack that "
+            "does not give up may change."
         )
     unanswered = sorted({r.label for r in results if not r.known_answer and r.label != NO_DEFENSE})
     if comparison.adaptive and unanswered:

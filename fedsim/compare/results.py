@@ -11,7 +11,7 @@ from fedsim.compare.plan import Comparison, Place
 from fedsim.errors import RunError
 from fedsim.measures import TASKS, Measure, measure_of
 from fedsim.runlog import Record, read_records
-from fedsim.summary import ATTACK_FAILED, LEAKED, PROTECTED
+from fedsim.summary import ATTACK_FAILED, LEAKED, PROTECTED, UNSCORED
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,11 @@ class Result:
     def attack_failed(self) -> int:
         """How many a better attack may find."""
         return self.meanings.get(ATTACK_FAILED, 0)
+
+    @property
+    def unscored(self) -> int:
+        """For how many the attack came to nothing."""
+        return self.meanings.get(UNSCORED, 0)
 
     @property
     def recovered(self) -> int:

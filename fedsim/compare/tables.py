@@ -80,6 +80,7 @@ def _record(r: Result) -> dict[str, Value]:
         "recovered": r.recovered / r.images,
         "protected": r.protected / r.images,
         "attack_failed": r.attack_failed / r.images,
+        "unscored": r.unscored / r.images,
         "controls": r.controls[0],
         "controls_rebuilt": r.controls[1],
         "runs": len(r.accuracy),
@@ -176,10 +177,12 @@ def _terminal_table(stage: str, results: Sequence[Result]) -> Table:
 def _leakage(r: Result) -> Text:
     if r.attacker == "adaptive" and not r.known_answer:
         return Text(NOTHING if r.label == NO_DEFENSE else "no answer known", style="dim")
-    style = "bold red" if r.leaked else "magenta" if r.attack_failed else "green"
+    doubtful = r.attack_failed or r.unscored
+    style = "bold red" if r.leaked else "magenta" if doubtful else "green"
     score = f"{statistics.fmean(r.scores):.0f} ({max(r.scores):.0f})" if r.scores else NOTHING
     failed = f", {r.attack_failed} failed" if r.attack_failed else ""
-    return Text(f"{score}, {r.leaked}/{r.images}{failed}", style=style)
+    nothing = f", {r.unscored} unscored" if r.unscored else ""
+    return Text(f"{score}, {r.leaked}/{r.images}{failed}{nothing}", style=style)
 
 
 def _columns(results: Sequence[Result]) -> list[str]:

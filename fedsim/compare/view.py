@@ -145,6 +145,7 @@ def _legend(result: Result) -> str:
     return (
         f"{measure.caption}: mean, in brackets the highest, which is the worst for the client; "
         f"blind: the best guess without any gradient. failed: the private {measure.thing} fits the "
-        "upload better than what was found, which is no protection. acc.: "
+        "upload better than what was found, which is no protection. unscored: the attack came to "
+        "nothing. acc.: "
         f"{result.accuracy_name} after all rounds. upload: its mean size."
     )

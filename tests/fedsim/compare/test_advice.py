@@ -119,3 +119,22 @@ def test_of_texts_it_speaks_in_tokens() -> None:
     assert "Accuracy on next tokens at the end is 50.0%" in text
     assert "the private text fits the upload better" in text
     assert "picture" not in text
+
+
+def test_an_attack_that_gives_up_is_no_evidence() -> None:
+    gave_up = result("odd", 0, 0.7, place=1)
+    gave_up = replace(gave_up, meanings={"unscored": 20}, scores=[], second=[], blind=[])
+    assert "The attack came to nothing at all on some pictures of: odd." in said(NONE, gave_up)
+
+
+def test_a_few_bytes_more_are_not_told() -> None:
+    good = result("good", 0, 0.7, place=1)
+    assert "of the bytes" not in said(NONE, replace(good, upload_bytes=1010.0))
+    assert "takes 0.5 of the bytes" in said(NONE, replace(good, upload_bytes=500.0))
+
+
+def test_a_guarantee_in_name_alone_is_called_so() -> None:
+    good = result("good", 0, 0.7, place=1)
+    assert "ε = 3." in said(NONE, replace(good, epsilon=3.0))
+    weak = said(NONE, replace(good, epsilon=4500.0))
+    assert "ε = 4.5e+03, which guarantees next to nothing." in weak
