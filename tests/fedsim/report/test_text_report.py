@@ -282,5 +282,7 @@ def test_a_slider_shows_the_text_at_each_strength(compared: Path, opened: Opened
     page.keyboard.press("Home")
     page.keyboard.press("End")
     expect(naive.locator(".badge")).to_have_text("○protected, 0%")
+    empty = "line => { line.replaceChildren(); return getComputedStyle(line, '::before').content; }"
+    assert naive.locator(".line").evaluate(empty) == '"nothing rebuilt"'
     page.locator('[data-chart="frontier-first"]').scroll_into_view_if_needed()
     expect(page.locator('[data-chart="frontier-first"]')).to_have_attribute("data-drawn", "yes")
