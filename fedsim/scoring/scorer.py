@@ -105,6 +105,8 @@ class Scorer:
             return Meaning.UNSCORED
         if truth_misfit is None:  # an attack that cannot tell a fit shows nothing of a defense
             return Meaning.ATTACK_FAILED
+        if self._judge.discrete and truth_misfit <= FIT_FLOOR:
+            return Meaning.ATTACK_FAILED  # the upload says it all, to those who can read it
         # An attack on the wrong equations fits them without finding anything: no defense's merit.
         found_a_fit = outcome.reconstruction.relative_objective <= max(
             FIT_MARGIN * truth_misfit, FIT_FLOOR
