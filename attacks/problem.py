@@ -178,7 +178,7 @@ class Problem:
 
     def decode(self, points: Tensor) -> Tensor:
         """Return what points ``(A, n)`` show, ``(A, batch_size, ...)``."""
-        return self.space.decode(points[:, : self.space.size])
+        return self.space.decode(points[:, : self.space.size].to(self._like))
 
     def _capacity(self) -> int:
         training, size = self._training, self._batch
