@@ -184,7 +184,7 @@ def compare(
     plan = load_comparison(comparison, overrides or [])
     from fedsim.compare.view import watch  # noqa: PLC0415
 
-    folder = out if out is not None else _new_folder(Path(comparison).stem)
+    folder = out if out is not None else new_folder(Path(comparison).stem)
     if not watch(plan, folder, jobs):
         sys.exit(FAILED)
 
@@ -257,7 +257,7 @@ def _watch(scenario: Scenario, name: str, engine: EngineChoice, out: Path | None
     from fedsim.live import view_for  # noqa: PLC0415
 
     console = Console()
-    folder = out if out is not None else _new_folder(name)
+    folder = out if out is not None else new_folder(name)
     view = view_for(console)
     interrupted = False
     try:
@@ -273,13 +273,6 @@ def _watch(scenario: Scenario, name: str, engine: EngineChoice, out: Path | None
         sys.stdout.flush()
         # No orderly exit: that waits for threads of Ray's whose workers are gone.
         os._exit(INTERRUPTED)
-
-
-def _new_folder(name: str) -> Path:
-    stamp = time.strftime("%Y%m%d-%H%M%S")
-    wanted = Path("runs") / f"{stamp}-{name}"
-    copies = (wanted.with_name(f"{wanted.name}-{i}") for i in itertools.count(2))
-    return wanted if not wanted.exists() else next(c for c in copies if not c.exists())
 
 
 def _conclude(console: Console, folder: Path) -> None:
