@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import sys
-import time
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,6 +14,7 @@ from rich.console import Console
 from fedsim import __version__
 from fedsim.environment import prepare
 from fedsim.errors import FedsimError
+from fedsim.folders import new_folder
 
 if TYPE_CHECKING:
     from fedsim.scenario import Scenario
@@ -179,10 +178,10 @@ def compare(
     ] = None,
 ) -> None:
     """Compare defenses: leakage against accuracy and bytes, by attackers who know them or not."""
-    from fedsim.compare.plan import load_comparison  # noqa: PLC0415
+    from fedsim.comparison.plan import load_comparison  # noqa: PLC0415
 
     plan = load_comparison(comparison, overrides or [])
-    from fedsim.compare.view import watch  # noqa: PLC0415
+    from fedsim.comparison.view import watch  # noqa: PLC0415
 
     folder = out if out is not None else new_folder(Path(comparison).stem)
     if not watch(plan, folder, jobs):

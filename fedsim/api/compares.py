@@ -13,10 +13,10 @@ import tomli_w
 
 from fedsim.api.display import Figure, Figures, Table
 from fedsim.api.overrides import settings
-from fedsim.compare.folder import cell_folder, is_finished, read_comparison
-from fedsim.compare.plan import Comparison, comparison_text
-from fedsim.compare.results import Result, results
-from fedsim.compare.tables import as_records
+from fedsim.comparison.folder import cell_folder, is_finished, read_comparison
+from fedsim.comparison.plan import Comparison, comparison_text
+from fedsim.comparison.results import Result, results
+from fedsim.comparison.tables import as_records
 from fedsim.folders import new_folder
 
 
@@ -97,8 +97,8 @@ def compare(
     checked = Comparison.from_toml(text, source, settings(overrides))
     folder = new_folder(Path(source).stem) if out is None else Path(out)
 
-    from fedsim.compare.outcome import conclude  # noqa: PLC0415  (loads torch and Flower)
-    from fedsim.compare.run import run_cells  # noqa: PLC0415
+    from fedsim.comparison.outcome import conclude  # noqa: PLC0415  (loads torch and Flower)
+    from fedsim.comparison.run import run_cells  # noqa: PLC0415
     from fedsim.environment import prepare  # noqa: PLC0415
 
     prepare()

@@ -64,7 +64,8 @@ class Table(Sequence[Mapping[str, Cell]]):
     def _repr_html_(self) -> str:
         head = "".join(f"<th>{html.escape(c)}</th>" for c in self.columns)
         body = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(_shown(row[c]))}</td>" for c in self.columns)
+            "<tr>"
+            + "".join(f"<td>{html.escape(_shown(row[c]))}</td>" for c in self.columns)
             + "</tr>"
             for row in self.rows
         )

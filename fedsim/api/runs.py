@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import statistics
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -105,9 +104,7 @@ class Run:
         names = self.victims
         if isinstance(victim, int) and -len(names) <= victim < len(names):
             victim = names[victim]
-        found = [
-            r for r in self.records if r["kind"] == "leakage" and r["victim"] == victim
-        ]
+        found = [r for r in self.records if r["kind"] == "leakage" and r["victim"] == victim]
         if not found:
             raise RunError(
                 f"{self.folder}: no victim {victim!r}: expected a position from 0 to "

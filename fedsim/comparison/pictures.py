@@ -11,8 +11,8 @@ from PIL import Image
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from fedsim.compare.plan import Comparison, Place
-from fedsim.compare.results import Result
+from fedsim.comparison.plan import Comparison, Place
+from fedsim.comparison.results import Result
 from fedsim.errors import RunError
 from fedsim.pictures import grid
 from fedsim.pictures.pixels import FloatImage

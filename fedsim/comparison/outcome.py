@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedsim.compare.advice import advice
-from fedsim.compare.folder import cell_folder, is_finished
-from fedsim.compare.pictures import draw_frontier, draw_strengths, victim_grid
-from fedsim.compare.plan import Comparison, slug
-from fedsim.compare.results import Result, results
-from fedsim.compare.tables import as_markdown, write_tables
+from fedsim.comparison.advice import advice
+from fedsim.comparison.folder import cell_folder, is_finished
+from fedsim.comparison.pictures import draw_frontier, draw_strengths, victim_grid
+from fedsim.comparison.plan import Comparison, slug
+from fedsim.comparison.results import Result, results
+from fedsim.comparison.tables import as_markdown, write_tables
 from fedsim.pictures import save_png
 from fedsim.report.comparison import conclude_comparison
 

@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from fedsim.compare.advice import advice
-from fedsim.compare.results import Result
-from tests.fedsim.compare.tiny import tiny
+from fedsim.comparison.advice import advice
+from fedsim.comparison.results import Result
+from tests.fedsim.comparison.tiny import tiny
 
 
 def result(

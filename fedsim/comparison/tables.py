@@ -14,8 +14,8 @@ from rich.table import Table
 from rich.text import Text
 from tabulate import tabulate
 
-from fedsim.compare.plan import NO_DEFENSE
-from fedsim.compare.results import Result
+from fedsim.comparison.plan import NO_DEFENSE
+from fedsim.comparison.results import Result
 from fedsim.table import NOTHING
 
 Value = str | float | int | bool | None
