@@ -158,8 +158,18 @@ class GradientMatching(Attack):
                 rest = {i: observations[i] for i in labels if i not in settled}
                 if rest:
                     problem = Problem(self, working, rest, labels, seed, dtype)
-                    results |= problem.solve(guesses, on_progress, should_stop)
+                    results |= self._solved(problem, guesses, on_progress, should_stop)
         return results
+
+    def _solved(
+        self,
+        problem: Problem,
+        guesses: Mapping[int, Reconstruction],
+        on_progress: OnProgress,
+        should_stop: ShouldStop,
+    ) -> dict[int, Reconstruction]:
+        """Return the solution for each victim of a problem."""
+        return problem.solve(guesses, on_progress, should_stop)
 
     def _cast(self, model: nn.Module) -> nn.Module:
         """Return the model in the precision to work in; the model itself if that is its own."""

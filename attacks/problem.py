@@ -40,6 +40,10 @@ class Problem:
     `Space`), then the label logits if the labels are unknown, then the logarithm of what the
     learning rate is to be multiplied by if that is a guess.
 
+    Attributes:
+        space: what the unknowns stand for.
+        victims: their positions in the list given to ``run``.
+
     Args:
         attack: what to minimise, and how.
         model: the global model in the precision to work in.
@@ -62,26 +66,26 @@ class Problem:
         self._attack, self._model, self._seed = attack, model, seed
         self._observations, self._labels = observations, labels
         self._guesses: Mapping[int, Reconstruction] = {}
-        self._victims = list(observations)
+        self.victims = list(observations)
         self._training = first.training if attack.local_steps == "unroll" else None
-        self._space = space_of(
+        self.space = space_of(
             model, first, dtype or next(model.parameters()).dtype, places=attack.reads_places
         )
         self._shared = {
-            i: {k: g for k, g in attack.shared(model, o).items() if k not in self._space.indirect}
+            i: {k: g for k, g in attack.shared(model, o).items() if k not in self.space.indirect}
             for i, o in observations.items()
         }
-        names = self._shared[self._victims[0]].keys()
+        names = self._shared[self.victims[0]].keys()
         more = names - dict(model.named_parameters()).keys()
         self._client = Client(model, self._training, names=names, statistics=bool(more))
         self._objective = attack.distance()
-        self._priors = [p for p in attack.regularisers() if p.takes is self._space.takes]
+        self._priors = [p for p in attack.regularisers() if p.takes is self.space.takes]
         self._classes = count_classes(model, first.input_shape)
         self._batch = first.batch_size
-        self._joint = labels[self._victims[0]] is None and not self._space.labelled
+        self._joint = labels[self.victims[0]] is None and not self.space.labelled
         self._logits = first.batch_size * self._classes if self._joint else 0
         guessed_rate = self._training is not None and not self._training.exact
-        self._unknowns = self._space.size + self._logits + guessed_rate
+        self._unknowns = self.space.size + self._logits + guessed_rate
         self._like = next(model.parameters()).detach()
 
     def solve(
@@ -89,6 +93,9 @@ class Problem:
         guesses: Mapping[int, Reconstruction],
         on_progress: OnProgress,
         should_stop: ShouldStop,
+        *,
+        points: Mapping[int, Tensor] | None = None,
+        attack: GradientMatching | None = None,
     ) -> dict[int, Reconstruction]:
         """Run all trials and keep each victim's best by objective.
 
@@ -96,31 +103,35 @@ class Problem:
             guesses: the first trial's start, for the victims that have one.
             on_progress: called after each evaluation.
             should_stop: asked before each evaluation.
+            points: the first trial's start itself ``(n,)``, for the victims that have one.
+            attack: the problem's, or one of another budget and optimiser.
         """
-        attack, trials = self._attack, self._attack.trials
+        attack, trials = attack or self._attack, self._attack.trials
         self._guesses = guesses
         best: dict[int, Reconstruction] = {}
-        emergence = Emergence(self._decode, attack.evaluations)
+        emergence = Emergence(self.decode, attack.evaluations)
         batch = _Batch(self)
 
         def start(lane: int) -> Tensor:
-            victim, trial = self._victims[lane // trials], lane % trials
+            victim, trial = self.victims[lane // trials], lane % trials
+            if trial == 0 and points is not None and victim in points:
+                return points[victim].to(self._like)
             return self._start(victim, trial, guesses.get(victim) if trial == 0 else None)
 
         def observe(evaluation: int, lanes: Tensor, points: Tensor, values: Tensor) -> None:
             emergence.look(evaluation, lanes, points, values)
             on_progress(
                 Progress(
-                    victims=torch.tensor(self._victims)[lanes // trials],
+                    victims=torch.tensor(self.victims)[lanes // trials],
                     evaluation=evaluation,
                     max_evaluations=attack.evaluations,
                     objective=values.cpu(),
-                    data=lambda: self._decode(points).cpu(),
+                    data=lambda: self.decode(points).cpu(),
                 )
             )
 
         def on_end(ended: Ended) -> None:
-            victim = self._victims[ended.lane // trials]
+            victim = self.victims[ended.lane // trials]
             outcome = self._outcome(ended, victim, emergence.take(ended.lane))
             if victim not in best or _better(outcome, best[victim]):
                 best[victim] = outcome
@@ -128,7 +139,7 @@ class Problem:
         Minimisation(
             batch.evaluate,
             start,
-            count=len(self._victims) * trials,
+            count=len(self.victims) * trials,
             optimiser=attack.optimiser(),
             max_evaluations=attack.evaluations,
             on_end=on_end,
@@ -141,15 +152,33 @@ class Problem:
             should_stop=should_stop,
         ).run()
         unbegun = Reconstruction.failed("stopped before the first evaluation")
-        return {victim: best.get(victim, unbegun) for victim in self._victims}
+        return {victim: best.get(victim, unbegun) for victim in self.victims}
 
     def misfit(self, data: Tensor, labels: Tensor) -> float:
         """Return the relative objective of given data and labels for the first victim."""
         shared = self.shared_of(0)
         target = one_hot(labels.to(self._like.device), self._classes).to(self._like)
-        inputs, target = self._space.truth(data.to(self._like.device), target)
+        inputs, target = self.space.truth(data.to(self._like.device), target)
         total = self._compare(inputs.to(self._like), target, shared, self.order_of(0), None)
         return float(total / self.scale({k: g[None] for k, g in shared.items()})[0])
+
+    def values(self, victim: int, points: Tensor) -> Tensor:
+        """Return the relative objectives of points ``(P, n)`` for a victim's first trial."""
+        lane = self.victims.index(victim) * self._attack.trials
+        shared = self.shared_of(lane)
+        target, order = self.target_of(lane), self.order_of(lane)
+        scale = self.scale({k: g[None] for k, g in shared.items()})[0]
+
+        def value(point: Tensor) -> Tensor:
+            return self.distance(point, shared, target, order)
+
+        with torch.no_grad():
+            found: Tensor = vmap(value, chunk_size=self._capacity())(points.to(self._like))
+        return found / scale
+
+    def decode(self, points: Tensor) -> Tensor:
+        """Return what points ``(A, n)`` show, ``(A, batch_size, ...)``."""
+        return self.space.decode(points[:, : self.space.size].to(self._like))
 
     def _capacity(self) -> int:
         training, size = self._training, self._batch
@@ -158,7 +187,7 @@ class Problem:
             steps, examples = training.steps, training.steps * training.batch_size
         return lanes_that_fit(
             self._model,
-            (examples, *self._space.shape[1:]),
+            (examples, *self.space.shape[1:]),
             points=self._unknowns * self._attack.optimiser().copies,
             steps=steps,
             memory_gb=self._attack.memory_gb,
@@ -168,8 +197,8 @@ class Problem:
         self, point: Tensor, shared: dict[str, Tensor], target: Tensor, order: Tensor
     ) -> Tensor:
         """Return the objective of one lane at a point ``(n,)``."""
-        inputs, labels = self._space.batch(point[: self._space.size])
-        rest = point[self._space.size :]
+        inputs, labels = self.space.batch(point[: self.space.size])
+        rest = point[self.space.size :]
         if self._joint:
             labels = torch.softmax(rest[: self._logits].view(-1, self._classes), dim=-1)
         stretch = rest[-1].exp() if len(rest) > self._logits else None
@@ -191,15 +220,15 @@ class Problem:
     def couple(self, points: Tensor, lanes: Tensor) -> tuple[Tensor, Tensor] | None:
         """Return the cost that ties siblings together, and its gradient, if there is one."""
         victims = (lanes // self._attack.trials).to(points.device)
-        tied = self._attack.couple(points[:, : self._space.size], victims)
+        tied = self._attack.couple(points[:, : self.space.size], victims)
         if tied is None:
             return None
         values, gradients = tied
-        return values, F.pad(gradients, (0, self._unknowns - self._space.size))
+        return values, F.pad(gradients, (0, self._unknowns - self.space.size))
 
     def shared_of(self, lane: int) -> dict[str, Tensor]:
         """Return what a lane is compared with."""
-        victim = self._victims[lane // self._attack.trials]
+        victim = self.victims[lane // self._attack.trials]
         return {k: g.to(self._like) for k, g in self._shared[victim].items()}
 
     def scale(self, shared: dict[str, Tensor]) -> Tensor:
@@ -214,7 +243,7 @@ class Problem:
         Which label belongs to which local step cannot be known: each trial takes a guess of its
         own, and where there are no more of them the labels of the first in a random order.
         """
-        victim, trial = self._victims[lane // self._attack.trials], lane % self._attack.trials
+        victim, trial = self.victims[lane // self._attack.trials], lane % self._attack.trials
         labels = self._labels[victim]
         if labels is None:
             return self._like.new_zeros((self._batch, self._classes))
@@ -224,7 +253,7 @@ class Problem:
         guesses = labels if labels.ndim > 1 else labels[None]
         labels = guesses[trial if trial < len(guesses) else 0]
         if self._training is not None and trial >= len(guesses):
-            generator = self._generator("labels", victim, trial)
+            generator = self.generator("labels", victim, trial)
             labels = labels[torch.randperm(len(labels), generator=generator)]
         return one_hot(labels.to(self._like.device), self._classes).to(self._like)
 
@@ -236,44 +265,42 @@ class Problem:
         """
         if self._training is None:
             return torch.zeros((1, 1), dtype=torch.long, device=self._like.device)
-        victim, trial = self._victims[lane // self._attack.trials], lane % self._attack.trials
+        victim, trial = self.victims[lane // self._attack.trials], lane % self._attack.trials
         steps, size, count = self._training.steps, self._training.batch_size, self._batch
-        generator = self._generator("order", victim, trial)
+        generator = self.generator("order", victim, trial)
         order = torch.arange(count)
         while len(order) < steps * size:
             again = torch.randperm(count, generator=generator) if trial else torch.arange(count)
             order = torch.cat([order, again])
         return order[: steps * size].view(steps, size).to(self._like.device)
 
-    def _generator(self, purpose: str, victim: int, trial: int) -> torch.Generator:
+    def generator(self, purpose: str, victim: int, trial: int) -> torch.Generator:
+        """Return a source of randomness for one purpose of a victim's trial."""
         return torch.Generator().manual_seed(derive(self._seed, purpose, victim, trial))
 
     def _start(self, victim: int, trial: int, guess: Reconstruction | None) -> Tensor:
-        generator = self._generator("start", victim, trial)
-        data = self._space.start(self._attack.start, generator)
+        generator = self.generator("start", victim, trial)
+        data = self.space.start(self._attack.start, generator)
         if guess is not None:
-            data = self._space.guessed(guess, data)
-        rest = torch.zeros(self._unknowns - self._space.size)
+            data = self.space.guessed(guess, data)
+        rest = torch.zeros(self._unknowns - self.space.size)
         if self._attack.start == "normal":
             rest[: self._logits] = torch.randn(self._logits, generator=generator)
         return torch.cat([data, rest]).to(self._like)
 
-    def _decode(self, points: Tensor) -> Tensor:
-        return self._space.decode(points[:, : self._space.size])
-
     def _project(self, points: Tensor) -> Tensor:
-        data, rest = points[:, : self._space.size], points[:, self._space.size :]
-        return torch.cat([self._space.project(data), rest], dim=1)
+        data, rest = points[:, : self.space.size], points[:, self.space.size :]
+        return torch.cat([self.space.project(data), rest], dim=1)
 
     def _outcome(self, ended: Ended, victim: int, history: list[Snapshot]) -> Reconstruction:
         if ended.status is Status.FAILED:
             return Reconstruction.failed("the objective was not finite at the start")
         if ended.evaluations == 0:
             return Reconstruction.failed("stopped before the first evaluation")
-        data = self._decode(ended.point[None])[0].cpu()
+        data = self.decode(ended.point[None])[0].cpu()
         scores = self.target_of(ended.lane)
         if self._joint:
-            scores = ended.point[self._space.size :][: self._logits].view(-1, self._classes)
+            scores = ended.point[self.space.size :][: self._logits].view(-1, self._classes)
         scale = float(self.scale({k: g[None] for k, g in self.shared_of(ended.lane).items()}))
         earlier = (
             replace(s, objective=s.objective * scale)
@@ -282,13 +309,14 @@ class Problem:
         )
         return Reconstruction(
             data=data,
-            labels=None if self._space.labelled else scores.argmax(-1).cpu(),
+            labels=None if self.space.labelled else scores.argmax(-1).cpu(),
             objective=ended.value * scale,
             relative_objective=ended.value,
             status=ended.status,
             evaluations=ended.evaluations,
             trial=ended.lane % self._attack.trials,
             history=(*earlier, Snapshot(ended.evaluations, ended.value * scale, data)),
+            point=ended.point.detach().cpu(),
         )
 
 

@@ -169,6 +169,8 @@ class Reconstruction:
         trial: which random start was chosen, by its objective.
         history: how the chosen trial emerged, earliest first.
         error: why there is no reconstruction, when there is none.
+        point: the solution itself, for an attack that goes on from there; None if it does not
+            optimise.
     """
 
     data: Tensor | None
@@ -180,6 +182,7 @@ class Reconstruction:
     trial: int = 0
     history: tuple[Snapshot, ...] = ()
     error: str | None = None
+    point: Tensor | None = field(default=None, repr=False)
 
     @classmethod
     def failed(cls, reason: str) -> Reconstruction:

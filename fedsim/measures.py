@@ -10,19 +10,38 @@ NEAREST = "nearest"
 
 @dataclass(frozen=True)
 class Measure:
-    """The headline figure of a kind of data.
+    """The headline figure of a kind of data, and a second one beside it.
 
     Attributes:
         key: its field in a leakage record; in the baselines of a record it comes first.
         name: what tables call it.
         unit: of the figure, with a space in front where one belongs.
-        things: what is attacked, in the plural.
+        axis: what axes call it, with its unit.
+        column: stands for the unit in the names of columns, such as ``psnr_mean_db``.
+        second: the second figure's field.
+        recovered: the figure from which on an example counts as recovered.
+        recovered_name: what tables call that.
+        thing: what is attacked.
+        told_of: what follows a figure in a sentence.
+        caption: of the figure, for the reader of a table.
     """
 
     key: str
     name: str
     unit: str
-    things: str
+    axis: str
+    column: str
+    second: str
+    recovered: float
+    recovered_name: str
+    thing: str
+    told_of: str
+    caption: str
+
+    @property
+    def things(self) -> str:
+        """What is attacked, in the plural."""
+        return f"{self.thing}s"
 
     def of(self, record: dict[str, Any]) -> float | None:
         """Return the figure of a leakage record; None if it is unscored."""
@@ -34,13 +53,52 @@ class Measure:
         guesses = record["baselines"].items()
         return max(float(scores[0]) for name, scores in guesses if name != NEAREST)
 
-    def show(self, value: float) -> str:
+    def show(self, value: float, digits: int = 0) -> str:
         """Return a figure with its unit."""
-        return f"{value:.0f}{self.unit}"
+        return f"{value:.{digits}f}{self.unit}"
+
+    def told(self, value: float) -> str:
+        """Return a figure as part of a sentence."""
+        return f"{self.show(value, 1)}{self.told_of}"
+
+    def named(self, statistic: str) -> str:
+        """Return the name of a column, such as ``median_psnr_db``."""
+        return f"{statistic}_{self.key}_{self.column}"
 
 
-PSNR = Measure("psnr", "PSNR", " dB", "pictures")
-TOKENS = Measure("token_accuracy", "tokens", "%", "texts")
+PSNR = Measure(
+    key="psnr",
+    name="PSNR",
+    unit=" dB",
+    axis="PSNR, dB",
+    column="db",
+    second="ssim",
+    recovered=30.0,
+    recovered_name="≥30 dB",
+    thing="picture",
+    told_of="",
+    caption="PSNR, in dB",
+)
+TOKENS = Measure(
+    key="token_accuracy",
+    name="tokens",
+    unit="%",
+    axis="tokens right, %",
+    column="percent",
+    second="rouge_l",
+    recovered=100.0,
+    recovered_name="exact",
+    thing="text",
+    told_of=" of the tokens",
+    caption="tokens: share of a text's tokens that are right at their places, in %",
+)
+
+TASKS = {
+    "classify": "test accuracy",
+    "masked": "accuracy on masked tokens",
+    "next": "accuracy on next tokens",
+}
+"""What the accuracy of a model is called, by what it is trained to do."""
 
 
 def measure_of(record: dict[str, Any]) -> Measure:

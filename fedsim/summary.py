@@ -9,7 +9,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from fedsim.measures import PSNR, Measure, measure_of
+from fedsim.measures import PSNR, TASKS, Measure, measure_of
 from fedsim.runlog import Record
 
 LEAKED = "leaked"
@@ -65,7 +65,8 @@ class Summary:
 
     Attributes:
         rows: in the order in which the groups first appear; the control last.
-        accuracy: test accuracy of the global model, by round.
+        accuracy: of the global model on test data, by round.
+        accuracy_name: what that is called.
         problems: uploads that could not be used: round, client, why.
         lost: rounds of a secure aggregation that came to no sum: round, why.
         failures: attacks that yielded nothing: victim, why.
@@ -79,6 +80,7 @@ class Summary:
 
     rows: list[Row]
     accuracy: dict[int, float]
+    accuracy_name: str = TASKS["classify"]
     problems: list[tuple[int, int, str]] = field(default_factory=list)
     failures: list[tuple[str, str]] = field(default_factory=list)
     lost: list[tuple[int, str]] = field(default_factory=list)
@@ -117,6 +119,8 @@ def summarise(records: Iterable[Record]) -> Summary:
     return Summary(
         rows=_rows(kinds.get("leakage", []), [*uploads, *sums]),
         accuracy={r["round"]: r["accuracy"] for r in kinds.get("round", [])},
+        # Logs of versions that knew no other task do not name it.
+        accuracy_name=TASKS[start.get("task", "classify")],
         problems=[(u["round"], u["partition"], u["problem"]) for u in uploads if u["problem"]],
         lost=[(s["round"], s["problem"]) for s in sums if s["problem"]],
         failures=[(r["victim"], r["error"]) for r in found if r["error"]],

@@ -103,8 +103,8 @@ def _legend(summary: Summary) -> str:
     return (
         f"leaked: {_LEAKED[measure]} {measure.name}: {_SCORED[measure]}, in brackets the highest, "
         "which is the worst for the client; blind: the best guess without any gradient. "
-        f"labels: share that the attack found{guess}. upload: its size. acc.: test accuracy of "
-        "the one global model."
+        f"labels: share that the attack found{guess}. upload: its size. acc.: "
+        f"{summary.accuracy_name} of the one global model."
     )
 
 

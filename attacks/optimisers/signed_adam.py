@@ -27,10 +27,12 @@ class SignedAdam(Optimiser):
     Args:
         step_size: of Adam.
         signed: whether only the gradient's sign counts; else plain Adam.
+        drops: shares of the budget after which the step size falls to a tenth.
     """
 
     step_size: float = 0.1
     signed: bool = True
+    drops: tuple[float, ...] = DROPS
 
     def lanes(self, like: Tensor, size: int, budget: int, project: Project) -> Lanes:
         """Return a state without lanes."""
@@ -92,6 +94,7 @@ class _AdamLanes(Lanes):
         self.square = second * self.square + (1 - second) * gradient**2
         mean = self.mean / (1 - first**self.steps)[:, None]
         square = self.square / (1 - second**self.steps)[:, None]
-        drops = torch.stack([passed >= share for share in DROPS]).sum(0).to(gradient)
-        size = self._optimiser.step_size * 0.1**drops
+        size = torch.full_like(passed, self._optimiser.step_size)
+        for share in self._optimiser.drops:
+            size = torch.where(passed >= share, 0.1 * size, size)
         self.here = self._project(self.here - size[:, None] * mean / (square.sqrt() + EPSILON))

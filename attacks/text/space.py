@@ -38,6 +38,10 @@ class EmbeddingSpace(Space):
     read together: every slot is compared with every word at every place, and slots are given
     places one to one.
 
+    Attributes:
+        known: the tokens that are known ``(B, L)``, else -1.
+        real: 1 where a text has a token ``(B, L)``, 0 where it is filled up.
+
     Args:
         model: the attacked model.
         observation: whose batch is looked for.
@@ -63,10 +67,10 @@ class EmbeddingSpace(Space):
         self.size += self._cells if self._task is Task.MASKED else 0
         self._unit, self._word_norm = self._table.std(), self._table.norm(dim=1).mean()
         self._tables = Tables(model, observation)
-        self._known = frame_of(model, observation)  # (B, L), the token where it is known, else -1
-        self._real = (self._known != model.vocabulary.specials.pad).to(self._table)
-        self._fixed = (self._known >= 0)[..., None]
-        self._frame = model.embed(self._known.clamp(min=0))[..., :-1].detach()
+        self.known = frame_of(model, observation)
+        self.real = (self.known != model.vocabulary.specials.pad).to(self._table)
+        self._fixed = (self.known >= 0)[..., None]
+        self._frame = model.embed(self.known.clamp(min=0))[..., :-1].detach()
 
     def start(self, kind: str, generator: torch.Generator) -> Tensor:
         """Return words of N(0, 1) in units of the table's, and labels without an opinion."""
@@ -79,18 +83,23 @@ class EmbeddingSpace(Space):
         """Return the words of the guessed tokens; a mask token is guessed to be predicted."""
         if guess.data is None:
             return start
-        words = self._model.embed(guess.data.to(self._table.device))[..., :-1] / self._unit
-        rest = start[words.numel() :].clone()
+        words = self.encode(guess.data)
+        rest = start[len(words) :].clone()
         mask = self._model.vocabulary.specials.mask
         if self._task is Task.MASKED and mask is not None:
             masked = guess.data.flatten().eq(mask)
             rest[-self._cells :] = torch.where(masked, _OPINION, -_OPINION)
-        return torch.cat([words.detach().flatten().to(start), rest])
+        return torch.cat([words.to(start), rest])
+
+    def encode(self, tokens: Tensor) -> Tensor:
+        """Return the words of tokens ``(B, L)`` as a lane has them, ``(B L D,)``."""
+        words = self._model.embed(tokens.to(self._table.device))[..., :-1] / self._unit
+        return words.detach().flatten()
 
     def batch(self, point: Tensor) -> Batch:
         """Return embeddings ``(B, L, D + 1)``, and soft labels ``(B, L, V)`` times weights."""
         words, codes, weights = self._parts(point[None])
-        inputs = torch.cat([words[0], self._real[..., None]], dim=-1)
+        inputs = torch.cat([words[0], self.real[..., None]], dim=-1)
         if codes is None or weights is None:
             return inputs, None
         labels = torch.softmax(_SHARPNESS * self._logits(codes[0]), dim=-1)
@@ -123,10 +132,10 @@ class EmbeddingSpace(Space):
         codes = points[:, size : 2 * size].reshape(shape)
         if self._task is Task.NEXT:
             # Each token of a text predicts the next one; the last has none, and padding neither.
-            followed = torch.cat([self._real[:, 1:], torch.zeros_like(self._real[:, :1])], dim=1)
+            followed = torch.cat([self.real[:, 1:], torch.zeros_like(self.real[:, :1])], dim=1)
             return words, codes, followed.expand(codes.shape[:-1])
         weights = points[:, 2 * size :].reshape(shape[:-1]).exp()
-        return words, codes, weights * (self._known < 0)
+        return words, codes, weights * (self.known < 0)
 
     def _logits(self, codes: Tensor) -> Tensor:
         logits: Tensor = codes @ self._table.T / self._word_norm
@@ -134,9 +143,9 @@ class EmbeddingSpace(Space):
 
     def _masked(self, weights: Tensor) -> Tensor:
         """Return which positions are masked: of each text the share that the task says."""
-        free = (self._known < 0).sum(1)
+        free = (self.known < 0).sum(1)
         count = (MASKED_SHARE * free).round().clamp(min=1)
-        place = weights.masked_fill(self._known >= 0, -1.0).argsort(-1, descending=True).argsort(-1)
+        place = weights.masked_fill(self.known >= 0, -1.0).argsort(-1, descending=True).argsort(-1)
         return place < count[:, None]
 
     def _read(self, words: Tensor, labels: Tensor) -> Tensor:
@@ -147,7 +156,7 @@ class EmbeddingSpace(Space):
             labels: ``(B, L)``, what is predicted where a slot is masked, else -1.
         """
         rows = []
-        for text, masked, known in zip(words, labels, self._known, strict=True):
+        for text, masked, known in zip(words, labels, self.known, strict=True):
             free = (known < 0).nonzero().flatten()
             row = known.clone()
             if len(free):

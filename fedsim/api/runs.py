@@ -18,6 +18,7 @@ from fedsim.errors import RunError
 from fedsim.folders import new_folder
 from fedsim.measures import measure_of
 from fedsim.report.log import Run as RunFolder
+from fedsim.runlog import inside
 from fedsim.scenario import Scenario, scenario_text
 from fedsim.summary import CONTROL, LEAKED, Row, Summary
 
@@ -117,10 +118,13 @@ class Run:
         return Figures(shown)
 
     def _figure(self, record: Record) -> Figure | None:
-        stem = self.folder / "pictures" / str(record["victim"])
-        names = [stem.with_name(f"{stem.name}-{record['image']}{end}") for end in (".svg", ".png")]
-        path = next((p for p in names if p.is_file()), None)
-        if path is None:
+        pictures, victim = self.folder / "pictures", record["victim"]
+        path = inside(pictures, f"{victim}-{record['image']}.svg")  # a text of its own
+        if not path.is_file():
+            path = inside(pictures, f"{victim}.png")  # all pictures of a batch
+            if record["image"] > 0:
+                return None
+        if not path.is_file():
             return None
         measure = measure_of(record)
         value = measure.of(record)

@@ -11,7 +11,13 @@ from fedsim.comparison.plan import NO_DEFENSE, Comparison
 from fedsim.comparison.results import Result
 
 _ENOUGH = 0.05
-"""Share of recognisable pictures up to which a defense is called protective, by its count."""
+"""Share of recognisable examples up to which a defense is called protective, by its count."""
+
+_SAME_SIZE = 0.05
+"""Difference in size, as a share, up to which uploads are called as large as without a defense."""
+
+_WEAK_EPSILON = 20
+"""Epsilon beyond which a formal guarantee says nothing: e^20 is half a billion times as likely."""
 
 _LEARNT = 2
 """How many times as accurate as a guess a model must be, for its accuracy to be worth losing."""
@@ -47,9 +53,9 @@ def _leakage(result: Result) -> tuple[float, float]:
 
 
 def _above_blind(result: Result) -> float:
-    if not result.psnr:
+    if not result.scores:
         return 0.0
-    return statistics.fmean(result.psnr) - statistics.fmean(result.blind)
+    return statistics.fmean(result.scores) - statistics.fmean(result.blind)
 
 
 def _verdict(comparison: Comparison, worst: Sequence[Result], reference: Result | None) -> str:
@@ -60,15 +66,16 @@ def _verdict(comparison: Comparison, worst: Sequence[Result], reference: Result 
         )
     if reference.leaked == 0:
         return (
-            "Without any defense not one picture was recognisable: this attack is too weak here, "
-            "and nothing below says that a defense works. Give it more evaluations."
+            f"Without any defense not one {reference.measure.thing} was recognisable: this attack "
+            "is too weak here, and nothing below says that a defense works. Give it more "
+            "evaluations."
         )
     floor = reference.mean_accuracy - comparison.accuracy_loss
     if reference.mean_accuracy < _LEARNT * reference.chance:
         return (
-            f"After these rounds the model is right on {reference.mean_accuracy:.1%} without any "
-            f"defense, where a guess is on {reference.chance:.1%}: it has learnt too little to "
-            "tell what a defense costs. Give it more rounds."
+            f"After these rounds the {reference.accuracy_name} is {reference.mean_accuracy:.1%} "
+            f"without any defense, where a guess has {reference.chance:.1%}: it has "
+            "learnt too little to tell what a defense costs. Give it more rounds."
         )
     defended = [r for r in worst if r is not reference]
     affordable = [r for r in defended if r.mean_accuracy is not None and r.mean_accuracy >= floor]
@@ -97,25 +104,29 @@ def _evidence(result: Result, reference: Result) -> str:
     accuracy = ""
     if result.mean_accuracy is not None and reference.mean_accuracy is not None:
         accuracy = (
-            f" Accuracy at the end is {result.mean_accuracy:.1%}, against "
-            f"{reference.mean_accuracy:.1%} without a defense."
+            f" {result.accuracy_name.capitalize()} at the end is {result.mean_accuracy:.1%}, "
+            f"against {reference.mean_accuracy:.1%} without a defense."
         )
     size = ""
     if result.upload_bytes and reference.upload_bytes:
         share = result.upload_bytes / reference.upload_bytes
-        size = "" if f"{share:.0%}" == "100%" else f" An upload takes {share:.2g} of the bytes."
-    spent = "" if result.epsilon is None else f" Each client has spent ε = {result.epsilon:.2g}."
+        if abs(share - 1) >= _SAME_SIZE:
+            size = f" An upload takes {share:.2g} of the bytes."
+    spent = ""
+    if result.epsilon is not None:
+        weak = ", which guarantees next to nothing" if result.epsilon > _WEAK_EPSILON else ""
+        spent = f" Each client has spent ε = {result.epsilon:.2g}{weak}."
     who = "an attacker who knows it" if result.attacker == "adaptive" else "the attacker"
-    decibels = ""
-    if result.psnr:
-        decibels = (
-            f", on average at {statistics.fmean(result.psnr):.1f} dB where a blind guess has "
-            f"{statistics.fmean(result.blind):.1f}"
+    measure, scores = result.measure, ""
+    if result.scores:
+        scores = (
+            f", on average at {measure.told(statistics.fmean(result.scores))} where a blind guess "
+            f"has {statistics.fmean(result.blind):.1f}"
         )
     return (
         f"where it leaks most ({result.stage}), {who} makes {result.leaked} of {result.images} "
-        f"pictures recognisable (95 % interval {interval.low:.0%} to {interval.high:.0%})"
-        f"{decibels}.{accuracy}{size}{spent}"
+        f"{measure.things} recognisable (95 % interval {interval.low:.0%} to {interval.high:.0%})"
+        f"{scores}.{accuracy}{size}{spent}"
     )
 
 
@@ -136,17 +147,18 @@ def _looks_safe(results: Sequence[Result]) -> str | None:
     names = ", ".join(dict.fromkeys(fooled))
     return (
         f"Safe only against an attacker who ignores the defense: {names}. One who knows it "
-        "reads some or all of the pictures."
+        f"reads some or all of the {results[0].measure.things}."
     )
 
 
 def _limits(comparison: Comparison, results: Sequence[Result], worst: Sequence[Result]) -> str:
+    measure = results[0].measure
     parts = [
         f"This rests on {len(comparison.seeds)} "
         f"{'seed' if len(comparison.seeds) == 1 else 'seeds'} and at most "
-        f"{max(r.images for r in results)} pictures for each figure, on one data set, one network "
-        "and one attack. A stronger attack may find more: what is called protected is a lower "
-        "bound on what leaks."
+        f"{max(r.images for r in results)} {measure.things} for each figure, on one "
+        "data set, one network and one attack. A stronger attack may find more: what is called "
+        "protected is a lower bound on what leaks."
     ]
     if comparison.last_evaluations > 1:
         parts.append(
@@ -161,8 +173,15 @@ def _limits(comparison: Comparison, results: Sequence[Result], worst: Sequence[R
     failed = sorted({r.name for r in worst if r.attack_failed})
     if failed:
         parts.append(
-            "The attack failed on some pictures of: " + ", ".join(failed) + ". That is no "
-            "protection: the private picture fits the upload better than what was found."
+            f"The attack failed on some {measure.things} of: {', '.join(failed)}. That is no "
+            f"protection: the private {measure.thing} fits the upload better than what was found."
+        )
+    unscored = sorted({r.name for r in worst if r.unscored})
+    if unscored:
+        parts.append(
+            f"The attack came to nothing at all on some {measure.things} of: "
+            f"{', '.join(unscored)}. They are counted as not recognisable, which an attack that "
+            "does not give up may change."
         )
     unanswered = sorted({r.label for r in results if not r.known_answer and r.label != NO_DEFENSE})
     if comparison.adaptive and unanswered:

@@ -8,11 +8,13 @@ from pathlib import Path
 
 from fedsim.comparison.advice import advice
 from fedsim.comparison.folder import cell_folder, is_finished
-from fedsim.comparison.pictures import draw_frontier, draw_strengths, victim_grid
+from fedsim.comparison.pictures import draw_frontier, draw_grid, draw_strengths
 from fedsim.comparison.plan import Comparison, slug
 from fedsim.comparison.results import Result, results
 from fedsim.comparison.tables import as_markdown, write_tables
-from fedsim.pictures import save_png
+from fedsim.comparison.texts import draw_texts
+from fedsim.comparison.victims import looks
+from fedsim.measures import TOKENS
 from fedsim.report.comparison import conclude_comparison
 
 
@@ -51,11 +53,10 @@ def conclude(comparison: Comparison, folder: Path) -> Outcome:
             draw(found, stage, path)
             files += [path] if path.is_file() else []
         for attacker in ("naive", "adaptive") if comparison.adaptive else ("naive",):
-            figure = victim_grid(comparison, places, stage, attacker)
-            if figure is not None:
-                path = folder / f"victim-{slug(stage)}-{attacker}.png"
-                save_png(figure, path)
-                files.append(path)
+            victim = list(looks(comparison, places, stage, attacker))
+            if victim:
+                draw_victim = draw_texts if found[0].measure is TOKENS else draw_grid
+                files += draw_victim(victim, folder / f"victim-{slug(stage)}-{attacker}")
     files.append(_write_recommendation(comparison, found, said, folder))
     files += conclude_comparison(folder)
     return Outcome(found, said, files)

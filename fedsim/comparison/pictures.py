@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from fedsim.comparison.plan import Comparison, Place
 from fedsim.comparison.results import Result
+from fedsim.comparison.victims import Look
 from fedsim.errors import RunError
-from fedsim.pictures import grid
+from fedsim.measures import PSNR
+from fedsim.pictures import grid, save_png
 from fedsim.pictures.pixels import FloatImage
-from fedsim.runlog import Record, inside, read_records
+from fedsim.runlog import inside
 
 # Okabe and Ito's colours, which colour-blind people can tell apart.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -40,7 +40,7 @@ def draw_frontier(results: Sequence[Result], stage: str, path: Path) -> None:
     # Seconds to import; the object-oriented part needs no display and leaves no state behind.
     from matplotlib.figure import Figure  # noqa: PLC0415
 
-    shown = [r for r in results if r.stage == stage and r.psnr and r.accuracy]
+    shown = [r for r in results if r.stage == stage and r.scores and r.accuracy]
     attackers = sorted({r.attacker for r in shown}, key=lambda a: a != "naive")
     if not attackers:
         return
@@ -53,7 +53,7 @@ def draw_frontier(results: Sequence[Result], stage: str, path: Path) -> None:
             line = sorted((r for r in own if r.label == label), key=lambda r: r.order)
             axis.errorbar(
                 [100 * statistics.fmean(r.accuracy) for r in line],
-                [statistics.median(r.psnr) for r in line],
+                [statistics.median(r.scores) for r in line],
                 yerr=_spread(line),
                 color=COLOURS[i % len(COLOURS)],
                 marker=MARKERS[i % len(MARKERS)],
@@ -62,7 +62,7 @@ def draw_frontier(results: Sequence[Result], stage: str, path: Path) -> None:
                 label=label,
             )
             for r in line:
-                at = (100 * statistics.fmean(r.accuracy), statistics.median(r.psnr))
+                at = (100 * statistics.fmean(r.accuracy), statistics.median(r.scores))
                 axis.annotate(
                     r.strength.rpartition("=")[2],
                     at,
@@ -84,12 +84,12 @@ def draw_frontier(results: Sequence[Result], stage: str, path: Path) -> None:
             fontsize=8,
         )
         axis.set_title(f"{attacker} attacker, {stage}", parse_math=False)
-        axis.set_xlabel("test accuracy at the end, %")
+        axis.set_xlabel(f"{own[0].accuracy_name} at the end, %")
     low, high = axes[0].get_xlim()
     if high - low < _LEAST_SPAN:  # or differences that mean nothing would fill the picture
         middle = (low + high) / 2
         axes[0].set_xlim(middle - _LEAST_SPAN / 2, middle + _LEAST_SPAN / 2)
-    axes[0].set_ylabel("PSNR of the reconstruction, dB (median; bars: quartiles)")
+    axes[0].set_ylabel(f"{shown[0].measure.axis} (median; bars: quartiles)")
     handles, texts = axes[0].get_legend_handles_labels()
     legend = figure.legend(handles, texts, loc="outside right upper", fontsize=8)
     for text in legend.get_texts():
@@ -105,7 +105,7 @@ def draw_strengths(results: Sequence[Result], stage: str, path: Path) -> None:
     """
     from matplotlib.figure import Figure  # noqa: PLC0415
 
-    shown = [r for r in results if r.stage == stage and r.psnr and r.value is not None]
+    shown = [r for r in results if r.stage == stage and r.scores and r.value is not None]
     labels = list(dict.fromkeys(r.label for r in shown))
     if not labels:
         return
@@ -120,7 +120,7 @@ def draw_strengths(results: Sequence[Result], stage: str, path: Path) -> None:
             line = sorted((r for r in own if r.attacker == attacker), key=lambda r: r.value or 0)
             axis.errorbar(
                 [r.value or 0 for r in line],
-                [statistics.median(r.psnr) for r in line],
+                [statistics.median(r.scores) for r in line],
                 yerr=_spread(line),
                 color=COLOURS[i],
                 marker=MARKERS[i],
@@ -131,8 +131,8 @@ def draw_strengths(results: Sequence[Result], stage: str, path: Path) -> None:
         values = [r.value or 0 for r in own]
         if min(values) > 0 and max(values) / min(values) > _LOGARITHMIC:
             axis.set_xscale("log")
-        if undefended:
-            axis.axhline(statistics.median(undefended[0].psnr), color="black", linewidth=0.8)
+        if undefended and undefended[0].scores:
+            axis.axhline(statistics.median(undefended[0].scores), color="black", linewidth=0.8)
         axis.axhline(
             statistics.median([b for r in own for b in r.blind]), color="grey", linestyle=":"
         )
@@ -143,83 +143,61 @@ def draw_strengths(results: Sequence[Result], stage: str, path: Path) -> None:
     # One for all panels: in a panel it would lie on the lines.
     handles, texts = axes[0].get_legend_handles_labels()
     figure.legend(handles, texts, loc="outside upper center", ncols=len(texts), fontsize=8)
-    figure.supylabel("PSNR, dB (black: no defense, dotted: blind guess)", fontsize=9)
+    axis_name = shown[0].measure.axis
+    figure.supylabel(f"{axis_name} (black: no defense, dotted: blind guess)", fontsize=9)
     figure.savefig(path, dpi=DPI)
 
 
-def victim_grid(
-    comparison: Comparison, folders: Sequence[tuple[Place, Path]], stage: str, attacker: str
-) -> Image.Image | None:
-    """Return one private picture under every defense at every strength; None if there is none.
-
-    The same client, seed and round everywhere, so the same picture.
+def draw_grid(found: Sequence[Look], stem: Path) -> list[Path]:
+    """Write a private picture and what was rebuilt of it under each defense.
 
     Args:
-        comparison: names the stages.
-        folders: each cell with its run folder.
-        stage: name of the stage.
-        attacker: naive or adaptive; where the latter has no answer the naive one's is shown.
+        found: one for each defense and strength, in order.
+        stem: the file's path without its ending.
+
+    Returns:
+        Where the PNG is.
+
+    Raises:
+        RunError: a record points outside its run folder, or to what is no file of tensors.
     """
     rows: dict[str, list[FloatImage | None]] = {}
     captions: dict[str, list[str]] = {}
-    for cell, folder in folders:
-        if cell.seed != comparison.seeds[0]:
-            continue
-        found = _first_victim(folder, comparison.stages[stage], attacker)
-        if found is None:
-            continue
-        original, rebuilt, caption = found
-        if cell.label not in rows:
-            rows[cell.label], captions[cell.label] = [original], ["private"]
-        rows[cell.label].append(rebuilt)
-        captions[cell.label].append(f"{cell.strength.rpartition('=')[2]}\n{caption}".strip())
-    if not rows:
-        return None
+    for look in found:
+        original, rebuilt, caption = _pair(look)
+        label = look.place.label
+        if label not in rows:
+            rows[label], captions[label] = [original], ["private"]
+        rows[label].append(rebuilt)
+        captions[label].append(f"{look.strength}\n{caption}".strip())
     side = max(p.shape[-1] for row in rows.values() for p in row if p is not None)
-    return grid(
+    figure = grid(
         list(rows.values()),
         row_labels=list(rows),
         captions=list(captions.values()),
         scale=max(1, 84 // side),
     )
+    path = stem.with_name(f"{stem.name}.png")
+    save_png(figure, path)
+    return [path]
 
 
-def _first_victim(
-    folder: Path, server_round: int, attacker: str
-) -> tuple[FloatImage, FloatImage | None, str] | None:
+def _pair(look: Look) -> tuple[FloatImage, FloatImage | None, str]:
+    """Return a private picture, its reconstruction if there is one, and what is to be said."""
     try:
-        records = list(read_records(folder))
-    except RunError:
-        return None
-    leakage = [
-        r
-        for r in records
-        if r["kind"] == "leakage" and r["round"] == server_round and r["group"] is not None
-    ]
-    if not leakage:
-        return None
-    first = min(r["partition"] for r in leakage)
-    own: Mapping[str, Record] = {
-        r["attacker"]: r for r in reversed(leakage) if r["partition"] == first and r["image"] == 0
-    }
-    record = own.get(attacker, own["naive"])
-    place = next(
-        r["tensors"]
-        for r in records
-        if r["kind"] == "reconstruction" and r["victim"] == record["victim"]
-    )
-    try:
-        tensors = load_file(inside(folder, place))
+        tensors = load_file(inside(look.folder, look.tensors))
     except SafetensorError as error:
-        raise RunError(f"{folder / place}: this is no file of tensors: {error}") from None
+        place = look.folder / look.tensors
+        raise RunError(f"{place}: this is no file of tensors: {error}") from None
     original: FloatImage = tensors["original"][0]
-    if "reconstruction" not in tensors or record["psnr"] is None:
+    score = PSNR.of(look.leakage)
+    if "reconstruction" not in tensors or score is None:
         return original, None, "attack failed"
     rebuilt: FloatImage = tensors["reconstruction"][tensors["matching"][0]]
-    return original, rebuilt, f"{record['psnr']:.0f} dB"
+    return original, rebuilt, PSNR.show(score)
 
 
 def _spread(line: Sequence[Result]) -> list[list[float]]:
     """Return how far the quartiles are from the median, below and above."""
-    quartiles = [np.quantile(r.psnr, (0.25, 0.5, 0.75)) for r in line]
+    quartiles = [np.quantile(r.scores, (0.25, 0.5, 0.75)) for r in line]
     return [[float(m - a) for a, m, _ in quartiles], [float(b - m) for _, m, b in quartiles]]

@@ -9,11 +9,9 @@ from pathlib import Path
 
 from fedsim.comparison.plan import Comparison, Place
 from fedsim.errors import RunError
-from fedsim.measures import PSNR
+from fedsim.measures import TASKS, Measure, measure_of
 from fedsim.runlog import Record, read_records
-from fedsim.summary import ATTACK_FAILED, LEAKED, PROTECTED
-
-RECOVERED_DB = 30.0
+from fedsim.summary import ATTACK_FAILED, LEAKED, PROTECTED, UNSCORED
 
 
 @dataclass(frozen=True)
@@ -26,17 +24,19 @@ class Result:
         attacker: naive or adaptive.
         known_answer: whether an adaptive attacker has an answer to this defense; if not, the
             naive one stands for both.
-        meanings: how many private images have each meaning.
-        psnr: in dB, of each image that could be scored.
-        ssim: of each of them.
-        blind: in dB, the best blind guess for each of them.
-        accuracy: test accuracy of the global model at the end, by seed: the mean over the last
+        meanings: how many private examples (pictures or texts) have each meaning.
+        measure: what the scores are.
+        scores: of each example that could be scored.
+        second: the measure's second figure of each of them.
+        blind: the best blind guess's score for each of them.
+        accuracy: of the global model on test data at the end, by seed: the mean over the last
             measurements, of which the comparison says how many.
+        accuracy_name: what that is called.
         upload_bytes: mean size of an upload.
         attack_seconds: mean time for a victim.
         run_seconds: mean time of a run, all stages and attackers.
         epsilon: the most that a client has spent at the end; None without a guarantee.
-        chance: share of labels that a random guess has right.
+        chance: accuracy of a model that has learnt nothing.
         controls: positive controls at this stage, and how many of them were rebuilt.
     """
 
@@ -48,10 +48,12 @@ class Result:
     attacker: str
     known_answer: bool
     meanings: dict[str, int]
-    psnr: list[float]
-    ssim: list[float]
+    measure: Measure
+    scores: list[float]
+    second: list[float]
     blind: list[float]
     accuracy: list[float]
+    accuracy_name: str
     upload_bytes: float | None
     attack_seconds: float | None
     run_seconds: float | None
@@ -66,7 +68,7 @@ class Result:
 
     @property
     def images(self) -> int:
-        """How many private images were attacked."""
+        """How many private examples were attacked."""
         return sum(self.meanings.values())
 
     @property
@@ -85,9 +87,14 @@ class Result:
         return self.meanings.get(ATTACK_FAILED, 0)
 
     @property
+    def unscored(self) -> int:
+        """For how many the attack came to nothing."""
+        return self.meanings.get(UNSCORED, 0)
+
+    @property
     def recovered(self) -> int:
-        """How many came back at 30 dB or more."""
-        return sum(p >= RECOVERED_DB for p in self.psnr)
+        """How many came back as they were: at 30 dB or more, or with every token right."""
+        return sum(score >= self.measure.recovered for score in self.scores)
 
     @property
     def mean_accuracy(self) -> float | None:
@@ -110,6 +117,7 @@ class _Runs:
     """What is gathered over the runs of one defense at one strength."""
 
     accuracy: list[float] = field(default_factory=list)
+    accuracy_name: str = TASKS["classify"]
     upload_bytes: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     epsilon: list[float | None] = field(default_factory=list)
@@ -148,7 +156,10 @@ def _gather(
     uploads = [r for r in records if r["kind"] == "upload" and not r["problem"]]
     seconds = {r["victim"]: r["seconds"] for r in records if r["kind"] == "reconstruction"}
     end = next((r for r in records if r["kind"] == "end"), None)
-    runs.chance = next((r["random_label"] for r in records if r["kind"] == "run"), 0.0)
+    start: Record = next((r for r in records if r["kind"] == "run"), {})
+    # Older logs know pictures and their labels alone.
+    runs.chance = float(start.get("chance") or start.get("random_label") or 0.0)
+    runs.accuracy_name = TASKS[start.get("task", "classify")]
     if accuracy:
         last_rounds = sorted(accuracy)[-comparison.last_evaluations :]
         runs.accuracy.append(statistics.fmean(accuracy[r] for r in last_rounds))
@@ -179,7 +190,8 @@ def _gather(
 
 
 def _result(pool: _Pool, runs: _Runs, stage: str, attacker: str) -> Result:
-    scored = [r for r in pool.leakage if r["psnr"] is not None]
+    measure = measure_of(pool.leakage[0])
+    scored = [r for r in pool.leakage if measure.of(r) is not None]
     meanings: dict[str, int] = {}
     for record in pool.leakage:
         meanings[record["meaning"]] = meanings.get(record["meaning"], 0) + 1
@@ -194,10 +206,12 @@ def _result(pool: _Pool, runs: _Runs, stage: str, attacker: str) -> Result:
         attacker=attacker,
         known_answer=pool.known_answer,
         meanings=meanings,
-        psnr=[r["psnr"] for r in scored],
-        ssim=[r["ssim"] for r in scored],
-        blind=[PSNR.blind(r) for r in scored],
+        measure=measure,
+        scores=[r[measure.key] for r in scored],
+        second=[r[measure.second] for r in scored],
+        blind=[measure.blind(r) for r in scored],
         accuracy=runs.accuracy,
+        accuracy_name=runs.accuracy_name,
         upload_bytes=_mean(runs.upload_bytes),
         attack_seconds=_mean(pool.seconds),
         run_seconds=_mean(runs.seconds),

@@ -16,33 +16,43 @@ from tabulate import tabulate
 
 from fedsim.comparison.plan import NO_DEFENSE
 from fedsim.comparison.results import Result
+from fedsim.measures import PSNR, Measure
 from fedsim.table import NOTHING
 
 Value = str | float | int | bool | None
 
-HEADINGS = {
-    "defense": "defense",
-    "strength": "strength",
-    "stage": "stage",
-    "attacker": "attacker",
-    "psnr_mean_db": "PSNR",
-    "psnr_std_db": "±",
-    "psnr_worst_db": "worst",
-    "blind_db": "blind",
-    "recognisable": "recognisable",
-    "recovered": "≥30 dB",
-    "accuracy_mean": "accuracy",
-    "upload_bytes": "upload",
-    "epsilon": "ε",
-}
-"""The columns that a person is shown, and how they are headed."""
+WORDS = ("defense", "strength", "stage", "attacker")
+"""The shown columns that hold words; the others hold numbers."""
 
 _FORMATS: dict[str, Callable[[float], str]] = {
-    **dict.fromkeys(("psnr_mean_db", "psnr_std_db", "psnr_worst_db", "blind_db"), "{:.1f}".format),
     "accuracy_mean": "{:.1%}".format,
     "upload_bytes": lambda value: decimal(round(value)),
     "epsilon": "{:.3g}".format,
 }
+
+
+def headings(measure: Measure) -> dict[str, str]:
+    """Return the columns that a person is shown, and how they are headed."""
+    return {
+        **dict(zip(WORDS, WORDS, strict=True)),
+        _figure(measure, "mean"): measure.axis,
+        _figure(measure, "std"): "±",
+        _figure(measure, "worst"): "worst",
+        _blind(measure): "blind",
+        "recognisable": "recognisable",
+        "recovered": measure.recovered_name,
+        "accuracy_mean": "accuracy",
+        "upload_bytes": "upload",
+        "epsilon": "ε",
+    }
+
+
+def _figure(measure: Measure, statistic: str) -> str:
+    return f"{measure.key}_{statistic}_{measure.column}"
+
+
+def _blind(measure: Measure) -> str:
+    return f"blind_{measure.column}"
 
 
 def as_records(results: Sequence[Result]) -> list[dict[str, Value]]:
@@ -51,6 +61,7 @@ def as_records(results: Sequence[Result]) -> list[dict[str, Value]]:
 
 
 def _record(r: Result) -> dict[str, Value]:
+    measure = r.measure
     return {
         "defense": r.label,
         "strength": r.strength,
@@ -58,20 +69,22 @@ def _record(r: Result) -> dict[str, Value]:
         "stage": r.stage,
         "attacker": r.attacker,
         "known_answer": r.known_answer,
-        "images": r.images,
-        "psnr_mean_db": _mean(r.psnr),
-        "psnr_median_db": statistics.median(r.psnr) if r.psnr else None,
-        "psnr_std_db": _std(r.psnr),
-        "psnr_worst_db": max(r.psnr, default=None),
-        "ssim_mean": _mean(r.ssim),
-        "blind_db": _mean(r.blind),
+        "images" if measure is PSNR else measure.things: r.images,
+        _figure(measure, "mean"): _mean(r.scores),
+        _figure(measure, "median"): statistics.median(r.scores) if r.scores else None,
+        _figure(measure, "std"): _std(r.scores),
+        _figure(measure, "worst"): max(r.scores, default=None),
+        f"{measure.second}_mean": _mean(r.second),
+        _blind(measure): _mean(r.blind),
         "recognisable": r.leaked / r.images,
         "recovered": r.recovered / r.images,
         "protected": r.protected / r.images,
         "attack_failed": r.attack_failed / r.images,
+        "unscored": r.unscored / r.images,
         "controls": r.controls[0],
         "controls_rebuilt": r.controls[1],
         "runs": len(r.accuracy),
+        "accuracy_of": r.accuracy_name,
         "accuracy_mean": r.mean_accuracy,
         "accuracy_std": _std(r.accuracy),
         "upload_bytes": r.upload_bytes,
@@ -83,8 +96,8 @@ def _record(r: Result) -> dict[str, Value]:
 
 def as_words(results: Sequence[Result]) -> list[dict[str, str]]:
     """Return the shown columns of each result as a person reads them, by their headings."""
-    headings = _headings(results)
-    return [dict(zip(headings, cells, strict=True)) for cells in _shown(results)]
+    heads = _headings(results)
+    return [dict(zip(heads, cells, strict=True)) for cells in _shown(results)]
 
 
 def write_tables(results: Sequence[Result], folder: Path) -> list[Path]:
@@ -133,8 +146,10 @@ def _terminal_table(stage: str, results: Sequence[Result]) -> Table:
     own = [r for r in results if r.stage == stage]
     attackers = list(dict.fromkeys(r.attacker for r in own))
     private = any(r.epsilon is not None for r in own)
+    measure = own[0].measure
+    unit = f"{measure.unit.strip()}{measure.told_of}"
     table = Table(
-        title=f"attacked {stage}: dB (highest), recognisable pictures",
+        title=f"attacked {stage}: {unit} (highest), recognisable {measure.things}",
         title_justify="left",
         box=SIMPLE_HEAD,
         pad_edge=False,
@@ -151,7 +166,7 @@ def _terminal_table(stage: str, results: Sequence[Result]) -> Table:
         table.add_row(
             name,
             *(_leakage(found[a]) for a in attackers),
-            words["blind_db"],
+            words[_blind(measure)],
             words["accuracy_mean"],
             words["upload_bytes"],
             *([words.get("epsilon", NOTHING)] if private else []),
@@ -162,20 +177,23 @@ def _terminal_table(stage: str, results: Sequence[Result]) -> Table:
 def _leakage(r: Result) -> Text:
     if r.attacker == "adaptive" and not r.known_answer:
         return Text(NOTHING if r.label == NO_DEFENSE else "no answer known", style="dim")
-    style = "bold red" if r.leaked else "magenta" if r.attack_failed else "green"
-    decibels = f"{statistics.fmean(r.psnr):.0f} ({max(r.psnr):.0f})" if r.psnr else NOTHING
+    doubtful = r.attack_failed or r.unscored
+    style = "bold red" if r.leaked else "magenta" if doubtful else "green"
+    score = f"{statistics.fmean(r.scores):.0f} ({max(r.scores):.0f})" if r.scores else NOTHING
     failed = f", {r.attack_failed} failed" if r.attack_failed else ""
-    return Text(f"{decibels}, {r.leaked}/{r.images}{failed}", style=style)
+    nothing = f", {r.unscored} unscored" if r.unscored else ""
+    return Text(f"{score}, {r.leaked}/{r.images}{failed}{nothing}", style=style)
 
 
 def _columns(results: Sequence[Result]) -> list[str]:
     """Return the shown columns; that of epsilon only if there is one."""
     private = any(r.epsilon is not None for r in results)
-    return [c for c in HEADINGS if private or c != "epsilon"]
+    shown = headings(results[0].measure) if results else {}
+    return [c for c in shown if private or c != "epsilon"]
 
 
 def _headings(results: Sequence[Result]) -> list[str]:
-    return [HEADINGS[c] for c in _columns(results)]
+    return [headings(results[0].measure)[c] for c in _columns(results)]
 
 
 def _shown(results: Sequence[Result]) -> list[list[str]]:
@@ -195,7 +213,7 @@ def _in_words(column: str, value: Value, r: Result) -> str:
     if column in special:
         return str(special[column])
     if isinstance(value, int | float):
-        return _FORMATS[column](float(value))
+        return _FORMATS.get(column, "{:.1f}".format)(float(value))
     return str(value) if value else NOTHING
 
 

@@ -16,6 +16,7 @@ from rich.text import Text
 from attacks import Progress as AttackProgress
 from fedsim.comparison.outcome import Outcome, conclude
 from fedsim.comparison.plan import Cell, Comparison
+from fedsim.comparison.results import Result
 from fedsim.comparison.run import Done, run_cells
 from fedsim.comparison.tables import terminal_tables
 from fedsim.engine.observer import Observer
@@ -23,11 +24,6 @@ from fedsim.runlog import Record
 from server.victims import Victim
 
 INTERRUPTED = 130
-_LEGEND = (
-    "dB: mean PSNR, in brackets the highest, which is the worst for the client; blind: the best "
-    "guess without any gradient. failed: the private picture fits the upload better than what was "
-    "found, which is no protection. acc.: test accuracy after all rounds. upload: its mean size."
-)
 
 
 def watch(comparison: Comparison, folder: Path, jobs: int) -> bool:
@@ -137,8 +133,19 @@ def _show(console: Console, outcome: Outcome, folder: Path) -> None:
     if outcome.results:
         for table in terminal_tables(outcome.results):
             console.print(table)
-        console.print(_LEGEND, style="dim")
+        console.print(_legend(outcome.results[0]), style="dim", highlight=False)
         said = Text("\n\n".join(outcome.advice))
         console.print(Panel(said, title="What this says", title_align="left"))
     for file in (*outcome.files, folder):
         console.print(str(file), markup=False, highlight=False, soft_wrap=True)
+
+
+def _legend(result: Result) -> str:
+    measure = result.measure
+    return (
+        f"{measure.caption}: mean, in brackets the highest, which is the worst for the client; "
+        f"blind: the best guess without any gradient. failed: the private {measure.thing} fits the "
+        "upload better than what was found, which is no protection. unscored: the attack came to "
+        "nothing. acc.: "
+        f"{result.accuracy_name} after all rounds. upload: its mean size."
+    )

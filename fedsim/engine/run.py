@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from flwr.app import ArrayRecord
 from flwr.clientapp import ClientApp
@@ -21,6 +22,7 @@ from clients.app import make_client_app
 from clients.site import Site, open_site
 from clients.training import one_thread
 from fedsim import __version__
+from fedsim.data.tokens import IGNORED, Task
 from fedsim.engine.flower import logs_to
 from fedsim.engine.observer import Observer
 from fedsim.engine.pictures import draw_round, draw_victim, group_name
@@ -28,6 +30,8 @@ from fedsim.engine.sentences import Sentences
 from fedsim.engine.sources import sources
 from fedsim.errors import RunError
 from fedsim.metrics.baselines import random_label_accuracy
+from fedsim.metrics.chance import commonest_share
+from fedsim.modality import Modality
 from fedsim.models import TextModel
 from fedsim.privacy import PrivacyLedger
 from fedsim.report.run import conclude_run
@@ -122,7 +126,7 @@ class _Run:
             seed=self._scenario.seed,
             engine=self._engine if isinstance(self._engine, str) else "deployment",
             device=str(device),
-            random_label=random_label_accuracy(self._site.dataset.num_classes),
+            **self._about(),
             versions=versions(),
             sources=sources(self._scenario),
             started=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
@@ -149,6 +153,19 @@ class _Run:
             self._log.close()
             conclude_run(self._log.folder)
         return self._log.folder
+
+    def _about(self) -> dict[str, Any]:
+        """Return what kind of data there is, what is learnt of it, and what a guesser knows."""
+        dataset = self._site.dataset
+        random_label = random_label_accuracy(dataset.num_classes)
+        about = {"data_kind": Modality.PICTURES, "task": Task.CLASSIFY, "chance": random_label}
+        model = self._site.architecture
+        if isinstance(model, TextModel):
+            about |= {"data_kind": Modality.TEXTS, "task": model.task}
+            if model.task is not Task.CLASSIFY:
+                _, labels = dataset.test.batch(np.arange(len(dataset.test)))
+                about["chance"] = commonest_share(labels[labels != IGNORED])
+        return {**about, "random_label": random_label}
 
     def _federate(self, device: torch.device) -> None:
         adversary = self._adversary(device)

@@ -13,7 +13,7 @@ from fedsim.comparison.advice import advice
 from fedsim.comparison.folder import CELLS, COMPARISON, cell_folder, is_finished, read_comparison
 from fedsim.comparison.plan import Comparison, Place
 from fedsim.comparison.results import Result, results
-from fedsim.comparison.tables import HEADINGS, Value, as_records, as_words
+from fedsim.comparison.tables import WORDS, Value, as_records, as_words, headings
 from fedsim.errors import RunError
 from fedsim.report.comparison_charts import comparison_charts
 from fedsim.report.log import Run, legible
@@ -125,6 +125,8 @@ def comparison_page(compares: Compares, *, away: bool = False) -> str:
         start=first.start,
         view=view,
         compared=_compared(compares, view),
+        measure=first.summary.measure,
+        accuracy_name=first.summary.accuracy_name,
         rows=_rows(compares.results, records),
         table_csv=as_csv([list(records[0]), *(list(r.values()) for r in records)])
         if records
@@ -164,23 +166,22 @@ class Cell:
 
 
 def _rows(found: Sequence[Result], records: Sequence[dict[str, Value]]) -> list[list[Cell]]:
-    columns = {heading: column for column, heading in HEADINGS.items()}
+    if not found:
+        return []
+    columns = {heading: column for column, heading in headings(found[0].measure).items()}
     rows = []
     for words, record in zip(as_words(found), records, strict=True):
         values = {heading: record[columns[heading]] for heading in words}
         # By its number, where the strength is one: as text 0.001 comes before 0.01, but 1e-05 last.
         if record["value"] is not None:
-            values[HEADINGS["strength"]] = record["value"]
+            values["strength"] = record["value"]
         rows.append(
             [
-                Cell(h, text, "" if values[h] is None else values[h], columns[h] in _NUMBERS)
+                Cell(h, text, "" if values[h] is None else values[h], columns[h] not in WORDS)
                 for h, text in words.items()
             ]
         )
     return rows
-
-
-_NUMBERS = set(HEADINGS) - {"defense", "strength", "stage", "attacker"}
 
 
 def _advice(compares: Compares) -> list[str]:

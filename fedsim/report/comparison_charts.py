@@ -31,7 +31,7 @@ def comparison_charts(found: Sequence[Result]) -> list[Chart]:
 
 def _frontier(found: Sequence[Result], stage: str) -> Chart | None:
     """Leakage against accuracy, a panel for each attacker."""
-    shown = [r for r in found if r.stage == stage and r.psnr and r.accuracy]
+    shown = [r for r in found if r.stage == stage and r.scores and r.accuracy]
     attackers = sorted({r.attacker for r in shown}, key=lambda a: a != "naive")
     labels = list(dict.fromkeys(r.label for r in shown))
     labels.sort(key=lambda label: label == NO_DEFENSE)  # last, so that it takes nobody's colour
@@ -39,8 +39,12 @@ def _frontier(found: Sequence[Result], stage: str) -> Chart | None:
     layout: dict[str, Any] = {"annotations": [], "shapes": []}
     for panel, attacker in enumerate(attackers):
         own = [r for r in shown if r.attacker == attacker]
+        unit = own[0].measure.unit
+        hover = f"%{{text}}<br>%{{y:.1f}}{unit} at %{{x:.1f}} % accuracy<extra></extra>"
         x, y = _axes(layout, panel, _columns(panel, len(attackers)), (0, 1))
-        layout[f"xaxis{_suffix(panel)}"]["title"] = {"text": "test accuracy at the end, %"}
+        layout[f"xaxis{_suffix(panel)}"]["title"] = {
+            "text": f"{own[0].accuracy_name} at the end, %"
+        }
         layout["annotations"].append(_title(f"{attacker} attacker", x, y))
         layout["shapes"].append(_blind(own, x, y))
         for i, label in enumerate(labels):
@@ -54,10 +58,10 @@ def _frontier(found: Sequence[Result], stage: str) -> Chart | None:
                     "legendgroup": str(i),
                     "showlegend": panel == 0,
                     "x": [100 * statistics.fmean(r.accuracy) for r in line],
-                    "y": [statistics.median(r.psnr) for r in line],
+                    "y": [statistics.median(r.scores) for r in line],
                     "error_y": _spread(line),
                     "text": [_told(r) for r in line],
-                    "hovertemplate": "%{text}<br>%{y:.1f} dB at %{x:.1f} % accuracy<extra></extra>",
+                    "hovertemplate": hover,
                     "xaxis": x,
                     "yaxis": y,
                     **look,
@@ -65,7 +69,7 @@ def _frontier(found: Sequence[Result], stage: str) -> Chart | None:
             )
     if not data:
         return None
-    layout["yaxis"]["title"] = {"text": "PSNR, dB"}
+    layout["yaxis"]["title"] = {"text": shown[0].measure.axis}
     return Chart(
         f"frontier-{slug(stage)}",
         f"Leakage against accuracy, attacked {stage}",
@@ -80,14 +84,17 @@ def _frontier(found: Sequence[Result], stage: str) -> Chart | None:
 
 def _strengths(found: Sequence[Result], stage: str) -> Chart | None:
     """Leakage against strength, a panel for each defense that has several."""
-    shown = [r for r in found if r.stage == stage and r.psnr and r.value is not None]
+    shown = [r for r in found if r.stage == stage and r.scores and r.value is not None]
     labels = list(dict.fromkeys(r.label for r in shown))
     labels = [x for x in labels if len({r.value for r in shown if r.label == x}) > 1]
     if not labels:
         return None
     undefended = [
-        r for r in found if r.stage == stage and r.label == NO_DEFENSE and not r.strength and r.psnr
+        r
+        for r in found
+        if r.stage == stage and r.label == NO_DEFENSE and not r.strength and r.scores
     ]
+    measure = shown[0].measure
     columns = min(COLUMNS, len(labels))
     rows = -(-len(labels) // columns)
     data: list[Trace] = []
@@ -102,11 +109,11 @@ def _strengths(found: Sequence[Result], stage: str) -> Chart | None:
         if min(values) > 0 and max(values) / min(values) > LOGARITHMIC:
             axis |= {"type": "log", "dtick": 1, "tickformat": "~g"}
         if panel % columns == 0:
-            layout[f"yaxis{_suffix(panel)}"]["title"] = {"text": "PSNR, dB"}
+            layout[f"yaxis{_suffix(panel)}"]["title"] = {"text": measure.axis}
         layout["annotations"].append(_title(plain(label), x, y))
         layout["shapes"].append(_blind(own, x, y))
         if undefended:
-            layout["shapes"].append(_line(statistics.median(undefended[0].psnr), x, y, "solid"))
+            layout["shapes"].append(_line(statistics.median(undefended[0].scores), x, y, "solid"))
         for i, attacker in enumerate(ATTACKERS):
             line = sorted((r for r in own if r.attacker == attacker), key=lambda r: r.value or 0)
             look = style(i)
@@ -120,10 +127,10 @@ def _strengths(found: Sequence[Result], stage: str) -> Chart | None:
                         "legendgroup": attacker,
                         "showlegend": not any(d["name"] == attacker for d in data),
                         "x": [r.value for r in line],
-                        "y": [statistics.median(r.psnr) for r in line],
+                        "y": [statistics.median(r.scores) for r in line],
                         "error_y": _spread(line),
                         "text": [_told(r) for r in line],
-                        "hovertemplate": "%{text}<br>%{y:.1f} dB<extra></extra>",
+                        "hovertemplate": f"%{{text}}<br>%{{y:.1f}}{measure.unit}<extra></extra>",
                         "xaxis": x,
                         "yaxis": y,
                         **look,
@@ -200,7 +207,7 @@ def _line(height: float, x: str, y: str, dash: str) -> dict[str, Any]:
 
 def _spread(line: Sequence[Result]) -> Trace:
     """Return how far the quartiles are from the median."""
-    quartiles = [np.quantile(r.psnr, (0.25, 0.5, 0.75)) for r in line]
+    quartiles = [np.quantile(r.scores, (0.25, 0.5, 0.75)) for r in line]
     return {
         "type": "data",
         "symmetric": False,

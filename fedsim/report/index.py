@@ -9,8 +9,8 @@ from urllib.parse import quote
 
 from fedsim.comparison.folder import COMPARISON, read_comparison
 from fedsim.errors import FedsimError, RunError
+from fedsim.measures import measure_of
 from fedsim.report.comparison import Compares, write_comparison
-from fedsim.report.images import data_uri
 from fedsim.report.log import Run, legible
 from fedsim.report.page import REPORT, render, write_page
 from fedsim.report.run import Verdict, write_run
@@ -21,7 +21,6 @@ from fedsim.runlog import RECORDS
 from fedsim.summary import LEAKED
 
 INDEX = "index.html"
-_THUMBNAIL = 48
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,9 @@ class Entry:
         started: when, as the run log has it; empty if unknown.
         status: finished, interrupted, failed, or not ended.
         counts: private pieces of data of each meaning.
-        thumbnails: the private piece of data that leaked most and what was rebuilt of it.
+        thumbnail: the private piece of data that leaked most and what was rebuilt of it, as its
+            template shows it; None if there is none.
+        template: shows that.
     """
 
     title: str
@@ -48,7 +49,8 @@ class Entry:
     started: str
     status: str
     counts: dict[str, int]
-    thumbnails: tuple[str, str] | None
+    thumbnail: object | None = None
+    template: str = ""
 
 
 def write_index(folder: Path, out: Path | None = None) -> Path:
@@ -96,7 +98,7 @@ def _entry(place: Path, folder: Path, *, linked: bool) -> Entry:
             return (_comparison if is_comparison else _run)(place, name, linked)
     except FedsimError as error:
         kind = "comparison" if is_comparison else "run"
-        return Entry(place.name, name, None, kind, str(error), "", "not readable", {}, None)
+        return Entry(place.name, name, None, kind, str(error), "", "not readable", {})
 
 
 def _run(place: Path, name: str, linked: bool) -> Entry:
@@ -120,7 +122,8 @@ def _run(place: Path, name: str, linked: bool) -> Entry:
         str(run.start.get("started", "")),
         run.summary.status or "not ended",
         counts,
-        _thumbnails(run),
+        _thumbnail(run),
+        view_of(run).thumbnail_template,
     )
 
 
@@ -129,7 +132,7 @@ def _comparison(place: Path, name: str, linked: bool) -> Entry:
     try:
         compares = Compares.read(place)
     except RunError as error:
-        return Entry(title, name, None, "comparison", str(error), "", "not ended", {}, None)
+        return Entry(title, name, None, "comparison", str(error), "", "not ended", {})
     newest = max((path / RECORDS for _, path in compares.finished), key=_written)
     if linked and _is_stale(place / REPORT, newest):
         write_comparison(place)
@@ -143,7 +146,8 @@ def _comparison(place: Path, name: str, linked: bool) -> Entry:
         str(first.start.get("started", "")),
         "not ended" if compares.missing else "finished",
         {},
-        _thumbnails(first),
+        _thumbnail(first),
+        view_of(first).thumbnail_template,
     )
 
 
@@ -151,25 +155,18 @@ def _is_stale(report: Path, records: Path) -> bool:
     return not report.is_file() or _written(report) < _written(records)
 
 
-def _thumbnails(run: Run) -> tuple[str, str] | None:
-    """Return the picture that leaked most, beside what was rebuilt of it."""
+def _thumbnail(run: Run) -> object | None:
+    """Return the piece of data that leaked most, beside what was rebuilt of it."""
     scored = [
-        (leakage["psnr"], leakage, found)
+        (score, leakage, found)
         for one in attacked(run)
         for leakage, found in one.pairs
-        if leakage["psnr"] is not None and leakage["group"] is not None
+        if leakage["group"] is not None and (score := measure_of(leakage).of(leakage)) is not None
     ]
     if not scored:
         return None
     _, leakage, found = max(scored, key=lambda each: (each[1]["meaning"] == LEAKED, each[0]))
-    arrays = run.arrays(found["tensors"])
-    if arrays is None or "matching" not in arrays or "reconstruction" not in arrays:
-        return None
-    rebuilt = arrays["reconstruction"][arrays["matching"][leakage["image"]]]
-    return (
-        data_uri(arrays["original"][leakage["image"]], _THUMBNAIL),
-        data_uri(rebuilt, _THUMBNAIL),
-    )
+    return view_of(run).thumbnail(run, leakage, found)
 
 
 def _written(path: Path) -> float:

@@ -60,6 +60,7 @@ def run_page(run: Run) -> str:
         title=run.title,
         run=run,
         summary=run.summary,
+        measure=run.summary.measure,
         view=view,
         verdict=verdict,
         description=run.scenario.get("description", ""),
@@ -74,7 +75,7 @@ def run_page(run: Run) -> str:
         choices=_choices(cards),
         rows=rows,
         rows_csv=as_csv([list(rows[0]), *(list(r.values()) for r in rows)]) if rows else None,
-        pictures_csv=_pictures_csv(cards),
+        scores_csv=_scores_csv(cards, view),
         charts=run_charts(cards, run.summary),
         sources=run.start.get("sources", []),
         command=shown_command(run.start.get("command", [])),
@@ -139,11 +140,12 @@ def _details(private: Sequence[Card], nouns: tuple[str, str]) -> list[str]:
         )
     found = [c for c in private if c.worst.meaning in (LEAKED, PARTLY)]
     if found:
-        most = max(found, key=lambda c: (c.worst.meaning == LEAKED, c.worst.psnr or 0))
+        most = max(found, key=lambda c: (c.worst.meaning == LEAKED, c.worst.score or 0))
+        said = most.worst.measure.told(most.worst.score or 0)
         group = "" if most.group == most.who else f" ({most.group})"
         details.append(
             f"{most.who[:1].upper()}{most.who[1:]}{group} leaked most: "
-            f"{most.worst.psnr:.1f} dB, where a blind guess has {most.worst.blind:.1f}."
+            f"{said}, where a blind guess has {most.worst.blind:.1f}."
         )
     return details
 
@@ -197,7 +199,7 @@ def _by_group(cards: Sequence[Card]) -> list[dict[str, Any]]:
 
 
 def _choices(cards: Sequence[Card]) -> dict[str, list[str]]:
-    """Return what the pictures can be filtered by."""
+    """Return what the cards can be filtered by."""
     partitions = sorted({c.partition for c in cards if c.partition is not None})
     return {
         "client": [f"client {p}" for p in partitions],
@@ -209,24 +211,24 @@ def _choices(cards: Sequence[Card]) -> dict[str, list[str]]:
 
 def _table_row(row: Row) -> dict[str, Any]:
     """Return a row of the table, the numbers as they are."""
-    psnr, blind = row.scores, row.baseline
+    measure, scores, blind = row.measure, row.scores, row.baseline
     return {
         "group": row.group,
         "defense": row.defense,
         "attacker": row.attacker,
         "attacked": row.images,
         **{meaning: row.count(meaning) for meaning in WORST_FIRST},
-        "median_psnr_db": statistics.median(psnr) if psnr else None,
-        "worst_psnr_db": max(psnr, default=None),
-        "blind_psnr_db": statistics.median(blind) if blind else None,
+        measure.named("median"): statistics.median(scores) if scores else None,
+        measure.named("worst"): max(scores, default=None),
+        measure.named("blind"): statistics.median(blind) if blind else None,
         "labels_right": row.labels_right,
         "upload_bytes": row.upload_bytes,
         "epsilon": row.epsilon,
     }
 
 
-def _pictures_csv(cards: Sequence[Card]) -> str:
-    columns = ("round", "partition", "group", "attacker", "image", "meaning", "psnr", "ssim")
+def _scores_csv(cards: Sequence[Card], view: View) -> str:
+    columns = ("round", "partition", "group", "attacker", "image", "meaning", *view.columns)
     more = ("label", "label_found")
     rows: list[list[object]] = [[*columns, *more, "objective", "truth_objective", "evaluations"]]
     for attempt in (a for c in cards for a in c.attempts):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping, Sequence
 
+from fedsim.measures import Measure
 from fedsim.report.charts import ATTACKERS, BLIND, COLOURS, Chart, Trace, plain, style
 from fedsim.report.objectives import objective_chart
 from fedsim.report.victims.cards import Attempt, Card, attempts_of
@@ -18,15 +19,15 @@ def run_charts(cards: Sequence[Card], summary: Summary) -> list[Chart]:
     """Return the charts that a run has something for."""
     private = [c for c in cards if not c.is_control]
     charts = [
-        _by_group(cards),
+        _by_group(cards, summary.measure),
         _over_rounds(private, summary),
-        _clients(private),
+        _clients(private, summary.measure),
         objective_chart(cards),
     ]
     return [chart for chart in charts if chart is not None]
 
 
-def _by_group(cards: Sequence[Card]) -> Chart | None:
+def _by_group(cards: Sequence[Card], measure: Measure) -> Chart | None:
     """Every single score, by group."""
     data: list[Trace] = []
     for i, attacker in enumerate(ATTACKERS):
@@ -34,7 +35,7 @@ def _by_group(cards: Sequence[Card]) -> Chart | None:
             (c, a)
             for c in cards
             for a in c.attempts
-            if a.attacker == attacker and a.psnr is not None
+            if a.attacker == attacker and a.score is not None
         ]
         if own:
             data.append(
@@ -43,9 +44,9 @@ def _by_group(cards: Sequence[Card]) -> Chart | None:
                     "mode": "markers",
                     "name": attacker,
                     "y": [plain(c.group) for c, _ in own],
-                    "x": [a.psnr for _, a in own],
+                    "x": [a.score for _, a in own],
                     "text": [plain(f"{c.who}, {a.meaning}") for c, a in own],
-                    "hovertemplate": "%{text}: %{x:.1f} dB",
+                    "hovertemplate": f"%{{text}}: {_at(measure)}",
                     "marker": style(i)["marker"] | {"size": 10, "opacity": 0.8},
                 }
             )
@@ -59,7 +60,7 @@ def _by_group(cards: Sequence[Card]) -> Chart | None:
             "y": [plain(c.group) for c in cards],
             "x": [c.attempts[0].blind for c in cards],
             "marker": {"symbol": "line-ns-open", "size": 16, "color": BLIND, "line": {"width": 2}},
-            "hovertemplate": "a blind guess: %{x:.1f} dB",
+            "hovertemplate": f"a blind guess: {_at(measure)}",
         }
     )
     groups = list(dict.fromkeys(plain(c.group) for c in cards))
@@ -71,7 +72,7 @@ def _by_group(cards: Sequence[Card]) -> Chart | None:
         "attacker, it does not protect.",
         data,
         {
-            "xaxis": {"title": {"text": "PSNR, dB"}, "rangemode": "tozero"},
+            "xaxis": {"title": {"text": measure.axis}, "rangemode": "tozero"},
             "yaxis": {
                 "categoryorder": "array",
                 "categoryarray": groups,
@@ -86,8 +87,9 @@ def _by_group(cards: Sequence[Card]) -> Chart | None:
 def _over_rounds(cards: Sequence[Card], summary: Summary) -> Chart | None:
     """Leakage by group above, accuracy below, on the same rounds."""
     attacked = {c.server_round for c in cards}
-    data = _leakage_by_round(cards) if len(attacked) > 1 else []
-    data += _accuracy(summary.accuracy, "y2" if data else "y")
+    measure, called = summary.measure, summary.accuracy_name
+    data = _leakage_by_round(cards, measure) if len(attacked) > 1 else []
+    data += _accuracy(summary.accuracy, called, "y2" if data else "y")
     if not data:
         return None
     rounds: Trace = {"title": {"text": "round"}, "tickformat": "d"}
@@ -98,7 +100,7 @@ def _over_rounds(cards: Sequence[Card], summary: Summary) -> Chart | None:
         return Chart(
             "rounds",
             "Accuracy over the rounds",
-            "The test accuracy of the one global model, to which all clients contribute.",
+            f"The {called} of the one global model, to which all clients contribute.",
             data,
             {"xaxis": rounds, "yaxis": accuracy, "showlegend": False},
             height=260,
@@ -106,28 +108,28 @@ def _over_rounds(cards: Sequence[Card], summary: Summary) -> Chart | None:
     return Chart(
         "rounds",
         "Leakage and accuracy over the rounds",
-        "Above, the median PSNR of what was rebuilt, for each group and attacker, with the best "
-        "blind guess as a dashed line; higher is worse for the clients. Below, the test accuracy "
-        "of the global model.",
+        f"Above, the median ({measure.axis}) of what was rebuilt, for each group and attacker, "
+        "with the best blind guess as a dashed line; higher is worse for the clients. Below, the "
+        f"{called} of the global model.",
         data,
         {
             "xaxis": {**rounds, "anchor": "y2"},
-            "yaxis": {"title": {"text": "PSNR, dB"}, "domain": [0.42, 1]},
+            "yaxis": {"title": {"text": measure.axis}, "domain": [0.42, 1]},
             "yaxis2": {**accuracy, "domain": [0, 0.3]},
         },
         height=540,
     )
 
 
-def _leakage_by_round(cards: Sequence[Card]) -> list[Trace]:
+def _leakage_by_round(cards: Sequence[Card], measure: Measure) -> list[Trace]:
     data: list[Trace] = []
     groups = list(dict.fromkeys((c.group, a.attacker) for c in cards for a in c.attempts))
     names = list(dict.fromkeys(group for group, _ in groups))
     for group, attacker in groups:
         by_round: dict[int, list[float]] = {}
         for card, attempt in attempts_of(cards, group, attacker):
-            if attempt.psnr is not None:
-                by_round.setdefault(card.server_round, []).append(attempt.psnr)
+            if attempt.score is not None:
+                by_round.setdefault(card.server_round, []).append(attempt.score)
         look = style(names.index(group))
         look["line"] |= {"dash": "solid" if attacker == "naive" else "dot"}
         data.append(
@@ -137,14 +139,14 @@ def _leakage_by_round(cards: Sequence[Card]) -> list[Trace]:
                 "name": plain(f"{group}, {attacker}"),
                 "x": sorted(by_round),
                 "y": [statistics.median(by_round[r]) for r in sorted(by_round)],
-                "hovertemplate": "round %{x}: median %{y:.1f} dB",
+                "hovertemplate": f"round %{{x}}: median {_at(measure, 'y')}",
                 **look,
             }
         )
-    return data + _blind_by_round(cards)
+    return data + _blind_by_round(cards, measure)
 
 
-def _accuracy(accuracy: Mapping[int, float], axis: str) -> list[Trace]:
+def _accuracy(accuracy: Mapping[int, float], called: str, axis: str) -> list[Trace]:
     rounds = sorted(accuracy)
     if not rounds:
         return []
@@ -152,7 +154,7 @@ def _accuracy(accuracy: Mapping[int, float], axis: str) -> list[Trace]:
         {
             "type": "scatter",
             "mode": "lines+markers" if len(rounds) < 30 else "lines",
-            "name": "test accuracy",
+            "name": called,
             "x": rounds,
             "y": [100 * accuracy[r] for r in rounds],
             "yaxis": axis,
@@ -163,7 +165,7 @@ def _accuracy(accuracy: Mapping[int, float], axis: str) -> list[Trace]:
     ]
 
 
-def _blind_by_round(cards: Sequence[Card]) -> list[Trace]:
+def _blind_by_round(cards: Sequence[Card], measure: Measure) -> list[Trace]:
     rounds: dict[int, list[float]] = {}
     for card in cards:
         rounds.setdefault(card.server_round, []).append(card.attempts[0].blind)
@@ -178,21 +180,21 @@ def _blind_by_round(cards: Sequence[Card]) -> list[Trace]:
             "y": [statistics.median(rounds[r]) for r in sorted(rounds)],
             "line": {"color": BLIND, "dash": "dash"},
             "marker": {"color": BLIND, "symbol": "line-ew-open", "size": 14},
-            "hovertemplate": "a blind guess: %{y:.1f} dB",
+            "hovertemplate": f"a blind guess: {_at(measure, 'y')}",
         }
     ]
 
 
-def _clients(cards: Sequence[Card]) -> Chart | None:
+def _clients(cards: Sequence[Card], measure: Measure) -> Chart | None:
     """The most that was found of each client, beside the best blind guess at the same data."""
     best: dict[str, tuple[Card, Attempt]] = {}
     for card in cards:
         for attempt in card.attempts:
-            if attempt.psnr is not None and (
-                card.who not in best or attempt.psnr > (best[card.who][1].psnr or 0)
+            if attempt.score is not None and (
+                card.who not in best or attempt.score > (best[card.who][1].score or 0)
             ):
                 best[card.who] = card, attempt
-    shown = sorted(best.items(), key=lambda item: -(item[1][1].psnr or 0))[:MOST_CLIENTS]
+    shown = sorted(best.items(), key=lambda item: -(item[1][1].score or 0))[:MOST_CLIENTS]
     if not shown:
         return None
     names = [plain(f"{name} ({card.group})") for name, (card, _) in shown]
@@ -201,8 +203,8 @@ def _clients(cards: Sequence[Card]) -> Chart | None:
     return Chart(
         "clients",
         "Who leaked most",
-        "The clearest picture that was rebuilt of each client, and, as a line, the best blind "
-        "guess at the same picture. Only what is beyond the line is leakage."
+        "The best that was rebuilt of each client, and, as a line, the best blind guess at the "
+        "same. Only what is beyond the line is leakage."
         + (f" {left_out} clients who leaked less are left out." if left_out else ""),
         [
             {
@@ -210,10 +212,10 @@ def _clients(cards: Sequence[Card]) -> Chart | None:
                 "orientation": "h",
                 "name": "reconstruction",
                 "y": names,
-                "x": [a.psnr for a in attempts],
+                "x": [a.score for a in attempts],
                 "marker": {"color": COLOURS[0]},
                 "text": [f"{a.attacker}, {a.meaning}" for a in attempts],
-                "hovertemplate": "%{x:.1f} dB, %{text}",
+                "hovertemplate": f"{_at(measure)}, %{{text}}",
                 "textposition": "none",
             },
             {
@@ -228,13 +230,18 @@ def _clients(cards: Sequence[Card]) -> Chart | None:
                     "color": COLOURS[1],
                     "line": {"width": 3},
                 },
-                "hovertemplate": "a blind guess: %{x:.1f} dB",
+                "hovertemplate": f"a blind guess: {_at(measure)}",
             },
         ],
         {
-            "xaxis": {"title": {"text": "PSNR, dB"}},
+            "xaxis": {"title": {"text": measure.axis}},
             "yaxis": {"autorange": "reversed", "automargin": True},
             "bargap": 0.35,
         },
         height=150 + 26 * len(shown),
     )
+
+
+def _at(measure: Measure, axis: str = "x") -> str:
+    """Return what Plotly says of a point on the axis of scores."""
+    return f"%{{{axis}:.1f}}{measure.unit}"

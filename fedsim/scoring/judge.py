@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -16,7 +17,14 @@ MeaningOf = Callable[[Verdict], Meaning]
 
 
 class Judge(ABC):
-    """Compares reconstructions of one kind of data with the private ones."""
+    """Compares reconstructions of one kind of data with the private ones.
+
+    Attributes:
+        discrete: whether the data are discrete. Attacks then search among points that stand for
+            nothing, and one of them that fits says nothing against the private data.
+    """
+
+    discrete: ClassVar[bool] = False
 
     @abstractmethod
     def originals(self, inputs: Tensor, labels: Tensor) -> Tensor:

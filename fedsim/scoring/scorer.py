@@ -109,9 +109,10 @@ class Scorer:
         found_a_fit = outcome.reconstruction.relative_objective <= max(
             FIT_MARGIN * truth_misfit, FIT_FLOOR
         )
-        if found_a_fit and not self.approximate(outcome.victim):
-            return Meaning.PROTECTED
-        return Meaning.ATTACK_FAILED
+        # Of discrete data, an upload that they fit says all to those who can read it.
+        says_all = self._judge.discrete and truth_misfit <= FIT_FLOOR
+        protected = found_a_fit and not says_all and not self.approximate(outcome.victim)
+        return Meaning.PROTECTED if protected else Meaning.ATTACK_FAILED
 
     def _own(self, victim: Victim) -> Tensor:
         """Return which public data are the control's own, which would be their own nearest."""

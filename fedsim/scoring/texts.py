@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -27,6 +28,8 @@ class TextJudge(Judge):
         dataset: whose test texts are public.
         model: whose tokens they are.
     """
+
+    discrete: ClassVar[bool] = True
 
     def __init__(self, dataset: TokenDataset, model: TextModel) -> None:
         self._dataset, self._reader = dataset, Reader(model)

@@ -7,6 +7,7 @@
   const union = (lists) => [...new Set(lists.flat())].sort((a, b) => a - b);
   const latest = (at, now) => at.reduce((found, each, i) => (each <= now ? i : found), 0);
 
+  // A film is a strip of pictures or lines of text; each knows how to show one of its frames.
   // Strips are decoded when they are first asked for: there may be thousands.
   const decoded = (film) => {
     film.image ??= (async () => {
@@ -17,7 +18,7 @@
     })();
     return film.image;
   };
-  const draw = async (film, frame) => {
+  const drawPicture = async (film, frame) => {
     film.wanted = frame;
     film.canvas.hidden = frame === film.at.length - 1;
     if (film.canvas.hidden) return;
@@ -28,13 +29,42 @@
     film.canvas.height = image.naturalHeight;
     film.canvas.getContext("2d").drawImage(image, -frame * width, 0);
   };
+  const token = ([text, , mark]) => {
+    if (!mark) return document.createTextNode(text);
+    const span = document.createElement("span");
+    span.className = `tok ${mark}`;
+    if (mark !== "right") {
+      const aloud = document.createElement("span");
+      aloud.className = "aloud";
+      aloud.textContent = `${mark}: `;
+      span.append(aloud);
+    }
+    span.append(text);
+    return span;
+  };
+  const drawLine = (film, frame) => {
+    if (film.drawn === frame) return;
+    film.drawn = frame;
+    film.lines ??= JSON.parse(film.element.querySelector("script").textContent);
+    // A line never shrinks, so that what stands below does not dance.
+    film.line.style.minHeight = `${film.line.offsetHeight}px`;
+    const parts = film.lines.rows[frame].map((place) => film.lines.tokens[place]);
+    film.line.replaceChildren(
+      ...parts.flatMap((part, i) => (i === 0 || part[1] ? [token(part)] : [" ", token(part)])),
+    );
+  };
   const filmsOf = (card) =>
-    [...card.querySelectorAll(".film[data-at]")].map((element) => ({
-      element,
-      at: numbers(element.dataset.at),
-      now: JSON.parse(element.dataset.now),
-      canvas: element.querySelector("canvas"),
-    }));
+    [...card.querySelectorAll(".film[data-at]")].map((element) => {
+      const line = element.querySelector(".line");
+      return {
+        element,
+        line,
+        at: numbers(element.dataset.at),
+        now: JSON.parse(element.dataset.now),
+        canvas: element.querySelector("canvas"),
+        draw: line ? drawLine : drawPicture,
+      };
+    });
   const evaluations = (count) => `${count.toLocaleString("en")} evaluation${count === 1 ? "" : "s"}`;
   const said = (value) => {
     if (value === null) return "";
@@ -66,14 +96,15 @@
       this.input.setAttribute("aria-valuetext", text);
       for (const film of this.films) {
         const frame = latest(film.at, now);
-        draw(film, frame);
+        film.draw(film, frame);
         if (this.names) this.caption(film, frame);
       }
     }
     told(now) {
-      const objective = this.films.map((film) => said(film.now[latest(film.at, now)]));
+      const each = this.films.map((film) => said(film.now[latest(film.at, now)]));
+      const objective = each.filter(Boolean).join(" / ");
       const count = evaluations(Math.min(now, this.steps.at(-1)));
-      return `${count}, objective ${objective.filter(Boolean).join(" / ")}`;
+      return objective ? `${count}, objective ${objective}` : count;
     }
     caption(film, frame) {
       if (!film.now[frame]) return;

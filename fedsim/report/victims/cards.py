@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from fedsim.measures import PSNR
+from fedsim.measures import Measure, measure_of
 from fedsim.report.log import Run
+from fedsim.report.victims.lines import Token
 from fedsim.report.words import WORST_FIRST, who
 from fedsim.runlog import Record
 from fedsim.summary import CONTROL
@@ -19,17 +20,13 @@ class Attempt:
     Attributes:
         leakage: the record of its score.
         reconstruction: the record of the attack.
-        final: what it came to, as a data URI; None if there is nothing to show.
-        strip: how it emerged, as the base64 text of a PNG of frames side by side; empty if the
-            log does not hold it.
-        at: the evaluation of each frame.
-        objectives: of each frame; None where it was not finite.
+        at: the evaluation of each moment that is shown; empty if the log does not hold how it
+            emerged.
+        objectives: at each of them; None where it was not finite.
     """
 
     leakage: Record
     reconstruction: Record
-    final: str | None = None
-    strip: str = ""
     at: Sequence[int] = ()
     objectives: Sequence[float | None] = ()
 
@@ -44,15 +41,19 @@ class Attempt:
         return str(self.leakage["meaning"])
 
     @property
-    def blind(self) -> float:
-        """The PSNR in dB of the best blind guess at the same."""
-        return PSNR.blind(self.leakage)
+    def measure(self) -> Measure:
+        """What the score is."""
+        return measure_of(self.leakage)
 
     @property
-    def psnr(self) -> float | None:
-        """In dB; None if there is none."""
-        psnr: float | None = self.leakage["psnr"]
-        return psnr
+    def blind(self) -> float:
+        """The score of the best blind guess at the same."""
+        return self.measure.blind(self.leakage)
+
+    @property
+    def score(self) -> float | None:
+        """By the measure; None if there is none."""
+        return self.measure.of(self.leakage)
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class Card:
         defense: of the group, in words.
         server_round: in which it was attacked.
         image: its position in the batch, and how many there are in it.
-        original: as a data URI; None if the log does not hold it.
+        original: as the view's template shows it; None if the log does not hold it.
         attempts: at least one, the naive one first.
     """
 
@@ -76,7 +77,7 @@ class Card:
     defense: str
     server_round: int
     image: tuple[int, int]
-    original: str | None
+    original: str | Sequence[Token] | None
     attempts: Sequence[Attempt]
 
     @property
@@ -94,7 +95,7 @@ class Card:
     @property
     def worst(self) -> Attempt:
         """The attempt that found most."""
-        return min(self.attempts, key=lambda a: (WORST_FIRST.index(a.meaning), -(a.psnr or 0)))
+        return min(self.attempts, key=lambda a: (WORST_FIRST.index(a.meaning), -(a.score or 0)))
 
     @property
     def meanings(self) -> list[str]:
@@ -103,8 +104,8 @@ class Card:
 
     @property
     def gain(self) -> float | None:
-        """How many dB the best reconstruction is above the best blind guess."""
-        gains = [a.psnr - a.blind for a in self.attempts if a.psnr is not None]
+        """How far the best reconstruction is above the best blind guess."""
+        gains = [a.score - a.blind for a in self.attempts if a.score is not None]
         return max(gains, default=None)
 
 
@@ -144,7 +145,10 @@ def attacked(run: Run) -> Iterator[Attacked]:
 
 
 def card(
-    one: Attacked, defenses: Mapping[str, str], original: str | None, attempts: Sequence[Attempt]
+    one: Attacked,
+    defenses: Mapping[str, str],
+    original: str | Sequence[Token] | None,
+    attempts: Sequence[Attempt],
 ) -> Card:
     """Return the card of one private piece of data.
 
@@ -173,3 +177,8 @@ def attempts_of(cards: Iterable[Card], group: str, attacker: str) -> Iterator[tu
     for each in cards:
         if each.group == group:
             yield from ((each, a) for a in each.attempts if a.attacker == attacker)
+
+
+def finite(value: float) -> float | None:
+    """Return a number, or None in the place of one that is not finite."""
+    return value if value - value == 0 else None

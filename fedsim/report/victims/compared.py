@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
-import numpy as np
-
-from fedsim.pictures.pixels import FloatImage
-from fedsim.report.images import data_uri, strip
+from fedsim.measures import measure_of
 from fedsim.report.log import Run
 from fedsim.report.victims.cards import Attacked, attacked
 from fedsim.report.words import MEANINGS, who
 from fedsim.runlog import Record
 from fedsim.summary import UNSCORED
 
-_PRIVATE, _NAIVE = "private", "naive"
-_SIDE = 96
-_MID_GREY = 0.5
+PRIVATE, NAIVE = "private", "naive"
+Said = dict[str, str]
+"""What stands below something: text, sign and css."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -42,19 +42,15 @@ class Step:
 
 @dataclass(frozen=True)
 class Film:
-    """What is shown at each strength in one place.
+    """What is shown at each strength in one place; a view adds how.
 
     Attributes:
         title: above it.
-        final: at the last strength, as a data URI.
-        strip: all of them, as the base64 text of a PNG.
-        now: what is said at each strength, and how: text, sign and css; None where nothing is.
+        now: what is said at each strength; None where nothing is.
     """
 
     title: str
-    final: str
-    strip: str
-    now: Sequence[dict[str, str] | None]
+    now: Sequence[Said | None]
 
 
 @dataclass(frozen=True)
@@ -77,26 +73,39 @@ class Compared:
 
 
 @dataclass(frozen=True)
-class _Shot:
-    image: FloatImage
-    said: dict[str, str] | None = None
+class Shot(Generic[T]):
+    """What there is to see at one strength, and what is said of it."""
+
+    shown: T
+    said: Said | None = None
 
 
-def compare_pictures(
-    label: str, stage: str, server_round: int, steps: Sequence[Step]
+Shots = Mapping[str, Shot[T]]
+"""By attacker; the private data under `PRIVATE`."""
+
+
+def compare(
+    label: str,
+    stage: str,
+    server_round: int,
+    steps: Sequence[Step],
+    shots_of: Callable[[Run, Attacked], Shots[T]],
+    film_of: Callable[[str, Sequence[Shots[T]]], Film],
 ) -> Compared | None:
-    """Return the first picture of the first victim under a defense; None if there is none.
+    """Return the first piece of data of the first victim under a defense; None if there is none.
 
-    The same client, seed and round everywhere, so the same picture.
+    The same client, seed and round everywhere, so the same data.
 
     Args:
         label: the defense.
         stage: name of the stage.
         server_round: the round of the stage.
         steps: the strengths, the weakest first.
+        shots_of: returns what there is to see of a victim; nothing if its files are gone.
+        film_of: returns what is shown of an attacker at all strengths.
     """
     found = [(step, victim) for step in steps if (victim := _first(step.run, server_round))]
-    shots = [(step, shot) for step, victim in found if (shot := _shots(step.run, victim))]
+    shots = [(step, shot) for step, victim in found if (shot := shots_of(step.run, victim))]
     if not shots:
         return None
     attackers = sorted({a for _, shot in shots for a in shot}, key=_place)
@@ -105,12 +114,26 @@ def compare_pictures(
         stage,
         who(found[0][1].first),
         [step.name for step, _ in shots],
-        [_film(attacker, [shot for _, shot in shots]) for attacker in attackers],
+        [film_of(attacker, [shot for _, shot in shots]) for attacker in attackers],
     )
 
 
+def said(leakage: Record) -> Said:
+    """Return the score in a word and a figure."""
+    about, measure = MEANINGS[leakage["meaning"]], measure_of(leakage)
+    score = measure.of(leakage)
+    figure = "" if score is None else f", {measure.show(score)}"
+    return {"css": about.css, "sign": about.sign, "text": f"{leakage['meaning']}{figure}"}
+
+
+def missing(why: str) -> Said:
+    """Return why there is nothing to see."""
+    about = MEANINGS[UNSCORED]
+    return {"css": about.css, "sign": about.sign, "text": why}
+
+
 def _place(attacker: str) -> tuple[bool, bool]:
-    return attacker != _PRIVATE, attacker != _NAIVE
+    return attacker != PRIVATE, attacker != NAIVE
 
 
 def _first(run: Run, server_round: int) -> Attacked | None:
@@ -122,47 +145,3 @@ def _first(run: Run, server_round: int) -> Attacked | None:
         ),
         None,
     )
-
-
-def _shots(run: Run, victim: Attacked) -> dict[str, _Shot]:
-    """Return what there is to see of a victim, by attacker; nothing if its files are gone."""
-    shots: dict[str, _Shot] = {}
-    for leakage, reconstruction in victim.pairs:
-        arrays = run.arrays(reconstruction["tensors"])
-        if arrays is None:
-            continue
-        original: FloatImage = arrays["original"][leakage["image"]]
-        shots.setdefault(_PRIVATE, _Shot(original))
-        image = np.full_like(original, _MID_GREY)
-        if "matching" in arrays and "reconstruction" in arrays:
-            image = arrays["reconstruction"][arrays["matching"][leakage["image"]]]
-        shots[leakage["attacker"]] = _Shot(image, _said(leakage))
-    return shots
-
-
-def _film(attacker: str, shots: Sequence[dict[str, _Shot]]) -> Film:
-    last = shots[-1].get(attacker, shots[-1][_PRIVATE]).image
-    frames: list[_Shot] = []
-    for shot in shots:
-        nothing = _Shot(np.full_like(last, _MID_GREY), _missing("no attack on this strength"))
-        one = shot.get(attacker, nothing)
-        if one.image.shape != last.shape:
-            one = _Shot(nothing.image, _missing("of another size"))
-        frames.append(one)
-    return Film(
-        attacker,
-        data_uri(frames[-1].image, _SIDE),
-        strip([f.image for f in frames], _SIDE) if len(frames) > 1 else "",
-        [f.said for f in frames],
-    )
-
-
-def _said(leakage: Record) -> dict[str, str]:
-    about = MEANINGS[leakage["meaning"]]
-    score = "" if leakage["psnr"] is None else f", {leakage['psnr']:.0f} dB"
-    return {"css": about.css, "sign": about.sign, "text": f"{leakage['meaning']}{score}"}
-
-
-def _missing(why: str) -> dict[str, str]:
-    about = MEANINGS[UNSCORED]
-    return {"css": about.css, "sign": about.sign, "text": why}

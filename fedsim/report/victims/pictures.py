@@ -7,9 +7,12 @@ from dataclasses import dataclass
 
 from fedsim.report.images import data_uri, evenly, largest_side, most_frames, strip
 from fedsim.report.log import Arrays, Run
-from fedsim.report.victims.cards import Attacked, Attempt, Card, attacked, card
-from fedsim.report.victims.compared import Compared, Step, compare_pictures
+from fedsim.report.victims.cards import Attacked, Attempt, Card, attacked, card, finite
+from fedsim.report.victims.compared import Compared, Step
+from fedsim.report.victims.compared_pictures import compare_pictures
 from fedsim.runlog import Record
+
+_THUMBNAIL = 48
 
 
 class PictureView:
@@ -18,6 +21,9 @@ class PictureView:
     noun = ("picture", "pictures")
     template = "victims/pictures.html"
     compared_template = "victims/compared_pictures.html"
+    thumbnail_template = "victims/thumbnail_pictures.html"
+    legend: str | None = None
+    columns: tuple[str, ...] = ("psnr", "ssim")
 
     def cards(self, run: Run) -> list[Card]:
         """Return a card for each private picture that was attacked.
@@ -35,6 +41,29 @@ class PictureView:
     ) -> Compared | None:
         """Return the same picture under a defense at all strengths; None if there is none."""
         return compare_pictures(label, stage, server_round, steps)
+
+    def thumbnail(self, run: Run, leakage: Record, found: Record) -> object | None:
+        """Return a private picture and what was rebuilt of it, small."""
+        arrays = run.arrays(found["tensors"])
+        if arrays is None or "matching" not in arrays or "reconstruction" not in arrays:
+            return None
+        rebuilt = arrays["reconstruction"][arrays["matching"][leakage["image"]]]
+        original = arrays["original"][leakage["image"]]
+        return data_uri(original, _THUMBNAIL), data_uri(rebuilt, _THUMBNAIL)
+
+
+@dataclass(frozen=True)
+class PictureAttempt(Attempt):
+    """What one attacker made of one private picture.
+
+    Attributes:
+        final: what it came to, as a data URI; None if there is nothing to show.
+        strip: how it emerged, as the base64 text of a PNG of frames side by side; empty if the
+            log does not hold it.
+    """
+
+    final: str | None = None
+    strip: str = ""
 
 
 @dataclass(frozen=True)
@@ -67,31 +96,27 @@ def _card(run: Run, victim: Attacked, defenses: dict[str, str], limits: _Limits)
     for leakage, reconstruction in victim.pairs:
         arrays = run.arrays(reconstruction["tensors"])
         if arrays is None:
-            attempts.append(Attempt(leakage, reconstruction))
+            attempts.append(PictureAttempt(leakage, reconstruction))
             continue
         original = original or data_uri(arrays["original"][leakage["image"]], limits.side)
         attempts.append(_attempt(leakage, reconstruction, arrays, limits))
     return card(victim, defenses, original, attempts)
 
 
-def _attempt(leakage: Record, found: Record, arrays: Arrays, limits: _Limits) -> Attempt:
+def _attempt(leakage: Record, found: Record, arrays: Arrays, limits: _Limits) -> PictureAttempt:
     """Return what became of one picture of a batch, the one that was matched to it."""
     if "matching" not in arrays or "reconstruction" not in arrays:
-        return Attempt(leakage, found)
+        return PictureAttempt(leakage, found)
     position = arrays["matching"][leakage["image"]]
     final = data_uri(arrays["reconstruction"][position], limits.side)
     if "history" not in arrays:
-        return Attempt(leakage, found, final)
+        return PictureAttempt(leakage, found, final=final)
     shown = evenly(len(arrays["history"]), limits.frames)
-    return Attempt(
+    return PictureAttempt(
         leakage,
         found,
+        [int(arrays["evaluations"][i]) for i in shown],
+        [finite(float(arrays["objectives"][i])) for i in shown],
         final,
         strip([arrays["history"][i][position] for i in shown], limits.side),
-        [int(arrays["evaluations"][i]) for i in shown],
-        [_finite(float(arrays["objectives"][i])) for i in shown],
     )
-
-
-def _finite(value: float) -> float | None:
-    return value if value - value == 0 else None

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from fedsim.comparison.advice import advice
 from fedsim.comparison.results import Result
+from fedsim.measures import PSNR, TOKENS, Measure
 from tests.fedsim.comparison.tiny import tiny
 
 
@@ -16,6 +17,7 @@ def result(
     attacker: str = "naive",
     failed: int = 0,
     known: bool = True,
+    measure: Measure = PSNR,
 ) -> Result:
     return Result(
         label=label,
@@ -30,10 +32,12 @@ def result(
             "attack failed": failed,
             "protected": 20 - leaked - failed,
         },
-        psnr=[30.0] * leaked + [8.0] * (20 - leaked),
-        ssim=[0.5] * 20,
+        measure=measure,
+        scores=[30.0] * leaked + [8.0] * (20 - leaked),
+        second=[0.5] * 20,
         blind=[9.0] * 20,
         accuracy=[accuracy],
+        accuracy_name="test accuracy" if measure is PSNR else "accuracy on next tokens",
         upload_bytes=1000.0,
         attack_seconds=1.0,
         run_seconds=1.0,
@@ -88,7 +92,7 @@ def test_without_a_reference_there_is_no_cost() -> None:
 
 def test_a_model_that_has_not_learnt_has_nothing_to_lose() -> None:
     text = said(result("none", 20, 0.12), result("good", 0, 0.1, place=1))
-    assert text.startswith("After these rounds the model is right on 12.0% without any defense")
+    assert text.startswith("After these rounds the test accuracy is 12.0% without any defense")
 
 
 def test_nothing_attacked() -> None:
@@ -104,3 +108,33 @@ def test_limits_are_named() -> None:
     assert "Only 11 of 12 undefended controls were rebuilt" in text
     assert "The attack failed on some pictures of: odd." in text
     assert "No adaptive attack is known here against: new" in text
+
+
+def test_of_texts_it_speaks_in_tokens() -> None:
+    none = result("none", 20, 0.5, measure=TOKENS)
+    good = result("good", 0, 0.5, place=1, failed=2, measure=TOKENS)
+    text = said(none, good)
+    assert "makes 0 of 20 texts recognisable" in text
+    assert "on average at 8.0% of the tokens where a blind guess has 9.0" in text
+    assert "Accuracy on next tokens at the end is 50.0%" in text
+    assert "the private text fits the upload better" in text
+    assert "picture" not in text
+
+
+def test_an_attack_that_gives_up_is_no_evidence() -> None:
+    gave_up = result("odd", 0, 0.7, place=1)
+    gave_up = replace(gave_up, meanings={"unscored": 20}, scores=[], second=[], blind=[])
+    assert "The attack came to nothing at all on some pictures of: odd." in said(NONE, gave_up)
+
+
+def test_a_few_bytes_more_are_not_told() -> None:
+    good = result("good", 0, 0.7, place=1)
+    assert "of the bytes" not in said(NONE, replace(good, upload_bytes=1010.0))
+    assert "takes 0.5 of the bytes" in said(NONE, replace(good, upload_bytes=500.0))
+
+
+def test_a_guarantee_in_name_alone_is_called_so() -> None:
+    good = result("good", 0, 0.7, place=1)
+    assert "ε = 3." in said(NONE, replace(good, epsilon=3.0))
+    weak = said(NONE, replace(good, epsilon=4500.0))
+    assert "ε = 4.5e+03, which guarantees next to nothing." in weak

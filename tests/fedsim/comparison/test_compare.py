@@ -60,7 +60,7 @@ BATCHES = ("batches batch_size=2", "batches batch_size=3")
 
 def test_an_attacker_without_an_answer_is_the_naive_one(finished: Finished) -> None:
     for naive, adaptive in zip(finished[2].results[::2], finished[2].results[1::2], strict=True):
-        assert (naive.psnr == adaptive.psnr) == (not adaptive.known_answer)
+        assert (naive.scores == adaptive.scores) == (not adaptive.known_answer)
 
 
 def test_accuracy_is_the_mean_over_the_last_measurements(finished: Finished) -> None:
@@ -84,7 +84,7 @@ def test_tables_say_the_same(finished: Finished) -> None:
     for row, record, result in zip(rows, parquet, outcome.results, strict=True):
         assert row["defense"] == record["defense"] == result.label
         assert float(row["psnr_mean_db"]) == pytest.approx(record["psnr_mean_db"])
-        assert record["psnr_worst_db"] == max(result.psnr)
+        assert record["psnr_worst_db"] == max(result.scores)
         assert record["recognisable"] == result.leaked / result.images
     markdown = (folder / "table.md").read_text("utf-8").splitlines()
     assert len(markdown) == 2 + len(rows)
@@ -127,7 +127,8 @@ def test_what_is_finished_is_not_run_again(copy: Path, finished: Finished) -> No
     assert told.count(False) == 2
     for d in finished[1]:
         assert digests(cell_folder(copy, d.cell)) == digests(cell_folder(finished[0], d.cell))
-    assert [r.psnr for r in conclude(tiny(), copy).results] == [r.psnr for r in finished[2].results]
+    again = conclude(tiny(), copy).results
+    assert [r.scores for r in again] == [r.scores for r in finished[2].results]
 
 
 def digests(folder: Path) -> list[str]:

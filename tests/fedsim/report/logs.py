@@ -198,7 +198,9 @@ class Log:
             )
 
 
-def write_comparison_log(folder: Path, comparison: Comparison, *, finished: int = 99) -> Path:
+def write_comparison_log(
+    folder: Path, comparison: Comparison, *, finished: int = 99, log: type[Log] = Log
+) -> Path:
     """Write a comparison of which so many runs are finished, and return its folder."""
     (folder / "cells").mkdir(parents=True)
     (folder / "comparison.toml").write_text(comparison.to_toml(), "utf-8")
@@ -211,7 +213,7 @@ def write_comparison_log(folder: Path, comparison: Comparison, *, finished: int 
             "partly leaked" if place.value else None,
         )
         status = "finished" if number < finished else None
-        Log([group], title=place.label, rounds=(1, 2), status=status).write(
+        log([group], title=place.label, rounds=(1, 2), status=status).write(
             cell_folder(folder, place)
         )
     return folder
