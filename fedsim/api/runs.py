@@ -118,13 +118,10 @@ class Run:
         return Figures(shown)
 
     def _figure(self, record: Record) -> Figure | None:
-        pictures, victim = self.folder / "pictures", record["victim"]
-        path = inside(pictures, f"{victim}-{record['image']}.svg")  # a text of its own
-        if not path.is_file():
-            path = inside(pictures, f"{victim}.png")  # all pictures of a batch
-            if record["image"] > 0:
-                return None
-        if not path.is_file():
+        victim, example = record["victim"], record["image"]
+        names = [f"{victim}-{example}.svg", f"{victim}-{example}.png", f"{victim}.png"]
+        path = next((p for name in names if (p := self._file(f"pictures/{name}"))), None)
+        if path is None:
             return None
         measure = measure_of(record)
         value = measure.of(record)
@@ -133,9 +130,15 @@ class Run:
         text = path.with_suffix(".txt")
         return Figure(
             path,
-            f"{record['victim']} ({who}, {record['attacker']}): {record['meaning']}{score}",
+            f"{victim} ({who}, {record['attacker']}): {record['meaning']}{score}",
             text.read_text("utf-8") if text.is_file() else "",
         )
+
+    def _file(self, name: str) -> Path | None:
+        try:
+            return inside(self.folder, name)
+        except RunError:
+            return None
 
     def _headline(self) -> str:
         private = [row for row in self.summary.rows if row.group != CONTROL]
