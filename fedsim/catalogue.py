@@ -5,7 +5,7 @@ import tomllib
 from collections.abc import Iterator
 from typing import Any, Literal, get_args, get_origin
 
-from fedsim.compare.plan import comparison_text, comparisons
+from fedsim.comparison.plan import comparison_text, comparisons
 from fedsim.errors import UnknownNameError, closest
 from fedsim.named import parameters_of
 from fedsim.registry import REGISTRIES, Registry

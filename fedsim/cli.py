@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import sys
-import time
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,6 +14,7 @@ from rich.console import Console
 from fedsim import __version__
 from fedsim.environment import prepare
 from fedsim.errors import FedsimError
+from fedsim.folders import new_folder
 
 if TYPE_CHECKING:
     from fedsim.scenario import Scenario
@@ -179,12 +178,12 @@ def compare(
     ] = None,
 ) -> None:
     """Compare defenses: leakage against accuracy and bytes, by attackers who know them or not."""
-    from fedsim.compare.plan import load_comparison  # noqa: PLC0415
+    from fedsim.comparison.plan import load_comparison  # noqa: PLC0415
 
     plan = load_comparison(comparison, overrides or [])
-    from fedsim.compare.view import watch  # noqa: PLC0415
+    from fedsim.comparison.view import watch  # noqa: PLC0415
 
-    folder = out if out is not None else _new_folder(Path(comparison).stem)
+    folder = out if out is not None else new_folder(Path(comparison).stem)
     if not watch(plan, folder, jobs):
         sys.exit(FAILED)
 
@@ -257,7 +256,7 @@ def _watch(scenario: Scenario, name: str, engine: EngineChoice, out: Path | None
     from fedsim.live import view_for  # noqa: PLC0415
 
     console = Console()
-    folder = out if out is not None else _new_folder(name)
+    folder = out if out is not None else new_folder(name)
     view = view_for(console)
     interrupted = False
     try:
@@ -273,13 +272,6 @@ def _watch(scenario: Scenario, name: str, engine: EngineChoice, out: Path | None
         sys.stdout.flush()
         # No orderly exit: that waits for threads of Ray's whose workers are gone.
         os._exit(INTERRUPTED)
-
-
-def _new_folder(name: str) -> Path:
-    stamp = time.strftime("%Y%m%d-%H%M%S")
-    wanted = Path("runs") / f"{stamp}-{name}"
-    copies = (wanted.with_name(f"{wanted.name}-{i}") for i in itertools.count(2))
-    return wanted if not wanted.exists() else next(c for c in copies if not c.exists())
 
 
 def _conclude(console: Console, folder: Path) -> None:

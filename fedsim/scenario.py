@@ -39,6 +39,9 @@ def _shown(text: str) -> str:
     return text
 
 
+Override = str | tuple[str, Any]
+"""``key=value`` as on the command line, or a key and its value."""
+
 Shown = Annotated[str, AfterValidator(_shown)]
 """Text that is shown in terminals, which control characters could steer."""
 
@@ -246,7 +249,7 @@ class Scenario(Section):
 
     @classmethod
     def from_toml(
-        cls, text: str, source: str = "scenario", overrides: Sequence[str] = ()
+        cls, text: str, source: str = "scenario", overrides: Sequence[Override] = ()
     ) -> Scenario:
         """Read a scenario from TOML text.
 
@@ -254,7 +257,8 @@ class Scenario(Section):
             text: the TOML.
             source: what to call it in errors.
             overrides: ``key=value`` texts; the key is a dotted path into the scenario
-                (``clients.0.count``), the value is TOML, or else taken as a string.
+                (``clients.0.count``), the value is TOML, or else taken as a string. Or pairs
+                of such a key and the value itself.
 
         Raises:
             ScenarioError: with the source, the key, what was expected and what to do.
@@ -277,7 +281,7 @@ def _takes(cls: type[Any]) -> Collection[Modality]:
     return (takes,) if isinstance(takes, Modality) else takes
 
 
-def load_scenario(name_or_path: str, overrides: Sequence[str] = ()) -> Scenario:
+def load_scenario(name_or_path: str, overrides: Sequence[Override] = ()) -> Scenario:
     """Load a bundled scenario by name, or a user's by the path of its TOML file.
 
     Raises:
@@ -332,24 +336,19 @@ def bundled() -> list[str]:
     return sorted(n.removesuffix(".toml") for n in names if n.endswith(".toml"))
 
 
-def override(raw: dict[str, Any], text: str) -> None:
+def override(raw: dict[str, Any], change: Override) -> None:
     """Change one value of a scenario that is not checked yet.
 
     Args:
         raw: the scenario as plain tables; modified.
-        text: ``key=value``, as for ``Scenario.from_toml``.
+        change: as for ``Scenario.from_toml``.
 
     Raises:
         ScenarioError: the key leads nowhere.
     """
-    key, equals, given = text.partition("=")
-    if not equals or not key.strip():
-        raise ScenarioError(f"--set {text!r}: expected key=value, as in federation.rounds=3")
-    *path, last = key.strip().split(".")
-    try:
-        value = tomllib.loads(f"value = {given}")["value"]
-    except (ValueError, RecursionError):
-        value = given.strip()
+    key, value = _parsed(change) if isinstance(change, str) else change
+    text = change if isinstance(change, str) else f"{key}={value!r}"
+    *path, last = key.split(".")
     place: Any = raw
     for step in path:
         place = _step_into(place, step, text)
@@ -357,6 +356,16 @@ def override(raw: dict[str, Any], text: str) -> None:
         place[_list_index(place, last, text)] = value
     else:
         place[last] = value
+
+
+def _parsed(text: str) -> tuple[str, Any]:
+    key, equals, given = text.partition("=")
+    if not equals or not key.strip():
+        raise ScenarioError(f"--set {text!r}: expected key=value, as in federation.rounds=3")
+    try:
+        return key.strip(), tomllib.loads(f"value = {given}")["value"]
+    except (ValueError, RecursionError):
+        return key.strip(), given.strip()
 
 
 def _step_into(place: Any, step: str, override: str) -> Any:

@@ -9,11 +9,11 @@ from functools import cached_property
 from pathlib import Path
 from urllib.parse import quote
 
-from fedsim.compare.advice import advice
-from fedsim.compare.folder import CELLS, COMPARISON, cell_folder, is_finished, read_comparison
-from fedsim.compare.plan import Comparison, Place
-from fedsim.compare.results import Result, results
-from fedsim.compare.tables import WORDS, Value, as_records, as_words, headings
+from fedsim.comparison.advice import advice
+from fedsim.comparison.folder import CELLS, COMPARISON, cell_folder, is_finished, read_comparison
+from fedsim.comparison.plan import Comparison, Place
+from fedsim.comparison.results import Result, results
+from fedsim.comparison.tables import WORDS, Value, as_records, as_words, headings
 from fedsim.errors import RunError
 from fedsim.report.comparison_charts import comparison_charts
 from fedsim.report.log import Run, legible

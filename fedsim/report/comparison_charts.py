@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from fedsim.compare.plan import NO_DEFENSE, slug
-from fedsim.compare.results import Result
+from fedsim.comparison.plan import NO_DEFENSE, slug
+from fedsim.comparison.results import Result
 from fedsim.report.charts import ATTACKERS, BLIND, Chart, Trace, plain, style
 
 COLUMNS = 3

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from fedsim.compare.folder import COMPARISON, read_comparison
+from fedsim.comparison.folder import COMPARISON, read_comparison
 from fedsim.errors import FedsimError, RunError
 from fedsim.measures import measure_of
 from fedsim.report.comparison import Compares, write_comparison

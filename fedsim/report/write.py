@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fedsim.compare.folder import COMPARISON
+from fedsim.comparison.folder import COMPARISON
 from fedsim.errors import RunError
 from fedsim.report.run import write_run
 from fedsim.runlog import RECORDS

@@ -105,15 +105,14 @@ class Scorer:
             return Meaning.UNSCORED
         if truth_misfit is None:  # an attack that cannot tell a fit shows nothing of a defense
             return Meaning.ATTACK_FAILED
-        if self._judge.discrete and truth_misfit <= FIT_FLOOR:
-            return Meaning.ATTACK_FAILED  # the upload says it all, to those who can read it
         # An attack on the wrong equations fits them without finding anything: no defense's merit.
         found_a_fit = outcome.reconstruction.relative_objective <= max(
             FIT_MARGIN * truth_misfit, FIT_FLOOR
         )
-        if found_a_fit and not self.approximate(outcome.victim):
-            return Meaning.PROTECTED
-        return Meaning.ATTACK_FAILED
+        # Of discrete data, an upload that they fit says all to those who can read it.
+        says_all = self._judge.discrete and truth_misfit <= FIT_FLOOR
+        protected = found_a_fit and not says_all and not self.approximate(outcome.victim)
+        return Meaning.PROTECTED if protected else Meaning.ATTACK_FAILED
 
     def _own(self, victim: Victim) -> Tensor:
         """Return which public data are the control's own, which would be their own nearest."""

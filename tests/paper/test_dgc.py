@@ -25,7 +25,7 @@ from torch.func import functional_call, grad, vmap
 
 from clients.defenses import DeepGradientCompression, Defense, protect
 from clients.site import Site, open_site
-from fedsim.compare.plan import load_comparison
+from fedsim.comparison.plan import load_comparison
 from fedsim.errors import DataError
 from fedsim.scenario import Scenario
 

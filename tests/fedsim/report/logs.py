@@ -8,8 +8,8 @@ from typing import Any
 import tomli_w
 import torch
 
-from fedsim.compare.folder import cell_folder
-from fedsim.compare.plan import Comparison
+from fedsim.comparison.folder import cell_folder
+from fedsim.comparison.plan import Comparison
 from fedsim.runlog import FORMAT, RunLog
 
 BASELINES = {"grey": [8.0, 0.1], "mean": [11.0, 0.2], "nearest": [15.0, 0.4]}

@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 from fedsim.errors import RunError
 from fedsim.report.comparison import Compares, comparison_page
 from fedsim.report.write import write_report
-from tests.fedsim.compare.tiny import tiny
+from tests.fedsim.comparison.tiny import tiny
 from tests.fedsim.report.conftest import Opened
 from tests.fedsim.report.logs import ENDS_SCRIPT, write_comparison_log
 from tests.fedsim.report.test_run_report import text_of

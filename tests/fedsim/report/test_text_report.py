@@ -17,7 +17,7 @@ from fedsim.report.run import run_page, write_run
 from fedsim.report.victims import view_of
 from fedsim.report.victims.lines import found_line, packed, private_line
 from fedsim.report.write import write_report
-from tests.fedsim.compare.tiny import tiny
+from tests.fedsim.comparison.tiny import tiny
 from tests.fedsim.report.conftest import Opened
 from tests.fedsim.report.logs import PRUNED, UNDEFENDED, Group, Log, write_comparison_log
 from tests.fedsim.report.test_run_report import text_of

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from fedsim.compare.plan import Comparison, Place
+from fedsim.comparison.plan import Comparison, Place
 from fedsim.errors import RunError
 from fedsim.runlog import read_records
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fedsim.compare.plan import Comparison, Place
+from fedsim.comparison.plan import Comparison, Place
 from fedsim.errors import RunError
 from fedsim.measures import TASKS, Measure, measure_of
 from fedsim.runlog import Record, read_records

@@ -14,8 +14,8 @@ from rich.table import Table
 from rich.text import Text
 from tabulate import tabulate
 
-from fedsim.compare.plan import NO_DEFENSE
-from fedsim.compare.results import Result
+from fedsim.comparison.plan import NO_DEFENSE
+from fedsim.comparison.results import Result
 from fedsim.measures import PSNR, Measure
 from fedsim.table import NOTHING
 

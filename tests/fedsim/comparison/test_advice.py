@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
-from fedsim.compare.advice import advice
-from fedsim.compare.results import Result
+from fedsim.comparison.advice import advice
+from fedsim.comparison.results import Result
 from fedsim.measures import PSNR, TOKENS, Measure
-from tests.fedsim.compare.tiny import tiny
+from tests.fedsim.comparison.tiny import tiny
 
 
 def result(

@@ -14,11 +14,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from attacks import Progress as AttackProgress
-from fedsim.compare.outcome import Outcome, conclude
-from fedsim.compare.plan import Cell, Comparison
-from fedsim.compare.results import Result
-from fedsim.compare.run import Done, run_cells
-from fedsim.compare.tables import terminal_tables
+from fedsim.comparison.outcome import Outcome, conclude
+from fedsim.comparison.plan import Cell, Comparison
+from fedsim.comparison.results import Result
+from fedsim.comparison.run import Done, run_cells
+from fedsim.comparison.tables import terminal_tables
 from fedsim.engine.observer import Observer
 from fedsim.runlog import Record
 from server.victims import Victim

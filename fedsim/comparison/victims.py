@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedsim.compare.plan import Comparison, Place
+from fedsim.comparison.plan import Comparison, Place
 from fedsim.errors import RunError
 from fedsim.runlog import Record, read_records
 

@@ -10,8 +10,8 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from fedsim.compare.results import Result
-from fedsim.compare.victims import Look
+from fedsim.comparison.results import Result
+from fedsim.comparison.victims import Look
 from fedsim.errors import RunError
 from fedsim.measures import PSNR
 from fedsim.pictures import grid, save_png

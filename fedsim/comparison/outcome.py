@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedsim.compare.advice import advice
-from fedsim.compare.folder import cell_folder, is_finished
-from fedsim.compare.pictures import draw_frontier, draw_grid, draw_strengths
-from fedsim.compare.plan import Comparison, slug
-from fedsim.compare.results import Result, results
-from fedsim.compare.tables import as_markdown, write_tables
-from fedsim.compare.texts import draw_texts
-from fedsim.compare.victims import looks
+from fedsim.comparison.advice import advice
+from fedsim.comparison.folder import cell_folder, is_finished
+from fedsim.comparison.pictures import draw_frontier, draw_grid, draw_strengths
+from fedsim.comparison.plan import Comparison, slug
+from fedsim.comparison.results import Result, results
+from fedsim.comparison.tables import as_markdown, write_tables
+from fedsim.comparison.texts import draw_texts
+from fedsim.comparison.victims import looks
 from fedsim.measures import TOKENS
 from fedsim.report.comparison import conclude_comparison
 

@@ -14,7 +14,7 @@ import tomli_w
 from pydantic import Field, ValidationError, model_validator
 
 from fedsim.errors import ScenarioError, closest
-from fedsim.scenario import Scenario, Section, Shown, explain, override, toml_text
+from fedsim.scenario import Override, Scenario, Section, Shown, explain, override, toml_text
 
 NO_DEFENSE = "none"
 _FOLDER = "comparisons"
@@ -176,7 +176,7 @@ class Comparison(Section):
 
     @classmethod
     def from_toml(
-        cls, text: str, source: str = "comparison", overrides: Sequence[str] = ()
+        cls, text: str, source: str = "comparison", overrides: Sequence[Override] = ()
     ) -> Comparison:
         """Read a comparison from TOML text, and check every run of it.
 
@@ -242,7 +242,7 @@ class Comparison(Section):
             }
         where = f"grid.{place.order[0]} ({raw['title']})"
         for key, value in entry.set.items():
-            override(raw, f"{key}={tomli_w.dumps({'v': value}).removeprefix('v = ').strip()}")
+            override(raw, (key, value))
         try:
             scenario = Scenario.model_validate(raw)
         except ValidationError as error:
@@ -262,7 +262,7 @@ class Comparison(Section):
         return scenario
 
 
-def load_comparison(name_or_path: str, overrides: Sequence[str] = ()) -> Comparison:
+def load_comparison(name_or_path: str, overrides: Sequence[Override] = ()) -> Comparison:
     """Load a bundled comparison by name, or a user's by the path of its TOML file.
 
     Raises:

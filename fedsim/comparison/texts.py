@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from fedsim.compare.victims import Look
+from fedsim.comparison.victims import Look
 from fedsim.measures import measure_of
 from fedsim.sentences import Mark, coloured, mark, plain
 from fedsim.table import NOTHING

@@ -1,6 +1,6 @@
 """A small comparison, quick to run, that tests change where they need to."""
 
-from fedsim.compare.plan import Comparison
+from fedsim.comparison.plan import Comparison
 
 TOML = """
 title = "Tiny"

@@ -9,13 +9,13 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from fedsim.compare.folder import cell_folder, is_finished
-from fedsim.compare.outcome import Outcome, conclude
-from fedsim.compare.run import Done, open_folder, run_cells
-from fedsim.compare.tables import terminal_tables
+from fedsim.comparison.folder import cell_folder, is_finished
+from fedsim.comparison.outcome import Outcome, conclude
+from fedsim.comparison.run import Done, open_folder, run_cells
+from fedsim.comparison.tables import terminal_tables
 from fedsim.errors import RunError
 from fedsim.runlog import RECORDS, read_records
-from tests.fedsim.compare.tiny import tiny
+from tests.fedsim.comparison.tiny import tiny
 
 Finished = tuple[Path, list[Done], Outcome]
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from scipy.stats import binomtest
 
-from fedsim.compare.plan import NO_DEFENSE, Comparison
-from fedsim.compare.results import Result
+from fedsim.comparison.plan import NO_DEFENSE, Comparison
+from fedsim.comparison.results import Result
 
 _ENOUGH = 0.05
 """Share of recognisable examples up to which a defense is called protective, by its count."""

@@ -3,10 +3,10 @@
 import pytest
 
 from clients.defenses import Fp16, GaussianNoise
-from fedsim.compare.plan import Comparison, comparisons, load_comparison
+from fedsim.comparison.plan import Comparison, comparisons, load_comparison
 from fedsim.errors import ScenarioError
 from fedsim.runlog import SAFE_NAME
-from tests.fedsim.compare.tiny import TOML, tiny
+from tests.fedsim.comparison.tiny import TOML, tiny
 
 
 def refusal(*overrides: str) -> str:

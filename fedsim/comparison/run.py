@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fedsim.compare.folder import CELLS, COMPARISON, cell_folder, is_finished
-from fedsim.compare.plan import Cell, Comparison
+from fedsim.comparison.folder import CELLS, COMPARISON, cell_folder, is_finished
+from fedsim.comparison.plan import Cell, Comparison
 from fedsim.engine import run
 from fedsim.engine.observer import Observer
 from fedsim.environment import VARIABLES

@@ -8,12 +8,12 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from fedsim.compare.outcome import Outcome, conclude
-from fedsim.compare.run import run_cells
-from fedsim.compare.tables import terminal_tables
-from fedsim.compare.texts import bracketed
+from fedsim.comparison.outcome import Outcome, conclude
+from fedsim.comparison.run import run_cells
+from fedsim.comparison.tables import terminal_tables
+from fedsim.comparison.texts import bracketed
 from fedsim.measures import TOKENS
-from tests.fedsim.compare.tiny import tiny_texts
+from tests.fedsim.comparison.tiny import tiny_texts
 
 Finished = tuple[Path, Outcome]
 

@@ -1,0 +1,126 @@
+"""Comparisons, for notebooks and scripts."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from fedsim.api.display import Figure, Figures, Table
+from fedsim.api.overrides import settings
+from fedsim.comparison.folder import cell_folder, is_finished, read_comparison
+from fedsim.comparison.plan import Comparison, comparison_text
+from fedsim.comparison.results import Result, results
+from fedsim.comparison.tables import as_records
+from fedsim.folders import new_folder
+
+
+@dataclass(frozen=True, repr=False)
+class Compared:
+    """A comparison that was run.
+
+    Attributes:
+        folder: where its files are.
+    """
+
+    folder: Path
+
+    @cached_property
+    def comparison(self) -> Comparison:
+        """What was compared."""
+        return read_comparison(self.folder)
+
+    @cached_property
+    def results(self) -> list[Result]:
+        """What each defense, strength, stage and attacker came to."""
+        places = [(p, cell_folder(self.folder, p)) for p in self.comparison.places]
+        return results(self.comparison, [(p, f) for p, f in places if is_finished(f)])
+
+    @property
+    def advice(self) -> str:
+        """What to do, in plain words, with its evidence and its limits (Markdown)."""
+        return (self.folder / "recommendation.md").read_text("utf-8")
+
+    @property
+    def report(self) -> Path:
+        """The report, a file to open in a browser."""
+        return self.folder / "report.html"
+
+    def table(self) -> Table:
+        """Return a row for each defense, strength, stage and attacker, as in ``table.csv``."""
+        return Table(as_records(self.results))
+
+    def show(self) -> Figures:
+        """Return the frontier of leakage and accuracy, and leakage against strength."""
+        paths = [p for kind in ("frontier", "strengths") for p in self.folder.glob(f"{kind}-*.png")]
+        return Figures([Figure(p, f"{self.comparison.title}: {p.stem}") for p in sorted(paths)])
+
+    def __repr__(self) -> str:
+        return f"{self.comparison.title}\n{self.table()}\n{self.folder}"
+
+    def _repr_html_(self) -> str:
+        title = html.escape(self.comparison.title)
+        return f"<p><strong>{title}</strong></p>{self.table()._repr_html_()}"
+
+
+def compare(
+    comparison: str | Path | Mapping[str, Any] | Comparison,
+    /,
+    *,
+    out: Path | str | None = None,
+    jobs: int = 1,
+    **overrides: Any,
+) -> Compared:
+    """Run a comparison, or what is missing of one that was stopped.
+
+    Args:
+        comparison: a bundled comparison's name, the path of a TOML file, tables like those of
+            such a file, or a comparison.
+        out: its folder; a new one in ``runs`` if None. One in which this comparison was begun
+            goes on.
+        jobs: how many runs at once; more than one on Ray's workers.
+        overrides: changes, as those of `fedsim.run`.
+
+    Returns:
+        The comparison, which shows itself in a notebook.
+
+    Raises:
+        ScenarioError: it is not valid; the message names the place.
+        RunError: the folder holds something else.
+    """
+    text, source = _text(comparison)
+    checked = Comparison.from_toml(text, source, settings(overrides))
+    folder = new_folder(Path(source).stem) if out is None else Path(out)
+
+    from fedsim.comparison.outcome import conclude  # noqa: PLC0415  (loads torch and Flower)
+    from fedsim.comparison.run import run_cells  # noqa: PLC0415
+    from fedsim.environment import prepare  # noqa: PLC0415
+
+    prepare()
+    run_cells(checked, folder, jobs=jobs)
+    conclude(checked, folder)
+    return Compared(folder)
+
+
+def open_comparison(folder: Path | str) -> Compared:
+    """Return a comparison from its folder.
+
+    Raises:
+        RunError: it is no comparison's folder.
+    """
+    found = Compared(Path(folder))
+    found.comparison  # noqa: B018  (reads it)
+    return found
+
+
+def _text(comparison: str | Path | Mapping[str, Any] | Comparison) -> tuple[str, str]:
+    if isinstance(comparison, Comparison):
+        return comparison.to_toml(), "comparison"
+    if isinstance(comparison, Mapping):
+        return tomli_w.dumps(dict(comparison)), "comparison"
+    return comparison_text(str(comparison))

@@ -1,0 +1,240 @@
+"""Runs, for notebooks and scripts."""
+
+from __future__ import annotations
+
+import html
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import tomli_w
+
+from fedsim.api.display import Cell, Figure, Figures, Table
+from fedsim.api.overrides import settings
+from fedsim.errors import RunError
+from fedsim.folders import new_folder
+from fedsim.measures import measure_of
+from fedsim.report.log import Run as RunFolder
+from fedsim.runlog import inside
+from fedsim.scenario import Scenario, scenario_text
+from fedsim.summary import CONTROL, LEAKED, Row, Summary
+
+if TYPE_CHECKING:
+    from fedsim.runlog import Record
+
+
+@dataclass(frozen=True, repr=False)
+class Run:
+    """A run that has ended.
+
+    Shows itself in a notebook: what leaked, and the table.
+
+    Attributes:
+        folder: where its files are.
+    """
+
+    folder: Path
+
+    @cached_property
+    def _log(self) -> RunFolder:
+        return RunFolder.read(self.folder)
+
+    @property
+    def records(self) -> list[Record]:
+        """All records of the run, as its log has them."""
+        return self._log.records
+
+    @property
+    def summary(self) -> Summary:
+        """What the records come to."""
+        return self._log.summary
+
+    @property
+    def title(self) -> str:
+        """What the scenario is called."""
+        return self._log.title
+
+    @property
+    def accuracy(self) -> dict[int, float]:
+        """Test accuracy of the global model, in [0, 1], by round."""
+        return self.summary.accuracy
+
+    @property
+    def report(self) -> Path:
+        """The report, a file to open in a browser; written if it is missing."""
+        from fedsim.report.write import write_report  # noqa: PLC0415
+
+        path = self.folder / "report.html"
+        return path if path.is_file() else write_report(self.folder)
+
+    @property
+    def victims(self) -> list[str]:
+        """The names of all that was attacked, the positive controls last."""
+        names = dict.fromkeys(
+            r["victim"] for r in self.records if r["kind"] == "leakage" and r["group"]
+        )
+        controls = (r["victim"] for r in self.records if r["kind"] == "leakage")
+        return list(names | dict.fromkeys(controls))
+
+    def table(self) -> Table:
+        """Return what leaked, a row for each group of clients and attacker.
+
+        ``score`` is the median over all that was attacked, ``worst`` the highest, ``blind`` the
+        median of the best guess without any gradient: in dB for pictures, in percent of the
+        tokens for texts. ``leaked`` of ``attacked`` are recognisable.
+        """
+        accuracy = self.accuracy[max(self.accuracy)] if self.accuracy else None
+        measure = self.summary.measure
+        return Table(
+            [_row(row, accuracy) for row in self.summary.rows],
+            note=f"score, worst, blind: {measure.name}. accuracy: of the one global model.",
+        )
+
+    def show(self, victim: str | int = 0) -> Figures:
+        """Return how what a victim held emerged: a figure for each picture or text of its batch.
+
+        Args:
+            victim: a name of `victims`, or its position there.
+
+        Raises:
+            RunError: there is no such victim, or the attack on it yielded nothing.
+        """
+        names = self.victims
+        if isinstance(victim, int) and -len(names) <= victim < len(names):
+            victim = names[victim]
+        found = [r for r in self.records if r["kind"] == "leakage" and r["victim"] == victim]
+        if not found:
+            raise RunError(
+                f"{self.folder}: no victim {victim!r}: expected a position from 0 to "
+                f"{len(names) - 1}, or one of {', '.join(names[:8])}"
+                + (", ..." if len(names) > 8 else "")
+            )
+        shown = [f for record in found if (f := self._figure(record)) is not None]
+        if not shown:
+            raise RunError(f"{self.folder}: the attack on {victim} yielded nothing to show")
+        return Figures(shown)
+
+    def _figure(self, record: Record) -> Figure | None:
+        victim, example = record["victim"], record["image"]
+        names = [f"{victim}-{example}.svg", f"{victim}-{example}.png", f"{victim}.png"]
+        path = next((p for name in names if (p := self._file(f"pictures/{name}"))), None)
+        if path is None:
+            return None
+        measure = measure_of(record)
+        value = measure.of(record)
+        score = "" if value is None else f", {measure.show(value)}"
+        who = record["group"] or CONTROL
+        text = path.with_suffix(".txt")
+        return Figure(
+            path,
+            f"{victim} ({who}, {record['attacker']}): {record['meaning']}{score}",
+            text.read_text("utf-8") if text.is_file() else "",
+        )
+
+    def _file(self, name: str) -> Path | None:
+        try:
+            return inside(self.folder, name)
+        except RunError:
+            return None
+
+    def _headline(self) -> str:
+        private = [row for row in self.summary.rows if row.group != CONTROL]
+        leaked, attacked = sum(r.count(LEAKED) for r in private), sum(r.images for r in private)
+        return f"{self.title}: {leaked} of {attacked} attacks rebuilt what was private"
+
+    def __repr__(self) -> str:
+        return f"{self._headline()}\n{self.table()}\n{self.folder}"
+
+    def _repr_html_(self) -> str:
+        return (
+            f"<p><strong>{html.escape(self._headline())}</strong></p>"
+            f"{self.table()._repr_html_()}<p><code>{html.escape(str(self.folder))}</code></p>"
+        )
+
+
+def run(
+    scenario: str | Path | Mapping[str, Any] | Scenario = "quickstart",
+    /,
+    *,
+    out: Path | str | None = None,
+    engine: Literal["inline", "ray"] = "inline",
+    live: bool = False,
+    **overrides: Any,
+) -> Run:
+    """Run a scenario to its end.
+
+    >>> import fedsim
+    >>> run = fedsim.run("quickstart", federation={"rounds": 1}, out=folder)  # doctest: +SKIP
+
+    Args:
+        scenario: a bundled scenario's name, the path of a TOML file, tables like those of such a
+            file, or a scenario.
+        out: the run folder; a new one in ``runs`` if None.
+        engine: where the clients live: in this process, or on Ray's workers.
+        live: show how the run goes, as the command line does.
+        overrides: changes to the scenario: ``seed=3``, ``federation={"rounds": 2}``, or
+            ``**{"clients.0.count": 8}``.
+
+    Returns:
+        The run, which shows itself in a notebook.
+
+    Raises:
+        ScenarioError: the scenario is not valid; the message names the place.
+        RunError: the folder is in use, or the run could not go on.
+    """
+    text, source = _text(scenario)
+    checked = Scenario.from_toml(text, source, settings(overrides))
+    folder = new_folder(Path(source).stem) if out is None else Path(out)
+
+    from fedsim.engine import run as run_scenario  # noqa: PLC0415  (loads torch and Flower)
+    from fedsim.environment import prepare  # noqa: PLC0415
+
+    prepare()
+    if not live:
+        return Run(run_scenario(checked, folder, engine=engine))
+    from rich.console import Console  # noqa: PLC0415
+
+    from fedsim.live import view_for  # noqa: PLC0415
+
+    with view_for(Console()) as view:
+        return Run(run_scenario(checked, folder, engine=engine, observer=view))
+
+
+def open_run(folder: Path | str) -> Run:
+    """Return a run from its folder.
+
+    Raises:
+        RunError: it is no run folder.
+    """
+    found = Run(Path(folder))
+    found.records  # noqa: B018  (reads them)
+    return found
+
+
+def _text(scenario: str | Path | Mapping[str, Any] | Scenario) -> tuple[str, str]:
+    if isinstance(scenario, Scenario):
+        return scenario.to_toml(), "scenario"
+    if isinstance(scenario, Mapping):
+        return tomli_w.dumps(dict(scenario)), "scenario"
+    return scenario_text(str(scenario))
+
+
+def _row(row: Row, accuracy: float | None) -> dict[str, Cell]:
+    control = row.group == CONTROL
+    return {
+        "clients": row.group,
+        "defense": row.defense,
+        "attacker": row.attacker,
+        "attacked": row.images,
+        "leaked": row.count(LEAKED),
+        "score": statistics.median(row.scores) if row.scores else None,
+        "worst": max(row.scores) if row.scores else None,
+        "blind": statistics.median(row.baseline) if row.baseline else None,
+        "labels": row.labels_right,
+        "bytes": None if row.upload_bytes is None else round(row.upload_bytes),
+        "epsilon": row.epsilon,
+        "accuracy": None if control else accuracy,
+    }

@@ -1,0 +1,15 @@
+"""Where runs go if nobody says where."""
+
+import itertools
+import time
+from pathlib import Path
+
+RUNS = Path("runs")
+
+
+def new_folder(name: str) -> Path:
+    """Return a folder in ``runs`` that does not exist yet, named after the time and what is run."""
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    wanted = RUNS / f"{stamp}-{name}"
+    copies = (wanted.with_name(f"{wanted.name}-{i}") for i in itertools.count(2))
+    return wanted if not wanted.exists() else next(c for c in copies if not c.exists())
