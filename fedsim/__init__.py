@@ -25,17 +25,28 @@ if TYPE_CHECKING:
         open_run,
         run,
     )
+    from fedsim.lessons import lesson
 
 __version__ = "0.1.0"
 
-__all__ = ["Compared", "Figure", "Run", "Table", "compare", "open_comparison", "open_run", "run"]
+__all__ = [
+    "Compared",
+    "Figure",
+    "Run",
+    "Table",
+    "compare",
+    "lesson",
+    "open_comparison",
+    "open_run",
+    "run",
+]
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'fedsim' has no attribute {name!r}")
     prepare()  # before anything loads torch
-    return getattr(import_module("fedsim.api"), name)
+    return getattr(import_module("fedsim.lessons" if name == "lesson" else "fedsim.api"), name)
 
 
 def __dir__() -> list[str]:

@@ -213,6 +213,41 @@ def report(
         webbrowser.open(path.resolve().as_uri())
 
 
+@app.command()
+def lesson(
+    number: Annotated[
+        int | None, typer.Argument(help="Which; without one: what lessons there are.")
+    ] = None,
+    ask: Annotated[
+        bool,
+        typer.Option("--ask/--no-ask", help="Wait for answers, or tell the right ones."),
+    ] = True,
+    notebook: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the lesson as a Jupyter notebook instead."),
+    ] = None,
+    teacher: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Run it and write a page for teachers instead."),
+    ] = None,
+    out: Out = None,
+) -> None:
+    """Take a lesson: predict, run, look, answer."""
+    console = Console()
+    from fedsim.lessons.terminal import contents, take, write_page  # noqa: PLC0415
+
+    if number is None:
+        contents(console)
+    elif notebook is not None:
+        from fedsim.lessons.notebook import write_notebook  # noqa: PLC0415
+
+        console.print(str(write_notebook(number, notebook)), markup=False, soft_wrap=True)
+    elif teacher is not None:
+        console.print(str(write_page(number, teacher, out)), markup=False, soft_wrap=True)
+    else:
+        take(number, console, ask=ask and sys.stdin.isatty(), out=out)
+
+
 @app.command("list")
 def list_(
     kind: Annotated[Kind, typer.Argument(help="What to list.", show_default=False)],

@@ -1,0 +1,68 @@
+"""Lessons as Jupyter notebooks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from fedsim.lessons.course import asked
+from fedsim.lessons.plan import load_lesson
+
+
+def write_notebook(number: int, path: Path) -> Path:
+    """Write a lesson as a notebook for Jupyter.
+
+    Args:
+        number: of the lesson.
+        path: the file to write.
+
+    Raises:
+        ScenarioError: there is no such lesson.
+        OSError: the file cannot be written.
+    """
+    path.write_text(json.dumps(notebook(number), indent=1, ensure_ascii=False) + "\n", "utf-8")
+    return path
+
+
+def notebook(number: int) -> dict[str, Any]:
+    """Return a lesson as a notebook, in version 4.5 of the format (nbformat.readthedocs.io)."""
+    plan = load_lesson(number)
+    looks = [
+        [_code(f"runs[{name!r}]"), _code(f"runs[{name!r}].show(0)")] for name in plan.scenarios
+    ]
+    questions = [
+        [_markdown(f"**{i}.** {asked(q)}"), _code(f"lesson.answer({i}, choice=1)  # your choice")]
+        for i, q in enumerate(plan.questions, start=1)
+    ]
+    cells = [
+        _markdown(f"# {number}. {plan.title}\n\n{plan.introduction}"),
+        _code(f"import fedsim\n\nlesson = fedsim.lesson({number})"),
+        _markdown(f"## Predict\n\n{asked(plan.prediction)}"),
+        _code("lesson.predict(1)  # your choice"),
+        _markdown(f"## Run\n\nThis takes about {plan.seconds} seconds on two cores."),
+        _code("runs = lesson.run()"),
+        *(cell for look in looks for cell in look),
+        _code("lesson.outcome()"),
+        _markdown("## Questions"),
+        *(cell for question in questions for cell in question),
+        _markdown(f"## To take home\n\n{plan.conclusion}"),
+    ]
+    return {
+        "cells": [{"id": f"cell-{i}", **cell} for i, cell in enumerate(cells)],
+        "metadata": {
+            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+            "language_info": {"name": "python"},
+        },
+        "nbformat": 4,
+        "nbformat_minor": 5,
+    }
+
+
+def _markdown(text: str) -> dict[str, Any]:
+    return {"cell_type": "markdown", "metadata": {}, "source": text}
+
+
+def _code(text: str) -> dict[str, Any]:
+    code: dict[str, Any] = {"cell_type": "code", "execution_count": None, "metadata": {}}
+    return {**code, "outputs": [], "source": text}

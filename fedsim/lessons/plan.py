@@ -1,0 +1,173 @@
+"""What a lesson is: one TOML file with a scenario, texts, and questions about what happened."""
+
+from __future__ import annotations
+
+import tomllib
+from functools import cached_property
+from importlib.resources import files
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from fedsim.errors import ScenarioError
+from fedsim.scenario import Scenario, Section, Shown, explain, override
+
+What = Literal["leaked", "score", "above blind", "labels", "accuracy", "kilobytes", "epsilon"]
+
+_HERE = files("fedsim.lessons").joinpath("texts")
+
+
+class Fact(Section):
+    """A figure of a run, so that no answer is written down before it was measured.
+
+    Attributes:
+        what: ``leaked``, the share of what was attacked that is recognisable; ``score``, the
+            median of them, and ``above blind``, how far it is above that of the best blind guess,
+            in dB or percentage points; ``labels``, the share of the labels that were found;
+            ``accuracy``, that of the last round; ``kilobytes`` of an upload; ``epsilon``, the
+            most that a client has spent.
+        run: the run's name; the first if None.
+        clients: the group of clients; the first if None.
+        attacker: naive or adaptive.
+        less: a fact that is taken away from it.
+    """
+
+    what: What
+    run: str | None = None
+    clients: str | None = None
+    attacker: Literal["naive", "adaptive"] = "naive"
+    less: Fact | None = None
+
+
+class Question(Section):
+    """A question with choices, one of which is right.
+
+    Attributes:
+        question: in Markdown.
+        choices: at least two.
+        right: the right one's number, from 1, if it does not depend on a run.
+        fact: else what decides.
+        since: for each choice the fact from which on it is right, the lowest first.
+        why: why it is, in Markdown; ``{fact}`` stands for the fact.
+    """
+
+    question: str
+    choices: Annotated[list[str], Field(min_length=2, max_length=6)]
+    right: int | None = None
+    fact: Fact | None = None
+    since: list[float] | None = None
+    why: str
+
+    @model_validator(mode="after")
+    def _decided(self) -> Question:
+        if (self.right is None) is (self.fact is None):
+            raise ValueError("expected either right, the number of a choice, or fact")
+        if self.right is not None and not 1 <= self.right <= len(self.choices):
+            raise ValueError(f"right: expected a number from 1 to {len(self.choices)}")
+        if self.fact is not None:
+            since = self.since or []
+            if len(since) != len(self.choices) or sorted(since) != since:
+                raise ValueError(
+                    f"since: expected {len(self.choices)} numbers, one for each choice, rising"
+                )
+        return self
+
+
+class Part(Section):
+    """A run of a lesson.
+
+    Attributes:
+        name: what the lesson calls it.
+        set: changes to the lesson's scenario, by dotted key.
+    """
+
+    name: Shown
+    set: dict[str, Any] = Field(default_factory=dict)
+
+
+class Lesson(Section):
+    """A lesson: its texts, its runs and its questions.
+
+    Attributes:
+        title: in a line.
+        minutes: how long it takes with reading and thinking.
+        seconds: how long its runs take on two cores.
+        aims: what one knows afterwards; for teachers.
+        introduction: before the prediction, in Markdown.
+        prediction: what one should think of before the run.
+        look: what to look at after it, in Markdown.
+        questions: about it.
+        conclusion: what to take home, in Markdown.
+        hints: what goes wrong in class, and what to discuss; for teachers, in Markdown.
+        scenario: of all runs, as tables.
+        runs: at least one.
+    """
+
+    title: Shown
+    minutes: Annotated[int, Field(gt=0)]
+    seconds: Annotated[int, Field(gt=0)]
+    aims: Annotated[list[str], Field(min_length=1)]
+    introduction: str
+    prediction: Question
+    look: str
+    questions: Annotated[list[Question], Field(min_length=1)]
+    conclusion: str
+    hints: str
+    scenario: dict[str, Any]
+    runs: Annotated[list[Part], Field(min_length=1)]
+
+    @cached_property
+    def scenarios(self) -> dict[str, Scenario]:
+        """The scenario of each run, by its name.
+
+        Raises:
+            ScenarioError: one is not valid.
+        """
+        return {part.name: self._scenario(part) for part in self.runs}
+
+    def _scenario(self, part: Part) -> Scenario:
+        import copy  # noqa: PLC0415
+
+        raw = copy.deepcopy({"title": f"{self.title}: {part.name}", **self.scenario})
+        for key, value in part.set.items():
+            override(raw, (key, value))
+        try:
+            return Scenario.model_validate(raw)
+        except ValidationError as error:
+            raise ScenarioError("\n".join(explain(error, f"{self.title}: {part.name}"))) from None
+
+
+def load_lesson(number: int) -> Lesson:
+    """Return a lesson by its number, from 1.
+
+    Raises:
+        ScenarioError: there is no such lesson.
+    """
+    found = _files()
+    if number not in found:
+        raise ScenarioError(f"no lesson {number}: expected a number from 1 to {max(found)}")
+    text = _HERE.joinpath(found[number]).read_text("utf-8")
+    try:
+        return Lesson.model_validate(tomllib.loads(text))
+    except ValidationError as error:
+        raise ScenarioError("\n".join(explain(error, found[number]))) from None
+
+
+def lessons() -> dict[int, Lesson]:
+    """Return all lessons by number."""
+    return {number: load_lesson(number) for number in sorted(_files())}
+
+
+def slug(number: int) -> str:
+    """Return what a lesson's files are called.
+
+    Raises:
+        ScenarioError: there is no such lesson.
+    """
+    load_lesson(number)
+    return _files()[number].removesuffix(".toml")
+
+
+def _files() -> dict[int, str]:
+    names = (file.name for file in _HERE.iterdir())
+    return {int(n.split("-")[0]): n for n in names if n.endswith(".toml")}
