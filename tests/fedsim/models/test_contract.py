@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, replace_all_batch_norm_modules_, vmap
 
 from fedsim.errors import DataError
+from fedsim.modality import Modality
 from fedsim.models import MLP, ConvNet, LeNet, ModelSpec, Precode, ResNet18
 from fedsim.registry import MODELS
 
@@ -28,6 +29,7 @@ SPECS = [
     ResNet18(batch_norm="eval"),
     ResNet18(small_images=False),
 ]
+PICTURES = [n for n in MODELS.names() if MODELS.get(n).takes is Modality.PICTURES]
 SHAPES = [(1, 28, 28), (3, 32, 32), (3, 17, 23)]
 Params = dict[str, Tensor]
 pytestmark = pytest.mark.filterwarnings("error")
@@ -39,8 +41,10 @@ def one_thread() -> None:
 
 
 def test_all_models_are_here() -> None:
-    assert MODELS.names() == ["convnet", "lenet", "mlp", "precode", "resnet18"]
-    assert {MODELS.name_of(spec) for spec in SPECS} == set(MODELS.names())
+    """Those for texts are in ``text/test_language_models.py``."""
+    assert PICTURES == ["convnet", "lenet", "mlp", "precode", "resnet18"]
+    assert {MODELS.name_of(spec) for spec in SPECS} == set(PICTURES)
+    assert set(MODELS.names()) == {*PICTURES, "bert", "gpt2"}
 
 
 @pytest.mark.parametrize("name", MODELS.names())
