@@ -14,16 +14,19 @@ import attacks.countermeasures
 def test_exported_names() -> None:
     assert sorted(attacks.__all__) == [
         "Attack",
+        "BagOfTokens",
         "BestOf",
         "ClosedForm",
         "CosineDistance",
         "DLG",
+        "Dager",
         "DenseInversion",
         "GradInversion",
         "GradientMatching",
         "IDLG",
         "InvertingGradients",
         "L2",
+        "Lamp",
         "LocalTraining",
         "Objective",
         "Observation",
@@ -36,6 +39,7 @@ def test_exported_names() -> None:
         "SquaredDistance",
         "Status",
         "SurvivingDistance",
+        "Tag",
         "TotalVariation",
         "infer_labels",
     ]

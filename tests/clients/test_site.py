@@ -89,5 +89,5 @@ def test_a_site_is_opened_once_per_process() -> None:
 
 
 def test_a_partition_too_small_for_a_batch_is_an_error() -> None:
-    with pytest.raises(DataError, match=r"batch_size = 30, but client \d+ has only 2\d images"):
+    with pytest.raises(DataError, match=r"batch_size = 30, but client \d+ has only 2\d examples"):
         open_site(small("clients.0.count=80", "federation.batch_size=30"))

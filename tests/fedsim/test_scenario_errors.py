@@ -237,7 +237,7 @@ def test_folders_of_nobody_are_refused(override: str) -> None:
         (["federation.batch_size=700"], "federation.batch_size = 700, but client"),
         (
             ["federation.batch_size=501", "adversary={}"],
-            "federation.batch_size = 501, but the data set has only 500 test images",
+            "federation.batch_size = 501, but the data set has only 500 test examples",
         ),
         (["data.dataset={name='folder', path='/no/such/folder'}"], "/no/such/folder"),
     ],

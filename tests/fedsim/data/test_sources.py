@@ -11,12 +11,19 @@ from fedsim.errors import DataError
 from fedsim.registry import DATASETS
 
 NAMES = DATASETS.names()
-WITH_PATH = ("folder", "picture")
-ON_DISK = [name for name in NAMES if name not in ("fashion-mnist-mini", *WITH_PATH)]
+NEEDED: dict[str, dict[str, object]] = {
+    "folder": {"path": "."},
+    "hugging-face-texts": {"path": "imdb"},
+    "picture": {"path": "."},
+    "sentences": {"texts": ["my account is overdrawn"]},
+    "text-file": {"path": "."},
+}
+BUNDLED = ("fashion-mnist-mini", "messages")
+ON_DISK = [name for name in NAMES if name not in (*BUNDLED, *NEEDED)]
 
 
 def make(name: str, **parameters: object) -> DatasetSource:
-    return DATASETS.get(name)(**({"path": "."} if name in WITH_PATH else {}), **parameters)
+    return DATASETS.get(name)(**NEEDED.get(name, {}), **parameters)
 
 
 def test_all_sets_are_registered() -> None:
