@@ -22,13 +22,16 @@ SENTENCES = (
     "a friend of mine lost the old keys",
     "her lawyer wants to sell the house",
     "our teacher is ill and stays at home",
+    "my friend lost",
+    "sell the house",
 )
+SHORT, OTHER_SHORT = 6, 7
 PUBLIC = ("my friend is ill", "the lawyer lost the house")
 MARKS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 MAX_TOKENS = 16
 
 DATA = TextDataset(
-    "small", Texts(SENTENCES, (0, 1, 0, 1, 0, 1)), Texts(PUBLIC, (0, 1)), ("first", "second")
+    "small", Texts(SENTENCES, (0, 1) * 4), Texts(PUBLIC, (0, 1)), ("first", "second")
 )
 
 
@@ -57,11 +60,9 @@ def victim(
     kind = Gpt2 if causal or (causal is None and task is Task.NEXT) else Bert
     spec = kind(task=task.value, layers=layers, width=width, heads=4, max_tokens=MAX_TOKENS)
     words = vocabulary()
-    config = spec.config(words)
-    config._attn_implementation, config.use_cache = "eager", False
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = spec.assemble(config, words, 2).eval()
+        model = spec._build(None, words, DATA).eval()
     return words.prepare(DATA, task, MAX_TOKENS, first=not spec.causal), model
 
 
