@@ -98,13 +98,16 @@ class Attack(ABC):
                 results[i] = Reconstruction.failed(reason)
             if not checked:
                 continue
-            found = self._reconstruct(
-                model,
-                checked,
-                seed=seed,
-                on_progress=on_progress,
-                should_stop=should_stop,
-            )
+            try:
+                found = self._reconstruct(
+                    model,
+                    checked,
+                    seed=seed,
+                    on_progress=on_progress,
+                    should_stop=should_stop,
+                )
+            except AttackError as error:  # it applies to none of them
+                found = {i: Reconstruction.failed(str(error)) for i in checked}
             for i in checked:
                 results[i] = found[i]
         return [r if r is not None else Reconstruction.failed("not attacked") for r in results]
@@ -158,6 +161,9 @@ class Attack(ABC):
 
         Returns:
             A reconstruction for each key of ``observations``.
+
+        Raises:
+            AttackError: none of them can be attacked.
         """
 
 

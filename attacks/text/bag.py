@@ -13,6 +13,9 @@ from fedsim.models import TextModel
 
 _ITERATIONS = 4
 
+_LEVERAGE = 0.5
+"""Share of a row in its own direction from which no other row has it."""
+
 
 @dataclass(frozen=True)
 class Bag:
@@ -71,14 +74,31 @@ def _output_layer(rows: Tensor, most: int) -> Tensor:
     basis = rows.new_zeros((rows.shape[1], 0))
     for _ in range(_ITERATIONS):
         faint = norms <= norms.median()
-        scaled = rows[faint] / rows[faint].norm(dim=1, keepdim=True).clamp(min=1e-300)
-        values, vectors = torch.linalg.eigh(scaled.T @ scaled)
-        rank = int((values > 1e-8 * values[-1]).sum())
-        if rank > most:  # noise fills all directions: there is nothing to take out
+        found = _directions(rows[faint])
+        if found.shape[1] > most:  # noise fills all directions: there is nothing to take out
             return basis
-        basis = vectors[:, -rank:]
+        basis = found
         norms = (rows - rows @ basis @ basis.T).norm(dim=1)
     return basis
+
+
+def _directions(rows: Tensor) -> Tensor:
+    """Return a basis ``(D, r)`` of the directions that several rows have.
+
+    A batch's own token may be faint too. It is the only row in its direction, as its leverage
+    shows, and is left out: it would be taken out with the rest, and never stand out again.
+    """
+    scaled = rows / rows.norm(dim=1, keepdim=True).clamp(min=1e-300)
+    vectors: Tensor
+    for _ in range(_ITERATIONS):
+        values, vectors = torch.linalg.eigh(scaled.T @ scaled)
+        above = values > 1e-8 * values[-1]
+        values, vectors = values[above], vectors[:, above]
+        alone = (scaled @ vectors).square().div(values).sum(1) > _LEVERAGE
+        if not bool(alone.any()) or len(values) > len(scaled) // 2:
+            break
+        scaled = scaled[~alone]
+    return vectors
 
 
 def _outliers(sizes: Tensor) -> list[int]:

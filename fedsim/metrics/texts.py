@@ -4,7 +4,8 @@ Definitions:
 
 - token accuracy: share of the private text's places at which the right token stands.
 - bag recall and precision: tokens as a multiset, wherever they stand.
-- ROUGE-1, ROUGE-2: F1 of common uni- and bigrams; ROUGE-L: F1 of the longest common subsequence
+- ROUGE-1, ROUGE-2: F1 of common uni- and bigrams (two single tokens, which have no bigrams, have a
+  ROUGE-2 of 100 if they are the same, else 0); ROUGE-L: F1 of the longest common subsequence
   (Lin, ROUGE: a package for automatic evaluation of summaries, 2004). Over the model's tokens as
   they are, without stemming, times 100.
 - edit distance: insertions, deletions and replacements of tokens (Levenshtein).
@@ -65,11 +66,7 @@ def score_text(found: Tokens, reference: Tokens) -> TextScores:
         bag_recall=100 * common / len(reference),
         bag_precision=100 * common / max(1, len(found)),
         rouge1=_f1(common, len(found), len(reference)),
-        rouge2=_f1(
-            _common(list(pairwise(found)), list(pairwise(reference))),
-            len(found) - 1,
-            len(reference) - 1,
-        ),
+        rouge2=_rouge2(found, reference),
         rouge_l=_f1(_longest_common(found, reference), len(found), len(reference)),
         exact=list(found) == list(reference),
         edit_distance=_edits(found, reference),
@@ -98,11 +95,19 @@ def match_texts(found: Sequence[Tokens], references: Sequence[Tokens]) -> list[i
     return [int(i) for i in chosen]
 
 
-def _f1(common: int, one: int, other: int) -> float:
-    """Return 100 times the F1 of two bags; two empty ones are the same."""
-    if one <= 0 and other <= 0:
+def _rouge2(one: Tokens, other: Tokens) -> float:
+    if list(one) == list(other):
         return 100.0
-    return 200 * common / (max(0, one) + max(0, other))
+    return _f1(
+        _common(list(pairwise(one)), list(pairwise(other))),
+        max(0, len(one) - 1),
+        max(0, len(other) - 1),
+    )
+
+
+def _f1(common: int, one: int, other: int) -> float:
+    """Return 100 times the F1 of two bags; of two empty ones, 0."""
+    return 200 * common / max(1, one + other)
 
 
 def _common(one: Sequence[Hashable], other: Sequence[Hashable]) -> int:

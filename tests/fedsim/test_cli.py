@@ -219,6 +219,31 @@ def test_leak_attacks_ones_own_picture(fedsim: Fedsim, tmp_path: Path) -> None:
     assert sorted(attackers) == ["adaptive", "naive"]
 
 
+def test_leak_attacks_ones_own_sentence(fedsim: Fedsim, tmp_path: Path) -> None:
+    """Exactly, by DAGER; and in a defended upload nothing of it is called a leak."""
+    sentence = "the bank lost it"
+    small = ("--set", "model.width=48")
+    done = fedsim("leak", "--text", sentence, "--out", "run", *small)
+    assert done.returncode == 0, done.stderr
+    [leak] = [r for r in read_records(tmp_path / "run") if r.get("group") == "you" and "exact" in r]
+    assert leak["exact"]
+    assert " ".join(leak["original"]) == sentence
+    options = ("--attack", "dlg", "--evaluations", "5", "--defense", "gaussian-noise,std=10.0")
+    done = fedsim("leak", "--text", sentence, "--out", "noisy", *small, *options)
+    assert done.returncode == 0, done.stderr
+    noisy = [r for r in read_records(tmp_path / "noisy") if r.get("group") == "you"]
+    found = {r["meaning"] for r in noisy if "meaning" in r}
+    assert found <= {"protected", "attack failed"}
+    assert found
+
+
+def test_leak_takes_a_picture_or_a_sentence(fedsim: Fedsim) -> None:
+    for arguments in ((), ("mine.png", "--text", "a sentence")):
+        done = fedsim("leak", *arguments)
+        assert done.returncode == 2
+        assert "give either a picture" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("kind", "some"),
     [

@@ -68,7 +68,10 @@ class TextModel(nn.Module):
     @property
     def table(self) -> Tensor:
         """The word embeddings ``(V, D)``."""
-        return self.get_parameter(self.table_name)
+        owner, _, name = self.table_name.rpartition(".")
+        # Not get_parameter, which refuses the tensors that functional_call puts in its place.
+        table: Tensor = getattr(self.get_submodule(owner), name)
+        return table
 
     def dummy_shape(self, length: int) -> tuple[int, int]:
         """Return the shape of one text of embeddings, as `forward` takes it."""

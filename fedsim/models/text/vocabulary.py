@@ -91,11 +91,14 @@ class Vocabulary:
 
     @cached_property
     def _special(self) -> frozenset[int]:
-        s = self.specials
         unused = (n for t, n in self._tokenizer.get_vocab().items() if t.startswith("[unused"))
         unknown = self._tokenizer.token_to_id("[UNK]")
-        marks = (t for t in (s.pad, s.first, s.last, s.mask, unknown) if t is not None)
-        return frozenset((*marks, *unused))
+        return self._marks.union(unused, () if unknown is None else (unknown,))
+
+    @property
+    def _marks(self) -> frozenset[int]:
+        s = self.specials
+        return frozenset(t for t in (s.pad, s.first, s.last, s.mask) if t is not None)
 
     def prepare(
         self, dataset: TextDataset, task: Task, max_tokens: int, *, first: bool
@@ -109,7 +112,8 @@ class Vocabulary:
             first: whether the model wants a special token in front.
 
         Raises:
-            DataError: a text is empty or too long, or the vocabulary has no mask token.
+            DataError: a text is empty, too long or has a special token in it, or the vocabulary
+                has no mask token.
         """
         if task is Task.MASKED and self.specials.mask is None:
             raise DataError(
@@ -135,6 +139,12 @@ class Vocabulary:
                 raise DataError(
                     f"{what} {number} has {len(row)} tokens, more than the model's max_tokens = "
                     f"{max_tokens} ({text!r:.40}): shorten it, or raise max_tokens"
+                )
+            marks = self._marks.intersection(row[least - 2 : -1])
+            if marks:
+                raise DataError(
+                    f"{what} {number} has the special token {self.words(sorted(marks))[0]} "
+                    f"({text!r:.40}): remove it"
                 )
             rows.append(torch.tensor(row))
         pad = self.specials.pad

@@ -1,0 +1,139 @@
+"""A run about texts, from scenario to folder and screen."""
+
+import io
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+import torch
+from rich.console import Console
+
+from attacks import Progress
+from fedsim.engine import run
+from fedsim.engine.observer import Observer, TextReader
+from fedsim.engine.sentences import draw_text
+from fedsim.live import LiveView
+from fedsim.metrics.verdict import Verdict
+from fedsim.runlog import Record, RunLog, read_records
+from fedsim.scenario import Scenario
+from fedsim.scoring import Meaning, TextLeakage
+from server.victims import Victim
+from tests.fedsim.text_runs import TEXTS, texts
+
+MEASURES = {
+    "token_accuracy", "rouge1", "rouge2", "rouge_l", "bag_recall", "bag_precision", "exact",
+    "edit_distance", "original", "found", "baselines", "verdict", "meaning",
+}  # fmt: skip
+
+
+class Watching(Observer):
+    """Draws the live view at each progress, as a terminal would."""
+
+    def __init__(self) -> None:
+        self.view = LiveView(Console(file=io.StringIO(), force_terminal=True, width=100, height=40))
+        self.screens: list[str] = []
+
+    def on_start(self, scenario: Scenario, folder: Path) -> None:
+        self.view.on_start(scenario, folder)
+
+    def on_reader(self, reader: TextReader) -> None:
+        self.view.on_reader(reader)
+
+    def on_record(self, record: Record) -> None:
+        self.view.on_record(record)
+
+    def on_victims(self, victims: list[Victim]) -> None:  # type: ignore[override]
+        self.view.on_victims(victims)
+
+    def on_progress(self, victims: list[Victim], progress: Progress) -> None:  # type: ignore[override]
+        self.view._looked = 0.0
+        self.view.on_progress(victims, progress)
+        page = Console(file=io.StringIO(), width=100, height=60, color_system=None)
+        page.print(self.view._render())
+        self.screens.append(page.file.getvalue())  # type: ignore[attr-defined]
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Watching]:
+    torch.set_num_threads(1)
+    watching = Watching()
+    folder = run(texts(), tmp_path_factory.mktemp("texts") / "run", observer=watching)
+    return folder, watching
+
+
+def of_kind(folder: Path, kind: str) -> list[Record]:
+    return [r for r in read_records(folder) if r["kind"] == kind]
+
+
+def test_the_log_has_token_measures(watched: tuple[Path, Watching]) -> None:
+    records = of_kind(watched[0], "leakage")
+    assert len(records) == 2 * 3  # two clients and the control, of two texts each
+    assert all(record.keys() >= MEASURES for record in records)
+    assert of_kind(watched[0], "end")[0]["status"] == "finished"
+
+
+def test_what_was_private_leaked(watched: tuple[Path, Watching]) -> None:
+    records = [r for r in of_kind(watched[0], "leakage") if r["group"] == "plain"]
+    private = sorted(" ".join(r["original"]).replace(" ##", "") for r in records)
+    assert private == sorted(TEXTS)
+    assert {r["meaning"] for r in records} == {"leaked"}
+    assert all(r["exact"] and r["found"] == r["original"] for r in records)
+
+
+def test_how_each_text_emerged(watched: tuple[Path, Watching]) -> None:
+    leakage = {(r["victim"], r["image"]): r for r in of_kind(watched[0], "leakage")}
+    emerged = {(r["victim"], r["image"]): r["moments"] for r in of_kind(watched[0], "emergence")}
+    assert emerged.keys() == leakage.keys()
+    for key, moments in emerged.items():
+        evaluation, tokens = moments[-1]
+        assert evaluation == 1
+        assert tokens == leakage[key]["found"]
+
+
+def test_each_victim_has_its_sentences(watched: tuple[Path, Watching]) -> None:
+    folder = watched[0] / "pictures"
+    for record in of_kind(watched[0], "leakage"):
+        name = f"{record['victim']}-{record['image']}"
+        private = " ".join(record["original"]).replace(" ##", "")
+        text = (folder / f"{name}.txt").read_text("utf-8")
+        assert text.splitlines()[-1].split() == ["private", *private.split()]
+        ET.parse(folder / f"{name}.svg")  # noqa: S314  (our own file)
+
+
+def test_the_live_view_shows_texts(watched: tuple[Path, Watching]) -> None:
+    page = watched[1].screens[-1]
+    assert "Texts" in page
+    assert any(text in page for text in TEXTS)
+    assert "fit" in page
+
+
+def test_sentences_are_escaped(tmp_path: Path) -> None:
+    """A text that looks like markup is no markup in the file."""
+    hostile = ["<script>", "alert", "&", "[bold]", "</svg>"]
+    leakage = TextLeakage(
+        image=0,
+        token_accuracy=100.0,
+        rouge1=100.0,
+        rouge2=100.0,
+        rouge_l=100.0,
+        bag_recall=100.0,
+        bag_precision=100.0,
+        exact=True,
+        edit_distance=0,
+        label=None,
+        label_found=None,
+        original=hostile,
+        found=hostile,
+        baselines={},
+        verdict=Verdict.RECOGNISABLE,
+        meaning=Meaning.LEAKED,
+    )
+    log = RunLog(tmp_path / "run")
+    draw_text(log, "mine", leakage, [(1, ["[red]"]), (2, hostile)])
+    svg = log.picture_path("mine.svg").read_text("utf-8")
+    assert "<script>" not in svg
+    assert "&lt;script&gt;" in svg
+    ET.fromstring(svg)  # noqa: S314  (our own file)
+    text = log.picture_path("mine.txt").read_text("utf-8")
+    assert "<script> alert & [bold] </svg>" in text
+    assert "[red]" in text

@@ -1,0 +1,158 @@
+"""Scores of constructed outcomes against the private texts."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from attacks import Reconstruction
+from attacks.types import Status
+from clients.site import open_site
+from clients.training import gradient
+from fedsim.data import TokenDataset
+from fedsim.metrics.verdict import NEAREST, Verdict
+from fedsim.models import TextModel
+from fedsim.scenario import Scenario
+from fedsim.scoring import Meaning, Scored, Scorer, TextLeakage
+from fedsim.scoring.texts import TextJudge
+from server.victims import Outcome
+from tests.fedsim.text_runs import texts
+from tests.server.stubs import run_rounds
+from tests.server.wire import arrays_of, client_reply, global_weights
+
+MASKED = "model.task='masked'"
+NEXT = "model={name='gpt2', layers=2, width=48}"
+
+
+@pytest.fixture(scope="module")
+def case() -> Scenario:
+    return texts()
+
+
+@pytest.fixture(scope="module")
+def outcomes(case: Scenario) -> list[Outcome]:
+    return run_rounds(case).outcomes
+
+
+@pytest.fixture(scope="module")
+def judge(case: Scenario) -> Scorer:
+    return Scorer(open_site(case))
+
+
+def score(
+    judge: Scorer, outcome: Outcome, make: Callable[[Tensor], Tensor | None], objective: float = 1.0
+) -> tuple[Scored, list[TextLeakage]]:
+    """Return the score of what ``make`` makes of the private texts."""
+    data = make(judge.originals(outcome.victim))
+    found = Reconstruction(data, None, objective, objective, Status.COMPUTED, 1)
+    result = judge.score(replace(outcome, reconstruction=found))
+    leakage = [leak for leak in result.leakage if isinstance(leak, TextLeakage)]
+    assert len(leakage) == len(result.leakage)
+    return result, leakage
+
+
+def client(outcomes: list[Outcome]) -> Outcome:
+    return next(o for o in outcomes if o.victim.partition == 0)
+
+
+def control(outcomes: list[Outcome]) -> Outcome:
+    return next(o for o in outcomes if o.victim.is_control)
+
+
+@pytest.mark.parametrize("override", [MASKED, NEXT], ids=["masked", "next"])
+def test_the_truth_is_what_the_client_trained_on(override: str) -> None:
+    case = texts(override)
+    judge = Scorer(open_site(case))
+    victim = next(o.victim for o in run_rounds(case).outcomes if o.victim.partition == 0)
+    batch = judge.truth(victim)
+    model = open_site(case).model(global_weights(case))
+    sent = arrays_of(client_reply(case, 0, 1))
+    for name, value in gradient(model, batch).arrays.items():
+        torch.testing.assert_close(sent[name], value, atol=1e-6, rtol=1e-4)
+    specials = model.vocabulary.specials
+    assert not (judge.originals(victim) == specials.mask).any()
+
+
+def test_a_perfect_reconstruction_is_a_leak(judge: Scorer, outcomes: list[Outcome]) -> None:
+    _, leakage = score(judge, client(outcomes), lambda originals: originals)
+    for number, leak in enumerate(leakage):
+        assert leak.image == number
+        assert leak.exact
+        assert leak.found == leak.original
+        assert leak.edit_distance == 0
+        assert leak.rouge1 == leak.rouge2 == leak.rouge_l == leak.token_accuracy == 100.0
+        assert leak.verdict is Verdict.RECOGNISABLE
+        assert leak.meaning is Meaning.LEAKED
+        assert "[CLS]" not in leak.original
+        assert "[PAD]" not in leak.original
+
+
+def test_a_permuted_batch_is_matched(judge: Scorer, outcomes: list[Outcome]) -> None:
+    """Also where the texts are of different lengths."""
+    result, leakage = score(judge, client(outcomes), lambda originals: originals.flip(0))
+    assert result.matching is not None
+    assert result.matching.tolist() == [1, 0]
+    assert [leak.exact for leak in leakage] == [True, True]
+
+
+def test_one_good_text_does_not_stand_for_two(judge: Scorer, outcomes: list[Outcome]) -> None:
+    _, leakage = score(judge, client(outcomes), lambda x: x[:1].expand_as(x).clone())
+    assert [leak.exact for leak in leakage].count(True) == 1
+
+
+@pytest.mark.parametrize(
+    "make", [lambda x: None, lambda x: x[:1], lambda x: x[:, :3]], ids=["none", "few", "short"]
+)
+def test_what_cannot_be_scored_is_unscored_and_never_zero(
+    judge: Scorer, outcomes: list[Outcome], make: Callable[[Tensor], Tensor | None]
+) -> None:
+    result, leakage = score(judge, client(outcomes), make)
+    assert len(leakage) == 2
+    assert result.matching is None
+    for leak in leakage:
+        assert leak.rouge1 is leak.token_accuracy is leak.exact is leak.found is None
+        assert leak.verdict is Verdict.UNSCORED
+        assert leak.meaning is Meaning.UNSCORED
+        assert leak.original
+        assert set(leak.baselines) == {"random", "frequent", "nearest"}
+
+
+def test_a_wrong_text_of_an_attack_that_cannot_tell_a_fit(
+    judge: Scorer, outcomes: list[Outcome]
+) -> None:
+    """No merit of a defense."""
+    result, leakage = score(judge, client(outcomes), lambda x: torch.where(x > 4, 5, x), 0.0)
+    assert result.truth_misfit is None
+    assert {leak.verdict for leak in leakage} == {Verdict.GUESSING}
+    assert {leak.meaning for leak in leakage} == {Meaning.ATTACK_FAILED}
+
+
+def test_the_controls_text_is_not_its_own_nearest(judge: Scorer, outcomes: list[Outcome]) -> None:
+    """It is public, and leaked all the same."""
+    _, leakage = score(judge, control(outcomes), lambda originals: originals)
+    for leak in leakage:
+        assert leak.baselines[NEAREST][1] < 100
+        assert leak.meaning is Meaning.LEAKED
+
+
+@pytest.mark.parametrize("override", [MASKED, NEXT], ids=["masked", "next"])
+def test_what_the_model_says_of_a_text_it_has_not_seen(override: str) -> None:
+    site = open_site(texts(override))
+    dataset, model = site.dataset, site.architecture
+    assert isinstance(dataset, TokenDataset)
+    assert isinstance(model, TextModel)
+    judge = TextJudge(dataset, model)
+    guess = judge._unconditional(5)
+    assert guess is not None
+    assert len(guess) == 5
+    assert guess == judge._unconditional(5)
+    assert "model" in judge._baselines.guesses(["a"] * 5)
+
+
+def test_scoring_does_not_change_what_it_scores(judge: Scorer, outcomes: list[Outcome]) -> None:
+    real = client(outcomes)
+    before = {k: v.clone() for k, v in real.model.state_dict().items()}
+    assert judge.score(real).leakage == judge.score(real).leakage
+    assert all(torch.equal(before[k], v) for k, v in real.model.state_dict().items())
