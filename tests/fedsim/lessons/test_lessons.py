@@ -1,0 +1,153 @@
+"""Lessons as they are taken: in the terminal, in Python and as notebooks."""
+
+import io
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+from rich.console import Console
+from typer.testing import CliRunner
+
+import fedsim
+from fedsim.cli import app
+from fedsim.errors import FedsimError, RunError
+from fedsim.lessons import lessons
+from fedsim.lessons.course import Course
+from fedsim.lessons.facts import right_choice
+from fedsim.lessons.notebook import notebook, write_notebook
+from fedsim.lessons.pages import page
+from fedsim.lessons.plan import slug
+from fedsim.lessons.terminal import contents, take
+
+PAGES = Path(__file__).parents[3] / "docs" / "lessons"
+
+every_lesson = pytest.mark.parametrize("number", lessons())
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Course:
+    course = fedsim.lesson(1)
+    course.run(tmp_path_factory.mktemp("lesson") / "runs")
+    return course
+
+
+def said(console: Console) -> str:
+    assert isinstance(console.file, io.StringIO)
+    return " ".join(console.file.getvalue().split())
+
+
+def told(width: int = 200) -> Console:
+    return Console(file=io.StringIO(), width=width)
+
+
+def test_contents() -> None:
+    console = told()
+    contents(console)
+    assert all(each.title in said(console) for each in lessons().values())
+
+
+def test_answers_are_checked(first: Course) -> None:
+    assert first.predict(1).markdown == "You predict: *None: a gradient is not a picture*."
+    outcome = first.outcome().markdown
+    assert outcome.startswith("You predicted: *None: a gradient is not a picture*. It is: *All")
+    assert "recognises 100% of them" in outcome
+    assert first.answer(1, 3).markdown.startswith("**Right.** It is: *how each")
+    assert first.answer(1, 1).markdown.startswith("**No.** It is: *how each")
+    assert "2. some 10 dB better" in first.question(2).markdown
+    assert "Predict." in first._repr_markdown_()
+
+
+def test_what_cannot_be_answered(first: Course) -> None:
+    with pytest.raises(FedsimError, match="no choice 4: expected a number from 1 to 3"):
+        first.answer(1, 4)
+    with pytest.raises(FedsimError, match="no question 9: expected 1 to 3"):
+        first.answer(9, 1)
+    with pytest.raises(FedsimError, match="no choice 0"):
+        first.predict(0)
+    with pytest.raises(RunError, match="has not been run yet"):
+        fedsim.lesson(1).answer(2, 1)
+
+
+def test_in_the_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = iter(["2", "3", "1", "7", "2"])  # there is no choice 7: asked again
+    monkeypatch.setattr("rich.console.Console.input", lambda *_, **__: next(answers))
+    console = told()
+    take(1, console, ask=True, out=tmp_path / "runs")
+    text = said(console)
+    assert "You predicted: One or two. It is: All four." in text
+    assert "Right. It is: how each of the model's weights should change." in text
+    assert "No. It is: more than 50 dB better." in text
+    assert "2 of 3 right." in text
+    assert "Go on: fedsim lesson 2" in text
+    assert "What leaked" in text
+    assert (tmp_path / "runs" / "1" / "report.html").is_file()
+
+
+def test_without_a_terminal_nobody_is_asked(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["lesson", "1", "--out", str(tmp_path / "runs")])
+    assert result.exit_code == 0
+    assert "It is: All four." in " ".join(result.output.split())
+    assert "right." not in result.output.split("To take home")[1]
+
+
+def test_on_the_command_line(tmp_path: Path) -> None:
+    runner = CliRunner()
+    assert "Noise and its price" in runner.invoke(app, ["lesson"]).output
+    path = tmp_path / "lesson.ipynb"
+    assert runner.invoke(app, ["lesson", "4", "--notebook", str(path)]).exit_code == 0
+    assert nbformat.read(path, 4).cells[0].source.startswith("# 4. Noise and its price")
+    assert isinstance(runner.invoke(app, ["lesson", "77"]).exception, FedsimError)
+
+
+@every_lesson
+def test_notebooks_are_valid(number: int) -> None:
+    nbformat.validate(nbformat.from_dict(notebook(number)))
+
+
+@every_lesson
+def test_each_has_a_page_for_teachers(number: int) -> None:
+    text = (PAGES / f"{slug(number)}.md").read_text("utf-8")
+    lesson = lessons()[number]
+    for part in (lesson.title, lesson.look, lesson.conclusion, lesson.hints, *lesson.aims):
+        assert part in text
+
+
+def run_notebook(number: int, folder: Path) -> str:
+    """Run a lesson's notebook and return what it showed."""
+    path = write_notebook(number, folder / "lesson.ipynb")
+    ran = NotebookClient(
+        nbformat.read(path, 4), timeout=300, resources={"metadata": {"path": str(folder)}}
+    ).execute()
+    outputs = [out for cell in ran.cells for out in cell.get("outputs", [])]
+    return "\n".join(str(out.get("data", out)) for out in outputs)
+
+
+def test_a_notebook_runs(tmp_path: Path) -> None:
+    shown = run_notebook(1, tmp_path)
+    assert "It is: *All four*" in shown
+    assert "data:image/png;base64" in shown
+    assert "<table>" in shown
+
+
+@pytest.mark.lessons
+@every_lesson
+def test_every_lesson_comes_to_what_its_page_says(number: int, tmp_path: Path) -> None:
+    course = fedsim.lesson(number)
+    ran = course.run(tmp_path / "runs")
+    committed = (PAGES / f"{slug(number)}.md").read_text("utf-8")
+    assert without_figures(page(number, ran)) == without_figures(committed)
+    for question in (course.plan.prediction, *course.plan.questions):
+        right = question.choices[right_choice(question, ran.summaries) - 1]
+        assert f"**{right}** (right)" in committed
+
+
+@pytest.mark.lessons
+@every_lesson
+def test_every_notebook_runs(number: int, tmp_path: Path) -> None:
+    assert "It is: *" in run_notebook(number, tmp_path)
+
+
+def without_figures(text: str) -> str:
+    return re.sub(r"-?\d+(\.\d+)?(e[+-]\d+)?", "#", text)
