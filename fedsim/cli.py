@@ -214,6 +214,17 @@ def report(
 
 
 @app.command()
+def explain(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+) -> None:
+    """Say why an attack failed: the likeliest cause, its evidence, and what to do."""
+    from fedsim.explain import explain as explanations  # noqa: PLC0415
+    from fedsim.explain.terminal import show  # noqa: PLC0415
+
+    show(explanations(folder), Console())
+
+
+@app.command()
 def lesson(
     number: Annotated[
         int | None, typer.Argument(help="Which; without one: what lessons there are.")
@@ -314,7 +325,7 @@ def _conclude(console: Console, folder: Path) -> None:
     from fedsim.gallery import gallery  # noqa: PLC0415
     from fedsim.report.page import REPORT  # noqa: PLC0415
     from fedsim.runlog import read_records  # noqa: PLC0415
-    from fedsim.summary import summarise  # noqa: PLC0415
+    from fedsim.summary import LEAKED, summarise  # noqa: PLC0415
     from fedsim.table import remarks, summary_table  # noqa: PLC0415
 
     records = list(read_records(folder))
@@ -326,6 +337,8 @@ def _conclude(console: Console, folder: Path) -> None:
         console.print(summary_table(summary))
     for line in remarks(summary):
         console.print(line)
+    if any(row.count(LEAKED) < row.images for row in summary.rows):
+        console.print(f"why? fedsim explain {folder}", markup=False, soft_wrap=True)
     report = [page] if (page := folder / REPORT).is_file() else []
     for file in (*sorted(folder.glob("pictures/round-*")), *report, folder):
         console.print(str(file), markup=False, highlight=False, soft_wrap=True)

@@ -140,6 +140,9 @@ class AdversaryPlan(Section):
     rounds: list[Annotated[int, Field(ge=1)]] | None = Field(
         None, description="attack these rounds, in place of every k-th"
     )
+    learning_rate: float | None = Field(
+        None, gt=0, description="what it takes the clients' for; else it knows"
+    )
     time_limit_s: float = Field(600.0, gt=0, description="time for the attacks of one round")
 
     def attacks(self, server_round: int) -> bool:

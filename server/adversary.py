@@ -243,7 +243,7 @@ class Adversary:
         observed = Observation.from_update(
             {k: weights[k] for k in names},
             arrays,
-            learning_rate=federation.learning_rate,
+            learning_rate=self._learning_rate,
             local_steps=federation.local_steps,
             input_shape=shape,
             batch_size=size,
@@ -292,7 +292,12 @@ class Adversary:
         federation = self._scenario.federation
         if federation.upload == "gradient":
             return 1.0
-        return 1 / (federation.learning_rate * federation.local_steps)
+        return 1 / (self._learning_rate * federation.local_steps)
+
+    @property
+    def _learning_rate(self) -> float:
+        """What the adversary takes the clients' learning rate for."""
+        return self._plan.learning_rate or self._scenario.federation.learning_rate
 
 
 def _alike(victims: Sequence[Victim]) -> list[list[Victim]]:

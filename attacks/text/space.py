@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from scipy.optimize import linear_sum_assignment  # type: ignore[import-untyped]
 from torch import Tensor
 
 from attacks.spaces import Batch, Space
@@ -155,6 +154,11 @@ class EmbeddingSpace(Space):
             words: ``(B, L, D)``.
             labels: ``(B, L)``, what is predicted where a slot is masked, else -1.
         """
+        # Loaded by those who attack texts alone.
+        from scipy.optimize import (  # type: ignore[import-untyped]  # noqa: PLC0415
+            linear_sum_assignment,
+        )
+
         rows = []
         for text, masked, known in zip(words, labels, self.known, strict=True):
             free = (known < 0).nonzero().flatten()

@@ -23,6 +23,7 @@ from fedsim.scenario import Scenario, scenario_text
 from fedsim.summary import CONTROL, LEAKED, Row, Summary
 
 if TYPE_CHECKING:
+    from fedsim.explain import Explanation
     from fedsim.runlog import Record
 
 
@@ -116,6 +117,12 @@ class Run:
         if not shown:
             raise RunError(f"{self.folder}: the attack on {victim} yielded nothing to show")
         return Figures(shown)
+
+    def explain(self) -> list[Explanation]:
+        """Return why attacks failed, for each group of clients and attacker."""
+        from fedsim.explain import explain  # noqa: PLC0415
+
+        return explain(self.folder)
 
     def _figure(self, record: Record) -> Figure | None:
         victim, example = record["victim"], record["image"]

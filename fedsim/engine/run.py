@@ -33,6 +33,7 @@ from fedsim.metrics.baselines import random_label_accuracy
 from fedsim.metrics.chance import commonest_share
 from fedsim.modality import Modality
 from fedsim.models import TextModel
+from fedsim.models.traits import traits
 from fedsim.privacy import PrivacyLedger
 from fedsim.report.run import conclude_run
 from fedsim.runlog import FORMAT, SCENARIO, Record, RunLog
@@ -127,6 +128,7 @@ class _Run:
             engine=self._engine if isinstance(self._engine, str) else "deployment",
             device=str(device),
             **self._about(),
+            model=traits(self._site.model(self._site.architecture.state_dict())),
             versions=versions(),
             sources=sources(self._scenario),
             started=time.strftime("%Y-%m-%dT%H:%M:%S%z"),

@@ -111,8 +111,16 @@ class Scorer:
         )
         # Of discrete data, an upload that they fit says all to those who can read it.
         says_all = self._judge.discrete and truth_misfit <= FIT_FLOOR
-        protected = found_a_fit and not says_all and not self.approximate(outcome.victim)
+        wrong = self.approximate(outcome.victim) or self._mistaken(outcome.victim)
+        protected = found_a_fit and not says_all and not wrong
         return Meaning.PROTECTED if protected else Meaning.ATTACK_FAILED
+
+    def _mistaken(self, victim: Victim) -> bool:
+        """Whether the adversary takes the client's learning rate for another."""
+        federation, assumed = self._site.scenario.federation, self._site.scenario.adversary
+        if victim.is_control or federation.upload == "gradient" or assumed is None:
+            return False
+        return assumed.learning_rate not in (None, federation.learning_rate)
 
     def _own(self, victim: Victim) -> Tensor:
         """Return which public data are the control's own, which would be their own nearest."""

@@ -41,7 +41,7 @@ def opened(browser: Browser) -> Iterator[Opened]:
         context = browser.new_context(**{"viewport": {"width": 1200, "height": 900}, **options})
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(60_000)
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("console", lambda m: errors.append(m.text) if m.type in ("error", "warning") else 0)
         page.on("request", lambda request: requests.append(request.url))

@@ -196,7 +196,7 @@ def test_without_scripts_pictures_and_tables_are_there(report: Path, opened: Ope
 
 def test_it_prints_its_charts_and_pictures(report: Path, opened: Opened) -> None:
     page = opened(report)
-    expect(page.locator(".chart[data-drawn]")).to_have_count(4, timeout=20_000)
+    expect(page.locator(".chart[data-drawn]")).to_have_count(4, timeout=60_000)
     printed = page.pdf(format="A4")
     different = 6 + 2 * 8  # private pictures, and what was rebuilt in each round
     assert len(re.findall(rb"/Subtype\s*/Image", printed)) >= different
