@@ -87,6 +87,13 @@ class _Search:
         most = int((frame != model.vocabulary.specials.pad).sum())
         self._layer = min(1, len(projections(model)) - 1)  # texts are checked against this one
         self._spans = [span(model, observation, k, most) for k in (0, self._layer)]
+        width = self._spans[0].shape[0]
+        if self._spans[0].shape[1] >= width:
+            raise AttackError(
+                f"the batch has {most} tokens, and the layers are {width} wide: with as many "
+                "tokens as dimensions every word lies in the span; attack smaller batches or wider "
+                "models"
+            )
         self._generator = torch.Generator().manual_seed(derive(seed, "dager"))
         self._lengths = (frame != model.vocabulary.specials.pad).sum(1).tolist()
         self._possible = self._words()
