@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from attacks import Progress
+from fedsim.engine.estimate import in_words
 from fedsim.engine.observer import Observer, TextReader
 from fedsim.engine.pictures import group_name
 from fedsim.measures import measure_of
@@ -29,6 +30,9 @@ from server.victims import Victim
 
 LOOKS_PER_SECOND = 4
 PLAIN_PROGRESS_S = 10.0
+
+LONG_S = 600.0
+"""From which time on a run is announced as a long one."""
 WIDTHS = (28, 24, 20, 16, 14, 12)
 HEADER_LINES = 5
 CAPTION_LINES = 4  # the caption's own three, and a blank one between rows
@@ -159,7 +163,9 @@ class LiveView(Observer):
     def on_record(self, record: Record) -> None:
         """Show what a record means."""
         with self._lock:
-            if record["kind"] == "upload":
+            if record["kind"] == "run":
+                self._screen.federation = _sentence(record) or self._screen.federation
+            elif record["kind"] == "upload":
                 self._uploads += 1
                 self._screen.federation = (
                     f"round {record['round']} of {self._screen.rounds}: upload of client "
@@ -267,6 +273,12 @@ def _score(record: Record) -> str:
 
 
 def _sentence(record: Record) -> str | None:
+    if record["kind"] == "run" and (record.get("estimate_s") or 0) > LONG_S:
+        return (
+            f"the attacks will take about {in_words(record['estimate_s'])} on this CPU; a GPU, "
+            "fewer evaluations (adversary.attack.evaluations) or victims (adversary.per_round) "
+            "shorten it"
+        )
     if record["kind"] == "upload" and record["problem"]:
         return f"round {record['round']}: client {record['partition']}: {record['problem']}"
     if record["kind"] == "round":

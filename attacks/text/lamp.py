@@ -195,8 +195,10 @@ class Lamp(SignedAdamMatching):
 
 def _joined(before: Reconstruction | None, after: Reconstruction) -> Reconstruction:
     """Return a turn's outcome with what came before it in its history."""
-    if before is None or after.data is None:
+    if before is None:
         return after
+    if after.data is None:  # stopped before it began
+        return before
     spent = before.evaluations
     later = (replace(s, evaluation=spent + s.evaluation) for s in after.history)
     return replace(after, history=(*before.history, *later), evaluations=spent + after.evaluations)

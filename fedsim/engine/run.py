@@ -23,6 +23,7 @@ from clients.site import Site, open_site
 from clients.training import one_thread
 from fedsim import __version__
 from fedsim.data.tokens import IGNORED, Task
+from fedsim.engine.estimate import attack_seconds
 from fedsim.engine.flower import logs_to
 from fedsim.engine.observer import Observer
 from fedsim.engine.pictures import draw_round, draw_victim, group_name
@@ -128,6 +129,7 @@ class _Run:
             engine=self._engine if isinstance(self._engine, str) else "deployment",
             device=str(device),
             **self._about(),
+            estimate_s=attack_seconds(self._site, device),
             model=traits(self._site.model(self._site.architecture.state_dict())),
             versions=versions(),
             sources=sources(self._scenario),

@@ -35,7 +35,9 @@ every_page = pytest.mark.parametrize("page", PAGES, ids=name)
 
 
 def fenced(page: Path, language: str) -> Iterator[str]:
-    blocks = re.finditer(r"^```([^\n]*)\n(.*?)^```", page.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    blocks = re.finditer(
+        r"^```([^\n]*)\n(.*?)^```", page.read_text("utf-8"), re.DOTALL | re.MULTILINE
+    )
     return (body for info, body in (m.groups() for m in blocks) if info.strip() == language)
 
 

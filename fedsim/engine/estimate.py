@@ -1,0 +1,65 @@
+"""How long the attacks of a run will take."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import torch
+
+from attacks.matching import GradientMatching
+from clients.site import Site
+from fedsim.models import cross_entropy
+
+LARGE = 5_000_000
+"""Trained parameters from which on it is worth a try beforehand."""
+
+SECOND_ORDER = 4.0
+"""An evaluation of the objective and its gradient, in gradients of the model: it goes forwards and
+backwards through both."""
+
+
+def attack_seconds(site: Site, device: torch.device) -> float | None:
+    """Return about how long the attacks on a large model take on a CPU, from one gradient of it.
+
+    Args:
+        site: of the run.
+        device: where the attacks compute.
+
+    Returns:
+        Seconds; None on a GPU, for small models, and for attacks that do not search.
+    """
+    plan, federation = site.scenario.adversary, site.scenario.federation
+    if plan is None or not isinstance(plan.attack, GradientMatching) or device.type != "cpu":
+        return None
+    trained = [p for p in site.architecture.parameters() if p.requires_grad]
+    if sum(p.numel() for p in trained) < LARGE:
+        return None
+    rounds = sum(plan.attacks(r) for r in range(1, federation.rounds + 1))
+    victims = min(len(site.partitions), plan.per_round or len(site.partitions))
+    attacks = rounds * (1 + victims * (2 if plan.adaptive else 1))
+    steps = plan.attack.evaluations * plan.attack.trials * federation.local_steps
+    return attacks * steps * SECOND_ORDER * _gradient_seconds(site)
+
+
+def _gradient_seconds(site: Site) -> float:
+    """Return how long the gradient of one batch takes."""
+    size = min(site.scenario.federation.batch_size, len(site.dataset.test))
+    inputs, labels = site.dataset.test.batch(np.arange(size))
+    model = site.model(site.architecture.state_dict())
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    seconds = []
+    for _ in range(2):  # the first one warms up
+        began = time.perf_counter()
+        torch.autograd.grad(cross_entropy(model(inputs), labels), parameters)
+        seconds.append(time.perf_counter() - began)
+    return seconds[-1]
+
+
+def in_words(seconds: float) -> str:
+    """Return a time as a person says it."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
