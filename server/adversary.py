@@ -256,13 +256,11 @@ class Adversary:
         """Return the shape of the examples behind an upload, and the lengths of texts."""
         if isinstance(self._public, Split):
             return tuple(self._public.images.shape[1:]), None
-        uploads = upload.uploads if isinstance(upload, Sum) else (upload,)
-        lengths = tuple(sorted(n for u in uploads for n in u.lengths))
-        if len(lengths) != examples:
+        if len(upload.lengths) != examples:
             raise UploadError(
-                f"the client told the lengths of {len(lengths)} texts: expected {examples}"
+                f"the client told the lengths of {len(upload.lengths)} texts: expected {examples}"
             )
-        return (max(lengths),), lengths
+        return (max(upload.lengths),), upload.lengths
 
     def _adapted(self, partition: int) -> Attack | None:
         """Return the attack adapted to the model and a client's defenses, None if unchanged."""

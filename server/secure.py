@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
@@ -24,6 +24,9 @@ NOT_ASKED = "the round came to no sum before this upload was asked for"
 
 CLEAR = ("who took part", "num-examples", "loss", "upload-bytes", "defenses")
 """What no aggregation here hides of each client."""
+
+CLEAR_OF_TEXTS = ("how many tokens each text has",)
+"""What it does not hide either of clients that train on texts."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,7 +152,7 @@ class SecureAggregation(Delegate):
             return Upload(partition, problem=printable(revealed.dropped.get(node, NOT_ASKED)))
         upload = read_clear(revealed.clear[node], partition)
         metrics = {**upload.metrics, "upload-bytes": float(revealed.sizes[node])}
-        return Upload(partition, metrics=metrics, did=upload.did, problem=upload.problem)
+        return replace(upload, arrays={}, metrics=metrics)
 
 
 def _reply(total: Sum, message: Message) -> Message:

@@ -69,6 +69,11 @@ class Sum:
     costs: Mapping[str, float] = field(default_factory=dict)
     problem: str | None = None
 
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """How many tokens the texts behind it have, sorted, if the clients say so."""
+        return tuple(sorted(n for u in self.uploads for n in u.lengths))
+
 
 def digest(upload: Upload | Sum) -> str:
     """Return a hash of the tensors: equal for equal uploads, whatever brought them."""

@@ -61,7 +61,8 @@ def _first(place: Place, folder: Path, server_round: int, attacker: str) -> Iter
     ]
     if not leakage:
         return
-    first = min(r["partition"] for r in leakage)
+    # A sum has no partition; its examples are in the order of the clients.
+    first = min((r["partition"] for r in leakage), key=lambda p: -1 if p is None else p)
     own: Mapping[str, Record] = {
         r["attacker"]: r for r in reversed(leakage) if r["partition"] == first and r["image"] == 0
     }

@@ -43,7 +43,7 @@ from fedsim.scoring import Scored, Scorer
 from fedsim.summary import SUM
 from server.adversary import Adversary
 from server.federation import federate
-from server.secure import CLEAR
+from server.secure import CLEAR, CLEAR_OF_TEXTS
 from server.uploads import Sum, Upload, digest
 from server.victims import Listeners, Outcome
 
@@ -273,7 +273,7 @@ class _Run:
             examples=total.examples,
             defenses=[{"name": plan["name"], "clients": len(total.partitions)}],
             aggregation=plan,
-            clear=list(CLEAR),
+            clear=[*CLEAR, *(CLEAR_OF_TEXTS if total.lengths else ())],
             dropped={str(p): why for p, why in sorted(total.dropped.items())},
             costs=dict(total.costs),
             digest=digest(total) if total.arrays else None,

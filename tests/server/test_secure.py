@@ -9,6 +9,7 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDic
 from flwr.serverapp import Grid
 
 from clients.app import make_client_app
+from fedsim.data import LENGTHS_KEY
 from fedsim.engine.inline import InlineGrid
 from server.fedsgd import FedSGD
 from server.secure import NOT_ASKED, Protocol, Revealed, SecureAggregation
@@ -19,7 +20,13 @@ PARTITIONS = {1: 0, 2: 1, 3: 2}
 WEIGHTS = {"count": torch.tensor(3), "w": torch.tensor([1.0, 2.0])}
 SHAPES = {"count": (), "w": (2,)}
 CLEAR = {
-    node: RecordDict({"metrics": MetricRecord({"num-examples": node, "loss": float(node)})})
+    node: RecordDict(
+        {
+            "metrics": MetricRecord(
+                {"num-examples": node, "loss": float(node), LENGTHS_KEY: [9 - node]}
+            )
+        }
+    )
     for node in (1, 2, 3)
 }
 
@@ -67,6 +74,9 @@ def test_the_wrapped_strategy_steps_along_the_mean() -> None:
     assert total.examples == 6
     assert total.partitions == (0, 1, 2)
     assert [u.metrics["upload-bytes"] for u in total.uploads] == [99.0] * 3
+    assert [u.lengths for u in total.uploads] == [(8,), (7,), (6,)]
+    assert total.lengths == (6, 7, 8)
+    assert not any(u.arrays for u in total.uploads)
     assert metrics is not None
     assert metrics["loss"] == pytest.approx((1 + 4 + 9) / 6)
 

@@ -8,10 +8,12 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from fedsim.comparison.folder import cell_folder
 from fedsim.comparison.outcome import Outcome, conclude
 from fedsim.comparison.run import run_cells
 from fedsim.comparison.tables import terminal_tables
 from fedsim.comparison.texts import bracketed
+from fedsim.comparison.victims import looks
 from fedsim.measures import TOKENS
 from tests.fedsim.comparison.tiny import tiny_texts
 
@@ -70,6 +72,23 @@ def test_the_same_text_under_every_defense(finished: Finished) -> None:
     assert undefended.split()[-2:] == ["100%", "leaked"]
     assert len(text.strip().splitlines()) == 2 + 1 + 1 + 3
     assert (folder / "victim-first-naive.svg").read_text("utf-8").startswith("<svg")
+
+
+def test_the_same_text_in_a_sum(tmp_path: Path) -> None:
+    plan = '{ name = "secagg+", shares = 3, reconstruction_threshold = 2 }'
+    grid = f'grid=[{{}}, {{ label = "sum", set = {{ "federation.aggregation" = {plan} }} }}]'
+    attack, width = 'scenario.adversary.attack="bag-of-tokens"', "scenario.model.width=64"
+    comparison = tiny_texts("clients=3", attack, width, grid)
+    folder = tmp_path / "new"
+    assert [d.error for d in run_cells(comparison, folder)] == [None] * 2
+    found = conclude(comparison, folder).results
+    alone, summed = (r for r in found if r.attacker == "naive")
+    assert (alone.leaked, summed.leaked) == (2, 0)
+    assert len(summed.scores) == 3
+    pairs = [(cell, cell_folder(folder, cell)) for cell in comparison.cells]
+    one, other = looks(comparison, pairs, "first", "naive")
+    assert one.leakage["original"] == other.leakage["original"]
+    assert other.leakage["partition"] is None
 
 
 def test_marks_without_colours() -> None:
