@@ -26,7 +26,9 @@ _LEARNT = 2
 def advice(comparison: Comparison, results: Sequence[Result]) -> list[str]:
     """Return paragraphs: what to do, the evidence, and what it is worth.
 
-    A defense counts by the stronger of its attackers, at the stage where it leaks most.
+    A defense counts by the stronger of its attackers, at the stage where it leaks most. Of those
+    that leak little, one where the attack failed or came to nothing comes after one that the
+    upload no longer points to: the first may merely have met a weak attack.
     """
     worst = _worst(results)
     if not worst:
@@ -50,6 +52,10 @@ def _worst(results: Sequence[Result]) -> list[Result]:
 
 def _leakage(result: Result) -> tuple[float, float]:
     return result.leaked / max(1, result.images), _above_blind(result)
+
+
+def _unproven(result: Result) -> float:
+    return (result.attack_failed + result.unscored) / max(1, result.images)
 
 
 def _above_blind(result: Result) -> float:
@@ -83,16 +89,18 @@ def _verdict(comparison: Comparison, worst: Sequence[Result], reference: Result 
     loss = f"{100 * comparison.accuracy_loss:g}"
     points = f"{loss} {'point' if loss == '1' else 'points'} of accuracy"
     if good:
-        best = min(good, key=lambda r: (_leakage(r), -(r.mean_accuracy or 0)))
+        best = min(good, key=lambda r: (_unproven(r), _leakage(r), -(r.mean_accuracy or 0)))
+        does = "leaks least" if _unproven(best) > _ENOUGH else "protects best"
         return (
-            f"Of what was tried, {best.name} protects best at no more than {points}: "
+            f"Of what was tried, {best.name} {does} at no more than {points}: "
             f"{_evidence(best, reference)}"
         )
     dear = [r for r in defended if r.leaked / r.images <= _ENOUGH]
     text = f"Nothing that was tried protects at a cost of at most {points}."
     if dear:
         best = max(dear, key=lambda r: r.mean_accuracy or 0)
-        text += f" The least dear that does protect is {best.name}: {_evidence(best, reference)}"
+        does = "under which little was read" if _unproven(best) > _ENOUGH else "that does protect"
+        text += f" The least dear {does} is {best.name}: {_evidence(best, reference)}"
     elif affordable:
         best = min(affordable, key=_leakage)
         text += f" The best of the affordable ones is {best.name}: {_evidence(best, reference)}"
@@ -123,10 +131,16 @@ def _evidence(result: Result, reference: Result) -> str:
             f", on average at {measure.told(statistics.fmean(result.scores))} where a blind guess "
             f"has {statistics.fmean(result.blind):.1f}"
         )
+    doubt = ""
+    if _unproven(result) > _ENOUGH:
+        doubt = (
+            f" On {result.attack_failed + result.unscored} of the {result.images} the attack "
+            "failed or came to nothing, which is no protection: a better one may read them."
+        )
     return (
         f"where it leaks most ({result.stage}), {who} makes {result.leaked} of {result.images} "
         f"{measure.things} recognisable (95 % interval {interval.low:.0%} to {interval.high:.0%})"
-        f"{scores}.{accuracy}{size}{spent}"
+        f"{scores}.{doubt}{accuracy}{size}{spent}"
     )
 
 
@@ -164,7 +178,9 @@ def _limits(comparison: Comparison, results: Sequence[Result], worst: Sequence[R
         parts.append(
             f"Accuracy is the mean over the last {comparison.last_evaluations} measurements."
         )
-    controls = [sum(c) for c in zip(*(r.controls for r in results), strict=True)]
+    # The attackers of a defense share its controls.
+    own = {(r.order, r.stage): r.controls for r in results}.values()
+    controls = [sum(c) for c in zip(*own, strict=True)]
     if controls[1] < controls[0]:
         parts.append(
             f"Only {controls[1]} of {controls[0]} undefended controls were rebuilt: where they "

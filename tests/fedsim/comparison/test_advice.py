@@ -62,6 +62,22 @@ def test_the_protective_one_that_costs_little_is_recommended() -> None:
     assert "69.0%, against 70.0% without a defense" in text
 
 
+def test_one_that_merely_met_a_weak_attack_comes_after() -> None:
+    lucky, good = result("lucky", 0, 0.7, place=1, failed=18), result("good", 0, 0.69, place=2)
+    assert said(NONE, lucky, good).startswith("Of what was tried, good protects best")
+    text = said(NONE, lucky)
+    assert text.startswith("Of what was tried, lucky leaks least at no more than 2 points")
+    assert "On 18 of the 20 the attack failed or came to nothing" in text
+    dear = said(NONE, result("dear", 0, 0.4, place=1, failed=2))
+    assert "The least dear under which little was read is dear" in dear
+
+
+def test_controls_are_counted_once() -> None:
+    poor = replace(NONE, controls=(4, 3))
+    text = said(poor, replace(poor, attacker="adaptive"))
+    assert "Only 3 of 4 undefended controls were rebuilt" in text
+
+
 def test_only_a_dear_one_protects() -> None:
     text = said(NONE, result("dear", 1, 0.40, place=1), result("cheap", 12, 0.70, place=2))
     assert text.startswith("Nothing that was tried protects at a cost of at most 2 points")
