@@ -181,10 +181,12 @@ def _limits(comparison: Comparison, results: Sequence[Result], worst: Sequence[R
     # The attackers of a defense share its controls.
     own = {(r.order, r.stage): r.controls for r in results}.values()
     controls = [sum(c) for c in zip(*own, strict=True)]
+    poor = sorted({r.name for r in results if r.controls[1] < r.controls[0]})
     if controls[1] < controls[0]:
         parts.append(
-            f"Only {controls[1]} of {controls[0]} undefended controls were rebuilt: where they "
-            "were not, a defense's merit cannot be told from the attack's failure."
+            f"Only {controls[1]} of {controls[0]} undefended controls were rebuilt, the others "
+            f"beside {', '.join(poor)}: there a defense's merit cannot be told from the attack's "
+            "failure."
         )
     failed = sorted({r.name for r in worst if r.attack_failed})
     if failed:

@@ -121,7 +121,7 @@ def test_limits_are_named() -> None:
         result("odd", 0, 0.7, place=1, failed=3),
         result("new", 0, 0.7, place=2, known=False),
     )
-    assert "Only 11 of 12 undefended controls were rebuilt" in text
+    assert "Only 11 of 12 undefended controls were rebuilt, the others beside none: there" in text
     assert "The attack failed on some pictures of: odd." in text
     assert "No adaptive attack is known here against: new" in text
 
