@@ -18,13 +18,13 @@ What to keep in mind, where the words are wrong:
 Priors that are learned make smooth smudges where the upload says little, which PSNR and SSIM
 over-rate: a sandal as a dark smudge had 18 dB and an SSIM of 0.59, a blind guess 10 dB. One
 observer judged 120 more outcomes of attacks on noisy, rounded and pruned gradients of clothes, by
-eye and before seeing any score, and 40 degraded photographs. With the first 80 the rule for fine
-detail was found: the words agree with the eye for 55 of them without it and for 64 with it; for the
-other 40, judged after it was found, for 28 and 31. Of 15 smudges that were called recognisable, 11
-are now "partly"; none of the 62 pictures that eye and scores both found recognisable is lost. Where
-they still differ it is mostly trousers and bags that a public picture resembles more, and noise.
-Photographs blurred with a sigma of 1 pixel of 32 stay recognisable; with 2, which the eye finds
-unclear, they are "partly".
+eye and before seeing any score, and 40 degraded photographs, not blind. With the first 80 the rule
+for fine detail was found: the words agree with the eye for 55 of them without it and for 64 with
+it; for the other 40, judged after it was found, for 28 and 31. Of 15 smudges that were called
+recognisable, 11 are now "partly"; none of the 62 pictures that eye and scores both found
+recognisable is lost. Where they still differ it is mostly trousers and bags that a public picture
+resembles more, and noise. Photographs blurred with a sigma of 1 pixel of 32 stay recognisable; with
+2, which the eye finds unclear, they are "partly".
 
 So a verdict sums a picture up, and a report shows the picture beside it.
 """
