@@ -130,6 +130,9 @@ class Adversary:
         return self._plan.victims == "all" or group in self._plan.victims
 
     def _work(self) -> None:
+        # A thread takes over another's number the first time that it computes or is asked for its
+        # own; from then on its own stays, whatever others set.
+        torch.get_num_threads()
         torch.set_num_threads(self._threads)
         try:
             while not self._cancelled.is_set() and (job := self._jobs.get()) is not None:

@@ -77,7 +77,7 @@ def run(
         FedsimError: the run could not start or could not go on; the folder says so too.
         KeyboardInterrupt: the user ended the run; the folder holds what was finished.
     """
-    threads = torch.get_num_threads()
+    threads = max(1, torch.get_num_threads() - 1)
     with one_thread():  # the adversary's thread has the others: see there
         site = open_site(scenario)
         return _Run(site, RunLog(folder), engine, observer or Observer(), threads).go()

@@ -36,6 +36,7 @@ class Stub(Attack):
     """Returns grey pictures at once, and remembers what it was given."""
 
     calls: list[Call] = field(default_factory=list)
+    threads: list[int] = field(default_factory=list)
 
     def _reconstruct(
         self,
@@ -47,6 +48,7 @@ class Stub(Attack):
         should_stop: ShouldStop,
     ) -> dict[int, Reconstruction]:
         self.calls.append(Call(model, list(observations.values()), seed))
+        self.threads.append(torch.get_num_threads())
         self.work(on_progress, should_stop)
         return {i: grey(o) for i, o in observations.items()}
 
@@ -129,14 +131,16 @@ class Heard:
         return sorted(v.name for v in found)
 
 
-def adversary(scenario: Scenario, listeners: Listeners, attack: Attack | None = None) -> Adversary:
+def adversary(
+    scenario: Scenario, listeners: Listeners, attack: Attack | None = None, threads: int = 1
+) -> Adversary:
     """Return the adversary of a scenario, with its own attack or another one."""
     site, plan = site_of(scenario.to_toml()), scenario.adversary
     assert plan is not None
     if attack is not None:
         plan = plan.model_copy(update={"attack": attack})
     cpu = torch.device("cpu")
-    return Adversary(scenario, plan, site.architecture, site.dataset.test, listeners, cpu)
+    return Adversary(scenario, plan, site.architecture, site.dataset.test, listeners, cpu, threads)
 
 
 def uploads_of(scenario: Scenario, server_round: int = 1) -> list[Upload]:

@@ -250,6 +250,19 @@ def test_intercept_returns_at_once_while_an_attack_runs() -> None:
     assert heard.rounds == list(range(1, 21))
 
 
+def test_it_computes_on_the_threads_that_it_was_given() -> None:
+    case, attack, before = scenario(), Stub(), torch.get_num_threads()
+    uploads = uploads_of(case)
+    attacker = adversary(case, Heard().listeners(), attack, threads=3)
+    torch.set_num_threads(1)  # what the thread that trains does is no matter of this one
+    try:
+        attacker.intercept(1, sent(case), uploads)
+        attacker.finish()
+    finally:
+        torch.set_num_threads(before)
+    assert set(attack.threads) == {3}
+
+
 def test_cancel_stops_what_runs_and_starts_nothing_else() -> None:
     case, attack, heard = scenario(), Waiting(), Heard()
     attacker = adversary(case, heard.listeners(), attack)
