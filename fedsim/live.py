@@ -18,7 +18,7 @@ from attacks import Progress
 from fedsim.engine.estimate import in_words
 from fedsim.engine.observer import Observer, TextReader
 from fedsim.engine.pictures import group_name
-from fedsim.measures import measure_of
+from fedsim.measures import TASKS, measure_of
 from fedsim.pictures import Picture, PictureRow
 from fedsim.pictures.pixels import FloatImage
 from fedsim.runlog import Record
@@ -49,6 +49,7 @@ class PlainView(Observer):
         self._console = console
         self._scenario: Scenario | None = None
         self._looked = time.monotonic()
+        self._accuracy = TASKS["classify"]
 
     def __enter__(self) -> PlainView:
         return self
@@ -64,7 +65,8 @@ class PlainView(Observer):
 
     def on_record(self, record: Record) -> None:
         """Say what a record means."""
-        line = _sentence(record)
+        self._accuracy = _accuracy_name(record) or self._accuracy
+        line = _sentence(record, self._accuracy)
         if line:
             self._say(line)
 
@@ -134,6 +136,7 @@ class LiveView(Observer):
         self._lock = threading.Lock()
         self._looked = 0.0
         self._uploads = 0
+        self._accuracy = TASKS["classify"]
         self._live = Live(
             console=console,
             get_renderable=self._render,
@@ -163,8 +166,10 @@ class LiveView(Observer):
     def on_record(self, record: Record) -> None:
         """Show what a record means."""
         with self._lock:
+            self._accuracy = _accuracy_name(record) or self._accuracy
             if record["kind"] == "run":
-                self._screen.federation = _sentence(record) or self._screen.federation
+                said = _sentence(record, self._accuracy)
+                self._screen.federation = said or self._screen.federation
             elif record["kind"] == "upload":
                 self._uploads += 1
                 self._screen.federation = (
@@ -174,7 +179,7 @@ class LiveView(Observer):
             elif record["kind"] == "round":
                 self._screen.federation = (
                     f"round {record['round']} of {self._screen.rounds} aggregated: "
-                    f"{self._uploads} uploads so far, test accuracy {record['accuracy']:.1%}"
+                    f"{self._uploads} uploads so far, {self._accuracy} {record['accuracy']:.1%}"
                 )
             elif record["kind"] == "leakage" and record["victim"] in self._screen.lines:
                 line = self._screen.lines[record["victim"]]
@@ -272,7 +277,11 @@ def _score(record: Record) -> str:
     return str(record["meaning"]) if value is None else f"{measure.show(value)} {record['meaning']}"
 
 
-def _sentence(record: Record) -> str | None:
+def _accuracy_name(record: Record) -> str | None:
+    return TASKS.get(record.get("task", "")) if record["kind"] == "run" else None
+
+
+def _sentence(record: Record, accuracy: str) -> str | None:
     if record["kind"] == "run" and (record.get("estimate_s") or 0) > LONG_S:
         return (
             f"the attacks will take about {in_words(record['estimate_s'])} on this CPU; a GPU, "
@@ -282,7 +291,7 @@ def _sentence(record: Record) -> str | None:
     if record["kind"] == "upload" and record["problem"]:
         return f"round {record['round']}: client {record['partition']}: {record['problem']}"
     if record["kind"] == "round":
-        return f"round {record['round']}: test accuracy {record['accuracy']:.1%}"
+        return f"round {record['round']}: {accuracy} {record['accuracy']:.1%}"
     if record["kind"] == "leakage":
         who = record["group"] or CONTROL
         return f"  {record['victim']} ({who}, {record['attacker']}): {_score(record)}"

@@ -60,7 +60,9 @@ def take(number: int, console: Console, *, ask: bool, out: Path | None = None) -
             console.print(summary_table(each.summary))
         else:
             accuracy = each.accuracy[max(each.accuracy)]
-            console.print(f"nobody attacked; test accuracy {accuracy:.1%}", highlight=False)
+            console.print(
+                f"nobody attacked; {each.summary.accuracy_name} {accuracy:.1%}", highlight=False
+            )
     for line in dict.fromkeys(str(r) for each in ran.values() for r in remarks(each.summary)):
         console.print(line, style="dim", markup=False, highlight=False)
     console.print(Rule("What happened"))

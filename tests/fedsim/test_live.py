@@ -138,6 +138,14 @@ def test_plain_lines_tell_of_every_round_and_picture() -> None:
     ]
 
 
+def test_accuracy_of_a_language_model_has_its_own_name() -> None:
+    console = Console(file=io.StringIO(), width=80)
+    view = PlainView(console)
+    view.on_record({"kind": "run", "task": "masked"})
+    view.on_record(accuracy(1, 0.25))
+    assert console.file.getvalue() == "round 1: accuracy on masked tokens 25.0%\n"  # type: ignore[attr-defined]
+
+
 def test_a_run_under_the_live_view_draws_pictures(tmp_path: Path) -> None:
     console = terminal()
     with LiveView(console) as view:
