@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from enum import StrEnum
 
+from rich.console import Console
 from rich.text import Text
 
 
@@ -46,6 +48,13 @@ def coloured(found: Sequence[str], original: Sequence[str]) -> Text:
             line.append(" ")
         line.append(token.removeprefix(PIECE) if piece else token, STYLES[kind])
     return line
+
+
+def drawing(console: Console, title: str) -> str:
+    """Return what a recording console printed as SVG, which asks no server for a font."""
+    svg = console.export_svg(title=title, clear=False)
+    style, end, rest = svg.partition("</style>")
+    return re.sub(r"@font-face \{.*?\}\s*", "", style, flags=re.DOTALL) + end + rest
 
 
 def plain(tokens: Sequence[str]) -> str:

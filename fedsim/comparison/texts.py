@@ -13,7 +13,7 @@ from rich.text import Text
 
 from fedsim.comparison.victims import Look
 from fedsim.measures import measure_of
-from fedsim.sentences import Mark, coloured, mark, plain
+from fedsim.sentences import Mark, coloured, drawing, mark, plain
 from fedsim.table import NOTHING
 
 _WIDTH = 120
@@ -35,7 +35,7 @@ def draw_texts(found: Sequence[Look], stem: Path) -> list[Path]:
     """
     svg, text = stem.with_name(f"{stem.name}.svg"), stem.with_name(f"{stem.name}.txt")
     console = _printed(found, coloured)
-    svg.write_text(console.export_svg(title=stem.name), "utf-8")
+    svg.write_text(drawing(console, stem.name), "utf-8")
     legend = "right  ~in the text, but elsewhere~  [wrong]\n\n"
     text.write_text(legend + _printed(found, bracketed).export_text(), "utf-8")
     return [svg, text]

@@ -14,7 +14,7 @@ from fedsim.engine.observer import TextReader
 from fedsim.models import TextModel
 from fedsim.runlog import RunLog
 from fedsim.scoring import Reader, Scored, Scorer, TextLeakage
-from fedsim.sentences import coloured, plain
+from fedsim.sentences import coloured, drawing, plain
 from server.victims import Outcome, Victim
 
 WIDTH = 110
@@ -84,5 +84,5 @@ def draw_text(log: RunLog, name: str, leakage: TextLeakage, moments: Moments) ->
     table.add_row("private", Text(plain(leakage.original)))
     console.print(table)
     svg = log.picture_path(f"{name}.svg")
-    svg.write_text(console.export_svg(title=name, clear=False), encoding="utf-8")
+    svg.write_text(drawing(console, name), encoding="utf-8")
     log.picture_path(f"{name}.txt").write_text(console.export_text(), encoding="utf-8")

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from fedsim.sentences import STYLES, Mark, coloured, mark, plain
+from fedsim.sentences import STYLES, Mark, coloured, drawing, mark, plain
 
 tokens = st.lists(st.sampled_from(["the", "bank", "##s", "[PAD]", "."]), max_size=8)
 RIGHT, CLOSE, WRONG = Mark.RIGHT, Mark.CLOSE, Mark.WRONG
@@ -57,3 +57,14 @@ def test_tokens_are_no_markup() -> None:
     page = Console(file=io.StringIO(), width=80, color_system=None)
     page.print(coloured(found, ["[red]"]))
     assert page.file.getvalue().strip() == "[red] [/] [MASK] <b>"  # type: ignore[attr-defined]
+
+
+def test_a_drawing_asks_no_server() -> None:
+    console = Console(record=True, width=40, file=io.StringIO())
+    console.print("</style> @font-face { } https://example.org")
+    svg = drawing(console, "Mine")
+    style, _, rest = svg.partition("</style>")
+    assert "monospace" in style
+    assert "url(" not in style
+    assert "@font-face" in rest, "what was printed stays"
+    assert "Mine" in rest
