@@ -126,7 +126,8 @@ class Run:
 
     def _figure(self, record: Record) -> Figure | None:
         victim, example = record["victim"], record["image"]
-        names = [f"{victim}-{example}.svg", f"{victim}-{example}.png", f"{victim}.png"]
+        stems = (f"{victim}-{example}", victim)  # a batch of one has no numbers
+        names = [f"{stem}.{end}" for stem in stems for end in ("svg", "png")]
         path = next((p for name in names if (p := self._file(f"pictures/{name}"))), None)
         if path is None:
             return None

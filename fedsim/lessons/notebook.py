@@ -29,7 +29,9 @@ def notebook(number: int) -> dict[str, Any]:
     """Return a lesson as a notebook, in version 4.5 of the format (nbformat.readthedocs.io)."""
     plan = load_lesson(number)
     looks = [
-        [_code(f"runs[{name!r}]"), _code(f"runs[{name!r}].show(0)")] for name in plan.scenarios
+        [_code(f"runs[{name!r}]")]
+        + [_code(f"runs[{name!r}].show(0)")] * (scenario.adversary is not None)
+        for name, scenario in plan.scenarios.items()
     ]
     questions = [
         [_markdown(f"**{i}.** {asked(q)}"), _code(f"lesson.answer({i}, choice=1)  # your choice")]

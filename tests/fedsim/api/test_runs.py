@@ -10,6 +10,7 @@ import fedsim
 from fedsim.api.overrides import settings
 from fedsim.errors import RunError, ScenarioError
 from fedsim.summary import CONTROL
+from tests.fedsim.text_runs import texts
 
 TINY = {
     "title": "Tiny <b>run</b>",
@@ -59,6 +60,15 @@ def test_shows(finished: fedsim.Run) -> None:
     assert names == ["r0001-c0000-naive-0.png", "r0001-c0000-naive-1.png"]
     assert repr(finished.show("r0001-c0000-naive")) == repr(finished.show(0))
     assert "data:image/png;base64,iVBOR" in finished.show(-1)._repr_html_()
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_shows_texts(tmp_path: Path, size: int) -> None:
+    ran = fedsim.run(texts(f"federation.batch_size={size}"), out=tmp_path / "run")
+    shown = ran.show(0)
+    assert len(shown) == size
+    assert "private" in repr(shown)
+    assert "data:image/svg+xml" in shown._repr_html_()
 
 
 def test_markup_is_shown_and_not_obeyed(finished: fedsim.Run) -> None:

@@ -106,6 +106,14 @@ def test_notebooks_are_valid(number: int) -> None:
     nbformat.validate(nbformat.from_dict(notebook(number)))
 
 
+def test_notebooks_show_victims_only_of_runs_with_an_attack() -> None:
+    for number, plan in lessons().items():
+        code = "".join(cell["source"] for cell in notebook(number)["cells"])
+        for name, scenario in plan.scenarios.items():
+            assert f"runs[{name!r}]" in code
+            assert (f"runs[{name!r}].show(" in code) == (scenario.adversary is not None)
+
+
 @every_lesson
 def test_each_has_a_page_for_teachers(number: int) -> None:
     text = (PAGES / f"{slug(number)}.md").read_text("utf-8")
