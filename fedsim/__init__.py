@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from fedsim.api import (
         Compared,
         Figure,
+        Figures,
         Run,
         Table,
         compare,
@@ -32,6 +33,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Compared",
     "Figure",
+    "Figures",
     "Run",
     "Table",
     "compare",

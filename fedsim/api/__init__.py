@@ -1,7 +1,17 @@
 """fedsim for notebooks and scripts: run, compare, look."""
 
 from fedsim.api.compares import Compared, compare, open_comparison
-from fedsim.api.display import Figure, Table
+from fedsim.api.display import Figure, Figures, Table
 from fedsim.api.runs import Run, open_run, run
 
-__all__ = ["Compared", "Figure", "Run", "Table", "compare", "open_comparison", "open_run", "run"]
+__all__ = [
+    "Compared",
+    "Figure",
+    "Figures",
+    "Run",
+    "Table",
+    "compare",
+    "open_comparison",
+    "open_run",
+    "run",
+]

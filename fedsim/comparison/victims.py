@@ -44,32 +44,50 @@ def looks(
         stage: name of the stage.
         attacker: naive or adaptive; where the latter has no answer the naive one's is shown.
     """
+    first: int | None = None
     for place, folder in folders:
-        if place.seed == comparison.seeds[0]:
-            yield from _first(place, folder, comparison.stages[stage], attacker)
+        if place.seed != comparison.seeds[0]:
+            continue
+        run = _round_of(folder, comparison.stages[stage])
+        clients = [r["partition"] for r in run if r["kind"] == "leakage" and r["group"]]
+        if not clients:
+            continue
+        if first is None:
+            first = min((c for c in clients if c is not None), default=None)
+        image = 0 if clients[0] is not None else _place_in_sum(run, first)
+        yield _look(place, folder, run, attacker, image)
 
 
-def _first(place: Place, folder: Path, server_round: int, attacker: str) -> Iterator[Look]:
+def _round_of(folder: Path, server_round: int) -> list[Record]:
     try:
-        records = list(read_records(folder))
+        return [r for r in read_records(folder) if r.get("round") == server_round]
     except RunError:
-        return
-    leakage = [
-        r
-        for r in records
-        if r["kind"] == "leakage" and r["round"] == server_round and r["group"] is not None
-    ]
-    if not leakage:
-        return
-    # A sum has no partition; its examples are in the order of the clients.
-    first = min((r["partition"] for r in leakage), key=lambda p: -1 if p is None else p)
+        return []
+
+
+def _place_in_sum(run: Sequence[Record], client: int | None) -> int:
+    """Return which of the examples behind a sum, in the order of the clients, is a client's first.
+
+    Of no client, or one whose upload is not in the sum, the first of all.
+    """
+    total = next(r for r in run if r["kind"] == "sum")
+    clients: list[int] = total["partitions"]
+    each = int(total["examples"]) // len(clients)
+    return clients.index(client) * each if client in clients else 0
+
+
+def _look(place: Place, folder: Path, run: Sequence[Record], attacker: str, image: int) -> Look:
+    leakage = [r for r in run if r["kind"] == "leakage" and r["group"]]
+    client = min((r["partition"] for r in leakage if r["partition"] is not None), default=None)
     own: Mapping[str, Record] = {
-        r["attacker"]: r for r in reversed(leakage) if r["partition"] == first and r["image"] == 0
+        r["attacker"]: r
+        for r in reversed(leakage)
+        if r["partition"] == client and r["image"] == image
     }
     record = own.get(attacker, own["naive"])
     tensors = next(
         r["tensors"]
-        for r in records
+        for r in run
         if r["kind"] == "reconstruction" and r["victim"] == record["victim"]
     )
-    yield Look(place, folder, record, tensors)
+    return Look(place, folder, record, tensors)

@@ -105,7 +105,12 @@ def test_dager_is_exact_for_single_sentences(name: str, spec: LanguageModel) -> 
 
 @pytest.mark.parametrize(
     ("name", "spec", "batch"),
-    [("encoder, kinds", KINDS, 4), ("decoder", Gpt2(), 4), ("decoder", Gpt2(width=128), 8)],
+    [
+        ("encoder, masked words", MINILM, 4),
+        ("encoder, kinds", KINDS, 4),
+        ("decoder", Gpt2(), 4),
+        ("decoder", Gpt2(width=128), 8),
+    ],
 )
 def test_dager_on_batches(name: str, spec: LanguageModel, batch: int) -> None:
     outcome = attacked(spec, Dager(), sentences=48, batch=batch)

@@ -78,15 +78,16 @@ def test_the_same_text_in_a_sum(tmp_path: Path) -> None:
     plan = '{ name = "secagg+", shares = 3, reconstruction_threshold = 2 }'
     grid = f'grid=[{{}}, {{ label = "sum", set = {{ "federation.aggregation" = {plan} }} }}]'
     attack, width = 'scenario.adversary.attack="bag-of-tokens"', "scenario.model.width=64"
-    comparison = tiny_texts("clients=3", attack, width, grid)
+    comparison = tiny_texts("clients=4", "victims=2", "seeds=[5]", attack, width, grid)
     folder = tmp_path / "new"
     assert [d.error for d in run_cells(comparison, folder)] == [None] * 2
     found = conclude(comparison, folder).results
     alone, summed = (r for r in found if r.attacker == "naive")
     assert (alone.leaked, summed.leaked) == (2, 0)
-    assert len(summed.scores) == 3
+    assert len(summed.scores) == 4
     pairs = [(cell, cell_folder(folder, cell)) for cell in comparison.cells]
     one, other = looks(comparison, pairs, "first", "naive")
+    assert one.leakage["partition"] == 2, "so that it is not the first of the sum"
     assert one.leakage["original"] == other.leakage["original"]
     assert other.leakage["partition"] is None
 
