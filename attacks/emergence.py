@@ -28,11 +28,11 @@ class Emergence:
     """Keeps the snapshots of each running lane.
 
     Args:
-        to_data: turns points ``(A, n)`` into data ``(A, batch_size, *input_shape)`` in [0, 1].
+        to_data: turns points ``(A, n)`` of lanes ``(A,)`` into data ``(A, batch_size, ...)``.
         limit: evaluations that a lane may spend.
     """
 
-    def __init__(self, to_data: Callable[[Tensor], Tensor], limit: int) -> None:
+    def __init__(self, to_data: Callable[[Tensor, Tensor], Tensor], limit: int) -> None:
         self._to_data = to_data
         self._times = snapshot_times(limit)
         self._history: dict[int, list[Snapshot]] = defaultdict(list)
@@ -40,7 +40,7 @@ class Emergence:
     def look(self, evaluation: int, lanes: Tensor, points: Tensor, values: Tensor) -> None:
         """Take a snapshot of the running lanes if it is time for one."""
         if evaluation in self._times:
-            data = self._to_data(points).cpu()
+            data = self._to_data(points, lanes).cpu()
             for row, (lane, value) in enumerate(zip(lanes.tolist(), values.tolist(), strict=True)):
                 self._history[lane].append(Snapshot(evaluation, value, data[row].clone()))
 

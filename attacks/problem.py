@@ -28,7 +28,7 @@ from attacks.types import (
 from fedsim.seeds import derive
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from attacks.matching import GradientMatching
 
@@ -71,6 +71,7 @@ class Problem:
         self.space = space_of(
             model, first, dtype or next(model.parameters()).dtype, places=attack.reads_places
         )
+        self._spaces = {i: self.space.told_by(o) for i, o in observations.items()}
         self._shared = {
             i: {k: g for k, g in attack.shared(model, o).items() if k not in self.space.indirect}
             for i, o in observations.items()
@@ -109,7 +110,14 @@ class Problem:
         attack, trials = attack or self._attack, self._attack.trials
         self._guesses = guesses
         best: dict[int, Reconstruction] = {}
-        emergence = Emergence(self.decode, attack.evaluations)
+
+        def victims_of(lanes: Tensor) -> list[int]:
+            return [self.victims[lane // trials] for lane in lanes.tolist()]
+
+        def shown(points: Tensor, lanes: Tensor) -> Tensor:
+            return self.decode(points, victims_of(lanes)).cpu()
+
+        emergence = Emergence(shown, attack.evaluations)
         batch = _Batch(self)
 
         def start(lane: int) -> Tensor:
@@ -122,11 +130,11 @@ class Problem:
             emergence.look(evaluation, lanes, points, values)
             on_progress(
                 Progress(
-                    victims=torch.tensor(self.victims)[lanes // trials],
+                    victims=torch.tensor(victims_of(lanes)),
                     evaluation=evaluation,
                     max_evaluations=attack.evaluations,
                     objective=values.cpu(),
-                    data=lambda: self.decode(points).cpu(),
+                    data=lambda: shown(points, lanes),
                 )
             )
 
@@ -176,9 +184,14 @@ class Problem:
             found: Tensor = vmap(value, chunk_size=self._capacity())(points.to(self._like))
         return found / scale
 
-    def decode(self, points: Tensor) -> Tensor:
-        """Return what points ``(A, n)`` show, ``(A, batch_size, ...)``."""
-        return self.space.decode(points[:, : self.space.size].to(self._like))
+    def decode(self, points: Tensor, victims: Sequence[int]) -> Tensor:
+        """Return what points ``(A, n)`` of victims show, ``(A, batch_size, ...)``."""
+        points = points[:, : self.space.size].to(self._like)
+        spaces = [self._spaces[victim] for victim in victims]
+        if all(space is self.space for space in spaces):
+            return self.space.decode(points)
+        lanes = zip(spaces, points, strict=True)
+        return torch.cat([space.decode(point[None]) for space, point in lanes])
 
     def _capacity(self) -> int:
         training, size = self._training, self._batch
@@ -297,7 +310,7 @@ class Problem:
             return Reconstruction.failed("the objective was not finite at the start")
         if ended.evaluations == 0:
             return Reconstruction.failed("stopped before the first evaluation")
-        data = self.decode(ended.point[None])[0].cpu()
+        data = self.decode(ended.point[None], [victim])[0].cpu()
         scores = self.target_of(ended.lane)
         if self._joint:
             scores = ended.point[self.space.size :][: self._logits].view(-1, self._classes)

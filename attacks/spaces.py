@@ -63,6 +63,13 @@ class Space(ABC):
     def truth(self, data: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """Return a batch that somebody else supplies, as the model and the loss take it."""
 
+    def told_by(self, observation: Observation) -> Space:
+        """Return the space of a victim of the same shape: `decode` may use what its upload tells.
+
+        All else is the same for victims of one shape.
+        """
+        return self
+
     @abstractmethod
     def decode(self, points: Tensor) -> Tensor:
         """Return what the points ``(A, size)`` show, ``(A, batch_size, ...)``."""

@@ -168,7 +168,7 @@ class Lamp(SignedAdamMatching):
         assert isinstance(space, EmbeddingSpace)  # noqa: S101 - there is no other for such models
         generator = problem.generator("orders", victim, turn)
         points = _reorderings(space.known, point, self.orders, generator)
-        texts = problem.decode(points)
+        texts = problem.decode(points, [victim] * len(points))
         costs = problem.values(victim, torch.stack([space.encode(batch) for batch in texts])).cpu()
         if self.public is not None:
             fluent = [self._surprise(batch.cpu(), space.real.cpu() > 0) for batch in texts]
@@ -184,7 +184,7 @@ class Lamp(SignedAdamMatching):
             before, point = point, self._reordered(problem, victim, number, point)
             if torch.equal(before, point):
                 break
-        data = problem.decode(point[None])[0].cpu()
+        data = problem.decode(point[None], [victim])[0].cpu()
         return replace(found, data=data, point=point)
 
     def _surprise(self, batch: Tensor, real: Tensor) -> float:

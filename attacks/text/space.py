@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from attacks.spaces import Batch, Space
+from attacks.text.bag import bag_of_tokens
 from attacks.text.tables import Tables, frame_of
 from attacks.types import Observation, Reconstruction
 from fedsim.data.tokens import MASKED_SHARE, Task
@@ -65,11 +68,20 @@ class EmbeddingSpace(Space):
         self.size = self._cells * (self._width * (2 if self.labelled else 1))
         self.size += self._cells if self._task is Task.MASKED else 0
         self._unit, self._word_norm = self._table.std(), self._table.norm(dim=1).mean()
-        self._tables = Tables(model, observation)
+        self._tables = Tables(model, bag_of_tokens(model, observation))
         self.known = frame_of(model, observation)
         self.real = (self.known != model.vocabulary.specials.pad).to(self._table)
         self._fixed = (self.known >= 0)[..., None]
         self._frame = model.embed(self.known.clamp(min=0))[..., :-1].detach()
+
+    def told_by(self, observation: Observation) -> EmbeddingSpace:
+        """Return the space whose words are read among those that a victim's upload tells."""
+        bag = bag_of_tokens(self._model, observation)
+        if bag is None:
+            return self
+        other = copy.copy(self)
+        other._tables = Tables(self._model, bag)
+        return other
 
     def start(self, kind: str, generator: torch.Generator) -> Tensor:
         """Return words of N(0, 1) in units of the table's, and labels without an opinion."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from attacks.text.bag import bag_of_tokens
+from attacks.text.bag import Bag
 from attacks.types import Observation
 from fedsim.models import TextModel
 
@@ -18,15 +18,13 @@ class Tables:
 
     Args:
         model: the attacked model.
-        observation: what is attacked; where it has the gradient of the word embeddings, and one
-            step was taken, only the words of that gradient's bag are possible.
+        bag: what the upload tells of the words, if anything: then only those are possible.
     """
 
-    def __init__(self, model: TextModel, observation: Observation) -> None:
+    def __init__(self, model: TextModel, bag: Bag | None) -> None:
         self._model = model
         self._words = model.table.detach()
         self._places = positions(model)
-        bag = bag_of_tokens(model, observation)
         possible = [t for t in range(len(self._words)) if not model.vocabulary.is_special(t)]
         if bag is not None and bag.tokens:
             possible = sorted(bag.tokens)

@@ -12,7 +12,7 @@ def test_times() -> None:
 
 
 def test_each_lane_has_its_own_history() -> None:
-    emergence = Emergence(lambda points: points.view(-1, 1, 2).clamp(0, 1), limit=20)
+    emergence = Emergence(lambda points, _lanes: points.view(-1, 1, 2).clamp(0, 1), limit=20)
     points = torch.tensor([[0.0, 2.0], [0.5, 1.0], [0.25, -1.0]])
     values = torch.tensor([3.0, 2.0, 1.0])
     emergence.look(1, torch.tensor([0, 1, 2]), points, values)
@@ -26,7 +26,7 @@ def test_each_lane_has_its_own_history() -> None:
 
 
 def test_a_snapshot_is_a_copy() -> None:
-    emergence = Emergence(lambda points: points.view(-1, 1, 1), limit=1)
+    emergence = Emergence(lambda points, _lanes: points.view(-1, 1, 1), limit=1)
     point = torch.tensor([[0.5]])
     emergence.look(1, torch.tensor([0]), point, torch.tensor([1.0]))
     point.zero_()

@@ -43,10 +43,12 @@ def attacked(spec: LanguageModel, attack: Attack, sentences: int, batch: int = 1
     """Attack sentences in batches, undefended, and score what was rebuilt."""
     data, model = spec.for_data(Messages().load(None), seed=0)
     attack = attack.informed(data.test.rows())
+    victims = [
+        upload(data, model, rows, seed) for seed, rows in enumerate(rows_of(data, sentences, batch))
+    ]
     scores, began = [], time.perf_counter()
-    for seed, rows in enumerate(rows_of(data, sentences, batch)):
-        observation, truth = upload(data, model, rows, seed)
-        [found] = attack.run(model, [observation], seed=seed)
+    results = attack.run(model, [observation for observation, _ in victims])
+    for found, (_, truth) in zip(results, victims, strict=True):
         assert found.data is not None, found.error
         texts = [words(model, row) for row in found.data.tolist()]
         private = [words(model, row) for row in truth]

@@ -110,6 +110,21 @@ def test_seeds(name: str, kind: str) -> None:
 
 @every_attack
 @every_kind
+def test_company_changes_nothing(name: str, kind: str) -> None:
+    """What is read of a victim's text is told by its own upload, not by its neighbour's."""
+    model, [one, other], _ = case(kind, [SHORT], [OTHER_SHORT])
+    assert one.input_shape == other.input_shape
+    _, together = make(name).run(model, [one, other])
+    _, alone = make(name).run(model, [replace(one, gradient={}), other])
+    assert together.error == alone.error
+    if together.data is not None and alone.data is not None:
+        assert torch.equal(together.data, alone.data)
+        for mine, own in zip(together.history, alone.history, strict=True):
+            assert torch.equal(mine.data, own.data)
+
+
+@every_attack
+@every_kind
 def test_nothing_is_touched(name: str, kind: str) -> None:
     model, observations, _ = case(kind, [SHORT])
     model.train()  # as clients compute their gradients
