@@ -19,7 +19,7 @@ from fedsim.comparison.plan import comparisons
 from fedsim.scenario import bundled
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *ROOT.glob("*/README.md")])
+PAGES = sorted({*ROOT.glob("*.md"), *ROOT.glob("[a-z]*/README.md"), *(ROOT / "docs").rglob("*.md")})
 PLACEHOLDERS = {"RUN": "runs/my-run", "N": "1", "FILE": "page.md", "FOLDER": "runs"}
 """What stands for something of the reader's."""
 
