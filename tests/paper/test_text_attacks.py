@@ -122,7 +122,7 @@ def test_dager_on_batches(name: str, spec: LanguageModel, batch: int) -> None:
 
 def test_tag_then_lamp_then_dager() -> None:
     spec = Bert(task="classify", layers=3)
-    attacks = {"TAG": Tag(evaluations=240), "LAMP": Lamp(evaluations=240), "DAGER": Dager()}
+    attacks = {"TAG": Tag(evaluations=480), "LAMP": Lamp(evaluations=480), "DAGER": Dager()}
     outcomes = {name: attacked(spec, attack, sentences=16) for name, attack in attacks.items()}
     print()  # noqa: T201
     for name, outcome in outcomes.items():
