@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fedsim.lessons.course import asked
 from fedsim.lessons.plan import load_lesson
+
+if TYPE_CHECKING:
+    from fedsim.scenario import Scenario
 
 
 def write_notebook(number: int, path: Path) -> Path:
@@ -30,7 +33,7 @@ def notebook(number: int) -> dict[str, Any]:
     plan = load_lesson(number)
     looks = [
         [_code(f"runs[{name!r}]")]
-        + [_code(f"runs[{name!r}].show(0)")] * (scenario.adversary is not None)
+        + [_code(f"runs[{name!r}].show(0)")] * _attacks(scenario)
         for name, scenario in plan.scenarios.items()
     ]
     questions = [
@@ -59,6 +62,11 @@ def notebook(number: int) -> dict[str, Any]:
         "nbformat": 4,
         "nbformat_minor": 5,
     }
+
+
+def _attacks(scenario: Scenario) -> bool:
+    plan = scenario.adversary
+    return plan is not None and any(map(plan.attacks, range(1, scenario.federation.rounds + 1)))
 
 
 def _markdown(text: str) -> dict[str, Any]:

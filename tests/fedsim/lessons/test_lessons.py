@@ -111,7 +111,9 @@ def test_notebooks_show_victims_only_of_runs_with_an_attack() -> None:
         code = "".join(cell["source"] for cell in notebook(number)["cells"])
         for name, scenario in plan.scenarios.items():
             assert f"runs[{name!r}]" in code
-            assert (f"runs[{name!r}].show(" in code) == (scenario.adversary is not None)
+            plan, rounds = scenario.adversary, range(1, scenario.federation.rounds + 1)
+            attacked = plan is not None and any(plan.attacks(r) for r in rounds)
+            assert (f"runs[{name!r}].show(" in code) == attacked
 
 
 @every_lesson
