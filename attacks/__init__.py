@@ -13,22 +13,27 @@ Example:
     ([2], True)
 """
 
-from attacks.base import Attack
-from attacks.best import BestOf
-from attacks.closed_form import ClosedForm
-from attacks.dense import DenseInversion
-from attacks.dlg import DLG
-from attacks.gradinversion import GradInversion
-from attacks.idlg import IDLG
-from attacks.inverting_gradients import InvertingGradients
-from attacks.labels import infer_labels
-from attacks.matching import GradientMatching
-from attacks.objectives import CosineDistance, Objective, SquaredDistance, SurvivingDistance
-from attacks.priors import L2, Prior, TotalVariation
-from attacks.rgap import RGAP
-from attacks.spear import SPEAR
-from attacks.text import BagOfTokens, Dager, Lamp, Tag
-from attacks.types import (
+from fedsim.attacks.base import Attack
+from fedsim.attacks.best import BestOf
+from fedsim.attacks.closed.base import ClosedForm
+from fedsim.attacks.closed.dense import DenseInversion
+from fedsim.attacks.closed.rgap.attack import RGAP
+from fedsim.attacks.closed.spear import SPEAR
+from fedsim.attacks.dlg import DLG
+from fedsim.attacks.gradinversion import GradInversion
+from fedsim.attacks.idlg import IDLG
+from fedsim.attacks.inverting_gradients import InvertingGradients
+from fedsim.attacks.labels.infer import infer_labels
+from fedsim.attacks.matching.attack import GradientMatching
+from fedsim.attacks.matching.objectives import (
+    CosineDistance,
+    Objective,
+    SquaredDistance,
+    SurvivingDistance,
+)
+from fedsim.attacks.matching.priors import L2, Prior, TotalVariation
+from fedsim.attacks.text import BagOfTokens, Dager, Lamp, Tag
+from fedsim.attacks.types import (
     LocalTraining,
     Observation,
     Progress,

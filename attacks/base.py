@@ -13,9 +13,9 @@ from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from attacks.functional import count_classes
-from attacks.labels import check_range
-from attacks.types import (
+from fedsim.attacks.functional import count_classes
+from fedsim.attacks.labels.infer import check_range
+from fedsim.attacks.types import (
     Observation,
     OnProgress,
     Reconstruction,
@@ -23,8 +23,8 @@ from attacks.types import (
     ignore_progress,
     never_stop,
 )
-from fedsim.errors import AttackError
-from fedsim.modality import Modality
+from fedsim.core.errors import AttackError
+from fedsim.core.modality import Modality
 from fedsim.models import TextModel
 
 T = TypeVar("T")

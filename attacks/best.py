@@ -8,15 +8,15 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor, nn
 
-from attacks.base import attack_parameters
-from attacks.closed_form import ClosedForm
-from attacks.dense import DenseInversion
-from attacks.matching import LBFGSMatching, known_or_inferred
-from attacks.rgap import RGAP
-from attacks.spear import SPEAR
-from attacks.types import Observation, Reconstruction, Status
-from fedsim.errors import AttackError
-from fedsim.registry import ATTACKS
+from fedsim.attacks.base import attack_parameters
+from fedsim.attacks.closed.base import ClosedForm
+from fedsim.attacks.closed.dense import DenseInversion
+from fedsim.attacks.closed.rgap.attack import RGAP
+from fedsim.attacks.closed.spear import SPEAR
+from fedsim.attacks.matching.attack import LBFGSMatching, known_or_inferred
+from fedsim.attacks.types import Observation, Reconstruction, Status
+from fedsim.core.errors import AttackError
+from fedsim.core.registry import ATTACKS
 
 CLOSED_FORMS: tuple[ClosedForm, ...] = (DenseInversion(), SPEAR(), RGAP())
 

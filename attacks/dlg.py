@@ -5,13 +5,13 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from attacks.base import attack_parameters
-from attacks.matching import LBFGSMatching
-from attacks.text.bag_reading import read_embeddings
-from attacks.types import Observation, Reconstruction
-from fedsim.modality import Modality
+from fedsim.attacks.base import attack_parameters
+from fedsim.attacks.matching.attack import LBFGSMatching
+from fedsim.attacks.text.bag_reading import read_embeddings
+from fedsim.attacks.types import Observation, Reconstruction
+from fedsim.core.modality import Modality
+from fedsim.core.registry import ATTACKS
 from fedsim.models import TextModel
-from fedsim.registry import ATTACKS
 
 
 @ATTACKS.register("dlg")
@@ -25,8 +25,8 @@ class DLG(LBFGSMatching):
     paper's plain one diverges for some starts; the data start at mid-grey and the logits at
     zero (``start = "normal"`` has the paper's N(0, 1)); and all victims are one batch.
     Labels that the threat model makes public are used in place of the dummy ones. Texts (section
-    4.2) are looked for in embedding space (`attacks.text.space`), from what the gradients of the
-    embeddings tell (`BagOfTokens`) where these were shared.
+    4.2) are looked for in embedding space (`fedsim.attacks.text.space`), from what the gradients of
+    the embeddings tell (`BagOfTokens`) where these were shared.
     """
 
     takes: ClassVar[frozenset[Modality]] = frozenset(Modality)

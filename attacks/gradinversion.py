@@ -8,12 +8,12 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from attacks.base import attack_parameters
-from attacks.matching import SignedAdamMatching, known_or_inferred
-from attacks.objectives import Objective, SquaredDistance
-from attacks.priors import L2, Prior, TotalVariation
-from attacks.types import Observation
-from fedsim.registry import ATTACKS
+from fedsim.attacks.base import attack_parameters
+from fedsim.attacks.matching.attack import SignedAdamMatching, known_or_inferred
+from fedsim.attacks.matching.objectives import Objective, SquaredDistance
+from fedsim.attacks.matching.priors import L2, Prior, TotalVariation
+from fedsim.attacks.types import Observation
+from fedsim.core.registry import ATTACKS
 
 _STATISTICS = (".running_mean", ".running_var")
 

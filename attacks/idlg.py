@@ -2,10 +2,10 @@
 
 from torch import Tensor, nn
 
-from attacks.base import attack_parameters
-from attacks.matching import LBFGSMatching, known_or_inferred
-from attacks.types import Observation
-from fedsim.registry import ATTACKS
+from fedsim.attacks.base import attack_parameters
+from fedsim.attacks.matching.attack import LBFGSMatching, known_or_inferred
+from fedsim.attacks.types import Observation
+from fedsim.core.registry import ATTACKS
 
 
 @ATTACKS.register("idlg")
@@ -15,7 +15,7 @@ class IDLG(LBFGSMatching):
 
     Zhao, Mopuri, Bilen 2020 (arXiv 2001.02610), section 3.2. The label rule is exact for one
     example; beyond the paper, a batch's labels are estimated by their counts
-    (`attacks.labels`). The loop is DLG's, with the same differences.
+    (`fedsim.attacks.labels.infer`). The loop is DLG's, with the same differences.
     """
 
     def _labels(self, model: nn.Module, observation: Observation) -> Tensor | None:

@@ -6,12 +6,12 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor, nn
 
-from attacks.base import attack_parameters
-from attacks.matching import SignedAdamMatching, known_or_inferred
-from attacks.objectives import CosineDistance, Objective
-from attacks.priors import Prior, TotalVariation
-from attacks.types import Observation
-from fedsim.registry import ATTACKS
+from fedsim.attacks.base import attack_parameters
+from fedsim.attacks.matching.attack import SignedAdamMatching, known_or_inferred
+from fedsim.attacks.matching.objectives import CosineDistance, Objective
+from fedsim.attacks.matching.priors import Prior, TotalVariation
+from fedsim.attacks.types import Observation
+from fedsim.core.registry import ATTACKS
 
 
 @ATTACKS.register("inverting-gradients")

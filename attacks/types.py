@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from torch import Tensor
 
-from fedsim.errors import AttackError
+from fedsim.core.errors import AttackError
 
 
 @dataclass(frozen=True)

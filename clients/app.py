@@ -7,13 +7,13 @@ import torch
 from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
-from clients.defenses import DefendedSteps, DefenseRecord, defense_generator
-from clients.mods import BYTES_KEY, DefenseMod, note_defenses
-from clients.secure import answer
-from clients.site import Site, site_of
-from clients.training import differentiate, gradient, local_sgd, one_thread
+from fedsim.clients.defenses import DefendedSteps, DefenseRecord, defense_generator
+from fedsim.clients.mods import BYTES_KEY, DefenseMod, note_defenses
+from fedsim.clients.secure.answer import answer
+from fedsim.clients.site import Site, site_of
+from fedsim.clients.training import differentiate, gradient, local_sgd, one_thread
+from fedsim.core.errors import UploadError
 from fedsim.data import LENGTHS_KEY, TokenDataset
-from fedsim.errors import UploadError
 from fedsim.models import draw_from
 from fedsim.scenario import QUICKSTART, load_scenario
 

@@ -9,7 +9,7 @@ from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MessageType, R
 from flwr.clientapp.typing import ClientAppCallable
 from torch import Tensor
 
-from clients.defenses import (
+from fedsim.clients.defenses import (
     Defense,
     DefenseRecord,
     acts_on_steps,
@@ -18,8 +18,8 @@ from clients.defenses import (
     payload_bytes,
     protect,
 )
-from fedsim.errors import UploadError
-from fedsim.registry import DEFENSES
+from fedsim.core.errors import UploadError
+from fedsim.core.registry import DEFENSES
 
 Uploads = Literal["gradients", "weights"]
 
@@ -33,9 +33,9 @@ class DefenseMod:
     """Defends the arrays of each reply to a train message, and says in the reply what it did.
 
     The reply's first MetricRecord, if it has one, gets ``upload-bytes``: the size of the payload
-    in bytes, by the model of ``clients.defenses.payload_bytes``. A ConfigRecord ``defenses`` says
-    what each defense did, as floats by keys like ``0.gaussian-noise.noise_std`` (position, name,
-    measure). Other messages and error replies are left alone.
+    in bytes, by the model of ``fedsim.clients.defenses.payload_bytes``. A ConfigRecord ``defenses``
+    says what each defense did, as floats by keys like ``0.gaussian-noise.noise_std`` (position,
+    name, measure). Other messages and error replies are left alone.
 
     Flower applies the mod that is listed last to outgoing arrays first. Give several defenses to
     one mod, where they apply in the written order: a mod cannot see how the one before it would
@@ -53,9 +53,9 @@ class DefenseMod:
             buffers; None for all floating-point arrays.
         report: whether replies carry the ConfigRecord. It holds measures of the very noise that
             was drawn, which is for research: a formal guarantee needs them to stay private.
-        steps_defended: whether the ClientApp itself trains with ``clients.defenses.DefendedSteps``
-            and these very defenses. A mod sees replies alone, so without that it refuses what
-            acts on batches and gradients.
+        steps_defended: whether the ClientApp itself trains with
+            ``fedsim.clients.defenses.DefendedSteps`` and these very defenses. A mod sees
+            replies alone, so without that it refuses what acts on batches and gradients.
 
     Raises:
         ValueError: ``uploads`` is neither of its two values, or a defense acts on batches or
@@ -162,7 +162,7 @@ def _refuse_defenses_of_steps(defenses: Sequence[Defense]) -> None:
         raise ValueError(
             f"DefenseMod: {', '.join(map(repr, early))} would do nothing here: what acts on the "
             "batch or on the gradient comes before there is a reply, which is all that a mod sees. "
-            "Train with clients.defenses.DefendedSteps and say steps_defended=True, or use "
+            "Train with fedsim.clients.defenses.DefendedSteps and say steps_defended=True, or use "
             f"defenses of uploads: {', '.join(of_uploads)}"
         )
 

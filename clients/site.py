@@ -9,12 +9,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from clients.defenses import Private
-from clients.training import Batch
+from fedsim.clients.defenses import Private
+from fedsim.clients.training import Batch
+from fedsim.core.errors import DataError
+from fedsim.core.seeds import derive
 from fedsim.data import Dataset, IndexArray, TokenDataset, draw_batch, load_dataset
-from fedsim.errors import DataError
 from fedsim.scenario import Scenario
-from fedsim.seeds import derive
 
 
 @dataclass(frozen=True, eq=False)

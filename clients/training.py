@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from clients.defenses import Computed
+from fedsim.clients.defenses import Computed
 from fedsim.models import cross_entropy
 
 Batch = tuple[Tensor, Tensor]

@@ -10,9 +10,17 @@ Importing this package is cheap: torch and Flower are loaded by what needs them.
 from __future__ import annotations
 
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fedsim.environment import prepare
+# In the repository `attacks`, `clients`, `server` and `scenarios` lie beside this package and are
+# parts of it by links. Where links are not kept (bundles of Flower, checkouts on Windows) they are
+# found there.
+if not (Path(__file__).parent / "attacks" / "__init__.py").is_file():
+    __path__.append(str(Path(__file__).parents[1]))
+
+from fedsim.core.environment import prepare
+from fedsim.core.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from fedsim.api import (
@@ -27,8 +35,6 @@ if TYPE_CHECKING:
         run,
     )
     from fedsim.lessons import lesson
-
-__version__ = "0.1.0"
 
 __all__ = [
     "Compared",

@@ -19,16 +19,16 @@ import torch
 from flwr.app import ArrayRecord
 from torch import Tensor, nn
 
-from attacks import Attack, GradientMatching, Observation, Progress, Reconstruction
-from attacks.countermeasures import Countermeasure
+from fedsim.attacks import Attack, GradientMatching, Observation, Progress, Reconstruction
+from fedsim.attacks.adaptive import Countermeasure
+from fedsim.core.errors import FedsimError, UploadError
+from fedsim.core.registry import COUNTERMEASURES
+from fedsim.core.seeds import derive
 from fedsim.data import Split, TokenSplit
-from fedsim.errors import FedsimError, UploadError
-from fedsim.registry import COUNTERMEASURES
 from fedsim.scenario import AdversaryPlan, Scenario
-from fedsim.seeds import derive
-from server.control import control_indices, control_observation
-from server.uploads import Sum, Upload
-from server.victims import Attacker, Listeners, Outcome, Victim
+from fedsim.server.control import control_indices, control_observation
+from fedsim.server.uploads import Sum, Upload
+from fedsim.server.victims import Attacker, Listeners, Outcome, Victim
 
 LAST_WORDS_S = 60.0
 """How long a cancelled adversary may take to hand in what it has."""

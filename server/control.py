@@ -4,10 +4,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from attacks import Observation
+from fedsim.attacks import Observation
+from fedsim.core.seeds import derive
 from fedsim.data import IndexArray, Split, TokenSplit, draw_batch
 from fedsim.models import cross_entropy
-from fedsim.seeds import derive
 
 CONTROL = "control"
 

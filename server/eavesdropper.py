@@ -6,8 +6,8 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
-from server.delegate import Delegate
-from server.uploads import Shapes, Upload, read_upload
+from fedsim.server.delegate import Delegate
+from fedsim.server.uploads import Shapes, Upload, read_upload
 
 OnUploads = Callable[[int, ArrayRecord, Sequence[Upload]], None]
 """``(server_round, the global model that was sent, uploads sorted by partition)``."""

@@ -9,15 +9,15 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import FedAvg, Result, Strategy
 from torch import nn
 
-from fedsim.aggregation import Ckks, SecAggPlus
+from fedsim.core.errors import RunError
 from fedsim.data import Split, TokenSplit
-from fedsim.errors import RunError
 from fedsim.scenario import Scenario
-from server.eavesdropper import Eavesdropper, OnUploads
-from server.fedsgd import FedSGD
-from server.orderly import Orderly
-from server.secure import OnSum, Protocol, SecureAggregation
-from server.uploads import Shapes
+from fedsim.scenario.aggregation import Ckks, SecAggPlus
+from fedsim.server.eavesdropper import Eavesdropper, OnUploads
+from fedsim.server.fedsgd import FedSGD
+from fedsim.server.orderly import Orderly
+from fedsim.server.secure.strategy import OnSum, Protocol, SecureAggregation
+from fedsim.server.uploads import Shapes
 
 OnRound = Callable[[int, float], None]
 """``(server_round, test accuracy of the global model)``; round 0 is before the first."""
@@ -119,12 +119,12 @@ def secure_protocol(scenario: Scenario, partitions: Mapping[int, int]) -> Protoc
     federation, plan = scenario.federation, scenario.federation.aggregation
     if isinstance(plan, SecAggPlus):
         # What a scenario does not ask for is not loaded.
-        from server.secagg import SecAggPlusProtocol  # noqa: PLC0415
+        from fedsim.server.secure.secagg import SecAggPlusProtocol  # noqa: PLC0415
 
         most = federation.batch_size * federation.local_steps
         return SecAggPlusProtocol(plan, most, federation.timeout_s)
     if isinstance(plan, Ckks):
-        from server.ckks import CkksProtocol  # noqa: PLC0415
+        from fedsim.server.secure.ckks import CkksProtocol  # noqa: PLC0415
 
         nodes = sorted(partitions, key=partitions.__getitem__)
         return CkksProtocol(nodes, federation.timeout_s)

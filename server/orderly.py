@@ -9,10 +9,10 @@ from flwr.proto.node_pb2 import NodeInfo
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
-from fedsim.seeds import derive
-from server.delegate import Delegate
-from server.grids import DelegateGrid
-from server.uploads import Shapes, read_upload
+from fedsim.core.seeds import derive
+from fedsim.server.delegate import Delegate
+from fedsim.server.grids import DelegateGrid
+from fedsim.server.uploads import Shapes, read_upload
 
 
 class Orderly(Delegate):

@@ -11,8 +11,8 @@ import torch
 from flwr.app import ConfigRecord, Message, MetricRecord, RecordDict
 from torch import Tensor
 
+from fedsim.core.errors import UploadError
 from fedsim.data import LENGTHS_KEY
-from fedsim.errors import UploadError
 
 Shapes = Mapping[str, tuple[int, ...]]
 MAX_REASON = 500

@@ -8,8 +8,8 @@ from typing import Literal
 
 from torch import nn
 
-from attacks import Attack, Observation, Progress, Reconstruction
-from server.control import CONTROL
+from fedsim.attacks import Attack, Observation, Progress, Reconstruction
+from fedsim.server.control import CONTROL
 
 SUM = "sum"
 

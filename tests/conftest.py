@@ -2,7 +2,7 @@
 
 import os
 
-from fedsim.environment import prepare
+from fedsim.core.environment import prepare
 
 prepare()
 

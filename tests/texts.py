@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attacks import Observation
-from clients.training import gradient
+from fedsim.attacks import Observation
+from fedsim.clients.training import gradient
 from fedsim.data.tokens import Task, TextDataset, Texts, TokenDataset
 from fedsim.models import Bert, Gpt2, TextModel, Vocabulary
 from fedsim.models.text.extra import need

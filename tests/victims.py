@@ -7,14 +7,14 @@ import torch
 from skimage import data as skimage_data
 from torch import Tensor, nn
 
-from attacks import Observation, Reconstruction
-from attacks.functional import count_classes
-from clients.defenses import DefendedSteps, Defense, Private, protect
-from clients.training import differentiate, gradient
+from fedsim.attacks import Observation, Reconstruction
+from fedsim.attacks.functional import count_classes
+from fedsim.clients.defenses import DefendedSteps, Defense, Private, protect
+from fedsim.clients.training import differentiate, gradient
 from fedsim.data import FashionMnistMini, load_dataset
-from fedsim.metrics.images import psnr
-from fedsim.metrics.matching import match
 from fedsim.models import LeNet, ModelSpec
+from fedsim.scoring.metrics.images import psnr
+from fedsim.scoring.metrics.matching import match
 
 Shape = tuple[int, int, int]
 PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket")

@@ -1,8 +1,8 @@
 """Attacks on texts."""
 
-from attacks.text.bag_reading import BagOfTokens
-from attacks.text.dager import Dager
-from attacks.text.lamp import Lamp
-from attacks.text.tag import Tag
+from fedsim.attacks.text.bag_reading import BagOfTokens
+from fedsim.attacks.text.dager import Dager
+from fedsim.attacks.text.lamp import Lamp
+from fedsim.attacks.text.tag import Tag
 
 __all__ = ["BagOfTokens", "Dager", "Lamp", "Tag"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from attacks.types import Observation
+from fedsim.attacks.types import Observation
 from fedsim.data.tokens import Task
 from fedsim.models import TextModel
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from attacks.base import attack_parameters
-from attacks.text.bag import Bag, bag_of_tokens
-from attacks.text.masked import fill_masked
-from attacks.text.reading import TextReading
-from attacks.text.tables import frame_of, position_name
-from attacks.types import Observation, Reconstruction, Status
-from fedsim.errors import AttackError
+from fedsim.attacks.base import attack_parameters
+from fedsim.attacks.text.bag import Bag, bag_of_tokens
+from fedsim.attacks.text.masked import fill_masked
+from fedsim.attacks.text.reading import TextReading
+from fedsim.attacks.text.tables import frame_of, position_name
+from fedsim.attacks.types import Observation, Reconstruction, Status
+from fedsim.core.errors import AttackError
+from fedsim.core.registry import ATTACKS
 from fedsim.models import TextModel
-from fedsim.registry import ATTACKS
 
 
 @ATTACKS.register("bag-of-tokens")

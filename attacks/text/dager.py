@@ -9,15 +9,15 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from attacks.base import attack_parameters
-from attacks.text.layers import AttentionInputs, mostly_outside, outside, projections, span
-from attacks.text.masked import fill_masked
-from attacks.text.reading import TextReading
-from attacks.types import Observation
-from fedsim.errors import AttackError
+from fedsim.attacks.base import attack_parameters
+from fedsim.attacks.text.layers import AttentionInputs, mostly_outside, outside, projections, span
+from fedsim.attacks.text.masked import fill_masked
+from fedsim.attacks.text.reading import TextReading
+from fedsim.attacks.types import Observation
+from fedsim.core.errors import AttackError
+from fedsim.core.registry import ATTACKS
+from fedsim.core.seeds import derive
 from fedsim.models import TextModel
-from fedsim.registry import ATTACKS
-from fedsim.seeds import derive
 
 _AT_ONCE = 4096
 """Words that are looked at together."""

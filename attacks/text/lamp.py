@@ -11,21 +11,21 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from attacks.base import attack_parameters
-from attacks.matching import SignedAdamMatching
-from attacks.objectives import Objective
-from attacks.optimisers import Optimiser, SignedAdam
-from attacks.priors import Prior
-from attacks.problem import Problem
-from attacks.text.ngrams import Bigrams
-from attacks.text.space import EmbeddingSpace
-from attacks.text.tag import LayerWeightedDistance, labels_of_texts
-from attacks.types import Observation, OnProgress, Progress, Reconstruction, ShouldStop
+from fedsim.attacks.base import attack_parameters
+from fedsim.attacks.matching.attack import SignedAdamMatching
+from fedsim.attacks.matching.objectives import Objective
+from fedsim.attacks.matching.optimisers import Optimiser, SignedAdam
+from fedsim.attacks.matching.priors import Prior
+from fedsim.attacks.matching.problem import Problem
+from fedsim.attacks.text.ngrams import Bigrams
+from fedsim.attacks.text.space import EmbeddingSpace
+from fedsim.attacks.text.tag import LayerWeightedDistance, labels_of_texts
+from fedsim.attacks.types import Observation, OnProgress, Progress, Reconstruction, ShouldStop
+from fedsim.core.errors import AttackError
+from fedsim.core.modality import Modality
+from fedsim.core.registry import ATTACKS
 from fedsim.data.tokens import Task
-from fedsim.errors import AttackError
-from fedsim.modality import Modality
 from fedsim.models import TextModel
-from fedsim.registry import ATTACKS
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from attacks.types import Observation
-from fedsim.errors import AttackError
+from fedsim.attacks.types import Observation
+from fedsim.core.errors import AttackError
 from fedsim.models import TextModel
 
 _AT_ONCE = 1 << 15

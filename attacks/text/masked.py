@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.func import jacrev
 
-from attacks.types import Observation
+from fedsim.attacks.types import Observation
 from fedsim.data.tokens import Task
 from fedsim.models import TextModel
 

@@ -8,10 +8,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from attacks.base import Attack, attack_parameters
-from attacks.labels import infer_labels
-from attacks.text.tables import frame_of
-from attacks.types import (
+from fedsim.attacks.base import Attack, attack_parameters
+from fedsim.attacks.labels.infer import infer_labels
+from fedsim.attacks.text.tables import frame_of
+from fedsim.attacks.types import (
     Observation,
     OnProgress,
     Progress,
@@ -20,9 +20,9 @@ from attacks.types import (
     Snapshot,
     Status,
 )
+from fedsim.core.errors import AttackError
+from fedsim.core.modality import Modality
 from fedsim.data.tokens import Task
-from fedsim.errors import AttackError
-from fedsim.modality import Modality
 from fedsim.models import TextModel
 
 

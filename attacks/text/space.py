@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attacks.spaces import Batch, Space
-from attacks.text.bag import bag_of_tokens
-from attacks.text.tables import Tables, frame_of
-from attacks.types import Observation, Reconstruction
+from fedsim.attacks.matching.space import Batch, Space
+from fedsim.attacks.text.bag import bag_of_tokens
+from fedsim.attacks.text.tables import Tables, frame_of
+from fedsim.attacks.types import Observation, Reconstruction
+from fedsim.core.modality import Modality
 from fedsim.data.tokens import MASKED_SHARE, Task
-from fedsim.modality import Modality
 from fedsim.models import TextModel
 
 _SHARPNESS = 5.0

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from attacks.text.bag import Bag
-from attacks.types import Observation
+from fedsim.attacks.text.bag import Bag
+from fedsim.attacks.types import Observation
 from fedsim.models import TextModel
 
 

@@ -9,15 +9,15 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from attacks.base import attack_parameters
-from attacks.labels import infer_labels
-from attacks.matching import SignedAdamMatching
-from attacks.objectives import Gradient, Objective
-from attacks.types import Observation
+from fedsim.attacks.base import attack_parameters
+from fedsim.attacks.labels.infer import infer_labels
+from fedsim.attacks.matching.attack import SignedAdamMatching
+from fedsim.attacks.matching.objectives import Gradient, Objective
+from fedsim.attacks.types import Observation
+from fedsim.core.modality import Modality
+from fedsim.core.registry import ATTACKS
 from fedsim.data.tokens import Task
-from fedsim.modality import Modality
 from fedsim.models import TextModel
-from fedsim.registry import ATTACKS
 
 
 @dataclass(frozen=True)

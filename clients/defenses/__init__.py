@@ -3,7 +3,7 @@
 ``protect`` applies defenses to an upload; a guide for a new one is in ``clients/README.md``.
 """
 
-from clients.defenses.base import (
+from fedsim.clients.defenses.base import (
     Batch,
     Computed,
     Defense,
@@ -14,27 +14,27 @@ from clients.defenses.base import (
     defense_generator,
     fresh_generator,
 )
-from clients.defenses.bfloat16 import Bfloat16
-from clients.defenses.clipping import Clipping, LayerClipping
-from clients.defenses.dgc import DeepGradientCompression
-from clients.defenses.dp_sgd import DPSGD
-from clients.defenses.fp16 import Fp16
-from clients.defenses.instahide import InstaHide
-from clients.defenses.int8 import Int8
-from clients.defenses.layer_dropout import PartialUpload
-from clients.defenses.local_dp import LocalDP
-from clients.defenses.mixup import Mixup
-from clients.defenses.noise import GaussianNoise, LaplacianNoise
-from clients.defenses.none import NoDefense
-from clients.defenses.pipeline import DefenseRecord, ProtectedUpload, protect
-from clients.defenses.pruning import Pruning
-from clients.defenses.qsgd import QSGD, StochasticQuantisation
-from clients.defenses.signsgd import SignSGD
-from clients.defenses.soteria import Soteria
-from clients.defenses.sparsification import RandomSparsification
-from clients.defenses.steps import DefendedSteps, acts_on_steps
-from clients.defenses.transform_search import TransformSearch
-from clients.defenses.wire import payload_bytes
+from fedsim.clients.defenses.bfloat16 import Bfloat16
+from fedsim.clients.defenses.clipping import Clipping, LayerClipping
+from fedsim.clients.defenses.dgc import DeepGradientCompression
+from fedsim.clients.defenses.dp_sgd import DPSGD
+from fedsim.clients.defenses.fp16 import Fp16
+from fedsim.clients.defenses.instahide import InstaHide
+from fedsim.clients.defenses.int8 import Int8
+from fedsim.clients.defenses.layer_dropout import PartialUpload
+from fedsim.clients.defenses.local_dp import LocalDP
+from fedsim.clients.defenses.mixup import Mixup
+from fedsim.clients.defenses.noise import GaussianNoise, LaplacianNoise
+from fedsim.clients.defenses.none import NoDefense
+from fedsim.clients.defenses.pipeline import DefenseRecord, ProtectedUpload, protect
+from fedsim.clients.defenses.pruning import Pruning
+from fedsim.clients.defenses.qsgd import QSGD, StochasticQuantisation
+from fedsim.clients.defenses.signsgd import SignSGD
+from fedsim.clients.defenses.soteria import Soteria
+from fedsim.clients.defenses.sparsification import RandomSparsification
+from fedsim.clients.defenses.steps import DefendedSteps, acts_on_steps
+from fedsim.clients.defenses.transform_search import TransformSearch
+from fedsim.clients.defenses.wire import payload_bytes
 
 __all__ = [
     "DPSGD",

@@ -10,9 +10,9 @@ import torch
 from pydantic import ConfigDict, Field
 from torch import Tensor, nn
 
-from fedsim.modality import Modality
+from fedsim.core.modality import Modality
+from fedsim.core.seeds import derive
 from fedsim.models import LanguageModel, ModelSpec
-from fedsim.seeds import derive
 
 T = TypeVar("T")
 

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from clients.defenses.base import Defense, Protected, defense
-from clients.defenses.rounding import round_to
-from fedsim.registry import DEFENSES
+from fedsim.clients.defenses.base import Defense, Protected, defense
+from fedsim.clients.defenses.rounding import round_to
+from fedsim.core.registry import DEFENSES
 
 
 @DEFENSES.register("bfloat16")

@@ -8,10 +8,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from clients.defenses.base import Defense, Protected, defense
-from clients.defenses.tensors import floating, map_floating
-from clients.defenses.wire import full_bits
-from fedsim.registry import DEFENSES
+from fedsim.clients.defenses.base import Defense, Protected, defense
+from fedsim.clients.defenses.tensors import floating, map_floating
+from fedsim.clients.defenses.wire import full_bits
+from fedsim.core.registry import DEFENSES
 
 _LARGEST = 1e6
 

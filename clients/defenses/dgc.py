@@ -7,9 +7,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from clients.defenses.base import Defense, Protected, defense
-from clients.defenses.tensors import floating, kept_fraction, share_of
-from fedsim.registry import DEFENSES
+from fedsim.clients.defenses.base import Defense, Protected, defense
+from fedsim.clients.defenses.tensors import floating, kept_fraction, share_of
+from fedsim.core.registry import DEFENSES
 
 _FIRST_SHARE = 0.25
 """Share of the coordinates that the first upload of a warm-up sends."""

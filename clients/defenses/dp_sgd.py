@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, vmap
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from clients.defenses.base import Batch, Computed, Defense, Mechanism, defense
-from fedsim.errors import ScenarioError
+from fedsim.clients.defenses.base import Batch, Computed, Defense, Mechanism, defense
+from fedsim.core.errors import ScenarioError
+from fedsim.core.registry import DEFENSES
 from fedsim.models import LanguageModel, cross_entropy
 from fedsim.models.base import ModelSpec
-from fedsim.registry import DEFENSES
 
 _ANY_SHAPE = (3, 32, 32)
 """Of pictures: a model's kinds of layers do not depend on it."""

@@ -6,10 +6,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from clients.defenses.base import Batch, Defense, Private, defense
-from clients.defenses.mixing import mixture, with_others
-from fedsim.modality import Modality
-from fedsim.registry import DEFENSES
+from fedsim.clients.defenses.base import Batch, Defense, Private, defense
+from fedsim.clients.defenses.mixing import mixture, with_others
+from fedsim.core.modality import Modality
+from fedsim.core.registry import DEFENSES
 
 LARGEST_SHARE = 0.65
 

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from clients.defenses.base import Defense, Protected, defense
-from clients.defenses.tensors import floating, map_floating, rms_change
-from fedsim.registry import DEFENSES
+from fedsim.clients.defenses.base import Defense, Protected, defense
+from fedsim.clients.defenses.tensors import floating, map_floating, rms_change
+from fedsim.core.registry import DEFENSES
 
 _LEVELS = 127
 _SCALE_BYTES = 4

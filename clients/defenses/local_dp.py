@@ -8,10 +8,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from clients.defenses.base import Defense, Mechanism, Protected, defense
-from clients.defenses.clipping import clip
-from clients.defenses.noise import add_gaussian_noise
-from fedsim.registry import DEFENSES
+from fedsim.clients.defenses.base import Defense, Mechanism, Protected, defense
+from fedsim.clients.defenses.clipping import clip
+from fedsim.clients.defenses.noise import add_gaussian_noise
+from fedsim.core.registry import DEFENSES
 
 _LARGEST = 1e6
 

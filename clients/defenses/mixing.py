@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812  (the name that everybody knows)
 from torch import Tensor
 
-from clients.defenses.base import Batch, Private
+from fedsim.clients.defenses.base import Batch, Private
 
 
 def with_others(batch: Batch, private: Private, others: int) -> tuple[Tensor, Tensor]:

@@ -5,10 +5,10 @@ from typing import Annotated, ClassVar
 import torch
 from pydantic import Field
 
-from clients.defenses.base import Batch, Defense, Private, defense
-from clients.defenses.mixing import mixture, with_others
-from fedsim.modality import Modality
-from fedsim.registry import DEFENSES
+from fedsim.clients.defenses.base import Batch, Defense, Private, defense
+from fedsim.clients.defenses.mixing import mixture, with_others
+from fedsim.core.modality import Modality
+from fedsim.core.registry import DEFENSES
 
 
 @DEFENSES.register("mixup")

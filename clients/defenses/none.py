@@ -1,7 +1,7 @@
 """No defense."""
 
-from clients.defenses.base import Defense, defense
-from fedsim.registry import DEFENSES
+from fedsim.clients.defenses.base import Defense, defense
+from fedsim.core.registry import DEFENSES
 
 
 @DEFENSES.register("none")

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from clients.defenses.base import Defense
-from clients.defenses.wire import payload_bytes
-from fedsim.registry import DEFENSES
+from fedsim.clients.defenses.base import Defense
+from fedsim.clients.defenses.wire import payload_bytes
+from fedsim.core.registry import DEFENSES
 
 
 @dataclass(frozen=True)

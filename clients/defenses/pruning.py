@@ -7,9 +7,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from clients.defenses.base import Defense, Protected, defense
-from clients.defenses.tensors import kept_fraction, map_floating, share_of
-from fedsim.registry import DEFENSES
+from fedsim.clients.defenses.base import Defense, Protected, defense
+from fedsim.clients.defenses.tensors import kept_fraction, map_floating, share_of
+from fedsim.core.registry import DEFENSES
 
 
 @DEFENSES.register("pruning")

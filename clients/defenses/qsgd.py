@@ -8,9 +8,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from clients.defenses.base import Defense, Protected, defense
-from clients.defenses.tensors import floating, map_floating, rms_change
-from fedsim.registry import DEFENSES
+from fedsim.clients.defenses.base import Defense, Protected, defense
+from fedsim.clients.defenses.tensors import floating, map_floating, rms_change
+from fedsim.core.registry import DEFENSES
 
 _SCALE_BYTES = 4
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from clients.defenses.base import Protected
-from clients.defenses.tensors import floating, map_floating, rms_change
+from fedsim.clients.defenses.base import Protected
+from fedsim.clients.defenses.tensors import floating, map_floating, rms_change
 
 
 def round_to(upload: Mapping[str, Tensor], dtype: torch.dtype) -> Protected:

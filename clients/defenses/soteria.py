@@ -8,10 +8,10 @@ import torch.nn.functional as F  # noqa: N812  (the name that everybody knows)
 from pydantic import Field
 from torch import Tensor, nn
 
-from clients.defenses.base import Batch, Computed, Defense, defense
-from fedsim.errors import ScenarioError
-from fedsim.modality import Modality
-from fedsim.registry import DEFENSES
+from fedsim.clients.defenses.base import Batch, Computed, Defense, defense
+from fedsim.core.errors import ScenarioError
+from fedsim.core.modality import Modality
+from fedsim.core.registry import DEFENSES
 
 _AT_ONCE = 64
 """Features whose derivatives are computed together."""

@@ -7,10 +7,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from clients.defenses.base import Defense, Protected, defense
-from clients.defenses.tensors import kept_fraction, map_floating
-from clients.defenses.wire import full_bits
-from fedsim.registry import DEFENSES
+from fedsim.clients.defenses.base import Defense, Protected, defense
+from fedsim.clients.defenses.tensors import kept_fraction, map_floating
+from fedsim.clients.defenses.wire import full_bits
+from fedsim.core.registry import DEFENSES
 
 
 @DEFENSES.register("random-sparsification")

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from clients.defenses.base import Batch, Computed, Defense, Private
-from clients.defenses.pipeline import DefenseRecord, record_of
-from fedsim.errors import ScenarioError
-from fedsim.registry import DEFENSES
+from fedsim.clients.defenses.base import Batch, Computed, Defense, Private
+from fedsim.clients.defenses.pipeline import DefenseRecord, record_of
+from fedsim.core.errors import ScenarioError
+from fedsim.core.registry import DEFENSES
 
 Plain = Callable[[nn.Module, tuple[Tensor, Tensor]], Computed]
 

@@ -9,9 +9,9 @@ import torch.nn.functional as F  # noqa: N812  (the name that everybody knows)
 from pydantic import Field
 from torch import Tensor, nn
 
-from clients.defenses.base import Batch, Defense, Private, defense
-from fedsim.modality import Modality
-from fedsim.registry import DEFENSES
+from fedsim.clients.defenses.base import Batch, Defense, Private, defense
+from fedsim.core.modality import Modality
+from fedsim.core.registry import DEFENSES
 
 Transformation = Callable[[Tensor], Tensor]
 Pair = tuple[float, float]

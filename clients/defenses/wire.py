@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from clients.defenses.tensors import floating
+from fedsim.clients.defenses.tensors import floating
 
 
 def native_bits(tensor: Tensor) -> int:

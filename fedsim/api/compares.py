@@ -13,11 +13,11 @@ import tomli_w
 
 from fedsim.api.display import Figure, Figures, Table
 from fedsim.api.overrides import settings
-from fedsim.comparison.folder import cell_folder, is_finished, read_comparison
-from fedsim.comparison.plan import Comparison, comparison_text
-from fedsim.comparison.results import Result, results
-from fedsim.comparison.tables import as_records
-from fedsim.folders import new_folder
+from fedsim.log.comparison import cell_folder, is_finished, read_comparison
+from fedsim.log.folders import new_folder
+from fedsim.log.results import Result, results
+from fedsim.scenario.comparison import Comparison, comparison_text
+from fedsim.show.comparison.tables import as_records
 
 
 @dataclass(frozen=True, repr=False)
@@ -97,9 +97,9 @@ def compare(
     checked = Comparison.from_toml(text, source, settings(overrides))
     folder = new_folder(Path(source).stem) if out is None else Path(out)
 
-    from fedsim.comparison.outcome import conclude  # noqa: PLC0415  (loads torch and Flower)
-    from fedsim.comparison.run import run_cells  # noqa: PLC0415
-    from fedsim.environment import prepare  # noqa: PLC0415
+    from fedsim.core.environment import prepare  # noqa: PLC0415
+    from fedsim.engine.comparison import run_cells  # noqa: PLC0415
+    from fedsim.show.comparison.write import conclude  # noqa: PLC0415  (loads torch and Flower)
 
     prepare()
     run_cells(checked, folder, jobs=jobs)

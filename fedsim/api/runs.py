@@ -14,17 +14,17 @@ import tomli_w
 
 from fedsim.api.display import Cell, Figure, Figures, Table
 from fedsim.api.overrides import settings
-from fedsim.errors import RunError
-from fedsim.folders import new_folder
-from fedsim.measures import measure_of
-from fedsim.report.log import Run as RunFolder
-from fedsim.runlog import inside
+from fedsim.core.errors import RunError
+from fedsim.core.measures import measure_of
+from fedsim.log.files import inside
+from fedsim.log.folders import new_folder
+from fedsim.log.run import Run as RunFolder
+from fedsim.log.summary import CONTROL, LEAKED, Row, Summary
 from fedsim.scenario import Scenario, scenario_text
-from fedsim.summary import CONTROL, LEAKED, Row, Summary
 
 if TYPE_CHECKING:
-    from fedsim.explain import Explanation
-    from fedsim.runlog import Record
+    from fedsim.log.files import Record
+    from fedsim.show.explain import Explanation
 
 
 @dataclass(frozen=True, repr=False)
@@ -66,7 +66,7 @@ class Run:
     @property
     def report(self) -> Path:
         """The report, a file to open in a browser; written if it is missing."""
-        from fedsim.report.write import write_report  # noqa: PLC0415
+        from fedsim.show.report.write import write_report  # noqa: PLC0415
 
         path = self.folder / "report.html"
         return path if path.is_file() else write_report(self.folder)
@@ -120,7 +120,7 @@ class Run:
 
     def explain(self) -> list[Explanation]:
         """Return why attacks failed, for each group of clients and attacker."""
-        from fedsim.explain import explain  # noqa: PLC0415
+        from fedsim.show.explain import explain  # noqa: PLC0415
 
         return explain(self.folder)
 
@@ -197,15 +197,15 @@ def run(
     checked = Scenario.from_toml(text, source, settings(overrides))
     folder = new_folder(Path(source).stem) if out is None else Path(out)
 
+    from fedsim.core.environment import prepare  # noqa: PLC0415
     from fedsim.engine import run as run_scenario  # noqa: PLC0415  (loads torch and Flower)
-    from fedsim.environment import prepare  # noqa: PLC0415
 
     prepare()
     if not live:
         return Run(run_scenario(checked, folder, engine=engine))
     from rich.console import Console  # noqa: PLC0415
 
-    from fedsim.live import view_for  # noqa: PLC0415
+    from fedsim.api.live import view_for  # noqa: PLC0415
 
     with view_for(Console()) as view:
         return Run(run_scenario(checked, folder, engine=engine, observer=view))

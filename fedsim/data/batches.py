@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from fedsim.core.errors import DataError
+from fedsim.core.seeds import derive
 from fedsim.data.types import IndexArray
-from fedsim.errors import DataError
-from fedsim.seeds import derive
 
 
 def draw_batch(

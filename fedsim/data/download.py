@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from fedsim.errors import DataError
+from fedsim.core.errors import DataError
 
 
 @contextmanager

@@ -6,11 +6,11 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from fedsim.core.errors import DataError
+from fedsim.core.registry import DATASETS
 from fedsim.data.picture_files import image_files, read_splits
 from fedsim.data.source import PARAMETERS, DatasetSource, FilePath
 from fedsim.data.types import Dataset
-from fedsim.errors import DataError
-from fedsim.registry import DATASETS
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Size = Annotated[int, Field(ge=1, le=1024)]

@@ -10,7 +10,7 @@ from typing import BinaryIO, cast
 import numpy as np
 import numpy.typing as npt
 
-from fedsim.errors import DataError
+from fedsim.core.errors import DataError
 
 _UINT8 = 0x08
 _MAX_BYTES = 1 << 30

@@ -6,11 +6,11 @@ from typing import Annotated
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from fedsim.core.registry import DATASETS
 from fedsim.data.folder import Fraction, Size
 from fedsim.data.picture_files import image_files, read_splits
 from fedsim.data.source import PARAMETERS, DatasetSource, not_found, search_places
 from fedsim.data.types import Dataset
-from fedsim.registry import DATASETS
 
 _VERSIONS = ("lfw_funneled", "lfw-deepfunneled", "lfw")
 _LAYOUTS = (

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from pydantic.dataclasses import dataclass
 
+from fedsim.core.registry import DATASETS
 from fedsim.data.mnist import FashionMnist
 from fedsim.data.source import PARAMETERS, DatasetSource
 from fedsim.data.types import Dataset, Split
-from fedsim.registry import DATASETS
 
 FILE = "fashion-mnist-mini.json"
 

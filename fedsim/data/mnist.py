@@ -10,12 +10,12 @@ from typing import ClassVar
 import torch
 from pydantic.dataclasses import dataclass
 
+from fedsim.core.errors import DataError
+from fedsim.core.registry import DATASETS
 from fedsim.data.download import explained
 from fedsim.data.idx import read_idx
 from fedsim.data.source import PARAMETERS, DatasetSource, cache_dir, not_found, search_places
 from fedsim.data.types import Dataset, Split
-from fedsim.errors import DataError
-from fedsim.registry import DATASETS
 
 _FILES = (
     "train-images-idx3-ubyte",

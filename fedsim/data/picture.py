@@ -8,11 +8,11 @@ import torch.nn.functional as F  # noqa: N812  (the name that everybody knows)
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from fedsim.core.registry import DATASETS
 from fedsim.data.images import read_image
 from fedsim.data.mini import FashionMnistMini
 from fedsim.data.source import PARAMETERS, DatasetSource, FilePath
 from fedsim.data.types import Dataset, Split
-from fedsim.registry import DATASETS
 
 PUBLIC_IMAGES = 200
 

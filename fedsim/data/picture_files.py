@@ -6,9 +6,9 @@ from pathlib import Path
 
 import torch
 
+from fedsim.core.errors import DataError
 from fedsim.data.images import IMAGE_SUFFIXES, read_image
 from fedsim.data.types import Split
-from fedsim.errors import DataError
 
 
 def image_files(folder: Path, *, nested: bool = True) -> list[Path]:

@@ -10,10 +10,10 @@ from typing import Annotated, ClassVar
 from pydantic import AfterValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from fedsim.core.errors import DataError
+from fedsim.core.modality import Modality
 from fedsim.data.tokens import TextDataset
 from fedsim.data.types import Dataset
-from fedsim.errors import DataError
-from fedsim.modality import Modality
 
 PARAMETERS = ConfigDict(extra="forbid", strict=True)
 """How the parameters of data sets and partitions are checked."""

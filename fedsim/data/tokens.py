@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F  # noqa: N812  (the name that everybody knows)
 from torch import Tensor
 
+from fedsim.core.errors import DataError
+from fedsim.core.seeds import derive
 from fedsim.data.types import IndexArray
-from fedsim.errors import DataError
-from fedsim.seeds import derive
 
 IGNORED = -100
 """The label of a position that is not to be predicted, as PyTorch's cross-entropy has it."""

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from fedsim.errors import DataError
+from fedsim.core.errors import DataError
 
 IndexArray = npt.NDArray[np.int64]
 

@@ -1,6 +1,6 @@
 """Runs a scenario: the only part of fedsim that starts Flower."""
 
-from fedsim.environment import prepare
+from fedsim.core.environment import prepare
 
 prepare()
 

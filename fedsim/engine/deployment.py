@@ -13,7 +13,7 @@ from flwr.app import Context
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 
-from clients.app import deployed_scenario
+from fedsim.clients.app import deployed_scenario
 from fedsim.engine.run import Engine, run
 from fedsim.scenario import Scenario
 

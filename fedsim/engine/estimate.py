@@ -7,8 +7,8 @@ import time
 import numpy as np
 import torch
 
-from attacks.matching import GradientMatching
-from clients.site import Site
+from fedsim.attacks.matching.attack import GradientMatching
+from fedsim.clients.site import Site
 from fedsim.models import cross_entropy
 
 LARGE = 5_000_000

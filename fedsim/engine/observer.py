@@ -6,10 +6,10 @@ from pathlib import Path
 
 from torch import Tensor
 
-from attacks import Progress
-from fedsim.runlog import Record
+from fedsim.attacks import Progress
+from fedsim.log.files import Record
 from fedsim.scenario import Scenario
-from server.victims import Victim
+from fedsim.server.victims import Victim
 
 
 @dataclass(frozen=True)

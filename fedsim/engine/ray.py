@@ -8,7 +8,7 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 from flwr.simulation import run_simulation
 
-from fedsim.errors import RunError
+from fedsim.core.errors import RunError
 
 ADDRESS_VARIABLE = "RAY_ADDRESS"
 

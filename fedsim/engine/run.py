@@ -18,34 +18,34 @@ from flwr.app import ArrayRecord
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid
 
-from clients.app import make_client_app
-from clients.site import Site, open_site
-from clients.training import one_thread
-from fedsim import __version__
+from fedsim.clients.app import make_client_app
+from fedsim.clients.site import Site, open_site
+from fedsim.clients.training import one_thread
+from fedsim.core.errors import RunError
+from fedsim.core.modality import Modality
+from fedsim.core.version import __version__
 from fedsim.data.tokens import IGNORED, Task
 from fedsim.engine.estimate import attack_seconds
 from fedsim.engine.flower import logs_to
 from fedsim.engine.observer import Observer
-from fedsim.engine.pictures import draw_round, draw_victim, group_name
-from fedsim.engine.sentences import Sentences
 from fedsim.engine.sources import sources
-from fedsim.errors import RunError
-from fedsim.metrics.baselines import random_label_accuracy
-from fedsim.metrics.chance import commonest_share
-from fedsim.modality import Modality
+from fedsim.log.files import FORMAT, SCENARIO, Record, RunLog
+from fedsim.log.summary import SUM
 from fedsim.models import TextModel
 from fedsim.models.traits import traits
-from fedsim.privacy import PrivacyLedger
-from fedsim.report.run import conclude_run
-from fedsim.runlog import FORMAT, SCENARIO, Record, RunLog
 from fedsim.scenario import Scenario
 from fedsim.scoring import Scored, Scorer
-from fedsim.summary import SUM
-from server.adversary import Adversary
-from server.federation import federate
-from server.secure import CLEAR, CLEAR_OF_TEXTS
-from server.uploads import Sum, Upload, digest
-from server.victims import Listeners, Outcome
+from fedsim.scoring.metrics.baselines import random_label_accuracy
+from fedsim.scoring.metrics.chance import commonest_share
+from fedsim.scoring.privacy import PrivacyLedger
+from fedsim.server.adversary import Adversary
+from fedsim.server.federation import federate
+from fedsim.server.secure.strategy import CLEAR, CLEAR_OF_TEXTS
+from fedsim.server.uploads import Sum, Upload, digest
+from fedsim.server.victims import Listeners, Outcome
+from fedsim.show.report.run import conclude_run
+from fedsim.show.run_pictures import draw_round, draw_victim, group_name
+from fedsim.show.run_texts import Sentences
 
 EngineName = Literal["inline", "ray"]
 Engine = Callable[[Callable[[Grid], None], ClientApp, int], None]

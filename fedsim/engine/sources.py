@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Iterator
 from typing import Any
 
-from fedsim.registry import (
+from fedsim.core.registry import (
     AGGREGATIONS,
     ATTACKS,
     COUNTERMEASURES,

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fedsim.api.runs import Run, run
-from fedsim.errors import FedsimError, RunError
-from fedsim.folders import new_folder
+from fedsim.core.errors import FedsimError, RunError
 from fedsim.lessons.facts import explanation, right_choice
 from fedsim.lessons.plan import Lesson, Question, load_lesson, slug
-from fedsim.summary import Summary
+from fedsim.log.folders import new_folder
+from fedsim.log.summary import Summary
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Mapping
 
-from fedsim.errors import RunError
+from fedsim.core.errors import RunError
 from fedsim.lessons.plan import Fact, Question, What
-from fedsim.summary import CONTROL, LEAKED, Row, Summary
+from fedsim.log.summary import CONTROL, LEAKED, Row, Summary
 
 
 def right_choice(question: Question, summaries: Mapping[str, Summary]) -> int:

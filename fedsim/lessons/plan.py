@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from fedsim.errors import ScenarioError
+from fedsim.core.errors import ScenarioError
 from fedsim.scenario import Scenario, Section, Shown, explain, override
 
 What = Literal["leaked", "score", "above blind", "labels", "accuracy", "kilobytes", "epsilon"]

@@ -11,13 +11,13 @@ from rich.prompt import IntPrompt
 from rich.rule import Rule
 from rich.table import Table
 
-from fedsim.folders import new_folder
-from fedsim.gallery import gallery
 from fedsim.lessons.course import Course, asked, lesson
 from fedsim.lessons.facts import right_choice
 from fedsim.lessons.pages import page
 from fedsim.lessons.plan import Question, lessons, slug
-from fedsim.table import remarks, summary_table
+from fedsim.log.folders import new_folder
+from fedsim.show.terminal.gallery import gallery
+from fedsim.show.terminal.table import remarks, summary_table
 
 
 def contents(console: Console) -> None:

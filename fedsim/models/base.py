@@ -10,10 +10,10 @@ from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 from torch import nn
 
+from fedsim.core.errors import DataError
+from fedsim.core.modality import Modality
+from fedsim.core.seeds import derive
 from fedsim.data.types import Dataset
-from fedsim.errors import DataError
-from fedsim.modality import Modality
-from fedsim.seeds import derive
 
 PARAMETERS = ConfigDict(extra="forbid", strict=True)
 """How the hyper-parameters of models are checked."""

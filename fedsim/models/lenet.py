@@ -9,8 +9,8 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import nn
 
+from fedsim.core.registry import MODELS
 from fedsim.models.base import PARAMETERS, ImageShape, ModelSpec, Width, draw_uniform
-from fedsim.registry import MODELS
 
 _STRIDES = (2, 2, 1)
 

@@ -6,8 +6,8 @@ from collections import OrderedDict
 from pydantic.dataclasses import dataclass
 from torch import nn
 
+from fedsim.core.registry import MODELS
 from fedsim.models.base import PARAMETERS, Activation, ImageShape, ModelSpec, Widths, activation
-from fedsim.registry import MODELS
 
 
 @MODELS.register("mlp")

@@ -8,11 +8,11 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
+from fedsim.core.registry import MODELS
 from fedsim.models.base import PARAMETERS, ImageShape, ModelSpec, default_bound, draw_uniform
 from fedsim.models.convnet import ConvNet
 from fedsim.models.lenet import LeNet
 from fedsim.models.mlp import MLP
-from fedsim.registry import MODELS
 
 _BASES: dict[str, type[ModelSpec]] = {"convnet": ConvNet, "lenet": LeNet, "mlp": MLP}
 

@@ -6,8 +6,8 @@ import torch
 from pydantic.dataclasses import dataclass
 from torch import nn
 
+from fedsim.core.registry import MODELS
 from fedsim.models.base import PARAMETERS, ImageShape, ModelSpec
-from fedsim.registry import MODELS
 
 
 class FrozenBatchNorm2d(nn.BatchNorm2d):

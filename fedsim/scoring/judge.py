@@ -8,8 +8,8 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from attacks import Reconstruction
-from fedsim.metrics.verdict import Verdict
+from fedsim.attacks import Reconstruction
+from fedsim.scoring.metrics.verdict import Verdict
 from fedsim.scoring.types import Leakage, Meaning, TextLeakage
 
 MeaningOf = Callable[[Verdict], Meaning]

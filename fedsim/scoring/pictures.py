@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from attacks import Reconstruction
-from fedsim.metrics.baselines import blind_baselines, of_picture
-from fedsim.metrics.images import scorable, score
-from fedsim.metrics.matching import match
-from fedsim.metrics.verdict import Verdict, verdict
+from fedsim.attacks import Reconstruction
 from fedsim.scoring.judge import Judge, MeaningOf
+from fedsim.scoring.metrics.baselines import blind_baselines, of_picture
+from fedsim.scoring.metrics.images import scorable, score
+from fedsim.scoring.metrics.matching import match
+from fedsim.scoring.metrics.verdict import Verdict, verdict
 from fedsim.scoring.types import Leakage, Meaning
 
 

@@ -11,17 +11,17 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from attacks import GradientMatching
-from clients.site import Site
+from fedsim.attacks import GradientMatching
+from fedsim.clients.site import Site
 from fedsim.data import IndexArray, TokenDataset, join
-from fedsim.metrics.verdict import Verdict
 from fedsim.models import TextModel
 from fedsim.scoring.judge import Judge
+from fedsim.scoring.metrics.verdict import Verdict
 from fedsim.scoring.pictures import PictureJudge
 from fedsim.scoring.texts import TextJudge
 from fedsim.scoring.types import Meaning, Scored
-from server.control import control_indices
-from server.victims import Outcome, Victim
+from fedsim.server.control import control_indices
+from fedsim.server.victims import Outcome, Victim
 
 FIT_MARGIN = 1.1
 """How much worse than the truth a reconstruction may fit the upload and still count as found.

@@ -8,15 +8,15 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from attacks import Reconstruction
+from fedsim.attacks import Reconstruction
 from fedsim.data import TokenDataset
 from fedsim.data.tokens import Task
-from fedsim.metrics.text_baselines import TextBaselines
-from fedsim.metrics.text_verdict import text_verdict
-from fedsim.metrics.texts import match_texts, score_text
-from fedsim.metrics.verdict import Verdict
 from fedsim.models import TextModel
 from fedsim.scoring.judge import Judge, MeaningOf
+from fedsim.scoring.metrics.text_baselines import TextBaselines
+from fedsim.scoring.metrics.text_verdict import text_verdict
+from fedsim.scoring.metrics.texts import match_texts, score_text
+from fedsim.scoring.metrics.verdict import Verdict
 from fedsim.scoring.reader import Reader
 from fedsim.scoring.types import Meaning, TextLeakage
 

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from torch import Tensor
 
-from fedsim.metrics.verdict import Verdict
+from fedsim.scoring.metrics.verdict import Verdict
 
 
 class Meaning(StrEnum):

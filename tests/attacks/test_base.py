@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from attacks import Attack, Observation, Status
-from attacks.matching import GradientMatching
+from fedsim.attacks import Attack, Observation, Status
+from fedsim.attacks.matching.attack import GradientMatching
+from fedsim.core.registry import ATTACKS
 from fedsim.models import MLP
-from fedsim.registry import ATTACKS
 from tests.attacks.kinds import ON_PICTURES
 from tests.victims import random_victims
 

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from attacks import DLG, RGAP, BestOf, Status
-from clients.defenses import Fp16, Pruning
+from fedsim.attacks import DLG, RGAP, BestOf, Status
+from fedsim.clients.defenses import Fp16, Pruning
 from fedsim.models import MLP, ConvNet
 from tests.victims import fashion_victims, photograph_victims, random_victims
 

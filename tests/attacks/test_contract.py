@@ -12,11 +12,11 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from attacks import Attack, ClosedForm, Observation, Reconstruction, Status
-from attacks.matching import GradientMatching
-from fedsim.metrics.matching import match
+from fedsim.attacks import Attack, ClosedForm, Observation, Reconstruction, Status
+from fedsim.attacks.matching.attack import GradientMatching
+from fedsim.core.registry import ATTACKS
 from fedsim.models import MLP, ConvNet, LeNet, ModelSpec, ResNet18
-from fedsim.registry import ATTACKS
+from fedsim.scoring.metrics.matching import match
 from tests.attacks.kinds import ON_PICTURES, ON_TEXTS
 from tests.victims import Shape, Victims, random_victims
 

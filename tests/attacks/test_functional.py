@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from attacks.functional import as_function, count_classes, parameters
+from fedsim.attacks.functional import as_function, count_classes, parameters
 
 
 def with_batch_norm() -> nn.Module:

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from attacks import GradInversion, Observation, SquaredDistance
-from attacks.functional import parameters, with_statistics
-from attacks.gradinversion import WithStatistics
-from clients.training import gradient
+from fedsim.attacks import GradInversion, Observation, SquaredDistance
+from fedsim.attacks.functional import parameters, with_statistics
+from fedsim.attacks.gradinversion import WithStatistics
+from fedsim.clients.training import gradient
 from tests.victims import fashion_victims
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from attacks import InvertingGradients, Observation, TotalVariation
+from fedsim.attacks import InvertingGradients, Observation, TotalVariation
 from tests.victims import fashion_victims
 
 

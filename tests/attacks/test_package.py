@@ -7,12 +7,12 @@ from types import ModuleType
 
 import pytest
 
-import attacks
-import attacks.countermeasures
+import fedsim.attacks
+import fedsim.attacks.adaptive
 
 
 def test_exported_names() -> None:
-    assert sorted(attacks.__all__) == [
+    assert sorted(fedsim.attacks.__all__) == [
         "Attack",
         "BagOfTokens",
         "BestOf",
@@ -43,7 +43,7 @@ def test_exported_names() -> None:
         "TotalVariation",
         "infer_labels",
     ]
-    assert sorted(attacks.countermeasures.__all__) == [
+    assert sorted(fedsim.attacks.adaptive.__all__) == [
         "AllowForBfloat16",
         "AllowForFp16",
         "AllowForInt8",
@@ -66,21 +66,21 @@ def test_exported_names() -> None:
     ]
 
 
-@pytest.mark.parametrize("package", [attacks, attacks.countermeasures], ids=str)
+@pytest.mark.parametrize("package", [fedsim.attacks, fedsim.attacks.adaptive], ids=str)
 def test_exported_names_exist(package: ModuleType) -> None:
     assert all(hasattr(package, name) for name in package.__all__)
 
 
-@pytest.mark.parametrize("package", ["attacks", "attacks.countermeasures"])
+@pytest.mark.parametrize("package", ["fedsim.attacks", "fedsim.attacks.adaptive"])
 def test_loads_neither_flower_nor_the_honest_side(package: str) -> None:
-    code = f"import sys, {package}; print(*(m.split('.')[0] for m in sys.modules))"
+    code = f"import sys, {package}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
-    assert {"attacks", "torch"} <= loaded
-    assert not loaded & {"flwr", "ray", "clients", "server", "torchvision", "scipy"}
+    assert "torch" in loaded
+    assert not loaded & {"flwr", "ray", "fedsim.clients", "fedsim.server", "torchvision", "scipy"}
 
 
 def test_docstring_example() -> None:
-    tried = doctest.testmod(attacks)
+    tried = doctest.testmod(fedsim.attacks)
     assert tried.attempted > 0
     assert tried.failed == 0

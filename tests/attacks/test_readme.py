@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-import attacks
-from fedsim.registry import ATTACKS, COUNTERMEASURES
+from fedsim import attacks
+from fedsim.core.registry import ATTACKS, COUNTERMEASURES
 from tests.victims import fashion_victims
 
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from attacks import LocalTraining, Observation
-from clients.training import gradient, local_sgd
-from fedsim.errors import AttackError
+from fedsim.attacks import LocalTraining, Observation
+from fedsim.clients.training import gradient, local_sgd
+from fedsim.core.errors import AttackError
 from fedsim.models import LeNet
 from tests.victims import Shape
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from attacks import Observation
+from fedsim.attacks import Observation
 
 PRESETS = {"deepleakage": 1200, "invertinggradients": 24_000}
 """Presets and their own numbers of iterations; those of L-BFGS are up to 20 evaluations each."""

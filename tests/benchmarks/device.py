@@ -9,7 +9,7 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from attacks import Observation
+from fedsim.attacks import Observation
 from tests.victims import Victims
 
 T = TypeVar("T")

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from attacks import Observation
+from fedsim.attacks import Observation
 
 INNER_ITERATIONS = 20
 

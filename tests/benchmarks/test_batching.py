@@ -16,8 +16,8 @@ import pytest
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from attacks import DLG
-from fedsim.metrics.images import psnr, scorable
+from fedsim.attacks import DLG
+from fedsim.scoring.metrics.images import psnr, scorable
 from tests.benchmarks.paper_loop import INNER_ITERATIONS, plain_dlg
 from tests.victims import fashion_victims
 

@@ -15,9 +15,9 @@ from statistics import median
 import pytest
 import torch
 
-from attacks import RGAP, SPEAR, Attack, DenseInversion
+from fedsim.attacks import RGAP, SPEAR, Attack, DenseInversion
 from fedsim.models import MLP, ConvNet, LeNet, ModelSpec
-from tests.attacks.test_labels import all_clothes, clothes, hits, infer_from
+from tests.attacks.labels.test_infer import all_clothes, clothes, hits, infer_from
 from tests.benchmarks.device import timed
 from tests.benchmarks.table import write_table
 from tests.victims import Victims, fashion_victims

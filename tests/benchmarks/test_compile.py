@@ -17,8 +17,8 @@ from statistics import median
 import pytest
 import torch
 
-from attacks import IDLG
-from attacks.problem import Problem, _Batch
+from fedsim.attacks import IDLG
+from fedsim.attacks.matching.problem import Problem, _Batch
 from tests.benchmarks.device import DEVICES, placed, timed
 from tests.benchmarks.table import write_table
 from tests.victims import photograph_victims

@@ -15,7 +15,7 @@ from statistics import median
 import pytest
 import torch
 
-from attacks import IDLG, RGAP, Attack
+from fedsim.attacks import IDLG, RGAP, Attack
 from fedsim.models import LeNet
 from tests.benchmarks.device import DEVICES, placed, timed
 from tests.benchmarks.table import write_table

@@ -21,8 +21,8 @@ pytestmark = [pytest.mark.bench, pytest.mark.timeout(1800)]
 RUN = """
 import resource, sys
 import torch
-from attacks import IDLG
-from attacks.problem import Problem
+from fedsim.attacks import IDLG
+from fedsim.attacks.matching.problem import Problem
 from tests.victims import random_victims
 
 torch.set_num_threads(1)

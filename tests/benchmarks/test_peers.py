@@ -18,9 +18,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from attacks import Attack, Observation
-from fedsim.metrics.images import psnr
-from fedsim.registry import ATTACKS
+from fedsim.attacks import Attack, Observation
+from fedsim.core.registry import ATTACKS
+from fedsim.scoring.metrics.images import psnr
 from tests.benchmarks import breaching_peer
 from tests.benchmarks.device import DEVICES, placed, timed
 from tests.benchmarks.paper_loop import plain_dlg

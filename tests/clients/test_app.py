@@ -9,8 +9,8 @@ import torch
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 from torch import Tensor, nn
 
-from clients.app import make_client_app
-from clients.defenses import (
+from fedsim.clients.app import make_client_app
+from fedsim.clients.defenses import (
     Fp16,
     GaussianNoise,
     Pruning,
@@ -18,15 +18,15 @@ from clients.defenses import (
     payload_bytes,
     protect,
 )
-from clients.mods import BYTES_KEY
-from clients.site import site_of
-from clients.training import Batch, Compute, Trained, gradient, local_sgd, one_thread
-from fedsim.errors import UploadError
+from fedsim.clients.mods import BYTES_KEY
+from fedsim.clients.site import site_of
+from fedsim.clients.training import Batch, Compute, Trained, gradient, local_sgd, one_thread
+from fedsim.core.errors import UploadError
+from fedsim.core.registry import MODELS
 from fedsim.models.base import ImageShape, ModelSpec
 from fedsim.models.resnet import FrozenBatchNorm2d
-from fedsim.registry import MODELS
 from fedsim.scenario import Scenario
-from server.uploads import digest, read_upload
+from fedsim.server.uploads import digest, read_upload
 from tests.clients.defenses.test_contract import STEPS as DEFENSES_OF_STEPS
 from tests.clients.defenses.test_contract import TELLING
 from tests.fedsim.small import groups, small
@@ -129,7 +129,7 @@ def test_a_client_computes_on_one_thread(monkeypatch: pytest.MonkeyPatch) -> Non
         threads.append(torch.get_num_threads())
         return gradient(model, batch, compute)
 
-    monkeypatch.setattr("clients.app.gradient", watched)
+    monkeypatch.setattr("fedsim.clients.app.gradient", watched)
     client_reply(small())
     assert threads == [1]
 

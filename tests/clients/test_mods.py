@@ -20,8 +20,8 @@ from flwr.clientapp import ClientApp
 from flwr.supercore.task_identity import TaskIdentity
 from torch import Tensor
 
-import clients
-from clients.defenses import (
+from fedsim import clients
+from fedsim.clients.defenses import (
     Fp16,
     GaussianNoise,
     Int8,
@@ -31,9 +31,9 @@ from clients.defenses import (
     Soteria,
     defense_generator,
 )
-from clients.mods import DefenseMod
-from fedsim.errors import UploadError
-from fedsim.registry import DEFENSES
+from fedsim.clients.mods import DefenseMod
+from fedsim.core.errors import UploadError
+from fedsim.core.registry import DEFENSES
 from tests.clients.defenses.test_contract import STEPS, TELLING
 
 RECEIVED = {

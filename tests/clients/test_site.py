@@ -6,8 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clients.site import open_site, site_of
-from fedsim.errors import DataError
+from fedsim.clients.site import open_site, site_of
+from fedsim.core.errors import DataError
 from tests.fedsim.small import small
 
 

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812  (the name that everybody knows)
 from torch import Tensor, nn
 
-from clients.training import Batch, gradient, local_sgd, one_thread
+from fedsim.clients.training import Batch, gradient, local_sgd, one_thread
 from fedsim.models import MLP, LeNet, ResNet18
 
 SHAPE = (1, 8, 8)

@@ -14,9 +14,9 @@ import typer
 from PIL import Image
 from typer.main import get_command
 
-from fedsim.cli import app
-from fedsim.comparison.plan import comparisons
+from fedsim.cli.main import app
 from fedsim.scenario import bundled
+from fedsim.scenario.comparison import comparisons
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted({*ROOT.glob("*.md"), *ROOT.glob("[a-z]*/README.md"), *(ROOT / "docs").rglob("*.md")})
@@ -114,7 +114,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def fedsim(words: list[str], folder: Path) -> None:
     ran = subprocess.run(
-        [sys.executable, "-c", "from fedsim.cli import main; main()", *words],
+        [sys.executable, "-c", "from fedsim.cli.main import main; main()", *words],
         cwd=folder, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL,
     )  # fmt: skip
     assert ran.returncode == 0, f"fedsim {shlex.join(words)}\n{ran.stdout}\n{ran.stderr}"

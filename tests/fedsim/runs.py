@@ -1,6 +1,6 @@
 """Records of a run, written by hand."""
 
-from fedsim.runlog import Record
+from fedsim.log.files import Record
 
 BASELINES = {"grey": [8.0, 0.1], "mean": [11.0, 0.2], "nearest": [15.0, 0.4]}
 

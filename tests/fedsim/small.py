@@ -2,7 +2,7 @@
 
 import pytest
 
-from fedsim.errors import ScenarioError
+from fedsim.core.errors import ScenarioError
 from fedsim.scenario import Scenario
 
 TOML = """

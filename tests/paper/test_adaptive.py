@@ -18,9 +18,9 @@ import numpy as np
 import pytest
 from torch import Tensor
 
-from attacks import DLG, GradientMatching
-from attacks.countermeasures import Countermeasure
-from clients.defenses import (
+from fedsim.attacks import DLG, GradientMatching
+from fedsim.attacks.adaptive import Countermeasure
+from fedsim.clients.defenses import (
     Bfloat16,
     Defense,
     Fp16,
@@ -29,8 +29,8 @@ from clients.defenses import (
     LaplacianNoise,
     Pruning,
 )
+from fedsim.core.registry import COUNTERMEASURES, DEFENSES
 from fedsim.data import FashionMnistMini, load_dataset
-from fedsim.registry import COUNTERMEASURES, DEFENSES
 from tests.victims import Victims, fashion_victims
 
 pytestmark = [pytest.mark.paper, pytest.mark.timeout(1800)]

@@ -23,11 +23,11 @@ import torch.nn.functional as F  # noqa: N812  (the name that everybody knows)
 from torch import Tensor
 from torch.func import functional_call, grad, vmap
 
-from clients.defenses import DeepGradientCompression, Defense, protect
-from clients.site import Site, open_site
-from fedsim.comparison.plan import load_comparison
-from fedsim.errors import DataError
+from fedsim.clients.defenses import DeepGradientCompression, Defense, protect
+from fedsim.clients.site import Site, open_site
+from fedsim.core.errors import DataError
 from fedsim.scenario import Scenario
+from fedsim.scenario.comparison import load_comparison
 
 pytestmark = [pytest.mark.paper, pytest.mark.timeout(3600)]
 

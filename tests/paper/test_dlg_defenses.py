@@ -21,9 +21,9 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
-from attacks import DLG, GradientMatching
-from attacks.countermeasures import MatchSurvivors
-from clients.defenses import (
+from fedsim.attacks import DLG, GradientMatching
+from fedsim.attacks.adaptive import MatchSurvivors
+from fedsim.clients.defenses import (
     Bfloat16,
     Defense,
     Fp16,
@@ -34,7 +34,7 @@ from clients.defenses import (
     Pruning,
 )
 from fedsim.data import FashionMnistMini, load_dataset
-from fedsim.metrics.baselines import blind_baselines
+from fedsim.scoring.metrics.baselines import blind_baselines
 from tests.victims import Victims, fashion_victims
 
 pytestmark = [pytest.mark.paper, pytest.mark.timeout(1800)]

@@ -16,9 +16,9 @@ from typing import Literal
 import pytest
 import torch
 
-from attacks import IDLG, Observation
-from attacks.functional import parameters
-from clients.training import local_sgd
+from fedsim.attacks import IDLG, Observation
+from fedsim.attacks.functional import parameters
+from fedsim.clients.training import local_sgd
 from tests.victims import Victims, fashion_victims
 
 pytestmark = [pytest.mark.paper, pytest.mark.timeout(1800)]

@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from attacks import InvertingGradients
+from fedsim.attacks import InvertingGradients
 from fedsim.data import FashionMnistMini, load_dataset
 from fedsim.models import ConvNet
 from tests.victims import Victims, photograph_victims

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 import pytest
 import torch
 
-from attacks import DLG, IDLG, GradientMatching, Reconstruction, infer_labels
+from fedsim.attacks import DLG, IDLG, GradientMatching, Reconstruction, infer_labels
 from tests.victims import Victims, photograph_victims
 
 pytestmark = [pytest.mark.paper, pytest.mark.timeout(1800)]

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from attacks import Attack, Dager, Lamp, Observation, Tag
+from fedsim.attacks import Attack, Dager, Lamp, Observation, Tag
 from fedsim.data import Messages
 from fedsim.data.tokens import TokenDataset
-from fedsim.metrics.texts import match_texts, score_text
 from fedsim.models import Bert, Gpt2, LanguageModel, TextModel, cross_entropy
+from fedsim.scoring.metrics.texts import match_texts, score_text
 
 pytestmark = [pytest.mark.paper, pytest.mark.timeout(1800)]
 

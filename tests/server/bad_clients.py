@@ -6,7 +6,7 @@ import numpy as np
 from flwr.app import Array, ArrayRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
-from clients.app import make_client_app
+from fedsim.clients.app import make_client_app
 from fedsim.scenario import Scenario
 
 BAD = 1

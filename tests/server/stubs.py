@@ -8,14 +8,14 @@ import torch
 from flwr.app import ArrayRecord
 from torch import Tensor, nn
 
-from attacks import Attack, Observation, Progress, Reconstruction
-from attacks.types import OnProgress, ShouldStop, Status
-from clients.site import site_of
+from fedsim.attacks import Attack, Observation, Progress, Reconstruction
+from fedsim.attacks.types import OnProgress, ShouldStop, Status
+from fedsim.clients.site import site_of
 from fedsim.scenario import Scenario
-from server.adversary import Adversary
-from server.federation import upload_shapes
-from server.uploads import Upload, read_upload
-from server.victims import Listeners, Outcome, Victim
+from fedsim.server.adversary import Adversary
+from fedsim.server.federation import upload_shapes
+from fedsim.server.uploads import Upload, read_upload
+from fedsim.server.victims import Listeners, Outcome, Victim
 from tests.server.wire import client_reply, global_weights
 
 WAIT_S = 20.0

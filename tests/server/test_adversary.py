@@ -10,18 +10,22 @@ from flwr.app import ArrayRecord
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attacks import GradientMatching, Progress
-from attacks.countermeasures.precode import STOCHASTIC
-from attacks.countermeasures.rounding import SHARE
-from attacks.dlg import DLG
-from attacks.objectives import RoundingTolerance, SharedLayersDistance, SurvivingDistance
-from attacks.types import Status
-from clients.site import site_of
-from clients.training import gradient
-from fedsim.runlog import SAFE_NAME
+from fedsim.attacks import GradientMatching, Progress
+from fedsim.attacks.adaptive.precode import STOCHASTIC
+from fedsim.attacks.adaptive.rounding import SHARE
+from fedsim.attacks.dlg import DLG
+from fedsim.attacks.matching.objectives import (
+    RoundingTolerance,
+    SharedLayersDistance,
+    SurvivingDistance,
+)
+from fedsim.attacks.types import Status
+from fedsim.clients.site import site_of
+from fedsim.clients.training import gradient
+from fedsim.log.files import SAFE_NAME
 from fedsim.scenario import Scenario
-from server.uploads import Sum, Upload
-from server.victims import Listeners, Outcome, Victim
+from fedsim.server.uploads import Sum, Upload
+from fedsim.server.victims import Listeners, Outcome, Victim
 from tests.fedsim.small import TWENTY_EVALUATIONS, groups, small
 from tests.server.stubs import (
     WAIT_S,

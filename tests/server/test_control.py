@@ -2,11 +2,11 @@
 
 import torch
 
-from attacks import Observation
-from clients.site import site_of
-from clients.training import gradient
+from fedsim.attacks import Observation
+from fedsim.clients.site import site_of
+from fedsim.clients.training import gradient
 from fedsim.models import ResNet18
-from server.control import control_indices, control_observation
+from fedsim.server.control import control_indices, control_observation
 from tests.fedsim.small import TWENTY_EVALUATIONS, groups, small
 from tests.server.stubs import Stub, run_rounds
 from tests.server.wire import global_weights

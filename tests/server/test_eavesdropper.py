@@ -11,16 +11,16 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import FedAdagrad, FedAdam, FedAvg, FedAvgM, FedMedian, Strategy
 from torch import Tensor
 
-from clients.app import make_client_app
-from clients.site import site_of
+from fedsim.clients.app import make_client_app
+from fedsim.clients.site import site_of
 from fedsim.engine.inline import InlineGrid
 from fedsim.scenario import Scenario
-from server.delegate import Delegate
-from server.eavesdropper import Eavesdropper, OnUploads
-from server.federation import base_strategy, upload_shapes
-from server.fedsgd import FedSGD
-from server.orderly import Orderly
-from server.uploads import Upload
+from fedsim.server.delegate import Delegate
+from fedsim.server.eavesdropper import Eavesdropper, OnUploads
+from fedsim.server.federation import base_strategy, upload_shapes
+from fedsim.server.fedsgd import FedSGD
+from fedsim.server.orderly import Orderly
+from fedsim.server.uploads import Upload
 from tests.fedsim.small import small
 from tests.server.wire import global_weights, same
 

@@ -11,15 +11,15 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp.strategy import Result
 from torch import Tensor, nn
 
-from clients.app import make_client_app
-from clients.site import site_of
+from fedsim.clients.app import make_client_app
+from fedsim.clients.site import site_of
+from fedsim.core.errors import RunError
 from fedsim.data import Split
 from fedsim.engine.inline import InlineGrid
-from fedsim.errors import RunError
 from fedsim.scenario import Scenario
-from server.federation import accuracy, ask_partitions, federate, upload_shapes
-from server.orderly import draw_cohort
-from server.uploads import Upload
+from fedsim.server.federation import accuracy, ask_partitions, federate, upload_shapes
+from fedsim.server.orderly import draw_cohort
+from fedsim.server.uploads import Upload
 from tests.fedsim.small import small
 from tests.server import bad_clients
 from tests.server.bad_clients import BAD, Damage, with_one_bad_client

@@ -5,9 +5,9 @@ import torch
 from flwr.app import ArrayRecord, ConfigRecord, Error, Message
 from torch import Tensor
 
-from clients.app import make_client_app
+from fedsim.clients.app import make_client_app
 from fedsim.engine.inline import InlineGrid
-from server.fedsgd import FedSGD
+from fedsim.server.fedsgd import FedSGD
 from tests.fedsim.small import small
 from tests.server.wire import reply_of, train_message
 

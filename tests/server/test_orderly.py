@@ -11,9 +11,9 @@ from flwr.serverapp.strategy import FedAvg
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clients.app import make_client_app
+from fedsim.clients.app import make_client_app
 from fedsim.engine.inline import InlineGrid
-from server.orderly import Orderly, draw_cohort
+from fedsim.server.orderly import Orderly, draw_cohort
 from tests.fedsim.small import small
 from tests.server.wire import reply_of, same
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 import torch
 from flwr.app import ArrayRecord
 
-from clients.site import site_of
-from server.adversary import Adversary
+from fedsim.clients.site import site_of
+from fedsim.server.adversary import Adversary
 from tests.fedsim.small import TWENTY_EVALUATIONS, small
 from tests.server.stubs import Heard, Stub, adversary, uploads_of
 from tests.server.wire import global_weights

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-import server
-from clients.app import make_client_app
-from clients.site import site_of
+from fedsim import server
+from fedsim.clients.app import make_client_app
+from fedsim.clients.site import site_of
 from fedsim.engine.inline import InlineGrid
-from fedsim.metrics.images import psnr
+from fedsim.scoring.metrics.images import psnr
 from tests.fedsim.small import small
 from tests.server.wire import context_of
 

@@ -20,7 +20,7 @@ from flwr.app import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from server.uploads import MAX_EXAMPLES, MAX_REASON, Upload, digest, read_upload
+from fedsim.server.uploads import MAX_EXAMPLES, MAX_REASON, Upload, digest, read_upload
 from tests.server.wire import reply_of, same, train_message
 
 SHAPES = {"w": (2, 3), "n": ()}

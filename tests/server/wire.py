@@ -6,8 +6,8 @@ import torch
 from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
 from torch import Tensor
 
-from clients.app import make_client_app
-from clients.site import site_of
+from fedsim.clients.app import make_client_app
+from fedsim.clients.site import site_of
 from fedsim.engine.flower import identify_task
 from fedsim.scenario import Scenario
 

@@ -6,10 +6,10 @@ from typing import final
 import numpy as np
 from pydantic.dataclasses import dataclass
 
+from fedsim.core.errors import DataError
+from fedsim.core.seeds import derive
 from fedsim.data.source import PARAMETERS
 from fedsim.data.types import IndexArray
-from fedsim.errors import DataError
-from fedsim.seeds import derive
 
 
 @dataclass(frozen=True, config=PARAMETERS)

@@ -9,11 +9,11 @@ import numpy as np
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from fedsim.core.errors import DataError, closest
+from fedsim.core.registry import PARTITIONS
 from fedsim.data.partitions.base import Partition
 from fedsim.data.source import PARAMETERS
 from fedsim.data.types import IndexArray
-from fedsim.errors import DataError, closest
-from fedsim.registry import PARTITIONS
 
 Argument = bool | int | float | str | list[int] | list[float]
 

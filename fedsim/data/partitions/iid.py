@@ -3,10 +3,10 @@
 import numpy as np
 from pydantic.dataclasses import dataclass
 
+from fedsim.core.registry import PARTITIONS
 from fedsim.data.partitions.base import Partition
 from fedsim.data.source import PARAMETERS
 from fedsim.data.types import IndexArray
-from fedsim.registry import PARTITIONS
 
 
 @PARTITIONS.register("iid")

@@ -6,11 +6,11 @@ import numpy as np
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from fedsim.core.errors import DataError
+from fedsim.core.registry import PARTITIONS
 from fedsim.data.partitions.base import Partition
 from fedsim.data.source import PARAMETERS
 from fedsim.data.types import IndexArray
-from fedsim.errors import DataError
-from fedsim.registry import PARTITIONS
 
 
 @PARTITIONS.register("shards")

@@ -9,11 +9,11 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from fedsim.core.errors import DataError
+from fedsim.core.modality import Modality
+from fedsim.core.registry import DATASETS
 from fedsim.data.source import PARAMETERS, DatasetSource
 from fedsim.data.tokens import TextDataset, Texts
-from fedsim.errors import DataError
-from fedsim.modality import Modality
-from fedsim.registry import DATASETS
 
 
 @DATASETS.register("hugging-face-texts")

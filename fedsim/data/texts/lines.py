@@ -7,12 +7,12 @@ import numpy as np
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from fedsim.core.errors import DataError
+from fedsim.core.modality import Modality
+from fedsim.core.registry import DATASETS
+from fedsim.core.seeds import derive
 from fedsim.data.source import PARAMETERS, DatasetSource, FilePath
 from fedsim.data.tokens import TextDataset, Texts
-from fedsim.errors import DataError
-from fedsim.modality import Modality
-from fedsim.registry import DATASETS
-from fedsim.seeds import derive
 
 _MAX_BYTES = 50_000_000
 

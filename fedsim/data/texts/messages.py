@@ -7,10 +7,10 @@ from typing import ClassVar
 
 from pydantic.dataclasses import dataclass
 
+from fedsim.core.modality import Modality
+from fedsim.core.registry import DATASETS
 from fedsim.data.source import PARAMETERS, DatasetSource
 from fedsim.data.tokens import TextDataset, Texts
-from fedsim.modality import Modality
-from fedsim.registry import DATASETS
 
 _FILE = "messages.json"
 

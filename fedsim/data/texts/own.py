@@ -6,11 +6,11 @@ from typing import Annotated, ClassVar
 from pydantic import BeforeValidator, Field
 from pydantic.dataclasses import dataclass
 
+from fedsim.core.modality import Modality
+from fedsim.core.registry import DATASETS
 from fedsim.data.source import PARAMETERS, DatasetSource
 from fedsim.data.texts.messages import messages
 from fedsim.data.tokens import TextDataset, Texts
-from fedsim.modality import Modality
-from fedsim.registry import DATASETS
 
 _Lines = Annotated[
     tuple[Annotated[str, Field(min_length=1, max_length=2000)], ...],

@@ -10,15 +10,15 @@ import torch
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from fedsim.core.errors import DataError
+from fedsim.core.modality import Modality
+from fedsim.core.seeds import derive
 from fedsim.data.tokens import Task, TextDataset, TokenDataset
-from fedsim.errors import DataError
-from fedsim.modality import Modality
 from fedsim.models.base import PARAMETERS
 from fedsim.models.text.extra import need
 from fedsim.models.text.module import TextModel
 from fedsim.models.text.pretrained import locate, read_config, read_weights
 from fedsim.models.text.vocabulary import Vocabulary, embedded_vocabulary, read_vocabulary
-from fedsim.seeds import derive
 
 Width = Annotated[int, Field(ge=1)]
 

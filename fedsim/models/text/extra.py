@@ -3,7 +3,7 @@
 import importlib
 from types import ModuleType
 
-from fedsim.errors import DataError
+from fedsim.core.errors import DataError
 
 
 def need(module: str) -> ModuleType:

@@ -7,13 +7,13 @@ from typing import Any, ClassVar, Literal
 from pydantic.dataclasses import dataclass
 from torch import nn
 
+from fedsim.core.registry import MODELS
 from fedsim.data.tokens import Task
 from fedsim.models.base import PARAMETERS
 from fedsim.models.text.base import LanguageModel
 from fedsim.models.text.extra import need
 from fedsim.models.text.module import TextModel
 from fedsim.models.text.vocabulary import Vocabulary
-from fedsim.registry import MODELS
 
 
 @MODELS.register("gpt2")

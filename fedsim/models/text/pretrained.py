@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from fedsim.errors import DataError
+from fedsim.core.errors import DataError
 from fedsim.models.text.extra import need
 
 MINILM = "minilm"

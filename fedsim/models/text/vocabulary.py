@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import torch
 
+from fedsim.core.errors import DataError
 from fedsim.data.tokens import Specials, Task, TextDataset, Texts, TokenDataset, TokenSplit
-from fedsim.errors import DataError
 from fedsim.models.text.extra import need
 
 if TYPE_CHECKING:

@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from attacks import Attack, Observation, Reconstruction, Status
-from attacks.matching import GradientMatching
-from attacks.types import LocalTraining
+from fedsim.attacks import Attack, Observation, Reconstruction, Status
+from fedsim.attacks.matching.attack import GradientMatching
+from fedsim.attacks.types import LocalTraining
+from fedsim.core.registry import ATTACKS
 from fedsim.data.tokens import Task
 from fedsim.models import TextModel
-from fedsim.registry import ATTACKS
 from tests.attacks.kinds import ON_PICTURES, ON_TEXTS
 from tests.texts import OTHER_SHORT, SHORT, upload, victim
 from tests.victims import random_victims

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attacks.text.ngrams import Bigrams
+from fedsim.attacks.text.ngrams import Bigrams
 
 TEXTS = [[1, 2, 3], [1, 2, 4], [1, 2, 3], [5, 1]]
 

@@ -7,10 +7,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attacks import DLG, Status
-from attacks.text import BagOfTokens, Dager
-from attacks.text.bag import bag_of_tokens
-from attacks.text.masked import fill_masked
+from fedsim.attacks import DLG, Status
+from fedsim.attacks.text import BagOfTokens, Dager
+from fedsim.attacks.text.bag import bag_of_tokens
+from fedsim.attacks.text.masked import fill_masked
 from fedsim.data.tokens import IGNORED, Task, TextDataset, Texts
 from tests.texts import DATA, MAX_TOKENS, SENTENCES, rows, upload, victim, vocabulary
 

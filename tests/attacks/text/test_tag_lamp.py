@@ -4,9 +4,9 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from attacks import Status
-from attacks.text import Lamp, Tag
-from attacks.text.tag import LayerWeightedDistance
+from fedsim.attacks import Status
+from fedsim.attacks.text import Lamp, Tag
+from fedsim.attacks.text.tag import LayerWeightedDistance
 from fedsim.data.tokens import Task
 from tests.texts import SHORT, upload, victim
 

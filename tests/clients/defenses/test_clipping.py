@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clients.defenses import Clipping, Defense, LayerClipping
+from fedsim.clients.defenses import Clipping, Defense, LayerClipping
 
 values = st.lists(st.floats(-100, 100, width=32), min_size=1, max_size=20)
 norms = st.floats(1e-3, 1e3)

@@ -8,8 +8,8 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from clients.defenses import Defense, Protected, protect
-from fedsim.registry import DEFENSES
+from fedsim.clients.defenses import Defense, Protected, protect
+from fedsim.core.registry import DEFENSES
 
 # A telling strength for each registered defense. A new one needs an entry here, and below if its
 # weakest strength changes nothing or if it draws random numbers.

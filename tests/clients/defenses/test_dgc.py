@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from torch import Tensor
 
-from clients.defenses import DeepGradientCompression, protect
-from clients.defenses.tensors import share_of
+from fedsim.clients.defenses import DeepGradientCompression, protect
+from fedsim.clients.defenses.tensors import share_of
 from tests.clients.defenses.test_contract import equal
 
 

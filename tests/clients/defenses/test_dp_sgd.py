@@ -6,8 +6,8 @@ import torch.nn.functional as F  # noqa: N812  (the name that everybody knows)
 from scipy import stats
 from torch import Tensor, nn
 
-from clients.defenses import DPSGD, Batch, Mechanism
-from fedsim.errors import ScenarioError
+from fedsim.clients.defenses import DPSGD, Batch, Mechanism
+from fedsim.core.errors import ScenarioError
 from fedsim.models import ConvNet, LeNet, ModelSpec, ResNet18
 
 SHAPE, CLASSES = (1, 8, 8), 5

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from clients.defenses import DPSGD, Batch
-from clients.training import gradient
+from fedsim.clients.defenses import DPSGD, Batch
+from fedsim.clients.training import gradient
 from fedsim.data.tokens import Task
 from tests.texts import victim
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 from scipy import stats
 
-from clients.defenses import LocalDP
-from clients.defenses.base import Mechanism
+from fedsim.clients.defenses import LocalDP
+from fedsim.clients.defenses.base import Mechanism
 
 COUNT = 50_000
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from clients.defenses import Batch, InstaHide, Mixup, Private
+from fedsim.clients.defenses import Batch, InstaHide, Mixup, Private
 from fedsim.models import MLP
 
 COUNT, CLASSES = 400, 6

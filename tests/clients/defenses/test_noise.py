@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy import stats
 
-from clients.defenses import Defense, GaussianNoise, LaplacianNoise, LocalDP
+from fedsim.clients.defenses import Defense, GaussianNoise, LaplacianNoise, LocalDP
 
 COUNT = 50_000
 

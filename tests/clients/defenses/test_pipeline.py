@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from clients.defenses import (
+from fedsim.clients.defenses import (
     Bfloat16,
     Defense,
     Fp16,
@@ -20,7 +20,7 @@ from clients.defenses import (
     payload_bytes,
     protect,
 )
-from fedsim.errors import UnknownNameError
+from fedsim.core.errors import UnknownNameError
 
 
 def ramp(count: int) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clients.defenses import Pruning
+from fedsim.clients.defenses import Pruning
 
 
 def pruned(values: list[float], fraction: float) -> list[float]:

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clients.defenses import QSGD, Defense, StochasticQuantisation, protect
+from fedsim.clients.defenses import QSGD, Defense, StochasticQuantisation, protect
 
 DEFENSES = [QSGD(levels=1), QSGD(levels=16), *(StochasticQuantisation(bits=b) for b in (2, 4, 8))]
 every_defense = pytest.mark.parametrize("defense", DEFENSES, ids=str)

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-import clients
-from clients.defenses import protect
-from fedsim.registry import DEFENSES
+from fedsim import clients
+from fedsim.clients.defenses import protect
+from fedsim.core.registry import DEFENSES
 
 
 def blocks() -> list[str]:

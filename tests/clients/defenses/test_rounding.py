@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from clients.defenses import Bfloat16, Fp16, Int8, Protected
+from fedsim.clients.defenses import Bfloat16, Fp16, Int8, Protected
 
 
 def values(dtype: torch.dtype = torch.float32) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clients.defenses import SignSGD, protect
+from fedsim.clients.defenses import SignSGD, protect
 
 
 @given(values=st.lists(st.floats(-100, 100, width=32), min_size=1, max_size=40))

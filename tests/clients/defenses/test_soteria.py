@@ -5,9 +5,9 @@ import torch
 import torch.nn.functional as F  # noqa: N812  (the name that everybody knows)
 from torch import Tensor, nn
 
-from clients.defenses import Batch, Computed, Soteria
-from clients.training import differentiate
-from fedsim.errors import ScenarioError
+from fedsim.clients.defenses import Batch, Computed, Soteria
+from fedsim.clients.training import differentiate
+from fedsim.core.errors import ScenarioError
 from fedsim.models import MLP, ConvNet, LeNet, ModelSpec
 
 SHAPE, CLASSES = (1, 8, 8), 5

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clients.defenses import PartialUpload, RandomSparsification, protect
+from fedsim.clients.defenses import PartialUpload, RandomSparsification, protect
 
 COUNT = 50_000
 

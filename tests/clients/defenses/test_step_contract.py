@@ -9,11 +9,11 @@ import torch.nn.functional as F  # noqa: N812  (the name that everybody knows)
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from clients.defenses import Computed, DefendedSteps, Defense, Private
-from clients.training import differentiate
-from fedsim.errors import ScenarioError
+from fedsim.clients.defenses import Computed, DefendedSteps, Defense, Private
+from fedsim.clients.training import differentiate
+from fedsim.core.errors import ScenarioError
+from fedsim.core.registry import DEFENSES
 from fedsim.models import MLP, ConvNet, LeNet, ModelSpec, ResNet18
-from fedsim.registry import DEFENSES
 from tests.clients.defenses.test_contract import STEPS
 
 SHAPE, CLASSES = (1, 8, 8), 5

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from clients.defenses import Batch, Private, TransformSearch
-from clients.defenses.transform_search import library, privacy_score
+from fedsim.clients.defenses import Batch, Private, TransformSearch
+from fedsim.clients.defenses.transform_search import library, privacy_score
 from fedsim.models import LeNet, ResNet18
 
 SHAPE, CLASSES = (3, 16, 16), 4

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import fedsim
-from fedsim.errors import RunError, ScenarioError
+from fedsim.core.errors import RunError, ScenarioError
 
 TINY = {
     "title": "Tiny",

@@ -8,8 +8,8 @@ import pytest
 
 import fedsim
 from fedsim.api.overrides import settings
-from fedsim.errors import RunError, ScenarioError
-from fedsim.summary import CONTROL
+from fedsim.core.errors import RunError, ScenarioError
+from fedsim.log.summary import CONTROL
 from tests.fedsim.text_runs import texts
 
 TINY = {

@@ -6,8 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fedsim.core.errors import DataError
 from fedsim.data import draw_batch
-from fedsim.errors import DataError
 
 INDICES = np.arange(100, 120)
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from fedsim.core.errors import DataError
 from fedsim.data.partitions import FlwrDatasets
-from fedsim.errors import DataError
 
 pytest.importorskip("flwr_datasets")
 

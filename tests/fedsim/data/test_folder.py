@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from fedsim.core.errors import DataError
 from fedsim.data import Folder, Lfw, load_dataset
 from fedsim.data.picture_files import held_out
-from fedsim.errors import DataError
 
 Picture = Callable[..., Path]
 

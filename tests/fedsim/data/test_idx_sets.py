@@ -9,8 +9,8 @@ import pytest
 import torch
 import torchvision.datasets as tv
 
+from fedsim.core.errors import DataError
 from fedsim.data import FashionMnist, Mnist, load_dataset
-from fedsim.errors import DataError
 
 Writer = Callable[..., dict[str, np.ndarray]]
 FileWriter = Callable[..., None]

@@ -6,8 +6,8 @@ import pytest
 import torch
 from PIL import Image
 
+from fedsim.core.errors import DataError
 from fedsim.data import load_image
-from fedsim.errors import DataError
 
 Picture = Callable[..., Path]
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from PIL import Image
 
+from fedsim.core.errors import DataError
 from fedsim.data import OwnPicture, load_dataset
-from fedsim.errors import DataError
 
 
 @pytest.mark.parametrize(("channels", "size"), [(3, 32), (1, 16), (3, 40)])

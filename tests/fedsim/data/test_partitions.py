@@ -4,9 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from fedsim.core.errors import DataError
+from fedsim.core.registry import PARTITIONS
 from fedsim.data.partitions import ByClass, Dirichlet, FlwrDatasets, Iid, Partition, Shards
-from fedsim.errors import DataError
-from fedsim.registry import PARTITIONS
 
 BALANCED = np.repeat(np.arange(10), 60)
 RULES = [

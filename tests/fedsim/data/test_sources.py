@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from fedsim.core.errors import DataError
+from fedsim.core.registry import DATASETS
 from fedsim.data import Cifar10, DatasetSource, FashionMnistMini, Folder, Mnist, load_dataset
-from fedsim.errors import DataError
-from fedsim.registry import DATASETS
 
 NAMES = DATASETS.names()
 NEEDED: dict[str, dict[str, object]] = {

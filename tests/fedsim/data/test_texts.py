@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from fedsim.core.errors import DataError
+from fedsim.core.modality import Modality
 from fedsim.data.texts import HuggingFaceTexts, Messages, OwnTexts, TextFile
 from fedsim.data.tokens import TextDataset, Texts
-from fedsim.errors import DataError
-from fedsim.modality import Modality
 from fedsim.models import Bert
 
 

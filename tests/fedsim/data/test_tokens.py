@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from fedsim.core.errors import DataError
 from fedsim.data import join
 from fedsim.data.tokens import (
     IGNORED,
@@ -18,7 +19,6 @@ from fedsim.data.tokens import (
     TokenDataset,
     TokenSplit,
 )
-from fedsim.errors import DataError
 
 PAD, FIRST, LAST, MASK = 0, 1, 2, 3
 BERT = Specials(PAD, FIRST, LAST, MASK)

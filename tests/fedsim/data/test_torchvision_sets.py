@@ -11,8 +11,8 @@ import scipy.io
 import torch
 import torchvision.datasets as tv
 
+from fedsim.core.errors import DataError
 from fedsim.data import Cifar10, Cifar100, Svhn, load_dataset
-from fedsim.errors import DataError
 
 
 class Trap:

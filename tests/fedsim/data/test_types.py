@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
+from fedsim.core.errors import DataError
 from fedsim.data import Dataset, Split
-from fedsim.errors import DataError
 
 
 def split(count: int = 4, size: int = 3, label: int = 1) -> Split:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fedsim.engine import run
-from fedsim.runlog import Record, load_tensors, read_records
+from fedsim.log.files import Record, load_tensors, read_records
 from tests.fedsim.small import groups, small
 from tests.server.wire import same
 

@@ -7,11 +7,11 @@ import pytest
 import torch
 from rich.console import Console
 
-from attacks import DLG
-from clients.site import Site, open_site
+from fedsim.api.live import PlainView
+from fedsim.attacks import DLG
+from fedsim.clients.site import Site, open_site
 from fedsim.engine import estimate, run
 from fedsim.engine.estimate import attack_seconds, in_words
-from fedsim.live import PlainView
 from tests.fedsim.small import TWENTY_EVALUATIONS, small
 
 CPU = torch.device("cpu")

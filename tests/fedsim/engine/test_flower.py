@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fedsim import environment
+from fedsim.core import environment
 from fedsim.engine.flower import logs_to
 
 NAMES = ("flwr", "ray")

@@ -11,16 +11,16 @@ import torch
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid
 
-from attacks import Progress
+from fedsim.attacks import Progress
+from fedsim.core.errors import FedsimError, RunError
 from fedsim.engine import Observer, run, versions
 from fedsim.engine.inline import run_inline
 from fedsim.engine.run import Engine
-from fedsim.errors import FedsimError, RunError
-from fedsim.runlog import FORMAT, Record, load_tensors, read_records
+from fedsim.log.files import FORMAT, Record, load_tensors, read_records
+from fedsim.log.summary import UNSCORED, summarise
 from fedsim.scenario import Scenario, load_scenario
 from fedsim.scoring import Scorer
-from fedsim.summary import UNSCORED, summarise
-from server.victims import Victim
+from fedsim.server.victims import Victim
 from tests.fedsim.small import TWENTY_EVALUATIONS, groups, small
 from tests.server import bad_clients
 from tests.server.bad_clients import BAD, with_one_bad_client

@@ -5,15 +5,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from attacks.types import Status
-from clients.site import open_site
+from fedsim.attacks.types import Status
+from fedsim.clients.site import open_site
 from fedsim.engine import run
-from fedsim.runlog import Record, load_tensors, read_records
+from fedsim.log.files import Record, load_tensors, read_records
+from fedsim.log.summary import CONTROL, SUM, summarise
 from fedsim.scenario import Scenario
 from fedsim.scoring import Scorer
-from fedsim.summary import CONTROL, SUM, summarise
-from fedsim.table import remarks
-from server.victims import Victim
+from fedsim.server.victims import Victim
+from fedsim.show.terminal.table import remarks
 from tests.fedsim.small import TWENTY_EVALUATIONS, small
 from tests.server.wire import same
 

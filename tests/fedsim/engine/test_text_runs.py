@@ -8,16 +8,16 @@ import pytest
 import torch
 from rich.console import Console
 
-from attacks import Progress
+from fedsim.api.live import LiveView
+from fedsim.attacks import Progress
 from fedsim.engine import run
 from fedsim.engine.observer import Observer, TextReader
-from fedsim.engine.sentences import draw_text
-from fedsim.live import LiveView
-from fedsim.metrics.verdict import Verdict
-from fedsim.runlog import Record, RunLog, read_records
+from fedsim.log.files import Record, RunLog, read_records
 from fedsim.scenario import Scenario
 from fedsim.scoring import Meaning, TextLeakage
-from server.victims import Victim
+from fedsim.scoring.metrics.verdict import Verdict
+from fedsim.server.victims import Victim
+from fedsim.show.run_texts import draw_text
 from tests.fedsim.text_runs import TEXTS, texts
 
 MEASURES = {

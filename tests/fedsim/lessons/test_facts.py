@@ -2,10 +2,10 @@
 
 import pytest
 
-from fedsim.errors import RunError
+from fedsim.core.errors import RunError
 from fedsim.lessons.facts import explanation, right_choice
 from fedsim.lessons.plan import Question
-from fedsim.summary import summarise
+from fedsim.log.summary import summarise
 from tests.fedsim.runs import accuracy, leakage, reconstruction, upload
 
 SUMMARIES = {

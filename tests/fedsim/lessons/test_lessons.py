@@ -11,8 +11,8 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 import fedsim
-from fedsim.cli import app
-from fedsim.errors import FedsimError, RunError
+from fedsim.cli.main import app
+from fedsim.core.errors import FedsimError, RunError
 from fedsim.lessons import lessons
 from fedsim.lessons.course import Course
 from fedsim.lessons.facts import right_choice
@@ -111,8 +111,8 @@ def test_notebooks_show_victims_only_of_runs_with_an_attack() -> None:
         code = "".join(cell["source"] for cell in notebook(number)["cells"])
         for name, scenario in plan.scenarios.items():
             assert f"runs[{name!r}]" in code
-            plan, rounds = scenario.adversary, range(1, scenario.federation.rounds + 1)
-            attacked = plan is not None and any(plan.attacks(r) for r in rounds)
+            adversary, rounds = scenario.adversary, range(1, scenario.federation.rounds + 1)
+            attacked = adversary is not None and any(adversary.attacks(r) for r in rounds)
             assert (f"runs[{name!r}].show(" in code) == attacked
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from fedsim.errors import ScenarioError
+from fedsim.core.errors import ScenarioError
 from fedsim.lessons import Lesson, lessons, load_lesson
 from fedsim.lessons.plan import Fact, Question, slug
 from fedsim.scenario import RESERVED_FOR_SUM

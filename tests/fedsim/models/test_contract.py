@@ -10,10 +10,10 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.func import functional_call, grad, replace_all_batch_norm_modules_, vmap
 
-from fedsim.errors import DataError
-from fedsim.modality import Modality
+from fedsim.core.errors import DataError
+from fedsim.core.modality import Modality
+from fedsim.core.registry import MODELS
 from fedsim.models import MLP, ConvNet, LeNet, ModelSpec, Precode, ResNet18
-from fedsim.registry import MODELS
 
 SPECS = [
     LeNet(),

@@ -7,17 +7,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from attacks import Reconstruction
-from attacks.types import Status
-from clients.site import open_site
-from clients.training import gradient
+from fedsim.attacks import Reconstruction
+from fedsim.attacks.types import Status
+from fedsim.clients.site import open_site
+from fedsim.clients.training import gradient
 from fedsim.data import TokenDataset
-from fedsim.metrics.verdict import NEAREST, Verdict
 from fedsim.models import TextModel
 from fedsim.scenario import Scenario
 from fedsim.scoring import Meaning, Scored, Scorer, TextLeakage
+from fedsim.scoring.metrics.verdict import NEAREST, Verdict
 from fedsim.scoring.texts import TextJudge
-from server.victims import Outcome
+from fedsim.server.victims import Outcome
 from tests.fedsim.text_runs import texts
 from tests.server.stubs import run_rounds
 from tests.server.wire import arrays_of, client_reply, global_weights

@@ -14,9 +14,9 @@ from pydantic import ValidationError
 from torch import Tensor
 from torch.func import functional_call, grad, vmap
 
+from fedsim.core.errors import DataError
 from fedsim.data.texts.messages import messages
 from fedsim.data.tokens import Task
-from fedsim.errors import DataError
 from fedsim.models import Bert, Gpt2, LanguageModel, TextModel, cross_entropy
 from tests.texts import DATA, victim, vocabulary
 

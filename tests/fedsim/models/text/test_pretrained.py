@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from fedsim.errors import DataError
+from fedsim.core.errors import DataError
 from fedsim.models import Bert, Gpt2, LanguageModel, TextModel
 from fedsim.models.text.pretrained import locate
 from tests.texts import DATA, MARKS, vocabulary

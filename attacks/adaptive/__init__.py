@@ -1,0 +1,37 @@
+"""Adaptive attackers: one file for each kind of defense, or model, that has a known answer."""
+
+from fedsim.attacks.adaptive.base import Countermeasure
+from fedsim.attacks.adaptive.clipping import ClipLayersToo, ClipToo
+from fedsim.attacks.adaptive.dp_sgd import ExpectClippedExamples
+from fedsim.attacks.adaptive.layer_dropout import MatchSharedLayers
+from fedsim.attacks.adaptive.local_dp import ExpectClippingAndNoise
+from fedsim.attacks.adaptive.noise import ExpectGaussianNoise, ExpectLaplacianNoise
+from fedsim.attacks.adaptive.precode import LeaveOutBottleneck
+from fedsim.attacks.adaptive.pruning import MatchSent, MatchSurvivors
+from fedsim.attacks.adaptive.qsgd import ExpectQSGD, ExpectStochasticQuantisation
+from fedsim.attacks.adaptive.rounding import AllowForBfloat16, AllowForFp16, AllowForInt8
+from fedsim.attacks.adaptive.signsgd import MatchSigns
+from fedsim.attacks.adaptive.soteria import LeaveOutLastWeight
+from fedsim.attacks.adaptive.sparsification import MatchSample
+
+__all__ = [
+    "AllowForBfloat16",
+    "AllowForFp16",
+    "AllowForInt8",
+    "ClipLayersToo",
+    "ClipToo",
+    "Countermeasure",
+    "ExpectClippedExamples",
+    "ExpectClippingAndNoise",
+    "ExpectGaussianNoise",
+    "ExpectLaplacianNoise",
+    "ExpectQSGD",
+    "ExpectStochasticQuantisation",
+    "LeaveOutBottleneck",
+    "LeaveOutLastWeight",
+    "MatchSample",
+    "MatchSent",
+    "MatchSharedLayers",
+    "MatchSigns",
+    "MatchSurvivors",
+]

@@ -1,0 +1,1 @@
+"""Closed forms: attacks that compute the data instead of searching for them."""

@@ -1,0 +1,1 @@
+"""R-GAP: the layer-by-layer recursion and its equations."""

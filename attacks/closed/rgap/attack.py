@@ -1,0 +1,103 @@
+"""R-GAP: the recursive analytic attack."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from fedsim.attacks.base import attack_parameters
+from fedsim.attacks.closed.base import ClosedForm, Found
+from fedsim.attacks.closed.dense import with_labels
+from fedsim.attacks.closed.rgap.recursion import Layer, invert, layers_of
+from fedsim.attacks.matching.memory import GB, free_bytes
+from fedsim.attacks.types import Observation
+from fedsim.core.errors import AttackError
+from fedsim.core.registry import ATTACKS
+
+_COPIES = 4
+
+
+@ATTACKS.register("rgap")
+@attack_parameters
+class RGAP(ClosedForm):
+    """R-GAP: one example computed layer by layer, from the last to the first.
+
+    Zhu and Blaschko, ICLR 2021 (arXiv 2010.07733). The derivative of the loss by the logits
+    is the gradient of the last bias; from there each layer's input is the solution of linear
+    equations (`fedsim.attacks.closed.rgap.recursion`). For sequences of dense layers, convolutions
+    and invertible activations, ReLU where it is active; one example, one step, cross-entropy.
+
+    We differ in that all victims are solved together, by conjugate gradients in place of one
+    dense system each; that the equations from the gradient count more than those from the
+    layers behind, which carry the errors of the recursion; and that the derivative by the
+    logits is read off the bias, where the paper needs a loss of one logit.
+    """
+
+    memory_gb: Annotated[
+        float | None,
+        Field(gt=0, description="memory for the victims solved together, in GB; else what is free"),
+    ] = None
+
+    def _at_once(self, model: nn.Module, observation: Observation) -> int:
+        device = next(model.parameters()).device
+        budget = free_bytes(device) if self.memory_gb is None else self.memory_gb * GB
+        try:
+            layers = layers_of(model, observation.input_shape)
+        except AttackError:
+            return 1  # `_solve` says why
+        return int(budget / (8 * max(_numbers(layer) for layer in layers)))
+
+    def _solve(
+        self, model: nn.Module, observations: Mapping[int, Observation], seed: int
+    ) -> Mapping[int, Found | str]:
+        first = next(iter(observations.values()))
+        if first.batch_size != 1 or first.training is not None:
+            raise AttackError(
+                f"R-GAP computes the one example of one step, and this gradient is that of "
+                f"{first.batch_size}; use an attack that matches gradients"
+            )
+        layers = layers_of(model, first.input_shape)
+        device = next(model.parameters()).device
+        stacked = {
+            k: torch.stack([o.gradient[k].to(device) for o in observations.values()])
+            for k in _trained(layers)
+        }
+        data = invert(layers, stacked)
+        return {
+            i: with_labels(model, observation, batch[None])
+            for (i, observation), batch in zip(observations.items(), data, strict=True)
+        }
+
+
+def _trained(layers: list[Layer]) -> list[str]:
+    """Return the names of the gradients that are needed.
+
+    Raises:
+        AttackError: a layer is frozen, so that its gradient is not shared.
+    """
+    names = []
+    for layer in layers:
+        for name, parameter in layer.module.named_parameters():
+            if not parameter.requires_grad:
+                raise AttackError(
+                    f"the gradient of {layer.name}.{name} is not shared, since the layer is "
+                    "frozen; use an attack that matches gradients"
+                )
+            names.append(f"{layer.name}.{name}")
+    return names
+
+
+def _numbers(layer: Layer) -> int:
+    """Return how many numbers the equations of one victim have."""
+    numbers = math.prod(layer.entering) + math.prod(layer.leaving)
+    if isinstance(layer.module, nn.Conv2d):
+        _, height, width = layer.entering
+        outputs, kernel = layer.leaving[0], math.prod(layer.module.kernel_size)
+        equations, unknowns = outputs * kernel, height * width
+        numbers += 3 * equations * unknowns + min(equations, unknowns) ** 2
+    return _COPIES * numbers

@@ -1,0 +1,1 @@
+"""Label inference from gradients and updates."""

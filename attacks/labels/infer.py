@@ -1,0 +1,207 @@
+"""What the last layer's gradient says of the labels, before any optimisation."""
+
+import copy
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from fedsim.core.errors import AttackError
+
+# Where a class's own part in its row of the gradient is below this fraction of the largest such
+# part, its features are drawn towards the mean of all.
+_SHRINKAGE = 0.03
+_ROUNDS = 2
+_FIXED_POINT_STEPS = 30
+
+# What single precision may add to a share.
+_ROUNDING = 1e-5
+
+_TINY = torch.finfo(torch.float64).tiny
+
+
+def infer_labels(
+    model: nn.Module,
+    gradient: Mapping[str, Tensor],
+    input_shape: tuple[int, ...],
+    batch_size: int,
+) -> Tensor:
+    """Read the labels of a batch off the gradient of the classification layer.
+
+    Under cross-entropy the gradient with respect to the logit of class c is, averaged over
+    the batch, ``mean probability of c - share of c in the batch``. Where the layer has a bias
+    this is the bias's gradient. Else it is the leading left singular vector of the weight's
+    gradient, as far as all examples have the same features; its length and sign are those that
+    fit the features of a mid-grey example.
+
+    For one example the true class is the only negative entry (iDLG; Zhao, Mopuri, Bilen 2020,
+    arXiv 2001.02610, section 3.2). The paper reads the rows of the weight's gradient and needs
+    features that are not negative. Here no features are assumed: the bias needs none, and
+    without it the true class's row is the only one that points the other way. Two classes
+    without a bias are the exception: their rows differ in the sign alone, which is taken from
+    the mid-grey example.
+
+    For a batch the counts follow from the mean probabilities: see `_shares`.
+
+    Args:
+        model: the model that the gradient answers. Not modified.
+        gradient: the shared gradient by parameter name.
+        input_shape: shape of one example.
+        batch_size: number of examples.
+
+    Returns:
+        The labels in ascending order, ``(batch_size,)``, on the CPU. Their order in the batch
+        cannot be known and does not matter to the gradient.
+
+    Raises:
+        AttackError: the model has no dense layer, or its gradient was not shared or is not
+            finite.
+    """
+    name, layer = classifier(model)
+    weight, logits = _shared(gradient, f"{name}.weight"), _shared(gradient, f"{name}.bias")
+    if logits is None:
+        if weight is None:
+            raise AttackError(f"the gradient of the classification layer {name!r} was not shared")
+        logits = _logits_gradient(weight, _mid_grey_features(model, input_shape))
+        if batch_size == 1 and _stray(-logits) < _stray(logits):
+            logits = -logits
+    elif weight is None:
+        weight = torch.outer(logits, _mid_grey_features(model, input_shape))
+    # No entry can exceed one, except where the input is senseless.
+    scale = logits.abs().max().clamp(min=1)
+    weight, logits = weight / scale, logits / scale
+    if batch_size == 1:
+        return (logits + weight @ _mean_features(weight, logits)).argmin().reshape(1)
+    shares = _shares(layer, weight, logits)
+    counts = _whole_counts(shares, logits, batch_size)
+    return torch.repeat_interleave(torch.arange(len(counts)), counts)
+
+
+def check_range(labels: Tensor | None, classes: int) -> None:
+    """Check that labels are classes of the model.
+
+    Raises:
+        AttackError: one is not.
+    """
+    if labels is not None and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
+        raise AttackError(
+            f"labels from {int(labels.min())} to {int(labels.max())}: expected 0 to {classes - 1}"
+        )
+
+
+def classifier(model: nn.Module) -> tuple[str, nn.Linear]:
+    """Return the name and the module of the last dense layer.
+
+    Raises:
+        AttackError: there is none.
+    """
+    dense = [(n, m) for n, m in model.named_modules() if isinstance(m, nn.Linear)]
+    if not dense:
+        raise AttackError(
+            "labels are read off a dense last layer, and this model has none; "
+            "give the labels or use an attack that optimises them"
+        )
+    return dense[-1]
+
+
+def _shared(gradient: Mapping[str, Tensor], name: str) -> Tensor | None:
+    tensor = gradient.get(name)
+    if tensor is None:
+        return None
+    if not bool(torch.isfinite(tensor).all()):
+        raise AttackError(f"the gradient of {name!r} holds NaN or infinite values")
+    return tensor.detach().to("cpu", torch.float64)
+
+
+def _mid_grey_features(model: nn.Module, input_shape: tuple[int, ...]) -> Tensor:
+    """Return what a mid-grey example puts in front of the classification layer, ``(D,)``."""
+    own = copy.deepcopy(model).eval()  # dropout would draw from the global generator
+    seen: list[Tensor] = []
+    name, layer = classifier(own)
+    layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    parameter = next(own.parameters())
+    grey = torch.full((1, *input_shape), 0.5, device=parameter.device, dtype=parameter.dtype)
+    with torch.no_grad():
+        own(grey)
+    if not seen:
+        raise AttackError(f"the classification layer {name!r} is not used by the model")
+    return seen[-1].flatten(0, -2).mean(0).to("cpu", torch.float64)
+
+
+def _logits_gradient(weight: Tensor, features: Tensor) -> Tensor:
+    """Return the logits' mean gradient ``(C,)`` that the weight's ``(C, D)`` tells."""
+    unit = weight / weight.abs().max().clamp(min=_TINY)
+    leading = torch.linalg.eigh(unit @ unit.T).eigenvectors[:, -1]
+    direction = nn.functional.normalize(unit.T @ leading, dim=0)
+    signal, along = weight @ direction, features @ direction
+    # Features are at least as long as keeps all entries below one.
+    length = torch.maximum(along.abs(), signal.abs().max()).clamp(min=_TINY)
+    return torch.where(along < 0, -signal, signal) / length
+
+
+def _stray(logits: Tensor) -> Tensor:
+    """Return the sum of all negative entries but the lowest, without its sign."""
+    return logits.min() - logits.clamp(max=0).sum()
+
+
+def _mean_features(weight: Tensor, logits: Tensor) -> Tensor:
+    """Return the least-squares h ``(D,)`` of ``weight = logits h^T``."""
+    return logits @ weight / (logits @ logits).clamp(min=_TINY)
+
+
+def _shares(layer: nn.Linear, weight: Tensor, logits: Tensor) -> Tensor:
+    """Estimate the share of each class in the batch, ``(C,)``.
+
+    Let the examples of class k have the features m_k, which the layer turns into the
+    probabilities p_k, and let s be the shares and g the logits' mean gradient. Then
+    ``s = sum_k s_k p_k - g``, and row k of the weight's gradient is
+    ``sum_j s_j p_jk m_j - s_k m_k``. With the mean features h in place of those of the other
+    classes, ``row_k - g_k h = -s_k (1 - p_kk) (m_k - h)``. So two rounds find in turn the
+    features and, by iteration, the shares. At first ``s_k (1 - p_kk)`` is taken for ``-g_k``.
+
+    That a class's row tells its features is the idea of iLRG (Ma et al., ICLR 2023), which takes
+    ``m_k = row_k / g_k`` and solves a linear system for the shares. Differences: other classes'
+    part in a row is allowed for, faint rows are drawn towards the mean, and shares do not turn
+    negative. Where all examples have the same features the result is exact.
+    """
+    kernel = layer.weight.detach().to("cpu", torch.float64)
+    base = 0 if layer.bias is None else layer.bias.detach().to("cpu", torch.float64)
+    # Features matter by the logits that they give alone: C numbers for each class.
+    mean = kernel @ _mean_features(weight, logits)
+    beyond = weight @ kernel.T - torch.outer(logits, mean)
+    shares = _normalised(torch.softmax(mean + base, 0) - logits)
+    own = -logits.clamp(max=0)
+    for _ in range(_ROUNDS):
+        faint = (_SHRINKAGE * own.max()).square().clamp(min=_TINY)
+        deviation = -(own / (own.square() + faint)).unsqueeze(1) * beyond
+        probabilities = torch.softmax((mean + deviation + base).nan_to_num(), 1)
+        for _ in range(_FIXED_POINT_STEPS):
+            shares = _normalised(shares @ probabilities - logits)
+        own = shares * (1 - probabilities.diagonal())
+    return shares
+
+
+def _normalised(shares: Tensor) -> Tensor:
+    possible = shares.clamp(min=0)
+    return possible / possible.sum().clamp(min=_TINY)
+
+
+def _whole_counts(shares: Tensor, logits: Tensor, batch_size: int) -> Tensor:
+    """Round estimated shares to whole counts that sum to the batch size.
+
+    A probability is not negative, so that no count is below ``-batch_size * logits``. The
+    logits' gradients sum to zero: what is left of the sum shows how far noise may have moved
+    them.
+    """
+    estimate = batch_size * shares
+    slack = logits.sum().abs() + _ROUNDING
+    least = (batch_size * (-logits - slack)).ceil().clamp(min=0).long()
+    if least.sum() > batch_size:
+        least = torch.zeros_like(least)
+    counts = torch.maximum(estimate.floor().long(), least)
+    while (missing := batch_size - int(counts.sum())) != 0:
+        if missing > 0:
+            counts[(estimate - counts).argmax()] += 1
+        else:
+            counts[torch.where(counts > least, counts - estimate, -torch.inf).argmax()] -= 1
+    return counts

@@ -1,0 +1,173 @@
+"""What local steps do to the weights, followed on pictures that stand in for the private ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+import torch.nn.functional as F  # noqa: N812  (the name that everybody knows)
+from torch import Tensor, nn
+from torch.func import grad, vmap
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from fedsim.attacks.functional import as_function, parameters
+from fedsim.attacks.labels.infer import classifier
+from fedsim.attacks.types import Observation
+from fedsim.core.errors import AttackError
+
+# Clients followed at once: what bounds the memory beside their weights.
+CHUNK = 16
+
+_ROUNDS = 8
+
+
+class StandIns:
+    """Many clients' local steps at once; all have the same pictures, and labels of their own.
+
+    Args:
+        model: the global model, in the clients' mode.
+        head: name of the classification layer's weight.
+        pictures: ``(n, *input_shape)``; each has the mean label of the step.
+        learning_rate: of SGD.
+    """
+
+    def __init__(self, model: nn.Module, head: str, pictures: Tensor, learning_rate: float) -> None:
+        self._forward, self._head, self._pictures = as_function(model), head, pictures
+        self._rate = learning_rate
+        self._look = vmap(self._look_at_one, chunk_size=CHUNK)
+        self._gradients = vmap(grad(self._loss), chunk_size=CHUNK)
+
+    def look(self, weights: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Return what the clients' networks, ``(B, ...)``, make of the pictures, on average.
+
+        Returns:
+            The probabilities ``(B, classes)`` and the inputs of the classification layer
+            ``(B, D)``.
+        """
+        probabilities, features = self._look(dict(weights))
+        return probabilities, features
+
+    def step(
+        self, weights: Mapping[str, Tensor], targets: Tensor
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Return the weights after a step towards ``(B, classes)``, and the step's gradients."""
+        gradients: dict[str, Tensor] = self._gradients(dict(weights), targets)
+        return {k: w - self._rate * gradients[k] for k, w in weights.items()}, gradients
+
+    def _loss(self, weights: Mapping[str, Tensor], target: Tensor) -> Tensor:
+        logits = self._forward(weights, self._pictures)
+        return -(target * F.log_softmax(logits, dim=-1)).sum(-1).mean()
+
+    def _look_at_one(self, weights: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        def first_logit(head: Tensor) -> tuple[Tensor, Tensor]:
+            logits = self._forward({**weights, self._head: head}, self._pictures)
+            return logits[:, 0].mean(), torch.softmax(logits, dim=-1).mean(0)
+
+        # A logit's gradient with respect to its row of weights is that layer's input.
+        rows, probabilities = grad(first_logit, has_aux=True)(weights[self._head])
+        return probabilities, rows[0]
+
+
+def stand_in_pictures(model: nn.Module, input_shape: tuple[int, ...]) -> list[Tensor]:
+    """Return batches ``(n, *input_shape)`` that could be anybody's: plain grey of three shades.
+
+    BatchNorm that normalises by the batch makes nothing of plain pictures: for models that have
+    it there is one batch, of noise.
+    """
+    like = next(model.parameters())
+    if any(isinstance(m, _BatchNorm) and m.training for m in model.modules()):
+        noise = torch.rand((4, *input_shape), generator=torch.Generator().manual_seed(0))
+        return [noise.to(like)]
+    return [torch.full((1, *input_shape), grey).to(like) for grey in (0.25, 0.5, 0.75)]
+
+
+def head_of(model: nn.Module) -> str:
+    """Return the name of the classification layer's weight.
+
+    Raises:
+        AttackError: there is no dense layer, or its weight is not trained.
+    """
+    name = f"{classifier(model)[0]}.weight"
+    if name not in parameters(model):
+        raise AttackError(f"the weight of the classification layer, {name!r}, is frozen")
+    return name
+
+
+def drifted_labels(model: nn.Module, observation: Observation) -> Tensor:
+    """Read label counts off an update of several steps, in no order.
+
+    As `fedsim.attacks.labels.infer.infer_labels` does: the bias's gradient is mean probability less
+    share of each class. Here the mean is over the steps, along the path that the weights take on
+    grey pictures if each step has the same shares of labels; shares and path are found in turn. Too
+    large a learning rate, which makes the probabilities jump from step to step, spoils it.
+
+    Args:
+        model: the global model, in the client's mode.
+        observation: with its ``training``.
+
+    Returns:
+        ``(batch_size,)``, each class spread evenly over the steps.
+
+    Raises:
+        AttackError: there is no dense last layer whose weight and bias are trained.
+    """
+    training, head = observation.training, head_of(model)
+    name = f"{head.removesuffix('.weight')}.bias"
+    bias = observation.gradient.get(name)
+    if training is None or bias is None:
+        raise AttackError(
+            f"label counts of several local steps need the gradient of {name!r}, which is "
+            "missing; give the labels or use an attack that optimises them"
+        )
+    pictures = stand_in_pictures(model, observation.input_shape)
+    client = StandIns(model, head, pictures[len(pictures) // 2], training.learning_rate)
+    start = {k: w[None] for k, w in parameters(model).items()}
+    bias = bias.to(start[head])
+
+    def shares_seen(shares: Tensor) -> Tensor:
+        weights, seen = start, torch.zeros_like(bias)
+        for _ in range(training.steps):
+            seen = seen + client.look(weights)[0][0] / training.steps
+            weights, _ = client.step(weights, shares[None])
+        return seen - bias
+
+    shares = _fixed_point(shares_seen, torch.full_like(bias, 1 / len(bias)))
+    counts = share_out(shares.clamp(min=0)[None].cpu(), observation.batch_size)[0]
+    return spread_evenly(counts)
+
+
+def _fixed_point(function: Callable[[Tensor], Tensor], start: Tensor) -> Tensor:
+    """Return where a function of shares ends up, by Anderson's mixing over all rounds.
+
+    The plain iteration creeps: the longer a client trains, the closer do its mean probabilities
+    come to whatever shares it is thought to have.
+    """
+    points, images = [start], [function(start)]
+    for _ in range(_ROUNDS):
+        last = images[-1]
+        if len(points) > 1:
+            gaps = torch.stack([y - x for x, y in zip(points, images, strict=True)])
+            steps = torch.stack(images)
+            mixing = torch.linalg.pinv((gaps[1:] - gaps[:-1]).T, rtol=1e-4) @ gaps[-1]
+            last = last - (steps[1:] - steps[:-1]).T @ mixing
+        points.append(last.clamp(0, 1))
+        images.append(function(points[-1]))
+    gaps = torch.stack([(y - x).norm() for x, y in zip(points, images, strict=True)])
+    return points[int(gaps.argmin())]
+
+
+def share_out(weights: Tensor, count: int) -> Tensor:
+    """Return whole numbers ``(B, L)`` that sum to ``count``, in proportion to weights."""
+    exact = count * weights / weights.sum(1, keepdim=True)
+    whole = exact.floor()
+    missing = count - whole.sum(1, keepdim=True)
+    rank = (whole - exact).argsort(dim=1, stable=True).argsort(dim=1)
+    return (whole + (rank < missing)).long()
+
+
+def spread_evenly(counts: Tensor) -> Tensor:
+    """Return labels, as many of each class as ``counts`` ``(L,)`` says, far from their like."""
+    labels = torch.repeat_interleave(torch.arange(len(counts)), counts)
+    before = torch.cumsum(counts, 0) - counts
+    place = torch.arange(len(labels)) - before[labels]
+    return labels[((place + 0.5) / counts[labels]).argsort(stable=True)]

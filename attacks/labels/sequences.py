@@ -1,0 +1,222 @@
+"""Label sequences: which labels the local steps of a client took, and in which order.
+
+After several local steps the probabilities that `fedsim.attacks.labels.infer.infer_labels` relies
+on have drifted away, and the order of the labels matters. Both can be read off the update of the
+classification layer. If the pictures of a step look alike to the network, as they do to an
+untrained one, step t adds a matrix of rank one to the sum of that layer's gradients,
+``(p_t - y_t) h_t^T``, with p the probabilities, y the mean one-hot label and h the features in
+front of the layer. What the first t steps leave unexplained must then be a sum of as many
+matrices of rank one as steps are left, and a wrong label shows at once in the singular values
+beyond. We know of no source for this.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F  # noqa: N812  (the name that everybody knows)
+from torch import Tensor, nn
+
+from fedsim.attacks.functional import parameters
+from fedsim.attacks.labels.proxies import (
+    StandIns,
+    drifted_labels,
+    head_of,
+    share_out,
+    stand_in_pictures,
+)
+from fedsim.attacks.labels.ranks import RankJudge
+from fedsim.attacks.types import LocalTraining, Observation
+from fedsim.core.errors import AttackError
+
+GUESSES = 8
+
+# What bounds the work: the sequences kept after each step, where all continuations are tried and
+# where they are too many for that; the numbers in their weights taken together; the continuations
+# of one that are tried; the classes whose rows are looked at.
+WIDTH, CLIMBING_WIDTH = 128, 16
+WEIGHTS = 50_000_000
+CONTINUATIONS = 500
+CLASSES = 16
+
+# A learning rate that is a guess may be that much off.
+_STRETCHES = (0.5, 2**-0.5, 1.0, 2**0.5, 2.0)
+
+
+def search_labels(model: nn.Module, observation: Observation) -> Tensor:
+    """Find the labels that a client's local steps took, in the order in which they took them.
+
+    A beam search: after each step those sequences are kept whose unexplained rest is closest to
+    the rank that it must have. Each sequence moves weights of its own, by real local steps on
+    plain grey pictures, which stand in for the private ones. At last all of the update is
+    compared with what these pictures would have given. Where a step has too many continuations
+    to try them all, the best is approached by changing one label at a time.
+
+    Later passes over the same examples are taken to come in the order of the first.
+
+    Args:
+        model: the global model, in the client's mode.
+        observation: with its ``training``. Labels, where known, are taken as a multiset: the
+            search finds their order. A learning rate that is a guess is tried at half to twice
+            its value.
+
+    Returns:
+        ``(guesses, batch_size)``, the likeliest sequence first, at most `GUESSES`; labels of
+        the same step are in ascending order. Where the rank does not tell, since there are too
+        many steps for so few classes or too many different labels, it is one guess: the known
+        labels as they are, else `drifted_labels`.
+
+    Raises:
+        AttackError: labels are unknown, and there is no dense last layer, or none with a bias.
+    """
+    search = _Search.of(model, observation)
+    if search is None:
+        known = observation.labels
+        return (drifted_labels(model, observation) if known is None else known)[None]
+    found: dict[tuple[int, ...], float] = {}
+    for pictures in stand_in_pictures(model, observation.input_shape):
+        for stretch in (1.0,) if search.training.exact else _STRETCHES:
+            labels, costs = search.run(pictures, stretch)
+            for row, cost in zip(labels.tolist(), costs.tolist(), strict=True):
+                found[tuple(row)] = min(cost, found.get(tuple(row), math.inf))
+    best = sorted(found, key=lambda row: (found[row], row))[:GUESSES]
+    return torch.tensor(best)
+
+
+@dataclass(frozen=True, eq=False)
+class _Beam:
+    """Sequences that have taken the same number of steps; B of them.
+
+    Attributes:
+        weights: the client's weights by now, each ``(B, ...)``.
+        rest: what is unexplained of the classification layer's gradient, ``(B, L, D)``.
+        left: how often each class may still come, ``(B, L)``.
+        labels: of the examples, ``(B, N)`` as places among the L classes; -1 if still to come.
+    """
+
+    weights: dict[str, Tensor]
+    rest: Tensor
+    left: Tensor
+    labels: Tensor
+
+    def __getitem__(self, chosen: Tensor) -> _Beam:
+        weights = {k: w[chosen.to(w.device)] for k, w in self.weights.items()}
+        return _Beam(weights, self.rest[chosen], self.left[chosen], self.labels[chosen])
+
+
+@dataclass(frozen=True, eq=False)
+class _Search:
+    """The search for one observation. What is small stays on the CPU.
+
+    Attributes:
+        model: the global model.
+        head: name of the classification layer's weight.
+        training: of the client.
+        gradient: the shared one.
+        classes: the rows of the classification layer that are looked at, ``(L,)``.
+        left: how often each of these classes may come, ``(L,)``.
+        examples: the number of different examples, N.
+    """
+
+    model: nn.Module
+    head: str
+    training: LocalTraining
+    gradient: Mapping[str, Tensor]
+    classes: Tensor
+    left: Tensor
+    examples: int
+
+    @classmethod
+    def of(cls, model: nn.Module, observation: Observation) -> _Search | None:
+        """Return the search, or None if the rank would not tell."""
+        training, count = observation.training, observation.batch_size
+        try:
+            head = head_of(model)
+        except AttackError:
+            return None
+        if training is None:
+            return None
+        gradient = {k: observation.gradient[k].to(w) for k, w in parameters(model).items()}
+        sizes = gradient[head].norm(dim=1).cpu()
+        left = torch.full((len(sizes),), count)
+        if observation.labels is not None:
+            left = torch.bincount(observation.labels.cpu(), minlength=len(sizes))
+        # A class that never came and never was likely has a row of zeros, which says nothing.
+        order = (sizes + (left > 0) * sizes.sum()).argsort(descending=True, stable=True)
+        classes = order[:CLASSES].sort().values
+        search = cls(model, head, training, gradient, classes, left[classes], count)
+        distinct = min(count, int((left > 0).sum()))
+        return search if distinct <= len(classes) and search._tells(len(sizes)) else None
+
+    def _tells(self, classes: int) -> bool:
+        # The rows of all classes sum to zero. While the steps to come can fill any rank, nothing
+        # speaks for one label or another: all of them must be kept.
+        rank = min(len(self.classes), classes - 1)
+        untold = max(0, self.training.steps - rank)
+        return untold == 0 or self._ways(self.training.batch_size) ** untold <= WIDTH
+
+    def _ways(self, new: int) -> int:
+        """Return in how many ways ``new`` examples may be labelled."""
+        return math.comb(int((self.left > 0).sum()) + new - 1, new)
+
+    def run(self, pictures: Tensor, stretch: float) -> tuple[Tensor, Tensor]:
+        """Return sequences ``(B, N)``, and how badly each explains the update, ``(B,)``."""
+        start, training = parameters(self.model), self.training
+        rate, size = training.learning_rate * stretch, training.batch_size
+        client = StandIns(self.model, self.head, pictures, rate)
+        total = {k: g * (training.steps / stretch) for k, g in self.gradient.items()}
+        beam = _Beam(
+            {k: w[None] for k, w in start.items()},
+            total[self.head][None, self.classes].cpu(),
+            self.left[None],
+            torch.full((1, self.examples), -1),
+        )
+        order = torch.arange(training.steps * size) % self.examples
+        for done, examples in enumerate(order.view(-1, size), start=1):
+            beam = self._advance(beam, client, examples, training.steps - done)
+        moved = {k: (start[k] - w) / rate for k, w in beam.weights.items()}
+        costs = [((moved[k] - g) ** 2).flatten(1).sum(1) for k, g in total.items()]
+        scale = torch.stack([(g**2).sum() for g in total.values()]).sum()
+        return self.classes[beam.labels], (torch.stack(costs).sum(0) / scale).cpu()
+
+    def _advance(self, beam: _Beam, client: StandIns, examples: Tensor, to_come: int) -> _Beam:
+        """Take one local step in every way that is likely."""
+        new = examples[beam.labels[0, examples] < 0]
+        old = examples[beam.labels[0, examples] >= 0]
+        again = F.one_hot(beam.labels[:, old], len(self.classes)).sum(1)
+        probabilities, features = client.look(beam.weights)
+        judge = RankJudge(
+            beam.rest, beam.left, probabilities[:, self.classes], features, again, to_come, len(new)
+        )
+        numbers = sum(w.numel() for w in parameters(self.model).values())
+        if self._ways(len(new)) <= CONTINUATIONS:
+            counts, width = self._all_ways(len(new)).expand(len(beam.rest), -1, -1), WIDTH
+        else:
+            counts, width = judge.climb(share_out(beam.left, len(new))), CLIMBING_WIDTH
+        parents, counts = judge.best(counts, min(width, max(1, WEIGHTS // numbers)))
+        kept, again = beam[parents], again[parents]
+        targets = probabilities.new_zeros((len(parents), probabilities.shape[1]))
+        targets[:, self.classes] = ((again + counts) / len(examples)).to(targets)
+        weights, gradients = client.step(kept.weights, targets)
+        labels = kept.labels.clone()
+        labels[:, new] = _in_order(counts)
+        rest = kept.rest - gradients[self.head][:, self.classes].cpu()
+        return _Beam(weights, rest, kept.left - counts, labels)
+
+    def _all_ways(self, new: int) -> Tensor:
+        """Return how often each class comes, in every way to label examples: ``(M, L)``."""
+        possible = (self.left > 0).nonzero().flatten().tolist()
+        ways = list(itertools.combinations_with_replacement(possible, new))
+        picked = torch.tensor(ways, dtype=torch.long).view(len(ways), new)
+        return F.one_hot(picked, len(self.classes)).sum(1)
+
+
+def _in_order(counts: Tensor) -> Tensor:
+    """Return labels in ascending order, as many as counts ``(B, L)`` say: ``(B, sum)``."""
+    sequences, classes = counts.shape
+    places = torch.arange(classes).repeat(sequences)
+    return torch.repeat_interleave(places, counts.flatten()).view(sequences, int(counts[0].sum()))

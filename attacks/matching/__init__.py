@@ -1,0 +1,1 @@
+"""Gradient matching: one loop, and what an attack of this family sets."""

@@ -1,0 +1,192 @@
+"""Runs any number of lanes through an optimiser, as many at once as fit the memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from fedsim.attacks.matching.optimisers.base import Lanes, Optimiser, Project, anywhere
+from fedsim.attacks.types import ShouldStop, Status, never_stop
+
+Evaluate = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""``(points (A, n), lanes (A,)) -> (values (A,), gradients (A, n))``; the same ``lanes`` object
+as long as the same lanes are running."""
+
+Observe = Callable[[int, Tensor, Tensor, Tensor], None]
+"""``(evaluation, lanes (A,), points (A, n), values (A,))``, called after each evaluation, once for
+all lanes that have had equally many."""
+
+HOPELESS = 10.0
+"""A trial is hopeless if it is so many times as far from its goal as its best sibling."""
+
+
+@dataclass(frozen=True, eq=False)
+class Ended:
+    """Where a lane ended: its best point ``(n,)``, the value there, why, and after how much."""
+
+    lane: int
+    point: Tensor
+    value: float
+    status: Status
+    evaluations: int
+
+
+@dataclass(eq=False)
+class Minimisation:
+    """Minimise one function per lane, all lanes together.
+
+    Lanes come in groups of siblings: the trials of one victim. A group enters together as soon
+    as there is room for it, so that what happens to it does not depend on how many run at once;
+    a lane leaves as soon as it has ended, and makes room. When one of a group has converged the
+    others are abandoned, and after ``patience`` evaluations those that are far behind.
+
+    Attributes:
+        evaluate: values and gradients of the lanes asked for; called once per iteration.
+        start: the first point ``(n,)`` of a lane, asked for when it enters.
+        count: number of lanes, a multiple of ``siblings``.
+        optimiser: how lanes move.
+        max_evaluations: how many evaluations each lane may have.
+        on_end: told of each lane when it ends.
+        capacity: lanes that may run at once; one group always may.
+        siblings: size of a group.
+        patience: evaluations before hopeless siblings are abandoned; None to keep them.
+        tolerance: value at or below which a lane has converged.
+        project: the nearest allowed points.
+        observe: called after each evaluation.
+        should_stop: asked before each evaluation; when true, the running lanes end where they
+            are and no others begin.
+    """
+
+    evaluate: Evaluate
+    start: Callable[[int], Tensor]
+    count: int
+    optimiser: Optimiser
+    max_evaluations: int
+    on_end: Callable[[Ended], None]
+    capacity: int = 1_000_000
+    siblings: int = 1
+    patience: int | None = None
+    tolerance: float = -1.0
+    project: Project = anywhere
+    observe: Observe | None = None
+    should_stop: ShouldStop = never_stop
+
+    def run(self) -> None:
+        """Run every lane to its end."""
+        self._state: Lanes | None = None
+        self._running = torch.zeros(0, dtype=torch.long)
+        self._spent = torch.zeros(0, dtype=torch.long)
+        self._pending = list(range(0, self.count, self.siblings))
+        while True:
+            if self.should_stop():
+                self._leave(torch.ones_like(self._running, dtype=torch.bool), Status.STOPPED)
+                return
+            self._enter()
+            if self._state is None or len(self._running) == 0:
+                return
+            try:
+                self._advance(self._state)
+            except torch.OutOfMemoryError:
+                if not self._retreat():
+                    raise
+
+    def _enter(self) -> None:
+        """Admit waiting groups while there is room."""
+        room = max(1, self.capacity // self.siblings) * self.siblings - len(self._running)
+        groups = self._pending[: room // self.siblings]
+        if not groups:
+            return
+        del self._pending[: len(groups)]
+        new = [group + i for group in groups for i in range(self.siblings)]
+        starts = torch.stack([self.start(lane) for lane in new])
+        if self._state is None:
+            self._state = self.optimiser.lanes(
+                starts, starts.shape[1], self.max_evaluations, self.project
+            )
+        self._state.admit(starts)
+        self._running = torch.cat([self._running, torch.tensor(new)])
+        self._spent = torch.cat([self._spent, torch.zeros(len(new), dtype=torch.long)])
+
+    def _advance(self, state: Lanes) -> None:
+        value, gradient = self.evaluate(state.trial(), self._running)
+        state.update(value, gradient)
+        self._spent += 1
+        if self.observe is not None:
+            self._report(self.observe, state)
+        self._retire(state)
+
+    def _report(self, observe: Observe, state: Lanes) -> None:
+        counts = sorted(set(self._spent.tolist()))
+        if len(counts) == 1:
+            observe(counts[0], self._running, state.point, state.value)
+            return
+        for count in counts:
+            alike = (self._spent == count).nonzero().flatten()
+            rows = alike.to(state.point.device)
+            observe(count, self._running[alike], state.point[rows], state.value[rows])
+
+    def _retire(self, state: Lanes) -> None:
+        value = state.value.cpu()
+        converged = value <= self.tolerance
+        staying = torch.ones_like(converged)
+        for rows, status in (
+            (~torch.isfinite(value), Status.FAILED),
+            (converged, Status.CONVERGED),
+            (self._abandoned(value, converged), Status.ABANDONED),
+            (state.stuck().cpu(), Status.STALLED),
+            (self._spent >= self.max_evaluations, Status.EXHAUSTED),
+        ):
+            self._end(rows & staying, status)
+            staying = staying & ~rows
+        self._drop(~staying)
+
+    def _abandoned(self, value: Tensor, converged: Tensor) -> Tensor:
+        """Return the lanes whose siblings have made them pointless."""
+        if self.siblings == 1:
+            return torch.zeros_like(converged)
+        group = self._running // self.siblings
+        groups = self.count // self.siblings
+        won = torch.zeros(groups, dtype=torch.bool)
+        won[group[converged]] = True
+        behind = won[group]
+        if self.patience is not None:
+            best = torch.full((groups,), torch.inf, dtype=value.dtype)
+            best.scatter_reduce_(0, group, value, "amin")
+            behind |= (self._spent >= self.patience) & (value > HOPELESS * best[group])
+        return behind
+
+    def _leave(self, rows: Tensor, status: Status) -> None:
+        self._end(rows, status)
+        self._drop(rows)
+
+    def _end(self, rows: Tensor, status: Status) -> None:
+        for row in rows.nonzero().flatten().tolist():
+            assert self._state is not None  # noqa: S101  (there are rows)
+            self.on_end(
+                Ended(
+                    lane=int(self._running[row]),
+                    point=self._state.point[row].clone(),
+                    value=float(self._state.value[row]),
+                    status=status,
+                    evaluations=int(self._spent[row]),
+                )
+            )
+
+    def _drop(self, rows: Tensor) -> None:
+        if self._state is None or not bool(rows.any()):
+            return
+        self._state.keep((~rows).to(self._state.point.device))
+        self._running, self._spent = self._running[~rows], self._spent[~rows]
+
+    def _retreat(self) -> bool:
+        """Begin the running groups again, half as many at a time; False if there is but one."""
+        groups = sorted({lane // self.siblings for lane in self._running.tolist()})
+        if len(groups) == 1:
+            return False
+        self.capacity = max(1, len(groups) // 2) * self.siblings
+        self._pending[:0] = [group * self.siblings for group in groups]
+        self._drop(torch.ones_like(self._running, dtype=torch.bool))
+        return True

@@ -1,0 +1,8 @@
+"""What is known of the data before anything is observed: one file for each prior."""
+
+from fedsim.attacks.matching.priors.base import Prior
+from fedsim.attacks.matching.priors.l2 import L2
+from fedsim.attacks.matching.priors.learned import Learned
+from fedsim.attacks.matching.priors.total_variation import TotalVariation
+
+__all__ = ["L2", "Learned", "Prior", "TotalVariation"]

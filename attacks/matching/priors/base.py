@@ -1,0 +1,26 @@
+"""The contract of a prior."""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from torch import Tensor
+
+from fedsim.core.modality import Modality
+
+
+class Prior(ABC):
+    """A differentiable cost of dummy data, small where they are plausible.
+
+    It is added to an attack's objective, in the objective's own unit.
+    """
+
+    takes: ClassVar[Modality] = Modality.PICTURES
+    """What it knows something of; attacks on other data go without it."""
+
+    @abstractmethod
+    def __call__(self, data: Tensor) -> Tensor:
+        """Return the cost, a scalar.
+
+        Args:
+            data: one lane's dummy batch ``(N, C, H, W)``, not clamped to [0, 1].
+        """

@@ -1,0 +1,25 @@
+"""The L2 norm."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from fedsim.attacks.matching.priors.base import Prior
+
+
+@dataclass(frozen=True)
+class L2(Prior):
+    """Squared distance from mid-grey, summed over all numbers.
+
+    Yin et al., GradInversion, CVPR 2021 (arXiv 2104.07586), equation 7, whose data are normalised
+    and so have their zero at the mean; ours are in [0, 1].
+
+    Args:
+        weight: what it is multiplied by.
+    """
+
+    weight: float = 1e-6
+
+    def __call__(self, data: Tensor) -> Tensor:
+        """Return the cost, a scalar >= 0."""
+        return self.weight * ((data - 0.5) ** 2).sum()

@@ -1,0 +1,1 @@
+"""Client side of secure aggregation."""

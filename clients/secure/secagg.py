@@ -1,0 +1,67 @@
+"""A client's side of SecAgg+, by Flower's own mod.
+
+This is the only module of the clients that touches Flower's mod, which is written for the
+clients before Flower's Message API: what it asks of them is stood in for here.
+"""
+
+import contextlib
+from collections.abc import Iterator
+
+import numpy as np
+from flwr.app import Context, Message
+from flwr.client.mod import secaggplus_mod
+from flwr.clientapp.typing import ClientAppCallable
+from flwr.common import Code, FitRes, Status, ndarrays_to_parameters
+from flwr.compat.common.recorddict_compat import fitres_to_recorddict
+
+from fedsim.clients.secure.answer import VectorOf, examples_of
+from fedsim.core.errors import UploadError
+from fedsim.core.seeds import derive
+
+CLEAR = ("metrics", "defenses")
+"""The records of a reply that stay as they are."""
+
+
+def masked(
+    seed: int, train: ClientAppCallable, vector_of: VectorOf, message: Message, context: Context
+) -> Message:
+    """Return the reply to a message of one of the protocol's stages.
+
+    Masks are drawn from the operating system and differ in every run. The rounding to whole
+    numbers is drawn from the run's seed, so that the sum, in which the masks cancel, does not.
+    """
+
+    def bridged(message: Message, context: Context) -> Message:
+        reply = train(message, context)
+        if reply.has_error():
+            raise UploadError(reply.error.reason)
+        vector = vector_of(message, reply).numpy()
+        parameters = ndarrays_to_parameters([vector])
+        result = FitRes(Status(Code.OK, ""), parameters, examples_of(reply), {})
+        content = fitres_to_recorddict(result, keep_input=False)
+        for name in CLEAR:
+            if name in reply.content:
+                content[name] = reply.content[name]
+        np.random.seed(_rounding_seed(seed, message, context))  # noqa: NPY002  (Flower draws from it)
+        return Message(content, reply_to=message)
+
+    with _same_random_numbers_after():
+        return secaggplus_mod(message, context, bridged)
+
+
+def _rounding_seed(seed: int, message: Message, context: Context) -> int:
+    server_round = message.content.config_records["config"]["server-round"]
+    if not isinstance(server_round, int):
+        raise UploadError(f"server-round is {server_round!r}: expected a whole number")
+    partition = int(context.node_config["partition-id"])
+    return derive(seed, "rounding", partition, server_round) % 2**32
+
+
+@contextlib.contextmanager
+def _same_random_numbers_after() -> Iterator[None]:
+    """Undo what is done to NumPy's global generator, which Flower rounds with."""
+    before = np.random.get_state()  # noqa: NPY002
+    try:
+        yield
+    finally:
+        np.random.set_state(before)  # noqa: NPY002

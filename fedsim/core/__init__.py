@@ -1,0 +1,1 @@
+"""The ground floor: registries, checked parameters, seeds, errors and shared names."""

@@ -1,0 +1,160 @@
+"""Runs what a comparison takes, one cell after the other or several at once, and goes on later."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fedsim.core.environment import VARIABLES
+from fedsim.core.errors import FedsimError, RunError
+from fedsim.engine import run
+from fedsim.engine.observer import Observer
+from fedsim.log.comparison import CELLS, COMPARISON, cell_folder, is_finished
+from fedsim.scenario import Scenario
+from fedsim.scenario.comparison import Cell, Comparison
+
+
+@dataclass(frozen=True)
+class Done:
+    """What became of one cell.
+
+    Attributes:
+        cell: the cell.
+        error: why it could not be run; None if it was.
+        before: whether it had been run already.
+    """
+
+    cell: Cell
+    error: str | None = None
+    before: bool = False
+
+
+OnDone = Callable[[Done], None]
+ObserverOf = Callable[[Cell], Observer]
+
+
+def run_cells(
+    comparison: Comparison,
+    folder: Path,
+    *,
+    jobs: int = 1,
+    on_done: OnDone = lambda done: None,
+    observer_of: ObserverOf = lambda cell: Observer(),
+) -> list[Done]:
+    """Run all cells of a comparison that have not been run yet.
+
+    A cell that was stopped half-way is run again from its beginning; it comes to the same
+    result. A cell that fails is an outcome like any other, and the rest goes on.
+
+    Args:
+        comparison: what to compare.
+        folder: of the comparison: a new one, or one in which this comparison was begun.
+        jobs: how many cells are run at once; more than one in processes of Ray's, on this
+            machine, or on the cluster that ``RAY_ADDRESS`` names if it shares the folder.
+        on_done: told of each cell when it is done.
+        observer_of: returns who watches a cell; with several jobs nobody does.
+
+    Returns:
+        What became of each cell, in order.
+
+    Raises:
+        RunError: the folder cannot be written, or holds something else.
+    """
+    open_folder(comparison, folder)
+    done: dict[str, Done] = {}
+    todo: list[Cell] = []
+    for cell in comparison.cells:
+        if is_finished(cell_folder(folder, cell)):
+            done[cell.place] = Done(cell, before=True)
+            on_done(done[cell.place])
+        else:
+            shutil.rmtree(cell_folder(folder, cell), ignore_errors=True)
+            todo.append(cell)
+    started = _one_by_one(todo, folder, observer_of) if jobs == 1 else _on_ray(todo, folder, jobs)
+    for each in started:
+        done[each.cell.place] = each
+        on_done(each)
+    return [done[cell.place] for cell in comparison.cells]
+
+
+def open_folder(comparison: Comparison, folder: Path) -> None:
+    """Make the folder of a comparison, or see that it is of the same one.
+
+    Raises:
+        RunError: it is not, or it cannot be written.
+    """
+    place, text = folder / COMPARISON, comparison.to_toml()
+    try:
+        if place.is_file():
+            if place.read_text("utf-8") != text:
+                raise RunError(
+                    f"{folder}: another comparison was begun here, or this one with other values; "
+                    "give --out a new folder, or the same values to go on"
+                )
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise RunError(f"{folder}: this folder is not empty; give --out a new one")
+        (folder / CELLS).mkdir()
+        place.write_text(text, "utf-8")
+    except OSError as error:
+        raise RunError(
+            f"{folder}: the folder cannot be written: {error.strerror or error}; "
+            "give --out a folder that you may write to"
+        ) from None
+
+
+def _one_by_one(cells: Sequence[Cell], folder: Path, observer_of: ObserverOf) -> Iterator[Done]:
+    for cell in cells:
+        try:
+            run(cell.scenario, cell_folder(folder, cell), observer=observer_of(cell))
+        except FedsimError as error:
+            yield Done(cell, str(error))
+        else:
+            yield Done(cell)
+
+
+def _on_ray(cells: Sequence[Cell], folder: Path, jobs: int) -> Iterator[Done]:
+    import ray  # noqa: PLC0415  (seconds to import, and only several jobs need it)
+
+    ours = not ray.is_initialized()
+    if ours:
+        variables = {k: os.environ.get(k, v) for k, v in VARIABLES.items()}
+        ray.init(
+            address=os.environ.get("RAY_ADDRESS"),
+            num_cpus=None if "RAY_ADDRESS" in os.environ else jobs,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            runtime_env={"env_vars": {**variables, "OMP_NUM_THREADS": "1"}},
+        )
+    try:
+        remote: Any = ray.remote(num_cpus=1, max_calls=1)(_in_a_worker)
+        waiting = {
+            remote.remote(cell.scenario.to_toml(), str(cell_folder(folder, cell).absolute())): cell
+            for cell in cells
+        }
+        while waiting:
+            [ready], _ = ray.wait(list(waiting), num_returns=1)
+            cell = waiting.pop(ready)
+            try:
+                yield Done(cell, ray.get(ready))
+            except ray.exceptions.RayError as error:
+                yield Done(cell, f"the worker failed: {error}")
+    finally:
+        if ours:
+            ray.shutdown()
+
+
+def _in_a_worker(scenario_toml: str, folder: str) -> str | None:
+    """Run a cell in a process of its own; return why it could not be run, if it could not."""
+    try:
+        run(Scenario.from_toml(scenario_toml), Path(folder))
+    except FedsimError as error:
+        return str(error)
+    return None

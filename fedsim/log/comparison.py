@@ -1,0 +1,41 @@
+"""The folder of a comparison, for those who write it and those who read it; without torch."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from fedsim.core.errors import RunError
+from fedsim.log.files import read_records
+from fedsim.scenario.comparison import Comparison, Place
+
+COMPARISON = "comparison.toml"
+CELLS = "cells"
+
+
+def read_comparison(folder: Path) -> Comparison:
+    """Return the comparison of a folder; its scenarios are not checked.
+
+    Raises:
+        RunError: the folder holds no comparison.
+    """
+    path = folder / COMPARISON
+    try:
+        return Comparison.model_validate(tomllib.loads(path.read_text("utf-8")))
+    except (OSError, ValueError, RecursionError, ValidationError) as error:
+        raise RunError(f"{path}: this is no comparison: {error}") from None
+
+
+def cell_folder(folder: Path, cell: Place) -> Path:
+    """Return the run folder of a cell."""
+    return folder / CELLS / cell.place
+
+
+def is_finished(folder: Path) -> bool:
+    """Return whether a run was finished."""
+    try:
+        return any(r["kind"] == "end" and r["status"] == "finished" for r in read_records(folder))
+    except RunError:
+        return False

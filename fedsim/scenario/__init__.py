@@ -1,0 +1,36 @@
+"""Scenarios: one TOML file is one experiment, checked when it is loaded."""
+
+from fedsim.scenario.files import QUICKSTART, bundled, load_scenario, scenario_text, toml_text
+from fedsim.scenario.overrides import Override, override
+from fedsim.scenario.schema import (
+    RESERVED_FOR_SUM,
+    RESERVED_NAME,
+    AdversaryPlan,
+    ClientGroup,
+    Data,
+    Federation,
+    Scenario,
+    Section,
+    Shown,
+    explain,
+)
+
+__all__ = [
+    "QUICKSTART",
+    "RESERVED_FOR_SUM",
+    "RESERVED_NAME",
+    "AdversaryPlan",
+    "ClientGroup",
+    "Data",
+    "Federation",
+    "Override",
+    "Scenario",
+    "Section",
+    "Shown",
+    "bundled",
+    "explain",
+    "load_scenario",
+    "override",
+    "scenario_text",
+    "toml_text",
+]

@@ -1,0 +1,138 @@
+"""How the server comes by the mean of a round's uploads: the scenario's choice and its limits."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from fedsim.core.errors import RunError
+from fedsim.core.registry import AGGREGATIONS
+
+PARAMETERS = ConfigDict(extra="forbid", strict=True)
+MODULUS = 2**32
+"""SecAgg+ adds whole numbers modulo this."""
+
+SCALE_BITS = 40
+"""CKKS holds a value as a multiple of 2 ** -SCALE_BITS."""
+
+POLYNOMIAL_DEGREE = 8192
+SLOTS = POLYNOMIAL_DEGREE // 2
+"""Values in one ciphertext. With three primes of 160 bits in all this degree is well within the
+218 bits that the Homomorphic Encryption Standard allows it at 128 bits of security."""
+
+HE_RECORD = "ckks"
+"""The record of a message that belongs to the encryption."""
+
+
+@dataclass(frozen=True, config=PARAMETERS)
+class Aggregation:
+    """How the server comes by the mean of a round's uploads."""
+
+    def check(self, cohort: int) -> None:
+        """Refuse a number of clients in a round that this cannot work with.
+
+        Raises:
+            ValueError: says what was expected.
+        """
+
+
+@AGGREGATIONS.register("plain")
+@dataclass(frozen=True, config=PARAMETERS)
+class Plain(Aggregation):
+    """Every upload reaches the server as it is, and the server adds them up."""
+
+
+@AGGREGATIONS.register("secagg+")
+@dataclass(frozen=True, config=PARAMETERS)
+class SecAggPlus(Aggregation):
+    """Clients mask their uploads so that only the masks' sum, and with it the mean, is known.
+
+    Source: Bell et al., CCS 2020 (eprint 2020/704), in Flower's own implementation. Each client
+    shares masks with some neighbours; those of clients that drop out are rebuilt from shares.
+    """
+
+    shares: Annotated[int | None, Field(ge=3)] = Field(
+        None, description="a client's neighbours and itself, an odd number; all clients if not set"
+    )
+    reconstruction_threshold: Annotated[int | None, Field(ge=2)] = Field(
+        None, description="shares that rebuild a key; more than half of them if not set"
+    )
+    clipping_range: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
+        8.0, description="greatest absolute value that an upload may hold"
+    )
+    quantization_range: Annotated[int, Field(ge=2**8, le=2**30)] = Field(
+        2**22, description="steps into which the values' range is cut"
+    )
+
+    def shares_of(self, cohort: int) -> int:
+        """Return into how many shares each client of a cohort splits its keys."""
+        return self.shares or cohort
+
+    def threshold_of(self, cohort: int) -> int:
+        """Return how many of these shares rebuild a key."""
+        return self.reconstruction_threshold or self.shares_of(cohort) // 2 + 1
+
+    def check(self, cohort: int) -> None:
+        """Refuse what the protocol, or Flower's implementation of it, cannot do."""
+        shares, threshold = self.shares_of(cohort), self.threshold_of(cohort)
+        if cohort < 3:
+            raise ValueError(
+                f"secagg+ needs at least 3 clients in a round, not {cohort}; raise the count of "
+                "the clients, or federation.fraction"
+            )
+        if shares > cohort or (shares < cohort and shares % 2 == 0):
+            raise ValueError(
+                f"secagg+: shares = {shares} with {cohort} clients in a round: expected an odd "
+                "number below that of the clients, or all of them"
+            )
+        if threshold >= shares:
+            raise ValueError(
+                f"secagg+: reconstruction_threshold = {threshold}: expected less than the "
+                f"{shares} shares"
+            )
+        if cohort * self.quantization_range >= MODULUS:
+            raise ValueError(
+                f"secagg+: the sum of {cohort} uploads with quantization_range = "
+                f"{self.quantization_range} does not fit into 32 bits; use "
+                f"{(MODULUS - 1) // cohort} or less"
+            )
+
+
+@AGGREGATIONS.register("ckks")
+@dataclass(frozen=True, config=PARAMETERS)
+class Ckks(Aggregation):
+    """Clients encrypt their uploads and the server adds ciphertexts, for which it has no key.
+
+    Source: Cheon et al., ASIACRYPT 2017 (eprint 2016/421), in TenSEAL's implementation. The
+    clients share one key pair and decrypt the sum for the server. Needs the extra ``he``.
+    """
+
+    limit: Annotated[float, Field(gt=0, le=2**10, allow_inf_nan=False)] = Field(
+        1024.0, description="greatest absolute value that an upload may hold"
+    )
+
+    def check(self, cohort: int) -> None:
+        """Refuse a sum that is one client's upload."""
+        if cohort < 2:
+            raise ValueError(
+                "ckks with one client in a round hides nothing: its sum is that client's upload; "
+                "raise the count of the clients, or federation.fraction"
+            )
+
+
+def load_tenseal() -> Any:
+    """Return the module ``tenseal``, which is an extra.
+
+    Raises:
+        RunError: it is not installed.
+    """
+    try:
+        import tenseal  # noqa: PLC0415  (an extra)
+    except ImportError:
+        raise RunError(
+            "federation.aggregation = 'ckks' needs TenSEAL; install it with: "
+            "pip install 'fedsim-leakage[he]'"
+        ) from None
+    return tenseal

@@ -1,0 +1,298 @@
+"""What is compared: a TOML file that names a scenario and a grid of defenses over it."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.resources import files
+from typing import Any
+
+import tomli_w
+from pydantic import Field, ValidationError, model_validator
+
+from fedsim.core.errors import ScenarioError, closest
+from fedsim.scenario import Override, Scenario, Section, Shown, explain, override, toml_text
+
+NO_DEFENSE = "none"
+_FOLDER = "comparisons"
+_CLIENTS = "clients"
+
+
+class Entry(Section):
+    """[[grid]]: a defense, or several in a row, at one strength or at several.
+
+    A list in the place of one number is the strengths to try.
+    """
+
+    label: Shown | None = Field(None, max_length=40, description="what to call it")
+    defenses: list[str | dict[str, Any]] = Field(
+        default_factory=list, description="as a client group has them"
+    )
+    set: dict[str, Any] = Field(
+        default_factory=dict,
+        description="changes of the scenario, such as {'federation.batch_size' = [2, 4]}",
+    )
+
+    @property
+    def name(self) -> str:
+        """What the defense is called: its label, or else its names."""
+        if self.label is not None:
+            return self.label
+        names = [d if isinstance(d, str) else str(d.get("name", "?")) for d in self.defenses]
+        return " + ".join([*names, *self.set]) or NO_DEFENSE
+
+    def strengths(self) -> list[tuple[str, float | None, Entry]]:
+        """Return each strength in words, as a number, and the entry with that one alone.
+
+        Raises:
+            ScenarioError: two parameters are lists, or one is a list of nothing.
+        """
+        places: list[tuple[str, int | None, str, list[Any]]] = []
+        for i, defense in enumerate(self.defenses):
+            if isinstance(defense, dict):
+                places += [("d", i, k, v) for k, v in defense.items() if isinstance(v, list)]
+        places += [("s", None, k, v) for k, v in self.set.items() if isinstance(v, list)]
+        if not places:
+            return [("", None, self)]
+        if len(places) > 1:
+            raise ScenarioError(
+                f"{self.name}: {places[0][2]!r} and {places[1][2]!r} are both lists; expected one "
+                "strength to vary: split this into several [[grid]] tables"
+            )
+        [(kind, position, key, values)] = places
+        if not values:
+            raise ScenarioError(f"{self.name}: {key!r} is an empty list: expected strengths to try")
+        found = []
+        for value in values:
+            if kind == "s":
+                one = self.model_copy(update={"set": {**self.set, key: value}})
+            else:
+                changed = [
+                    {**d, key: value} if i == position and isinstance(d, dict) else d
+                    for i, d in enumerate(self.defenses)
+                ]
+                one = self.model_copy(update={"defenses": changed})
+            number = float(value) if isinstance(value, int | float) else None
+            found.append((f"{key.rsplit('.', maxsplit=1)[-1]}={_short(value)}", number, one))
+        return found
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where one run stands in a comparison; known without what the run needs.
+
+    Attributes:
+        place: its folder's name.
+        label: the defense.
+        strength: in words; empty if there is but one.
+        value: the strength as a number, None if it is none.
+        order: place of the defense and of the strength in the comparison.
+        seed: of the run.
+    """
+
+    place: str
+    label: str
+    strength: str
+    value: float | None
+    order: tuple[int, int]
+    seed: int
+
+
+@dataclass(frozen=True)
+class Cell(Place):
+    """One run of a comparison.
+
+    Attributes:
+        scenario: what is run.
+    """
+
+    scenario: Scenario
+
+
+class Comparison(Section):
+    """the comparison: a scenario, the defenses to compare over it, and when to attack."""
+
+    title: Shown = "Untitled comparison"
+    description: str = ""
+    scenario: dict[str, Any] = Field(
+        default_factory=dict, description="a scenario without its clients"
+    )
+    clients: int = Field(8, ge=1, description="clients of each run, all with the same defense")
+    seeds: list[int] = Field([0], min_length=1, description="each defense is run once for each")
+    stages: dict[Shown, int] = Field(
+        {"untrained": 1}, min_length=1, description="rounds that are attacked, by name"
+    )
+    victims: int = Field(4, ge=1, description="clients attacked at each stage")
+    adaptive: bool = Field(True, description="attack with what is known of each defense too")
+    accuracy_loss: float = Field(
+        0.02, ge=0, le=1, description="accuracy that a recommended defense may cost"
+    )
+    last_evaluations: int = Field(
+        1,
+        ge=1,
+        description="accuracy is the mean over so many of the last measurements (see "
+        "scenario.federation.evaluate_every); with small batches one differs from the next",
+    )
+    grid: list[Entry] = Field(min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _own_clients(cls, value: object) -> object:
+        scenario = value.get("scenario") if isinstance(value, dict) else None
+        if isinstance(scenario, dict) and _CLIENTS in scenario:
+            raise ValueError(
+                "scenario.clients: a comparison gives all clients the same defense; write their "
+                "number as 'clients' and the defenses as [[grid]]"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Comparison:
+        names = [e.name for e in self.grid]
+        twice = sorted({n for n in names if names.count(n) > 1})
+        if twice:
+            raise ValueError(
+                f"grid: two entries are called {twice[0]!r}; give one of them a label of its own"
+            )
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError("seeds: one is named twice")
+        return self
+
+    @cached_property
+    def cells(self) -> list[Cell]:
+        """The runs that it takes.
+
+        Raises:
+            ScenarioError: a defense or a strength is wrong; names the place in the grid.
+        """
+        return list(self._cells())
+
+    def to_toml(self) -> str:
+        """Return the comparison as TOML that loads to an equal one."""
+        return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
+
+    @classmethod
+    def from_toml(
+        cls, text: str, source: str = "comparison", overrides: Sequence[Override] = ()
+    ) -> Comparison:
+        """Read a comparison from TOML text, and check every run of it.
+
+        Args:
+            text: the TOML.
+            source: what to call it in errors.
+            overrides: ``key=value`` texts, as those of a scenario.
+
+        Raises:
+            ScenarioError: with the source, the place, what was expected and what to do.
+        """
+        try:
+            raw = tomllib.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise ScenarioError(f"{source}: this is not TOML: {error}") from None
+        for each in overrides:
+            override(raw, each)
+        try:
+            made = cls.model_validate(raw)
+        except ValidationError as error:
+            raise ScenarioError("\n".join(explain(error, source))) from None
+        try:
+            made.cells  # noqa: B018  (checks them)
+        except ScenarioError as error:
+            raise ScenarioError(f"{source}: {error}") from None
+        return made
+
+    @property
+    def places(self) -> list[Place]:
+        """The places of its runs; for readers, who need neither torch nor the scenarios.
+
+        Raises:
+            ScenarioError: the strengths of a defense are wrong.
+        """
+        return [place for place, _ in self._places()]
+
+    def _places(self) -> Iterator[tuple[Place, Entry]]:
+        for row, entry in enumerate(self.grid):
+            for column, (strength, value, one) in enumerate(entry.strengths()):
+                for seed in self.seeds:
+                    name = slug(f"{entry.name}-{strength}")
+                    folder = f"{row:02d}-{column:02d}-{name}-seed{seed}"
+                    yield Place(folder, entry.name, strength, value, (row, column), seed), one
+
+    def _cells(self) -> Iterator[Cell]:
+        for place, one in self._places():
+            scenario = self._scenario(place, one)
+            yield Cell(**vars(place), scenario=scenario)
+
+    def _scenario(self, place: Place, entry: Entry) -> Scenario:
+        raw: dict[str, Any] = tomllib.loads(tomli_w.dumps(self.scenario))
+        raw["seed"] = place.seed
+        raw["title"] = f"{place.label} {place.strength}".strip()
+        raw[_CLIENTS] = [
+            {"name": _CLIENTS, "count": self.clients, "defenses": list(entry.defenses)}
+        ]
+        plan = raw.setdefault("adversary", {})
+        if isinstance(plan, dict):
+            plan |= {
+                "rounds": sorted(set(self.stages.values())),
+                "per_round": self.victims,
+                "adaptive": self.adaptive,
+            }
+        where = f"grid.{place.order[0]} ({raw['title']})"
+        for key, value in entry.set.items():
+            override(raw, (key, value))
+        try:
+            scenario = Scenario.model_validate(raw)
+        except ValidationError as error:
+            raise ScenarioError("\n".join(explain(error, where))) from None
+        measured = -(-scenario.federation.rounds // scenario.federation.evaluate_every)
+        if self.last_evaluations > measured:
+            raise ScenarioError(
+                f"last_evaluations: {self.last_evaluations}, but accuracy is measured {measured} "
+                "times; lower it, or scenario.federation.evaluate_every"
+            )
+        late = [n for n, r in self.stages.items() if not 1 <= r <= scenario.federation.rounds]
+        if late:
+            raise ScenarioError(
+                f"stages: {late[0]!r} is round {self.stages[late[0]]}, but there are the rounds 1 "
+                f"to {scenario.federation.rounds}; change it or scenario.federation.rounds"
+            )
+        return scenario
+
+
+def load_comparison(name_or_path: str, overrides: Sequence[Override] = ()) -> Comparison:
+    """Load a bundled comparison by name, or a user's by the path of its TOML file.
+
+    Raises:
+        ScenarioError: there is no such comparison, or it is not valid.
+    """
+    return Comparison.from_toml(*comparison_text(name_or_path), overrides)
+
+
+def comparison_text(name_or_path: str) -> tuple[str, str]:
+    """Return the TOML text of a comparison and what to call it in errors.
+
+    Raises:
+        ScenarioError: there is no such comparison, or it cannot be read.
+    """
+    hint = closest(name_or_path, comparisons())
+    return toml_text(
+        name_or_path, comparisons(), files("fedsim.scenarios") / _FOLDER, "comparison", hint
+    )
+
+
+def comparisons() -> list[str]:
+    """Return the names of the comparisons that come with fedsim."""
+    names = (f.name for f in (files("fedsim.scenarios") / _FOLDER).iterdir())
+    return sorted(n.removesuffix(".toml") for n in names if n.endswith(".toml"))
+
+
+def _short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def slug(text: str) -> str:
+    """Return text as part of a file name, whatever it says."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:50]

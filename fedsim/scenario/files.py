@@ -1,0 +1,69 @@
+"""Scenario files: the bundled ones by name, a user's by path."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+from fedsim.core.errors import ScenarioError, closest
+from fedsim.scenario.overrides import Override
+from fedsim.scenario.schema import Scenario
+
+QUICKSTART = "quickstart"
+
+
+def load_scenario(name_or_path: str, overrides: Sequence[Override] = ()) -> Scenario:
+    """Load a bundled scenario by name, or a user's by the path of its TOML file.
+
+    Raises:
+        ScenarioError: there is no such scenario, or it is not valid.
+    """
+    return Scenario.from_toml(*scenario_text(name_or_path), overrides)
+
+
+def scenario_text(name_or_path: str) -> tuple[str, str]:
+    """Return the TOML text of a scenario and what to call it in errors.
+
+    Raises:
+        ScenarioError: there is no such scenario, or it cannot be read.
+    """
+    hint = closest(name_or_path, bundled())
+    if files("fedsim.scenarios").joinpath("comparisons", f"{name_or_path}.toml").is_file():
+        hint = f"it is a comparison: fedsim compare {name_or_path}"
+    return toml_text(name_or_path, bundled(), files("fedsim.scenarios"), "scenario", hint)
+
+
+def toml_text(
+    name_or_path: str, names: Sequence[str], folder: Traversable, kind: str, hint: str
+) -> tuple[str, str]:
+    """Return the text of a bundled TOML file or of a user's, and what to call it in errors.
+
+    Args:
+        name_or_path: a bundled name, or a path.
+        names: of the bundled ones.
+        folder: where these lie.
+        kind: what the file is, in errors.
+        hint: what to do if there is none.
+
+    Raises:
+        ScenarioError: there is no such file, or it cannot be read.
+    """
+    if name_or_path in names:
+        return folder.joinpath(f"{name_or_path}.toml").read_text("utf-8"), name_or_path
+    path = Path(name_or_path)
+    if not path.is_file():
+        raise ScenarioError(
+            f"no {kind} {name_or_path!r}: it is neither a file nor a bundled {kind}; {hint}"
+        )
+    try:
+        return path.read_text("utf-8"), str(path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ScenarioError(f"{path}: cannot be read as text: {error}") from None
+
+
+def bundled() -> list[str]:
+    """Return the names of the scenarios that come with fedsim."""
+    names = (f.name for f in files("fedsim.scenarios").iterdir())
+    return sorted(n.removesuffix(".toml") for n in names if n.endswith(".toml"))

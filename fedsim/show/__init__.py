@@ -1,0 +1,1 @@
+"""What reads and shows: reports, explanations, figures, tables. Reads the log alone."""

@@ -1,0 +1,1 @@
+"""Tables, figures and advice of a comparison."""

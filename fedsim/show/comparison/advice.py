@@ -1,0 +1,210 @@
+"""What a comparison says in plain words, with its evidence and its limits."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+
+from scipy.stats import binomtest
+
+from fedsim.log.results import Result
+from fedsim.scenario.comparison import NO_DEFENSE, Comparison
+
+_ENOUGH = 0.05
+"""Share of recognisable examples up to which a defense is called protective, by its count."""
+
+_SAME_SIZE = 0.05
+"""Difference in size, as a share, up to which uploads are called as large as without a defense."""
+
+_WEAK_EPSILON = 20
+"""Epsilon beyond which a formal guarantee says nothing: e^20 is half a billion times as likely."""
+
+_LEARNT = 2
+"""How many times as accurate as a guess a model must be, for its accuracy to be worth losing."""
+
+
+def advice(comparison: Comparison, results: Sequence[Result]) -> list[str]:
+    """Return paragraphs: what to do, the evidence, and what it is worth.
+
+    A defense counts by the stronger of its attackers, at the stage where it leaks most. Of those
+    that leak little, one where the attack failed or came to nothing comes after one that the
+    upload no longer points to: the first may merely have met a weak attack.
+    """
+    worst = _worst(results)
+    if not worst:
+        return ["Nothing was attacked, so there is nothing to recommend."]
+    reference = next((r for r in worst if r.label == NO_DEFENSE), None)
+    paragraphs = [_verdict(comparison, worst, reference)]
+    fooled = _looks_safe(results)
+    if fooled is not None:
+        paragraphs.append(fooled)
+    paragraphs.append(_limits(comparison, results, worst))
+    return paragraphs
+
+
+def _worst(results: Sequence[Result]) -> list[Result]:
+    """Return for each defense and strength the result that leaks most."""
+    by_defense: dict[tuple[int, int], list[Result]] = {}
+    for result in results:
+        by_defense.setdefault(result.order, []).append(result)
+    return [max(group, key=_leakage) for _, group in sorted(by_defense.items())]
+
+
+def _leakage(result: Result) -> tuple[float, float]:
+    return result.leaked / max(1, result.images), _above_blind(result)
+
+
+def _unproven(result: Result) -> float:
+    return (result.attack_failed + result.unscored) / max(1, result.images)
+
+
+def _above_blind(result: Result) -> float:
+    if not result.scores:
+        return 0.0
+    return statistics.fmean(result.scores) - statistics.fmean(result.blind)
+
+
+def _verdict(comparison: Comparison, worst: Sequence[Result], reference: Result | None) -> str:
+    if reference is None or reference.mean_accuracy is None:
+        return (
+            "There is no run without a defense to compare with: add an empty [[grid]] entry, "
+            "or nothing can be said of what a defense costs."
+        )
+    if reference.leaked == 0:
+        return (
+            f"Without any defense not one {reference.measure.thing} was recognisable: this attack "
+            "is too weak here, and nothing below says that a defense works. Give it more "
+            "evaluations."
+        )
+    floor = reference.mean_accuracy - comparison.accuracy_loss
+    if reference.mean_accuracy < _LEARNT * reference.chance:
+        return (
+            f"After these rounds the {reference.accuracy_name} is {reference.mean_accuracy:.1%} "
+            f"without any defense, where a guess has {reference.chance:.1%}: it has "
+            "learnt too little to tell what a defense costs. Give it more rounds."
+        )
+    defended = [r for r in worst if r is not reference]
+    affordable = [r for r in defended if r.mean_accuracy is not None and r.mean_accuracy >= floor]
+    good = [r for r in affordable if r.leaked / r.images <= _ENOUGH]
+    loss = f"{100 * comparison.accuracy_loss:g}"
+    points = f"{loss} {'point' if loss == '1' else 'points'} of accuracy"
+    if good:
+        best = min(good, key=lambda r: (_unproven(r), _leakage(r), -(r.mean_accuracy or 0)))
+        does = "leaks least" if _unproven(best) > _ENOUGH else "protects best"
+        return (
+            f"Of what was tried, {best.name} {does} at no more than {points}: "
+            f"{_evidence(best, reference)}"
+        )
+    dear = [r for r in defended if r.leaked / r.images <= _ENOUGH]
+    text = f"Nothing that was tried protects at a cost of at most {points}."
+    if dear:
+        best = max(dear, key=lambda r: r.mean_accuracy or 0)
+        does = "under which little was read" if _unproven(best) > _ENOUGH else "that does protect"
+        text += f" The least dear {does} is {best.name}: {_evidence(best, reference)}"
+    elif affordable:
+        best = min(affordable, key=_leakage)
+        text += f" The best of the affordable ones is {best.name}: {_evidence(best, reference)}"
+    return text
+
+
+def _evidence(result: Result, reference: Result) -> str:
+    interval = binomtest(result.leaked, result.images).proportion_ci(method="wilson")
+    accuracy = ""
+    if result.mean_accuracy is not None and reference.mean_accuracy is not None:
+        accuracy = (
+            f" {result.accuracy_name.capitalize()} at the end is {result.mean_accuracy:.1%}, "
+            f"against {reference.mean_accuracy:.1%} without a defense."
+        )
+    size = ""
+    if result.upload_bytes and reference.upload_bytes:
+        share = result.upload_bytes / reference.upload_bytes
+        if abs(share - 1) >= _SAME_SIZE:
+            size = f" An upload takes {share:.2g} of the bytes."
+    spent = ""
+    if result.epsilon is not None:
+        weak = ", which guarantees next to nothing" if result.epsilon > _WEAK_EPSILON else ""
+        spent = f" Each client has spent ε = {result.epsilon:.2g}{weak}."
+    who = "an attacker who knows it" if result.attacker == "adaptive" else "the attacker"
+    measure, scores = result.measure, ""
+    if result.scores:
+        scores = (
+            f", on average at {measure.told(statistics.fmean(result.scores))} where a blind guess "
+            f"has {statistics.fmean(result.blind):.1f}"
+        )
+    doubt = ""
+    if _unproven(result) > _ENOUGH:
+        doubt = (
+            f" On {result.attack_failed + result.unscored} of the {result.images} the attack "
+            "failed or came to nothing, which is no protection: a better one may read them."
+        )
+    return (
+        f"where it leaks most ({result.stage}), {who} makes {result.leaked} of {result.images} "
+        f"{measure.things} recognisable (95 % interval {interval.low:.0%} to {interval.high:.0%})"
+        f"{scores}.{doubt}{accuracy}{size}{spent}"
+    )
+
+
+def _looks_safe(results: Sequence[Result]) -> str | None:
+    """Name the defenses that only an attacker who ignores them finds safe."""
+    pairs: dict[tuple[tuple[int, int], str], dict[str, Result]] = {}
+    for result in results:
+        pairs.setdefault((result.order, result.stage), {})[result.attacker] = result
+    fooled = [
+        pair["naive"].name
+        for pair in pairs.values()
+        if {"naive", "adaptive"} <= set(pair)
+        and pair["naive"].leaked / pair["naive"].images <= _ENOUGH
+        and pair["adaptive"].leaked / pair["adaptive"].images > _ENOUGH
+    ]
+    if not fooled:
+        return None
+    names = ", ".join(dict.fromkeys(fooled))
+    return (
+        f"Safe only against an attacker who ignores the defense: {names}. One who knows it "
+        f"reads some or all of the {results[0].measure.things}."
+    )
+
+
+def _limits(comparison: Comparison, results: Sequence[Result], worst: Sequence[Result]) -> str:
+    measure = results[0].measure
+    parts = [
+        f"This rests on {len(comparison.seeds)} "
+        f"{'seed' if len(comparison.seeds) == 1 else 'seeds'} and at most "
+        f"{max(r.images for r in results)} {measure.things} for each figure, on one "
+        "data set, one network and one attack. A stronger attack may find more: what is called "
+        "protected is a lower bound on what leaks."
+    ]
+    if comparison.last_evaluations > 1:
+        parts.append(
+            f"Accuracy is the mean over the last {comparison.last_evaluations} measurements."
+        )
+    # The attackers of a defense share its controls.
+    own = {(r.order, r.stage): r.controls for r in results}.values()
+    controls = [sum(c) for c in zip(*own, strict=True)]
+    poor = sorted({r.name for r in results if r.controls[1] < r.controls[0]})
+    if controls[1] < controls[0]:
+        parts.append(
+            f"Only {controls[1]} of {controls[0]} undefended controls were rebuilt, the others "
+            f"beside {', '.join(poor)}: there a defense's merit cannot be told from the attack's "
+            "failure."
+        )
+    failed = sorted({r.name for r in worst if r.attack_failed})
+    if failed:
+        parts.append(
+            f"The attack failed on some {measure.things} of: {', '.join(failed)}. That is no "
+            f"protection: the private {measure.thing} fits the upload better than what was found."
+        )
+    unscored = sorted({r.name for r in worst if r.unscored})
+    if unscored:
+        parts.append(
+            f"The attack came to nothing at all on some {measure.things} of: "
+            f"{', '.join(unscored)}. They are counted as not recognisable, which an attack that "
+            "does not give up may change."
+        )
+    unanswered = sorted({r.label for r in results if not r.known_answer and r.label != NO_DEFENSE})
+    if comparison.adaptive and unanswered:
+        parts.append(
+            "No adaptive attack is known here against: " + ", ".join(unanswered) + "; the naive "
+            "one stands for both."
+        )
+    return " ".join(parts)

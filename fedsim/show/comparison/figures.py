@@ -1,0 +1,203 @@
+"""The pictures of a comparison: what each defense buys at which price, and the same victim."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from fedsim.core.errors import RunError
+from fedsim.core.measures import PSNR
+from fedsim.log.files import inside
+from fedsim.log.results import Result
+from fedsim.log.victims import Look
+from fedsim.show.figures import grid, save_png
+from fedsim.show.figures.pixels import FloatImage
+
+# Okabe and Ito's colours, which colour-blind people can tell apart.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKERS = "osD^vP*Xd<>"
+DPI = 120
+_LOGARITHMIC = 100
+"""Ratio of strengths from which on they are drawn on a logarithmic axis."""
+
+_LEAST_SPAN = 10.0
+"""Points of accuracy that the frontier's axis covers at least."""
+
+
+def draw_frontier(results: Sequence[Result], stage: str, path: Path) -> None:
+    """Draw leakage against accuracy, a line for each defense through its strengths.
+
+    Args:
+        results: of all stages.
+        stage: the one to draw.
+        path: where to write the PNG.
+    """
+    # Seconds to import; the object-oriented part needs no display and leaves no state behind.
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    shown = [r for r in results if r.stage == stage and r.scores and r.accuracy]
+    attackers = sorted({r.attacker for r in shown}, key=lambda a: a != "naive")
+    if not attackers:
+        return
+    figure = Figure(figsize=(6 * len(attackers) + 1.5, 5), layout="constrained")
+    axes = figure.subplots(1, len(attackers), sharex=True, sharey=True, squeeze=False)[0]
+    labels = list(dict.fromkeys(r.label for r in shown))
+    for axis, attacker in zip(axes, attackers, strict=True):
+        own = [r for r in shown if r.attacker == attacker]
+        for i, label in enumerate(labels):
+            line = sorted((r for r in own if r.label == label), key=lambda r: r.order)
+            axis.errorbar(
+                [100 * statistics.fmean(r.accuracy) for r in line],
+                [statistics.median(r.scores) for r in line],
+                yerr=_spread(line),
+                color=COLOURS[i % len(COLOURS)],
+                marker=MARKERS[i % len(MARKERS)],
+                linewidth=1,
+                capsize=2,
+                label=label,
+            )
+            for r in line:
+                at = (100 * statistics.fmean(r.accuracy), statistics.median(r.scores))
+                axis.annotate(
+                    r.strength.rpartition("=")[2],
+                    at,
+                    xytext=(4, 4),
+                    textcoords="offset points",
+                    fontsize=7,
+                    color=COLOURS[i % len(COLOURS)],
+                    parse_math=False,
+                )
+        blind = statistics.median([b for r in own for b in r.blind])
+        axis.axhline(blind, color="grey", linestyle="--", linewidth=1)
+        axis.annotate(
+            "blind guess",
+            (0.99, blind),
+            xytext=(0, 2),
+            textcoords="offset points",
+            xycoords=("axes fraction", "data"),
+            ha="right",
+            fontsize=8,
+        )
+        axis.set_title(f"{attacker} attacker, {stage}", parse_math=False)
+        axis.set_xlabel(f"{own[0].accuracy_name} at the end, %")
+    low, high = axes[0].get_xlim()
+    if high - low < _LEAST_SPAN:  # or differences that mean nothing would fill the picture
+        middle = (low + high) / 2
+        axes[0].set_xlim(middle - _LEAST_SPAN / 2, middle + _LEAST_SPAN / 2)
+    axes[0].set_ylabel(f"{shown[0].measure.axis} (median; bars: quartiles)")
+    handles, texts = axes[0].get_legend_handles_labels()
+    legend = figure.legend(handles, texts, loc="outside right upper", fontsize=8)
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+    figure.savefig(path, dpi=DPI)
+
+
+def draw_strengths(results: Sequence[Result], stage: str, path: Path) -> None:
+    """Draw leakage against strength, a panel for each defense that has several; as figure 7.
+
+    Figure 7 of Zhu, Liu and Han (2019) shows the objective over the iterations; what it says is
+    which strength protects, and that is drawn here.
+    """
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    shown = [r for r in results if r.stage == stage and r.scores and r.value is not None]
+    labels = list(dict.fromkeys(r.label for r in shown))
+    if not labels:
+        return
+    columns = min(3, len(labels))
+    rows = -(-len(labels) // columns)
+    figure = Figure(figsize=(4.5 * columns, 3.6 * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
+    undefended = [r for r in results if r.stage == stage and not r.strength and r.label == "none"]
+    for axis, label in zip(axes, labels, strict=False):
+        own = [r for r in shown if r.label == label]
+        for i, attacker in enumerate(sorted({r.attacker for r in own}, key=lambda a: a != "naive")):
+            line = sorted((r for r in own if r.attacker == attacker), key=lambda r: r.value or 0)
+            axis.errorbar(
+                [r.value or 0 for r in line],
+                [statistics.median(r.scores) for r in line],
+                yerr=_spread(line),
+                color=COLOURS[i],
+                marker=MARKERS[i],
+                linestyle=("-", "--")[i % 2],
+                capsize=2,
+                label=attacker,
+            )
+        values = [r.value or 0 for r in own]
+        if min(values) > 0 and max(values) / min(values) > _LOGARITHMIC:
+            axis.set_xscale("log")
+        if undefended and undefended[0].scores:
+            axis.axhline(statistics.median(undefended[0].scores), color="black", linewidth=0.8)
+        axis.axhline(
+            statistics.median([b for r in own for b in r.blind]), color="grey", linestyle=":"
+        )
+        axis.set_title(label, parse_math=False)
+        axis.set_xlabel(own[0].strength.partition("=")[0], parse_math=False)
+    for axis in axes[len(labels) :]:
+        axis.set_visible(False)
+    # One for all panels: in a panel it would lie on the lines.
+    handles, texts = axes[0].get_legend_handles_labels()
+    figure.legend(handles, texts, loc="outside upper center", ncols=len(texts), fontsize=8)
+    axis_name = shown[0].measure.axis
+    figure.supylabel(f"{axis_name} (black: no defense, dotted: blind guess)", fontsize=9)
+    figure.savefig(path, dpi=DPI)
+
+
+def draw_grid(found: Sequence[Look], stem: Path) -> list[Path]:
+    """Write a private picture and what was rebuilt of it under each defense.
+
+    Args:
+        found: one for each defense and strength, in order.
+        stem: the file's path without its ending.
+
+    Returns:
+        Where the PNG is.
+
+    Raises:
+        RunError: a record points outside its run folder, or to what is no file of tensors.
+    """
+    rows: dict[str, list[FloatImage | None]] = {}
+    captions: dict[str, list[str]] = {}
+    for look in found:
+        original, rebuilt, caption = _pair(look)
+        label = look.place.label
+        if label not in rows:
+            rows[label], captions[label] = [original], ["private"]
+        rows[label].append(rebuilt)
+        captions[label].append(f"{look.strength}\n{caption}".strip())
+    side = max(p.shape[-1] for row in rows.values() for p in row if p is not None)
+    figure = grid(
+        list(rows.values()),
+        row_labels=list(rows),
+        captions=list(captions.values()),
+        scale=max(1, 84 // side),
+    )
+    path = stem.with_name(f"{stem.name}.png")
+    save_png(figure, path)
+    return [path]
+
+
+def _pair(look: Look) -> tuple[FloatImage, FloatImage | None, str]:
+    """Return a private picture, its reconstruction if there is one, and what is to be said."""
+    try:
+        tensors = load_file(inside(look.folder, look.tensors))
+    except SafetensorError as error:
+        place = look.folder / look.tensors
+        raise RunError(f"{place}: this is no file of tensors: {error}") from None
+    original: FloatImage = tensors["original"][0]
+    score = PSNR.of(look.leakage)
+    if "reconstruction" not in tensors or score is None:
+        return original, None, "attack failed"
+    rebuilt: FloatImage = tensors["reconstruction"][tensors["matching"][0]]
+    return original, rebuilt, PSNR.show(score)
+
+
+def _spread(line: Sequence[Result]) -> list[list[float]]:
+    """Return how far the quartiles are from the median, below and above."""
+    quartiles = [np.quantile(r.scores, (0.25, 0.5, 0.75)) for r in line]
+    return [[float(m - a) for a, m, _ in quartiles], [float(b - m) for _, m, b in quartiles]]

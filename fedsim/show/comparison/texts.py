@@ -1,0 +1,90 @@
+"""The same private text under every defense at every strength."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from itertools import groupby
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from fedsim.core.measures import measure_of
+from fedsim.log.victims import Look
+from fedsim.show.sentences import Mark, coloured, drawing, mark, plain
+from fedsim.show.terminal.table import NOTHING
+
+_WIDTH = 120
+_SIGNS = {Mark.RIGHT: ("", ""), Mark.CLOSE: ("~", "~"), Mark.WRONG: ("[", "]")}
+
+Marked = Callable[[Sequence[str], Sequence[str]], Text]
+"""Shows recovered tokens beside the private ones."""
+
+
+def draw_texts(found: Sequence[Look], stem: Path) -> list[Path]:
+    """Write a private text and what was rebuilt of it under each defense, in colours and plain.
+
+    Args:
+        found: one for each defense and strength, in order.
+        stem: the files' path without an ending.
+
+    Returns:
+        Where the SVG and the text file are.
+    """
+    svg, text = stem.with_name(f"{stem.name}.svg"), stem.with_name(f"{stem.name}.txt")
+    console = _printed(found, coloured)
+    svg.write_text(drawing(console, stem.name), "utf-8")
+    legend = "right  ~in the text, but elsewhere~  [wrong]\n\n"
+    text.write_text(legend + _printed(found, bracketed).export_text(), "utf-8")
+    return [svg, text]
+
+
+def bracketed(found: Sequence[str], original: Sequence[str]) -> Text:
+    """Return a rebuilt text whose tokens are marked by signs, those alike in a row together."""
+    parts = []
+    pairs = zip(mark(found, original), found, strict=True)
+    for kind, tokens in groupby(pairs, key=lambda pair: pair[0]):
+        before, after = _SIGNS[kind]
+        parts.append(f"{before}{plain([token for _, token in tokens])}{after}")
+    return Text(plain(parts))
+
+
+def _printed(found: Sequence[Look], marked: Marked) -> Console:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("defense")
+    table.add_column("strength", justify="right")
+    table.add_column("text", ratio=1)
+    table.add_column("right", justify="right")
+    table.add_column("verdict")
+    before = None
+    for original, looks in _by_text(found):
+        table.add_row("private", "", Text(plain(original), style="bold"))
+        for look in looks:
+            name = "" if look.place.label == before else look.place.label
+            table.add_row(Text(name), Text(look.strength), *_rebuilt(look, marked))
+            before = look.place.label
+    console = Console(record=True, width=_WIDTH, file=io.StringIO(), force_terminal=True)
+    console.print(table)
+    return console
+
+
+def _by_text(found: Sequence[Look]) -> list[tuple[list[str], list[Look]]]:
+    """Part what was found by the private text: a cell may have other clients, or another batch."""
+    parts: list[tuple[list[str], list[Look]]] = []
+    for look in found:
+        original = look.leakage["original"]
+        if not parts or parts[-1][0] != original:
+            parts.append((original, []))
+        parts[-1][1].append(look)
+    return parts
+
+
+def _rebuilt(look: Look, marked: Marked) -> tuple[Text, str, str]:
+    leakage, measure = look.leakage, measure_of(look.leakage)
+    score = measure.of(leakage)
+    if leakage["found"] is None or score is None:
+        return Text("nothing", style="dim"), NOTHING, leakage["meaning"]
+    line = marked(leakage["found"], leakage["original"])
+    return line, measure.show(score), leakage["meaning"]

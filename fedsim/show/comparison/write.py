@@ -1,0 +1,76 @@
+"""Writes what a comparison has come to by now: tables, pictures and a recommendation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fedsim.core.measures import TOKENS
+from fedsim.log.comparison import cell_folder, is_finished
+from fedsim.log.results import Result, results
+from fedsim.log.victims import looks
+from fedsim.scenario.comparison import Comparison, slug
+from fedsim.show.comparison.advice import advice
+from fedsim.show.comparison.figures import draw_frontier, draw_grid, draw_strengths
+from fedsim.show.comparison.tables import as_markdown, write_tables
+from fedsim.show.comparison.texts import draw_texts
+from fedsim.show.report.comparison import conclude_comparison
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a comparison has come to.
+
+    Attributes:
+        results: of all finished runs.
+        advice: paragraphs in plain words.
+        files: what was written.
+    """
+
+    results: list[Result]
+    advice: list[str]
+    files: list[Path]
+
+
+def conclude(comparison: Comparison, folder: Path) -> Outcome:
+    """Write the outcome of the runs that are finished.
+
+    Args:
+        comparison: what is compared.
+        folder: of the comparison.
+    """
+    places = [(cell, cell_folder(folder, cell)) for cell in comparison.cells]
+    places = [(cell, place) for cell, place in places if is_finished(place)]
+    found = results(comparison, places)
+    if not found:
+        return Outcome([], [], [])
+    said = advice(comparison, found)
+    files = write_tables(found, folder)
+    for stage in comparison.stages:
+        for kind, draw in (("frontier", draw_frontier), ("strengths", draw_strengths)):
+            path = folder / f"{kind}-{slug(stage)}.png"
+            draw(found, stage, path)
+            files += [path] if path.is_file() else []
+        for attacker in ("naive", "adaptive") if comparison.adaptive else ("naive",):
+            victim = list(looks(comparison, places, stage, attacker))
+            if victim:
+                draw_victim = draw_texts if found[0].measure is TOKENS else draw_grid
+                files += draw_victim(victim, folder / f"victim-{slug(stage)}-{attacker}")
+    files.append(_write_recommendation(comparison, found, said, folder))
+    files += conclude_comparison(folder)
+    return Outcome(found, said, files)
+
+
+def _write_recommendation(
+    comparison: Comparison, found: Sequence[Result], said: Sequence[str], folder: Path
+) -> Path:
+    path = folder / "recommendation.md"
+    missing = len(comparison.cells) - sum(
+        is_finished(cell_folder(folder, cell)) for cell in comparison.cells
+    )
+    parts = [f"# {comparison.title}", *said]
+    if missing:
+        parts.insert(1, f"{missing} of {len(comparison.cells)} runs are still missing.")
+    path.write_text("\n\n".join([*parts, as_markdown(found)]) + "\n", "utf-8")
+    return path

@@ -1,0 +1,48 @@
+"""Explanations in a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.text import Text
+
+from fedsim.show.explain.explanation import Explanation
+
+LIKELY = 0.6
+"""Strength from which on a cause that is not the first is told as one that holds too."""
+
+
+def show(explanations: Sequence[Explanation], console: Console) -> None:
+    """Print explanations, the likeliest cause of each first."""
+    if not explanations:
+        console.print("Nothing was attacked in this run, so nothing failed.")
+    control = next((e for e in explanations if e.case.is_control), None)
+    if control is not None and control.findings:
+        console.print(
+            Text(
+                "The positive control, an undefended gradient of the adversary's own, was not "
+                "rebuilt either: look for the cause in the attack and the model first, not in a "
+                "defense.\n",
+                style="bold magenta",
+            )
+        )
+    for each in explanations:
+        _show(each, console)
+
+
+def _show(explanation: Explanation, console: Console) -> None:
+    case = explanation.case
+    told = Text(f"{case.group}, {case.attacker}: ", style="bold")
+    told.append(f"{case.leaked} of {len(case.leakage)} leaked")
+    console.print(told)
+    if not explanation.findings:
+        console.print(Padding(Text("the attack succeeded; nothing to explain"), (0, 0, 1, 2)))
+        return
+    for position, finding in enumerate(explanation.findings, start=1):
+        how = "most likely" if position == 1 else "also" if finding.strength > LIKELY else "perhaps"
+        console.print(Padding(Text(f"{position}. {finding.cause} ({how})", style="bold"), (0, 2)))
+        console.print(Padding(Text(finding.evidence), (0, 5)))
+        console.print(Padding(Text(f"→ {finding.advice}", style="cyan"), (0, 5)))
+    console.print()

@@ -1,0 +1,152 @@
+"""Several captioned pictures side by side in a terminal."""
+
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
+from typing import NamedTuple
+
+from rich.cells import cell_len, set_cell_size
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.control import strip_control_codes
+from rich.segment import Segment
+from rich.style import Style
+
+from fedsim.show.figures.halfblocks import HalfBlocks, Lines
+from fedsim.show.figures.pixels import FloatImage
+
+_CAPTION_WIDTH = 12
+
+
+class Picture(NamedTuple):
+    """A picture and what is written below it.
+
+    Attributes:
+        image: (C, H, W) in [0, 1].
+        caption: a line, or several; each is cut to the width of its column.
+        style: a rich style for the caption.
+    """
+
+    image: FloatImage
+    caption: str = ""
+    style: str | Style = ""
+
+
+class _Tile(NamedTuple):
+    width: int
+    picture: Lines
+    caption: Lines
+
+
+class PictureRow:
+    """Captioned pictures side by side, as many to a line as the console is wide.
+
+    Where the number of lines is limited, by ``max_rows`` or by the region of a rich ``Layout``,
+    the pictures that have no room are counted in a last line: ``+3 more``. At least one row is
+    drawn.
+
+    Args:
+        pictures: what to draw, in order; plain tuples will do.
+        width: the most columns for each picture; None: as many as it has pixels.
+        gap: blank columns between pictures.
+        max_rows: the most rows of pictures; None: as many as are needed.
+
+    Raises:
+        DataError: an array is no picture.
+    """
+
+    def __init__(
+        self,
+        pictures: Sequence[Picture | tuple[FloatImage, str, str | Style]],
+        *,
+        width: int | None = None,
+        gap: int = 2,
+        max_rows: int | None = None,
+    ) -> None:
+        self._pictures = [(HalfBlocks(picture[0], width), *picture[1:]) for picture in pictures]
+        self._gap = gap
+        self._max_rows = max_rows
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        rows = list(self._wrap(self._tiles(console, options), options.max_width))
+        shown = rows[: self._count_that_fit(rows, options.height)]
+        for i, row in enumerate(shown):
+            if i:
+                yield Segment.line()
+            yield from self._draw(row)
+        left_out = len(self._pictures) - sum(map(len, shown))
+        if left_out:
+            yield Segment(set_cell_size(f"+{left_out} more", options.max_width).rstrip())
+            yield Segment.line()
+
+    def _tiles(self, console: Console, options: ConsoleOptions) -> Iterator[_Tile]:
+        ellipsis = "." if options.ascii_only else "…"
+        for picture, text, style in self._pictures:
+            drawn = picture.lines(console, options)
+            texts = strip_control_codes(text).split("\n") if text else []
+            wanted = min(max(map(cell_len, texts), default=0), _CAPTION_WIDTH)
+            width = min(max(_columns(drawn[0]), wanted), options.max_width)
+            ink = console.get_style(style, default="")
+            caption = tuple((Segment(_fit(line, width, ellipsis), ink),) for line in texts)
+            yield _Tile(width, drawn, caption)
+
+    def _wrap(self, tiles: Iterator[_Tile], max_width: int) -> Iterator[list[_Tile]]:
+        row: list[_Tile] = []
+        used = 0
+        for tile in tiles:
+            if row and used + self._gap + tile.width > max_width:
+                yield row
+                row, used = [], 0
+            used += tile.width + (self._gap if row else 0)
+            row.append(tile)
+        if row:
+            yield row
+
+    def _count_that_fit(self, rows: list[list[_Tile]], height: int | None) -> int:
+        most = len(rows) if self._max_rows is None else min(self._max_rows, len(rows))
+        if height is None:
+            return max(1, most)
+        ends = list(accumulate((sum(_heights(row)) + 1 for row in rows), initial=0))
+        # No blank line is needed after the last row, but one for the note if rows are left out.
+        fit = [n for n, end in enumerate(ends) if end - 1 + (n < len(rows)) <= height]
+        return max(1, min(most, *fit[-1:]))
+
+    def _draw(self, row: list[_Tile]) -> Iterator[Segment]:
+        heights = _heights(row)
+        columns = [
+            _block(tile.picture, tile.width, heights[0])
+            + _block(tile.caption, tile.width, heights[1])
+            for tile in row
+        ]
+        gap = Segment(" " * self._gap)
+        for cells in zip(*columns, strict=True):
+            for i, cell in enumerate(cells):
+                yield from (gap, *cell) if i else cell
+            yield Segment.line()
+
+
+def _heights(row: list[_Tile]) -> tuple[int, int]:
+    """Return the lines that a row's pictures and its captions take."""
+    return max(len(tile.picture) for tile in row), max(len(tile.caption) for tile in row)
+
+
+def _block(lines: Lines, width: int, height: int) -> list[tuple[Segment, ...]]:
+    """Return lines centred in a column of ``width``, filled up below to ``height`` lines."""
+    blank = (Segment(" " * width),)
+    return [_centred(line, width) for line in lines] + [blank] * (height - len(lines))
+
+
+def _centred(line: tuple[Segment, ...], width: int) -> tuple[Segment, ...]:
+    spare = width - _columns(line)
+    if not spare:
+        return line
+    return (Segment(" " * (spare // 2)), *line, Segment(" " * (spare - spare // 2)))
+
+
+def _columns(line: tuple[Segment, ...]) -> int:
+    return sum(cell_len(segment.text) for segment in line)
+
+
+def _fit(text: str, width: int, ellipsis: str) -> str:
+    """Return the text, cut to ``width`` cells."""
+    if cell_len(text) <= width:
+        return text
+    return set_cell_size(text, width - 1).rstrip() + ellipsis

@@ -1,0 +1,223 @@
+"""The report of a comparison: the same victim under every defense, frontier and table."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from urllib.parse import quote
+
+from fedsim.core.errors import RunError
+from fedsim.log.comparison import CELLS, COMPARISON, cell_folder, is_finished, read_comparison
+from fedsim.log.results import Result, results
+from fedsim.log.run import Run, legible
+from fedsim.scenario.comparison import Comparison, Place
+from fedsim.show.comparison.advice import advice
+from fedsim.show.comparison.tables import WORDS, Value, as_records, as_words, headings
+from fedsim.show.report.comparison_charts import comparison_charts
+from fedsim.show.report.page import REPORT, as_csv, as_text_file, render, write_page
+from fedsim.show.report.run import shown_command
+from fedsim.show.report.victims import Compared, Step, View, view_of
+
+logger = logging.getLogger(__name__)
+
+
+def write_comparison(folder: Path, out: Path | None = None) -> Path:
+    """Write the report of a comparison, finished or not, and return where it is.
+
+    Args:
+        folder: of the comparison.
+        out: the file to write; ``report.html`` in the folder if none is given.
+
+    Raises:
+        RunError: the folder holds no comparison or nothing of it is finished, or the file cannot
+            be written.
+    """
+    with legible(folder):
+        html = comparison_page(Compares.read(folder), away=out is not None)
+    return write_page(out or folder / REPORT, html)
+
+
+def conclude_comparison(folder: Path) -> list[Path]:
+    """Write the report at the end of a comparison, which is not lost if that fails.
+
+    Returns:
+        Where it is, or nothing.
+    """
+    try:
+        return [write_comparison(folder)]
+    except Exception as error:
+        logger.warning(
+            "%s: the report was not written: %s: %s", folder, type(error).__name__, error
+        )
+        return []
+
+
+@dataclass(frozen=True)
+class Compares:
+    """A comparison as its report reads it.
+
+    Attributes:
+        folder: of the comparison.
+        comparison: what is compared.
+        finished: each finished run and its place.
+    """
+
+    folder: Path
+    comparison: Comparison
+    finished: Sequence[tuple[Place, Path]]
+
+    @classmethod
+    def read(cls, folder: Path) -> Compares:
+        """Read the folder of a comparison.
+
+        Raises:
+            RunError: it is none, or nothing of it is finished yet.
+        """
+        comparison = read_comparison(folder)
+        places = [(place, cell_folder(folder, place)) for place in comparison.places]
+        finished = [(place, path) for place, path in places if is_finished(path)]
+        if not finished:
+            raise RunError(f"{folder}: no run of this comparison is finished yet")
+        return cls(folder, comparison, finished)
+
+    @property
+    def missing(self) -> int:
+        """How many runs are not finished."""
+        return len(self.comparison.places) - len(self.finished)
+
+    @cached_property
+    def results(self) -> list[Result]:
+        """What the finished runs come to."""
+        return results(self.comparison, self.finished)
+
+    @cached_property
+    def shown(self) -> list[tuple[Place, Run]]:
+        """The runs whose victims are shown: those of the first seed."""
+        seed = self.comparison.seeds[0]
+        return [(p, Run.read(path)) for p, path in self.finished if p.seed == seed]
+
+
+def comparison_page(compares: Compares, *, away: bool = False) -> str:
+    """Return the report of a comparison as HTML.
+
+    Args:
+        compares: what it is about.
+        away: whether the page is to lie elsewhere, where links to its runs would lead nowhere.
+    """
+    comparison = compares.comparison
+    first = compares.shown[0][1] if compares.shown else Run.read(compares.finished[0][1])
+    view = view_of(first)
+    headline, *said = _advice(compares)
+    toml = (compares.folder / COMPARISON).read_text("utf-8")
+    records = as_records(compares.results)
+    return render(
+        "comparison.html",
+        seed=f"{toml}{records}",
+        title=comparison.title,
+        comparison=comparison,
+        headline=headline,
+        said=said,
+        missing=compares.missing,
+        runs=len(comparison.places),
+        start=first.start,
+        view=view,
+        compared=_compared(compares, view),
+        measure=first.summary.measure,
+        accuracy_name=first.summary.accuracy_name,
+        rows=_rows(compares.results, records),
+        table_csv=as_csv([list(records[0]), *(list(r.values()) for r in records)])
+        if records
+        else None,
+        charts=comparison_charts(compares.results),
+        cells=[
+            {
+                "name": f"{place.label} {place.strength}".strip(),
+                "seed": place.seed,
+                "href": None if away else quote(f"{CELLS}/{place.place}/{REPORT}"),
+            }
+            for place, path in compares.finished
+        ],
+        sources=_sources(compares),
+        command=shown_command(first.start.get("command", [])),
+        toml=toml,
+        toml_name=COMPARISON,
+        toml_file=as_text_file(toml),
+    )
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of the table.
+
+    Attributes:
+        heading: of its column.
+        text: as a person reads it.
+        value: as it is sorted.
+        is_number: whether it stands at the right.
+    """
+
+    heading: str
+    text: str
+    value: object
+    is_number: bool
+
+
+def _rows(found: Sequence[Result], records: Sequence[dict[str, Value]]) -> list[list[Cell]]:
+    if not found:
+        return []
+    columns = {heading: column for column, heading in headings(found[0].measure).items()}
+    rows = []
+    for words, record in zip(as_words(found), records, strict=True):
+        values = {heading: record[columns[heading]] for heading in words}
+        # By its number, where the strength is one: as text 0.001 comes before 0.01, but 1e-05 last.
+        if record["value"] is not None:
+            values["strength"] = record["value"]
+        rows.append(
+            [
+                Cell(h, text, "" if values[h] is None else values[h], columns[h] not in WORDS)
+                for h, text in words.items()
+            ]
+        )
+    return rows
+
+
+def _advice(compares: Compares) -> list[str]:
+    """Return what the comparison says: a headline, then paragraphs."""
+    first, *rest = advice(compares.comparison, compares.results)
+    headline, colon, evidence = first.partition(": ")
+    if not colon:
+        return [headline, *rest]
+    return [f"{headline}.", evidence[:1].upper() + evidence[1:], *rest]
+
+
+def _compared(compares: Compares, view: View) -> list[Compared]:
+    """Return the same victim under every defense, at each stage."""
+    accuracy = {r.order: r.mean_accuracy for r in compares.results}
+    labels = list(dict.fromkeys(place.label for place, _ in compares.shown))
+    found = []
+    for stage, server_round in compares.comparison.stages.items():
+        for label in labels:
+            steps = [
+                Step(place.strength, _accuracy(accuracy.get(place.order)), run)
+                for place, run in compares.shown
+                if place.label == label
+            ]
+            one = view.compared(label, stage, server_round, steps)
+            found += [] if one is None else [one]
+    return found
+
+
+def _accuracy(value: float | None) -> str:
+    return "" if value is None else f"accuracy {value:.1%}"
+
+
+def _sources(compares: Compares) -> list[dict[str, str]]:
+    found = {
+        (source["kind"], source["name"]): source
+        for _, run in compares.shown
+        for source in run.start.get("sources", [])
+    }
+    return list(found.values())

@@ -1,0 +1,250 @@
+"""The report of one run."""
+
+from __future__ import annotations
+
+import logging
+import shlex
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fedsim.log.files import SCENARIO
+from fedsim.log.run import Run, legible
+from fedsim.log.summary import ATTACK_FAILED, CONTROL, LEAKED, PARTLY, Row, Summary
+from fedsim.show.report.page import REPORT, as_csv, as_text_file, is_available, render, write_page
+from fedsim.show.report.run_charts import run_charts
+from fedsim.show.report.victims import Card, View, view_of
+from fedsim.show.report.words import WORST_FIRST, chain, counted, knew, simulated
+
+logger = logging.getLogger(__name__)
+
+
+def write_run(folder: Path, out: Path | None = None) -> Path:
+    """Write the report of a run, finished or not, and return where it is.
+
+    Args:
+        folder: of the run.
+        out: the file to write; ``report.html`` in the folder if none is given.
+
+    Raises:
+        RunError: the folder holds no run, or the file cannot be written.
+    """
+    with legible(folder):
+        html = run_page(Run.read(folder))
+    return write_page(out or folder / REPORT, html)
+
+
+def conclude_run(folder: Path) -> None:
+    """Write the report at the end of a run, which is not lost if that fails."""
+    if not is_available():
+        return
+    try:
+        write_run(folder)
+    except Exception as error:
+        logger.warning(
+            "%s: the report was not written: %s: %s", folder, type(error).__name__, error
+        )
+
+
+def run_page(run: Run) -> str:
+    """Return the report of a run as HTML."""
+    view = view_of(run)
+    cards = view.cards(run)
+    verdict = Verdict.of(cards, run.summary, view.noun)
+    rows = [_table_row(row) for row in run.summary.rows]
+    return render(
+        "run.html",
+        seed=f"{run.scenario_text}{len(run.records)}{run.records[-1]}",
+        title=run.title,
+        run=run,
+        summary=run.summary,
+        measure=run.summary.measure,
+        view=view,
+        verdict=verdict,
+        description=run.scenario.get("description", ""),
+        simulated=simulated(run.scenario, view.noun),
+        knew=knew(run.scenario, view.noun),
+        groups=[
+            {"name": g["name"], "count": g["count"], "defenses": chain(g["defenses"])}
+            for g in run.scenario.get("clients", [])
+        ],
+        by_group=_by_group(cards),
+        cards=cards,
+        choices=_choices(cards),
+        rows=rows,
+        rows_csv=as_csv([list(rows[0]), *(list(r.values()) for r in rows)]) if rows else None,
+        scores_csv=_scores_csv(cards, view),
+        charts=run_charts(cards, run.summary),
+        sources=run.start.get("sources", []),
+        command=shown_command(run.start.get("command", [])),
+        scenario_file=as_text_file(run.scenario_text),
+        scenario_name=SCENARIO,
+    )
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a run says, first of all.
+
+    Attributes:
+        headline: in a sentence.
+        details: more of it, a sentence each.
+        warnings: what a reader must know before he believes anything else.
+        incidents: what came to nothing, and why.
+        counts: how many private pieces of data have each meaning under the attacker who found
+            most; only those that there are, the worst first.
+    """
+
+    headline: str
+    details: list[str]
+    warnings: list[str]
+    incidents: list[str]
+    counts: dict[str, int]
+
+    @classmethod
+    def of(cls, cards: Sequence[Card], summary: Summary, nouns: tuple[str, str]) -> Verdict:
+        """Return the verdict on what was attacked."""
+        private = [c for c in cards if not c.is_control]
+        counts = {m: sum(c.worst.meaning == m for c in private) for m in WORST_FIRST}
+        counts = {m: n for m, n in counts.items() if n}
+        headline = cls.headline_of(counts, summary, nouns)
+        return cls(
+            headline, _details(private, nouns), _warnings(summary), _incidents(summary), counts
+        )
+
+    @staticmethod
+    def headline_of(counts: dict[str, int], summary: Summary, nouns: tuple[str, str]) -> str:
+        """Return the verdict in a sentence."""
+        if counts:
+            some = counts.get(LEAKED) or "None"
+            private = counted(sum(counts.values()), f"private {nouns[0]}", f"private {nouns[1]}")
+            failed = counts.get(ATTACK_FAILED, 0)
+            if failed and not counts.get(LEAKED):
+                those = "all" if failed == sum(counts.values()) else str(failed)
+                return f"None of {private} leaked, but the attack failed on {those} of them."
+            return f"{some} of {private} leaked."
+        if summary.failures or summary.problems:
+            return "Nothing private was rebuilt, and nothing could be scored."
+        return "Nothing was attacked."
+
+
+def _details(private: Sequence[Card], nouns: tuple[str, str]) -> list[str]:
+    details = []
+    fooled = [c for c in private if LEAKED in c.meanings and c.attempts[0].meaning != LEAKED]
+    if fooled:
+        details.append(
+            f"{counted(len(fooled), nouns[0], nouns[1])} leaked only to an attacker who knows the "
+            "defense, not to a naive one."
+        )
+    found = [c for c in private if c.worst.meaning in (LEAKED, PARTLY)]
+    if found:
+        most = max(found, key=lambda c: (c.worst.meaning == LEAKED, c.worst.score or 0))
+        said = most.worst.measure.told(most.worst.score or 0)
+        group = "" if most.group == most.who else f" ({most.group})"
+        details.append(
+            f"{most.who[:1].upper()}{most.who[1:]}{group} leaked most: "
+            f"{said}, where a blind guess has {most.worst.blind:.1f}."
+        )
+    return details
+
+
+def _warnings(summary: Summary) -> list[str]:
+    """Return what puts the rest in doubt, most important first."""
+    lines = []
+    if summary.status is None:
+        lines.append(
+            "This run has not come to its end: it goes on, or it was killed. Here is what it had "
+            "finished when this report was written."
+        )
+    elif summary.status != "finished":
+        why = f": {summary.error}" if summary.error else ""
+        lines.append(f"This run was {summary.status}{why}. Here is what it had finished.")
+    if summary.control_failed:
+        lines.append(
+            "The positive control was not rebuilt: the attack failed here even without a defense, "
+            "so nothing below says that a defense works."
+        )
+    if any(row.count(ATTACK_FAILED) for row in summary.rows if row.group != CONTROL):
+        lines.append(
+            "Where the attack failed, the private data fit the upload better than what was found: "
+            "a better attack may find them. That is no protection."
+        )
+    if summary.approximate:
+        lines.append(
+            "Several local steps, or batches that were normalised apart, were attacked as one "
+            "large step: an approximation, so the figures are a lower bound on what leaks."
+        )
+    return lines
+
+
+def _incidents(summary: Summary) -> list[str]:
+    """Return what came to nothing, and why: uploads, sums and attacks."""
+    lines = [f"Round {r}, client {c}: the upload was not used: {w}" for r, c, w in summary.problems]
+    lines += [f"Round {r}: no sum, the model stays as it was: {w}" for r, w in summary.lost]
+    lines += [f"{victim}: the attack yielded nothing: {w}" for victim, w in summary.failures]
+    return lines
+
+
+def _by_group(cards: Sequence[Card]) -> list[dict[str, Any]]:
+    """Return the cards in rows, one for each group and so for each defense."""
+    groups: dict[str, list[Card]] = {}
+    for card in cards:
+        groups.setdefault(card.group, []).append(card)
+    return [
+        {"name": name, "defense": found[0].defense, "cards": found}
+        for name, found in sorted(groups.items(), key=lambda item: item[0] == CONTROL)
+    ]
+
+
+def _choices(cards: Sequence[Card]) -> dict[str, list[str]]:
+    """Return what the cards can be filtered by."""
+    partitions = sorted({c.partition for c in cards if c.partition is not None})
+    return {
+        "client": [f"client {p}" for p in partitions],
+        "round": [str(r) for r in sorted({c.server_round for c in cards})],
+        "group": list(dict.fromkeys(c.group for c in cards)),
+        "verdict": [m for m in WORST_FIRST if any(m in c.meanings for c in cards)],
+    }
+
+
+def _table_row(row: Row) -> dict[str, Any]:
+    """Return a row of the table, the numbers as they are."""
+    measure, scores, blind = row.measure, row.scores, row.baseline
+    return {
+        "group": row.group,
+        "defense": row.defense,
+        "attacker": row.attacker,
+        "attacked": row.images,
+        **{meaning: row.count(meaning) for meaning in WORST_FIRST},
+        measure.named("median"): statistics.median(scores) if scores else None,
+        measure.named("worst"): max(scores, default=None),
+        measure.named("blind"): statistics.median(blind) if blind else None,
+        "labels_right": row.labels_right,
+        "upload_bytes": row.upload_bytes,
+        "epsilon": row.epsilon,
+    }
+
+
+def _scores_csv(cards: Sequence[Card], view: View) -> str:
+    columns = ("round", "partition", "group", "attacker", "image", "meaning", *view.columns)
+    more = ("label", "label_found")
+    rows: list[list[object]] = [[*columns, *more, "objective", "truth_objective", "evaluations"]]
+    for attempt in (a for c in cards for a in c.attempts):
+        leakage, found = attempt.leakage, attempt.reconstruction
+        rows.append(
+            [leakage.get(c) for c in (*columns, *more)]
+            + [found.get(c) for c in ("objective", "truth_objective", "evaluations")]
+        )
+    return as_csv(rows)
+
+
+def shown_command(arguments: Sequence[str]) -> str:
+    """Return the command that was given, by its name and not by its place."""
+    if not arguments:
+        return ""
+    return shlex.join([Path(arguments[0]).name, *map(str, arguments[1:])])
+
+
+__all__ = ["Verdict", "View", "conclude_run", "run_page", "write_run"]

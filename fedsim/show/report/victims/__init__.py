@@ -1,0 +1,68 @@
+"""What was attacked, one view for each kind of private data.
+
+A view turns the records of a run into cards, and has a template of its own that shows one card.
+A further kind of data is a module with a view and its templates, and a line in `VIEWS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from fedsim.core.measures import TOKENS
+from fedsim.core.modality import Modality
+from fedsim.log.files import Record
+from fedsim.log.run import Run
+from fedsim.show.report.victims.cards import Card
+from fedsim.show.report.victims.compared import Compared, Step
+from fedsim.show.report.victims.pictures import PictureView
+from fedsim.show.report.victims.texts import TextView
+
+
+class View(Protocol):
+    """How one kind of private data is shown.
+
+    Attributes:
+        noun: what one piece of it is called, singular and plural.
+        template: shows one card of it.
+        compared_template: shows one piece of it under a defense at all strengths.
+        thumbnail_template: shows one piece of it and what was rebuilt, in an index.
+        legend: a template that explains the marks of both; None if there are none.
+        columns: figures of a leakage record that stand in the file of all scores.
+    """
+
+    noun: tuple[str, str]
+    template: str
+    compared_template: str
+    thumbnail_template: str
+    legend: str | None
+    columns: tuple[str, ...]
+
+    def cards(self, run: Run) -> list[Card]:
+        """Return a card for each private piece of data that was attacked."""
+        ...
+
+    def compared(
+        self, label: str, stage: str, server_round: int, steps: Sequence[Step]
+    ) -> Compared | None:
+        """Return one piece of it under a defense at all strengths; None if there is none."""
+        ...
+
+    def thumbnail(self, run: Run, leakage: Record, found: Record) -> object | None:
+        """Return what the template for an index shows; None if the log does not hold it."""
+        ...
+
+
+VIEWS: dict[str, View] = {Modality.PICTURES: PictureView(), Modality.TEXTS: TextView()}
+
+
+def view_of(run: Run) -> View:
+    """Return the view for the kind of data that a run's first record names."""
+    kind = run.start.get("data_kind")
+    if kind is None:  # logs of versions that did not name it
+        texts = run.summary.rows and run.summary.measure is TOKENS
+        kind = Modality.TEXTS if texts else Modality.PICTURES
+    return VIEWS[kind]
+
+
+__all__ = ["VIEWS", "Card", "Compared", "Step", "View", "view_of"]

@@ -1,0 +1,122 @@
+"""Private pictures beside what was rebuilt of them, and how it emerged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fedsim.log.files import Record
+from fedsim.log.run import Arrays, Run
+from fedsim.show.report.images import data_uri, evenly, largest_side, most_frames, strip
+from fedsim.show.report.victims.cards import Attacked, Attempt, Card, attacked, card, finite
+from fedsim.show.report.victims.compared import Compared, Step
+from fedsim.show.report.victims.compared_pictures import compare_pictures
+
+_THUMBNAIL = 48
+
+
+class PictureView:
+    """Pictures, (C, H, W) in [0, 1]."""
+
+    noun = ("picture", "pictures")
+    template = "victims/pictures.html"
+    compared_template = "victims/compared_pictures.html"
+    thumbnail_template = "victims/thumbnail_pictures.html"
+    legend: str | None = None
+    columns: tuple[str, ...] = ("psnr", "ssim")
+
+    def cards(self, run: Run) -> list[Card]:
+        """Return a card for each private picture that was attacked.
+
+        Raises:
+            RunError: a record points outside the run folder, or to what is no file of tensors.
+        """
+        victims = list(attacked(run))
+        defenses = {row.group: row.defense for row in run.summary.rows}
+        limits = _Limits.of(run, victims)
+        return [_card(run, victim, defenses, limits) for victim in victims]
+
+    def compared(
+        self, label: str, stage: str, server_round: int, steps: Sequence[Step]
+    ) -> Compared | None:
+        """Return the same picture under a defense at all strengths; None if there is none."""
+        return compare_pictures(label, stage, server_round, steps)
+
+    def thumbnail(self, run: Run, leakage: Record, found: Record) -> object | None:
+        """Return a private picture and what was rebuilt of it, small."""
+        arrays = run.arrays(found["tensors"])
+        if arrays is None or "matching" not in arrays or "reconstruction" not in arrays:
+            return None
+        rebuilt = arrays["reconstruction"][arrays["matching"][leakage["image"]]]
+        original = arrays["original"][leakage["image"]]
+        return data_uri(original, _THUMBNAIL), data_uri(rebuilt, _THUMBNAIL)
+
+
+@dataclass(frozen=True)
+class PictureAttempt(Attempt):
+    """What one attacker made of one private picture.
+
+    Attributes:
+        final: what it came to, as a data URI; None if there is nothing to show.
+        strip: how it emerged, as the base64 text of a PNG of frames side by side; empty if the
+            log does not hold it.
+    """
+
+    final: str | None = None
+    strip: str = ""
+
+
+@dataclass(frozen=True)
+class _Limits:
+    """How large pictures are drawn, so that the page can still be mailed."""
+
+    side: int
+    frames: int
+
+    @classmethod
+    def of(cls, run: Run, victims: Sequence[Attacked]) -> _Limits:
+        shape = _shape(run, victims)
+        attempts = sum(len(v.pairs) for v in victims)
+        side = largest_side(len(victims) + attempts, shape)
+        return cls(side, most_frames(attempts, shape, side))
+
+
+def _shape(run: Run, victims: Sequence[Attacked]) -> Sequence[int]:
+    """Return the shape of the first picture that there is: all of a run are alike."""
+    for victim in victims:
+        arrays = run.arrays(victim.pairs[0][1]["tensors"])
+        if arrays is not None:
+            return arrays["original"].shape[1:]
+    return (1, 1, 1)
+
+
+def _card(run: Run, victim: Attacked, defenses: dict[str, str], limits: _Limits) -> Card:
+    original = None
+    attempts = []
+    for leakage, reconstruction in victim.pairs:
+        arrays = run.arrays(reconstruction["tensors"])
+        if arrays is None:
+            attempts.append(PictureAttempt(leakage, reconstruction))
+            continue
+        original = original or data_uri(arrays["original"][leakage["image"]], limits.side)
+        attempts.append(_attempt(leakage, reconstruction, arrays, limits))
+    return card(victim, defenses, original, attempts)
+
+
+def _attempt(leakage: Record, found: Record, arrays: Arrays, limits: _Limits) -> PictureAttempt:
+    """Return what became of one picture of a batch, the one that was matched to it."""
+    if "matching" not in arrays or "reconstruction" not in arrays:
+        return PictureAttempt(leakage, found)
+    position = arrays["matching"][leakage["image"]]
+    final = data_uri(arrays["reconstruction"][position], limits.side)
+    if "history" not in arrays:
+        return PictureAttempt(leakage, found, final=final)
+    shown = evenly(len(arrays["history"]), limits.frames)
+    return PictureAttempt(
+        leakage,
+        found,
+        [int(arrays["evaluations"][i]) for i in shown],
+        [finite(float(arrays["objectives"][i])) for i in shown],
+        final,
+        strip([arrays["history"][i][position] for i in shown], limits.side),
+    )

@@ -1,0 +1,138 @@
+"""Private texts beside what was rebuilt of them, and how it emerged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from fedsim.log.files import Record
+from fedsim.log.run import Run
+from fedsim.show.report.victims.cards import Attacked, Attempt, Card, attacked, card, finite
+from fedsim.show.report.victims.compared import (
+    PRIVATE,
+    Compared,
+    Film,
+    Shot,
+    Shots,
+    Step,
+    compare,
+    missing,
+    said,
+)
+from fedsim.show.report.victims.lines import Token, found_line, packed, private_line
+
+Line = Sequence[Token]
+Moments = Mapping[tuple[str, int], Sequence[tuple[int, list[str]]]]
+"""How each text of each victim emerged: evaluations spent, and its tokens then."""
+
+_THUMBNAIL = 12
+"""Tokens of a text in an index."""
+
+
+class TextView:
+    """Texts, token by token."""
+
+    noun = ("text", "texts")
+    template = "victims/texts.html"
+    compared_template = "victims/compared_texts.html"
+    thumbnail_template = "victims/thumbnail_texts.html"
+    legend: str | None = "victims/legend_texts.html"
+    columns: tuple[str, ...] = ("token_accuracy", "rouge_l", "bag_recall", "exact", "edit_distance")
+
+    def cards(self, run: Run) -> list[Card]:
+        """Return a card for each private text that was attacked.
+
+        Raises:
+            RunError: a record points outside the run folder, or to what is no file of tensors.
+        """
+        moments = {(r["victim"], r["image"]): r["moments"] for r in run.of_kind("emergence")}
+        defenses = {row.group: row.defense for row in run.summary.rows}
+        return [_card(run, victim, defenses, moments) for victim in attacked(run)]
+
+    def compared(
+        self, label: str, stage: str, server_round: int, steps: Sequence[Step]
+    ) -> Compared | None:
+        """Return the same text under a defense at all strengths; None if there is none."""
+        return compare(label, stage, server_round, steps, _shots, _film)
+
+    def thumbnail(self, run: Run, leakage: Record, found: Record) -> object | None:
+        """Return a private text and what was rebuilt of it, cut short."""
+        original = leakage["original"]
+        lines = private_line(original), found_line(leakage["found"], original)
+        return [(line[:_THUMBNAIL], len(line) > _THUMBNAIL) for line in lines]
+
+
+@dataclass(frozen=True)
+class TextAttempt(Attempt):
+    """What one attacker made of one private text.
+
+    Attributes:
+        final: what it came to; None if there is nothing to show.
+        film: its lines at each moment that is shown, packed.
+    """
+
+    final: Line | None = None
+    film: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TextFilm(Film):
+    """Texts at each strength.
+
+    Attributes:
+        final: at the last strength.
+        film: all of them, packed.
+    """
+
+    final: Line
+    film: Mapping[str, object]
+
+
+def _card(run: Run, victim: Attacked, defenses: Mapping[str, str], moments: Moments) -> Card:
+    original = victim.first["original"]
+    attempts = [_attempt(run, leakage, found, moments) for leakage, found in victim.pairs]
+    return card(victim, defenses, private_line(original), attempts)
+
+
+def _attempt(run: Run, leakage: Record, found: Record, moments: Moments) -> TextAttempt:
+    if leakage["found"] is None:
+        return TextAttempt(leakage, found)
+    final = found_line(leakage["found"], leakage["original"])
+    own = moments.get((leakage["victim"], leakage["image"]), [])
+    if len(own) < 2:
+        return TextAttempt(leakage, found, final=final)
+    lines = [found_line(tokens, leakage["original"]) for _, tokens in own]
+    at = [evaluation for evaluation, _ in own]
+    objectives = _objectives(run, found, len(own))
+    if lines[-1] != final:  # what is shown last is what was scored
+        last = max(at[-1] + 1, found["evaluations"])
+        at, lines, objectives = [*at, last], [*lines, final], [*objectives, found["objective"]]
+    return TextAttempt(leakage, found, at, objectives, final, packed(lines))
+
+
+def _objectives(run: Run, found: Record, count: int) -> list[float | None]:
+    arrays = run.arrays(found["tensors"])
+    if arrays is None or len(arrays.get("objectives", ())) != count:
+        return [None] * count
+    return [finite(float(value)) for value in arrays["objectives"]]
+
+
+def _shots(run: Run, victim: Attacked) -> Shots[Line]:
+    original = victim.first["original"]
+    shots: dict[str, Shot[Line]] = {PRIVATE: Shot(private_line(original))}
+    for leakage, _ in victim.pairs:
+        found = [] if leakage["found"] is None else found_line(leakage["found"], original)
+        shots[leakage["attacker"]] = Shot(found, said(leakage))
+    return shots
+
+
+def _film(attacker: str, shots: Sequence[Shots[Line]]) -> TextFilm:
+    nothing: Shot[Line] = Shot([], missing("no attack on this strength"))
+    frames = [shot.get(attacker, nothing) for shot in shots]
+    lines = [f.shown for f in frames]
+    return TextFilm(
+        attacker,
+        [f.said for f in frames],
+        lines[-1],
+        packed(lines) if len(lines) > 1 else {},
+    )

@@ -1,0 +1,1 @@
+"""Tables and galleries for the terminal."""

@@ -1,0 +1,134 @@
+"""The table at the end of a run, and what its reader must know."""
+
+import statistics
+
+from rich.box import SIMPLE_HEAD
+from rich.filesize import decimal
+from rich.table import Table
+from rich.text import Text
+
+from fedsim.core.measures import PSNR, TOKENS
+from fedsim.log.summary import (
+    ATTACK_FAILED,
+    CONTROL,
+    LEAKED,
+    PARTLY,
+    PROTECTED,
+    UNSCORED,
+    Row,
+    Summary,
+)
+
+NOTHING = "–"
+_LEAKED = {PSNR: "pictures that are recognisable.", TOKENS: "texts that can be understood."}
+_SCORED = {PSNR: "median in dB", TOKENS: "share of the tokens that are right, in %, median"}
+SHORT = {PARTLY: "partly", ATTACK_FAILED: "failed", UNSCORED: "unscored"}
+STYLES = {
+    LEAKED: "bold red",
+    PARTLY: "yellow",
+    PROTECTED: "green",
+    ATTACK_FAILED: "magenta",
+    UNSCORED: "dim",
+}
+
+
+def summary_table(summary: Summary) -> Table:
+    """Return the table at the end of a run: one row per client group and attacker."""
+    table = Table(
+        title="What leaked",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
+    table.add_column("clients, defense", min_width=14, overflow="fold")
+    table.add_column("attacker", no_wrap=True)
+    measure = summary.measure
+    for heading in ("leaked", f"{measure.name} / blind", "labels", "upload", "acc."):
+        table.add_column(heading, justify="right", no_wrap=True)
+    accuracy = f"{summary.accuracy[max(summary.accuracy)]:.1%}" if summary.accuracy else NOTHING
+    before = None
+    for row in summary.rows:
+        control = row.group == CONTROL
+        table.add_row(
+            _who(row) if row.group != before else "",
+            row.attacker,
+            Text(_leaked(row), style=_row_style(row)),
+            _score(row),
+            NOTHING if row.labels_right is None else f"{row.labels_right:.0%}",
+            NOTHING if row.upload_bytes is None else decimal(round(row.upload_bytes)),
+            NOTHING if control else accuracy,
+        )
+        before = row.group
+    return table
+
+
+def remarks(summary: Summary) -> list[Text]:
+    """Return what a reader of the table must know, most important first."""
+    lines = []
+    if summary.control_failed:
+        lines.append(
+            Text(
+                "The positive control was not rebuilt: this attack failed here, so nothing above "
+                "says that a defense works. Give it more evaluations, or another attack.",
+                style="bold magenta",
+            )
+        )
+    if any(row.count(ATTACK_FAILED) for row in summary.rows):
+        lines.append(
+            Text(
+                "'attack failed': the private data fit the upload better than what was found; "
+                "a better attack may find it. That is no protection."
+            )
+        )
+    if summary.approximate:
+        lines.append(
+            Text(
+                "The clients took several local steps, or normalised their batches each by its "
+                "own, and the attack matched them as one large step: an approximation, so these "
+                "figures are a lower bound on what leaks."
+            )
+        )
+    lines += [Text(f"round {r}, client {c}: not used: {why}") for r, c, why in summary.problems]
+    lines += [Text(f"round {r}: no sum, the model stays: {why}") for r, why in summary.lost]
+    lines += [Text(f"{victim}: attack failed: {why}") for victim, why in summary.failures]
+    if summary.rows:
+        lines.append(Text(_legend(summary), style="dim"))
+    return lines
+
+
+def _legend(summary: Summary) -> str:
+    guess = "" if summary.random_label is None else f" (a random guess: {summary.random_label:.0%})"
+    measure = summary.measure
+    return (
+        f"leaked: {_LEAKED[measure]} {measure.name}: {_SCORED[measure]}, in brackets the highest, "
+        "which is the worst for the client; blind: the best guess without any gradient. "
+        f"labels: share that the attack found{guess}. upload: its size. acc.: "
+        f"{summary.accuracy_name} of the one global model."
+    )
+
+
+def _who(row: Row) -> Text:
+    """Return the group's name, and below it the defense."""
+    name = Text(row.group)
+    return name if row.group == CONTROL else name.append(f"\n{row.defense}", style="dim")
+
+
+def _leaked(row: Row) -> str:
+    others = [f"{row.count(m)} {SHORT[m]}" for m in SHORT if row.count(m)]
+    return f"{row.count(LEAKED)}/{row.images}" + (f", {', '.join(others)}" if others else "")
+
+
+def _row_style(row: Row) -> str:
+    for meaning in (LEAKED, PARTLY, ATTACK_FAILED, UNSCORED):
+        if row.count(meaning):
+            return STYLES[meaning]
+    return STYLES[PROTECTED]
+
+
+def _score(row: Row) -> str:
+    """Return the median, in brackets the highest, which is the worst, and the blind guess's."""
+    if not row.scores:
+        return NOTHING
+    median, blind = statistics.median(row.scores), statistics.median(row.baseline)
+    return f"{median:.0f} ({max(row.scores):.0f}) / {blind:.0f}"

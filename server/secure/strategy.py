@@ -1,0 +1,169 @@
+"""A strategy whose server sees no upload, but only their sum."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
+from flwr.serverapp import Grid
+from flwr.serverapp.strategy import Strategy
+from torch import Tensor
+
+from fedsim.core.vectors import restored, unflat
+from fedsim.server.delegate import Delegate
+from fedsim.server.uploads import Shapes, Sum, Upload, printable, read_clear
+
+OnSum = Callable[[int, ArrayRecord, Sum], None]
+"""``(server_round, the global model that was sent, what the aggregation reveals)``."""
+
+NOT_ASKED = "the round came to no sum before this upload was asked for"
+
+CLEAR = ("who took part", "num-examples", "loss", "upload-bytes", "defenses")
+"""What no aggregation here hides of each client."""
+
+CLEAR_OF_TEXTS = ("how many tokens each text has",)
+"""What it does not hide either of clients that train on texts."""
+
+
+@dataclass(frozen=True, eq=False)
+class Revealed:
+    """What a protocol lets the server know of one round.
+
+    Attributes:
+        mean: of the clients' vectors, weighted by their examples; None if there is a problem.
+        nodes: the nodes whose vectors are in it.
+        clear: what each of them sent beside its vector.
+        sizes: the bytes of each hidden vector.
+        dropped: nodes that dropped out at some stage, and why.
+        costs: seconds, by what took them.
+        problem: why there is no sum.
+    """
+
+    mean: Tensor | None
+    nodes: Collection[int] = ()
+    clear: Mapping[int, RecordDict] = field(default_factory=dict)
+    sizes: Mapping[int, int] = field(default_factory=dict)
+    dropped: Mapping[int, str] = field(default_factory=dict)
+    costs: Mapping[str, float] = field(default_factory=dict)
+    problem: str | None = None
+
+
+class Protocol(ABC):
+    """A way to the weighted mean of vectors that the server does not see."""
+
+    @abstractmethod
+    def reveal(
+        self, grid: Grid, server_round: int, messages: Sequence[Message], size: int
+    ) -> Revealed:
+        """Run one round; nothing that a client does makes this raise.
+
+        Args:
+            grid: where the clients are.
+            server_round: the round.
+            messages: the train messages to the round's cohort.
+            size: how many values each client's vector holds.
+        """
+
+
+class SecureAggregation(Delegate):
+    """Gives the wrapped strategy the mean of the uploads in place of them.
+
+    The wrapped strategy gets one reply: the mean, as if it were the upload of one client with
+    all examples. A strategy that treats clients differently cannot be wrapped in this.
+
+    Args:
+        strategy: the wrapped strategy.
+        protocol: how the mean is come by.
+        partitions: the partition of each node, by node id.
+        shapes: the shape of each tensor of an upload.
+        gradients: names of the tensors that are gradients, not values.
+        on_sum: told what was revealed, before the wrapped strategy takes its step.
+    """
+
+    def __init__(
+        self,
+        strategy: Strategy,
+        protocol: Protocol,
+        partitions: Mapping[int, int],
+        shapes: Shapes,
+        gradients: Collection[str],
+        on_sum: OnSum,
+    ) -> None:
+        super().__init__(strategy)
+        self._protocol = protocol
+        self._partitions = partitions
+        self._shapes = shapes
+        self._gradients = frozenset(gradients)
+        self._on_sum = on_sum
+        self._sent = ArrayRecord()
+        self._asked: tuple[Grid, Sequence[Message]] | None = None
+
+    def configure_train(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
+        """Keep the wrapped strategy's messages for the protocol, and leave Flower none to send."""
+        messages = super().configure_train(server_round, arrays, config, grid)
+        self._sent, self._asked = arrays, (grid, list(messages))
+        return []
+
+    def aggregate_train(
+        self, server_round: int, replies: Iterable[Message]
+    ) -> tuple[ArrayRecord | None, MetricRecord | None]:
+        """Run the protocol and return the wrapped strategy's answer to the mean."""
+        if self._asked is None:
+            return None, None
+        grid, messages = self._asked
+        total = self._sum(grid, server_round, messages)
+        self._on_sum(server_round, self._sent, total)
+        if total.problem is not None:
+            return None, None
+        return super().aggregate_train(server_round, [_reply(total, messages[0])])
+
+    def _sum(self, grid: Grid, server_round: int, messages: Sequence[Message]) -> Sum:
+        began = time.monotonic()
+        size = sum(torch.Size(shape).numel() for shape in self._shapes.values())
+        revealed = self._protocol.reveal(grid, server_round, messages, size)
+        asked = [m.metadata.dst_node_id for m in messages]
+        uploads = [self._clear(node, revealed) for node in asked]
+        dropped = {self._partitions[n]: printable(why) for n, why in revealed.dropped.items()}
+        partitions = tuple(sorted(self._partitions[n] for n in revealed.nodes))
+        arrays: Mapping[str, Tensor] = {}
+        if revealed.mean is not None:
+            received = self._sent.to_torch_state_dict()
+            arrays = restored(unflat(revealed.mean, self._shapes), received, self._gradients)
+        counts = [u.metrics["num-examples"] for u in uploads if u.problem is None]
+        return Sum(
+            partitions,
+            arrays,
+            round(sum(counts)),
+            tuple(sorted(uploads, key=lambda u: u.partition)),
+            dropped,
+            {**revealed.costs, "seconds": time.monotonic() - began},
+            None if revealed.problem is None else printable(revealed.problem),
+        )
+
+    def _clear(self, node: int, revealed: Revealed) -> Upload:
+        partition = self._partitions[node]
+        if node not in revealed.clear:
+            return Upload(partition, problem=printable(revealed.dropped.get(node, NOT_ASKED)))
+        upload = read_clear(revealed.clear[node], partition)
+        metrics = {**upload.metrics, "upload-bytes": float(revealed.sizes[node])}
+        return replace(upload, arrays={}, metrics=metrics)
+
+
+def _reply(total: Sum, message: Message) -> Message:
+    """Return the mean as the reply of one client; which one does not matter."""
+    losses = [(u.metrics["loss"], u.metrics["num-examples"]) for u in total.uploads if _tells(u)]
+    metrics = MetricRecord({"num-examples": total.examples})
+    if losses:
+        metrics["loss"] = sum(x * n for x, n in losses) / sum(n for _, n in losses)
+    content = RecordDict({"arrays": ArrayRecord(dict(total.arrays)), "metrics": metrics})
+    return Message(content, reply_to=message)
+
+
+def _tells(upload: Upload) -> bool:
+    return upload.problem is None and "loss" in upload.metrics

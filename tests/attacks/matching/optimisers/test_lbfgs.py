@@ -1,0 +1,189 @@
+"""Batched L-BFGS: it finds minima, ends as it says, and no lane disturbs another."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import minimize, rosen, rosen_der
+from torch import Tensor
+
+from fedsim.attacks.types import Status
+from tests.attacks.matching.optimisers.lanes import (
+    Minimum,
+    Quadratics,
+    evaluator,
+    minimise,
+    rosenbrock,
+    starts,
+)
+
+NOWHERE = [math.nan, math.inf, -math.inf]
+
+
+def test_quadratics_end_in_their_closed_form_minimum() -> None:
+    problems = Quadratics(lanes=6, size=12)
+    found = minimise(problems, starts(6, 12), max_evaluations=200)
+    torch.testing.assert_close(found.points, problems.minima, rtol=0, atol=1e-6)
+    assert (found.values < 1e-10).all()
+
+
+@pytest.mark.parametrize("size", [2, 10])
+def test_rosenbrock_against_scipy(size: int) -> None:
+    """Same minimum as SciPy's L-BFGS-B from the same starts, in at most twice the evaluations.
+
+    From some starts in ten dimensions both may end in the other, local minimum.
+    """
+    start = starts(5, size, seed=3)
+    found = minimise(
+        evaluator(rosenbrock), start, max_evaluations=2000, history=10, tolerance=1e-14
+    )
+    for lane in range(5):
+        theirs = minimize(
+            rosen, start[lane].numpy(), jac=rosen_der, method="L-BFGS-B",
+            options={"ftol": 0, "gtol": 1e-9, "maxiter": 2000},
+        )  # fmt: skip
+        assert float(found.values[lane]) == pytest.approx(theirs.fun, abs=1e-8)
+        torch.testing.assert_close(
+            found.points[lane], torch.from_numpy(theirs.x), rtol=0, atol=1e-4
+        )
+        assert found.statuses[lane] in (Status.CONVERGED, Status.STALLED)
+        assert found.evaluations[lane] <= 2 * theirs.nfev
+
+
+@given(
+    bad_lane=st.integers(0, 3),
+    healthy_for=st.integers(0, 40),
+    value=st.sampled_from([*NOWHERE, 1.0]),
+    slope=st.sampled_from(NOWHERE),
+)
+@settings(max_examples=60, deadline=None)
+def test_a_bad_lane_leaves_the_others_alone(
+    bad_lane: int, healthy_for: int, value: float, slope: float
+) -> None:
+    """Bit for bit: values and gradients of one lane go bad after some evaluations."""
+    problems = Quadratics(lanes=4, size=6)
+    calls = 0
+
+    def with_bad_lane(points: Tensor, lanes: Tensor) -> tuple[Tensor, Tensor]:
+        nonlocal calls
+        values, gradients = problems(points, lanes)
+        if calls >= healthy_for:
+            values[lanes == bad_lane], gradients[lanes == bad_lane] = value, slope
+        calls += 1
+        return values, gradients
+
+    healthy = minimise(problems, starts(4, 6), max_evaluations=60)
+    found = minimise(with_bad_lane, starts(4, 6), max_evaluations=60)
+    for lane in set(range(4)) - {bad_lane}:
+        assert torch.equal(found.points[lane], healthy.points[lane])
+        assert torch.equal(found.values[lane], healthy.values[lane])
+        assert found.evaluations[lane] == healthy.evaluations[lane]
+        assert found.statuses[lane] is healthy.statuses[lane]
+    check_bad_lane(found, bad_lane, healthy_for)
+
+
+def check_bad_lane(found: Minimum, lane: int, healthy_for: int) -> None:
+    if healthy_for == 0:
+        assert found.statuses[lane] is Status.FAILED
+        assert found.evaluations[lane] == 1
+    else:
+        assert found.statuses[lane] is not Status.FAILED
+        assert torch.isfinite(found.values[lane])
+        assert torch.isfinite(found.points[lane]).all()
+
+
+def test_one_lane_of_each_status() -> None:
+    """Lanes: at its minimum, below the tolerance on the way, endless, into a wall, NaN."""
+
+    def evaluate(points: Tensor, lanes: Tensor) -> tuple[Tensor, Tensor]:
+        x = points[:, 0]
+        values = torch.stack([x**2 + 1, x**2, x + 1e9, x + 1, x * math.nan])[
+            lanes, range(len(lanes))
+        ]
+        slopes = torch.stack([2 * x, 2 * x, x**0, x**0, x])[lanes, range(len(lanes))]
+        wall = (lanes == 3) & (x < 1)
+        return torch.where(wall, math.inf, values), slopes[:, None]
+
+    start = torch.tensor([[0.0], [3.0], [1.0], [1.0], [1.0]], dtype=torch.float64)
+    found = minimise(evaluate, start, max_evaluations=100, tolerance=1e-12)
+    assert found.statuses == [
+        Status.STALLED,
+        Status.CONVERGED,
+        Status.EXHAUSTED,
+        Status.STALLED,
+        Status.FAILED,
+    ]
+    assert found.values[1] <= 1e-12
+    assert found.values[2] < 1e9
+    assert found.evaluations[[0, 2, 4]].tolist() == [1, 100, 1]
+    assert found.points[3] == 1
+
+
+def test_a_start_below_the_tolerance_costs_one_evaluation() -> None:
+    found = minimise(evaluator(rosenbrock), torch.ones(2, 3), max_evaluations=50, tolerance=0.0)
+    assert found.statuses == [Status.CONVERGED] * 2
+    assert found.evaluations.tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("after", [0, 1, 7])
+def test_stopped_with_what_it_has(after: int) -> None:
+    seen: list[Tensor] = []
+    start = starts(2, 4)
+    found = minimise(
+        evaluator(rosenbrock),
+        start,
+        max_evaluations=50,
+        observe=lambda evaluation, lanes, points, values: seen.append(points.clone()),
+        should_stop=lambda: len(seen) >= after,
+    )
+    begun = 2 if after else 0
+    assert found.statuses == [Status.STOPPED] * begun
+    assert found.evaluations.tolist() == [after] * begun
+    assert torch.equal(found.points, seen[-1] if seen else start[:0])
+
+
+@given(
+    budget=st.integers(1, 60),
+    lanes=st.integers(1, 5),
+    size=st.integers(1, 6),
+    history=st.integers(1, 12),
+    seed=st.integers(0, 99),
+)
+@settings(max_examples=40, deadline=None)
+def test_budget_and_descent(budget: int, lanes: int, size: int, history: int, seed: int) -> None:
+    """No evaluation beyond the budget, and no end higher than its start."""
+    counts = torch.zeros(lanes, dtype=torch.long)
+
+    def bumpy(points: Tensor) -> Tensor:
+        return (points**2 + torch.sin(5 * points)).sum(dim=1)
+
+    def counted(points: Tensor, active: Tensor) -> tuple[Tensor, Tensor]:
+        counts[active] += 1
+        return evaluator(bumpy)(points, active)
+
+    start = 3 * starts(lanes, size, seed)
+    found = minimise(counted, start, max_evaluations=budget, history=history)
+    assert torch.equal(counts, found.evaluations)
+    assert (counts <= budget).all()
+    torch.testing.assert_close(found.values, bumpy(found.points))
+    assert (found.values <= bumpy(start)).all()
+    assert Status.FAILED not in found.statuses
+
+
+@given(
+    lanes=st.integers(2, 6), size=st.integers(1, 8), seed=st.integers(0, 99), cut=st.integers(1, 5)
+)
+@settings(max_examples=25, deadline=None)
+def test_lanes_do_not_know_of_each_other(lanes: int, size: int, seed: int, cut: int) -> None:
+    """Bit for bit the same in two batches as in one."""
+    start, cut = starts(lanes, size + 1, seed), min(cut, lanes - 1)
+    halves = [
+        minimise(evaluator(rosenbrock), part, max_evaluations=40)
+        for part in (start[:cut], start[cut:])
+    ]
+    whole = minimise(evaluator(rosenbrock), start, max_evaluations=40)
+    assert torch.equal(whole.points, torch.cat([half.points for half in halves]))
+    assert torch.equal(whole.values, torch.cat([half.values for half in halves]))
+    assert whole.statuses == [status for half in halves for status in half.statuses]

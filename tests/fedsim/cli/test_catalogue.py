@@ -1,0 +1,34 @@
+"""What `fedsim list` and `fedsim show` say."""
+
+import pytest
+
+from fedsim.cli.catalogue import SCENARIOS, describe, entries
+from fedsim.core.errors import UnknownNameError
+from fedsim.core.registry import REGISTRIES
+
+
+@pytest.mark.parametrize("kind", [SCENARIOS, *REGISTRIES])
+def test_every_entry_has_a_line_and_a_description(kind: str) -> None:
+    listed = dict(entries(kind))
+    assert listed
+    for name, summary in listed.items():
+        assert len(summary) > 10
+        assert summary.split()[0] in describe(name)
+
+
+@pytest.mark.parametrize("kind", ["attacks", "defenses"])
+def test_every_parameter_is_explained(kind: str) -> None:
+    for name in REGISTRIES[kind].names():
+        for parameter in REGISTRIES[kind].get(name).__pydantic_fields__.values():
+            if parameter.repr:
+                assert parameter.description, f"{name}: {parameter}"
+                assert parameter.description in describe(name)
+
+
+def test_choices_are_listed() -> None:
+    assert "start ('grey' or 'normal'; default 'grey')" in describe("dlg")
+
+
+def test_a_wrong_name_gets_the_nearest() -> None:
+    with pytest.raises(UnknownNameError, match="'laplacian-noise'"):
+        describe("laplace-noise")

@@ -1,0 +1,271 @@
+"""The command line as a user has it: a process with output and an exit code."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from fedsim.cli.main import main
+from fedsim.log.files import read_records
+from fedsim.scenario import bundled
+from tests.fedsim.show.report.logs import Log
+
+FEDSIM = [sys.executable, "-c", "from fedsim.cli.main import main; main()"]
+Fedsim = Callable[..., "Done"]
+TINY = """
+title = "Tiny"
+seed = 3
+[federation]
+rounds = 1
+[[clients]]
+name = "plain"
+count = 2
+[[clients]]
+name = "[bold]pruned[/bold]"
+defenses = [{ name = "pruning", fraction = 0.5 }]
+[adversary]
+attack = { name = "dlg", evaluations = 12 }
+adaptive = true
+"""
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a command ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def fedsim(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Callable[..., Done]:
+    """Return the command, run in this process: a new one loads torch for seconds each time."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+
+    def command(*arguments: str) -> Done:
+        monkeypatch.setattr(sys, "argv", ["fedsim", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return Done(int(ended.value.code or 0), *capfd.readouterr())
+
+    return command
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.toml"
+    path.write_text(TINY)
+    return path
+
+
+def test_help_loads_neither_torch_nor_flower() -> None:
+    spy = (
+        "import sys\nfrom fedsim.cli.main import main\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        "heavy = {'torch', 'flwr', 'ray', 'torchvision', 'numpy'} & set(sys.modules)\n"
+        "sys.exit(f'loaded {heavy}' if heavy else 0)"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", spy, "--help"], capture_output=True, text=True, check=False
+    )
+    assert shown.returncode == 0, shown.stderr
+    for command in ("run", "leak", "list", "show"):
+        assert command in shown.stdout
+
+
+def test_run_writes_a_folder_and_a_table(fedsim: Fedsim, tmp_path: Path, tiny: Path) -> None:
+    done = fedsim("run", str(tiny), "--out", "here")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    folder = tmp_path / "here"
+    records = list(read_records(folder))
+    assert [r["kind"] for r in (records[0], records[-1])] == ["run", "end"]
+    assert records[-1]["status"] == "finished"
+    attacked = {(r["group"], r["attacker"]) for r in records if r["kind"] == "leakage"}
+    pruned = "[bold]pruned[/bold]"
+    assert attacked == {
+        ("plain", "naive"), (pruned, "naive"), (pruned, "adaptive"), (None, "naive")
+    }  # fmt: skip
+    for name in ("round-0001.png", "round-0001.gif", "r0001-c0002-adaptive.png"):
+        with Image.open(folder / "pictures" / name) as picture:
+            picture.verify()
+    assert (folder / "flower.log").stat().st_size > 0
+    assert str(Path("here") / "report.html") in done.stdout
+    assert "Deep Leakage from Gradients" in (folder / "report.html").read_text("utf-8")
+    # A name is shown as it is, and not taken for markup.
+    assert "[bold]" in done.stdout
+    assert "What leaked" in done.stdout
+    assert max(map(len, done.stdout.split("\n"))) <= max(80, len(str(folder)) + 40)
+
+
+def test_report_writes_a_page_and_opens_it(
+    fedsim: Fedsim, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    Log().write(tmp_path / "run")
+    done = fedsim("report", "run")
+    assert (done.returncode, done.stdout) == (0, "run/report.html\n")
+    assert opened == []
+    done = fedsim("report", "run", "--out", "mine.html", "--open")
+    assert (done.returncode, done.stdout) == (0, "mine.html\n")
+    assert opened == [(tmp_path / "mine.html").as_uri()]
+
+
+def test_the_resolved_scenario_runs_to_the_same_uploads(
+    fedsim: Fedsim, tmp_path: Path, tiny: Path
+) -> None:
+    assert fedsim("run", str(tiny), "--out", "one").returncode == 0
+    again = fedsim("run", "one/scenario.toml", "--out", "two")
+    assert again.returncode == 0, again.stderr
+    digests = [
+        [r["digest"] for r in read_records(tmp_path / run) if r["kind"] == "upload"]
+        for run in ("one", "two")
+    ]
+    assert len(digests[0]) == 3
+    assert digests[0] == digests[1]
+
+
+def test_seed_and_set_change_the_run(fedsim: Fedsim, tmp_path: Path, tiny: Path) -> None:
+    options = ("--seed", "9", "--set", "clients.0.count=1", "--set", "adversary.adaptive=false")
+    done = fedsim("run", str(tiny), "--out", "x", *options)
+    assert done.returncode == 0, done.stderr
+    records = list(read_records(tmp_path / "x"))
+    assert records[0]["seed"] == 9
+    assert sum(r["kind"] == "upload" for r in records) == 2
+    assert not any(r.get("attacker") == "adaptive" for r in records)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("run", "quickstrt"), ("quickstrt", "'quickstart'")),
+        (("run", "--set", "federation.round=3"), ("[federation]", "'round'", "'rounds'")),
+        (("run", "--set", "federation.rounds=two"), ("federation.rounds", "integer", "'two'")),
+        (("run", "--set", "clients.0.count=3000"), ("2000 images", "3012 clients")),
+        (("leak", "absent.png"), ("absent.png", "no file")),
+        (("leak", "tiny.toml"), ("tiny.toml", "not a picture")),
+        (("leak", "tiny.toml", "--defense", "pruning,0.7"), ("pruning,0.7", "PARAMETER=VALUE")),
+        (("run", "tiny.toml", "--out", "tiny.toml/run"), ("tiny.toml/run", "--out")),
+        (("run", "tiny.toml", "--out", "."), ("not empty", "--out")),
+        (("run", "tiny.toml", "--set", "data.dataset=svhn"), ("svhn", "data_dir", "download")),
+        (("show", "dgl"), ("'dgl'", "'dlg'")),
+        (("report", "absent"), ("absent", "no such folder", "fedsim run")),
+        (("report", "."), ("no run in this folder", "fedsim run")),
+    ],
+)
+def test_bad_input_is_one_clear_error(
+    fedsim: Fedsim, tmp_path: Path, tiny: Path, arguments: tuple[str, ...], words: tuple[str, ...]
+) -> None:
+    done = fedsim(*arguments)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert "Traceback" not in done.stderr
+    for word in words:
+        assert word in done.stderr
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["tiny.toml"]
+
+
+def test_an_interrupt_leaves_a_readable_folder(tmp_path: Path, tiny: Path) -> None:
+    arguments = ["run", str(tiny), "--out", "cut", "--set", "adversary.attack.evaluations=100000"]
+    arguments += ["--set", "adversary.attack.tolerance=0.0"]
+    process = subprocess.Popen(
+        [*FEDSIM, *arguments],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path.cwd())},
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "attacking" in line:
+            break
+    time.sleep(2)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=90)
+    assert process.returncode == 130
+    assert "interrupted" in output
+    lines = (tmp_path / "cut" / "records.jsonl").read_text().splitlines()
+    records = [json.loads(line) for line in lines]
+    assert records[-1]["kind"] == "end"
+    assert records[-1]["status"] == "interrupted"
+    assert any(r["kind"] == "upload" for r in records)
+    stopped = [r for r in records if r["kind"] == "reconstruction"]
+    assert stopped
+    assert stopped[0]["status"] == "stopped"
+
+
+def test_leak_attacks_ones_own_picture(fedsim: Fedsim, tmp_path: Path) -> None:
+    Image.linear_gradient("L").convert("RGB").save(tmp_path / "mine.png")
+    options = ("--evaluations", "15", "--size", "16", "--defense", "pruning,fraction=0.5")
+    done = fedsim("leak", "mine.png", "--out", "run", *options)
+    assert done.returncode == 0, done.stderr
+    records = list(read_records(tmp_path / "run"))
+    assert {r["group"] for r in records if r["kind"] == "upload"} == {"mine.png"}
+    attackers = [r["attacker"] for r in records if r.get("group") == "mine.png" and "mse" in r]
+    assert sorted(attackers) == ["adaptive", "naive"]
+
+
+def test_leak_attacks_ones_own_sentence(fedsim: Fedsim, tmp_path: Path) -> None:
+    """Exactly, by DAGER; and in a defended upload nothing of it is called a leak."""
+    sentence = "the bank lost it"
+    small = ("--set", "model.width=48")
+    done = fedsim("leak", "--text", sentence, "--out", "run", *small)
+    assert done.returncode == 0, done.stderr
+    [leak] = [r for r in read_records(tmp_path / "run") if r.get("group") == "you" and "exact" in r]
+    assert leak["exact"]
+    assert " ".join(leak["original"]) == sentence
+    options = ("--attack", "dlg", "--evaluations", "5", "--defense", "gaussian-noise,std=10.0")
+    done = fedsim("leak", "--text", sentence, "--out", "noisy", *small, *options)
+    assert done.returncode == 0, done.stderr
+    noisy = [r for r in read_records(tmp_path / "noisy") if r.get("group") == "you"]
+    found = {r["meaning"] for r in noisy if "meaning" in r}
+    assert found <= {"protected", "attack failed"}
+    assert found
+
+
+def test_leak_takes_a_picture_or_a_sentence(fedsim: Fedsim) -> None:
+    for arguments in ((), ("mine.png", "--text", "a sentence")):
+        done = fedsim("leak", *arguments)
+        assert done.returncode == 2
+        assert "give either a picture" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("kind", "some"),
+    [
+        ("scenarios", "pruning-sweep"),
+        ("attacks", "idlg"),
+        ("defenses", "bfloat16"),
+        ("models", "resnet18"),
+        ("datasets", "cifar100"),
+        ("partitions", "dirichlet"),
+        ("aggregations", "secagg+"),
+    ],
+)
+def test_list_has_a_line_for_each(fedsim: Fedsim, kind: str, some: str) -> None:
+    listed = fedsim("list", kind)
+    assert listed.returncode == 0, listed.stderr
+    lines = dict(line.split(maxsplit=1) for line in listed.stdout.splitlines())
+    assert some in lines
+    if kind == "scenarios":
+        assert sorted(lines) == bundled()
+
+
+def test_show_explains_parameters_and_scenarios(fedsim: Fedsim) -> None:
+    shown = fedsim("show", "pruning").stdout
+    assert "fraction (float, >= 0, <= 1; required)" in shown
+    assert "rounds = 2" in fedsim("show", "quickstart").stdout

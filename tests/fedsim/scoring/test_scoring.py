@@ -1,0 +1,263 @@
+"""Scores of constructed outcomes against the private batches."""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from fedsim.attacks import Reconstruction
+from fedsim.attacks.types import Status
+from fedsim.clients.site import open_site
+from fedsim.clients.training import gradient, local_sgd
+from fedsim.scenario import Scenario
+from fedsim.scoring import FIT_FLOOR, FIT_MARGIN, Meaning, Scored, Scorer
+from fedsim.scoring.metrics.baselines import nearest_public
+from fedsim.scoring.metrics.images import PSNR_CAP_DB
+from fedsim.scoring.metrics.verdict import NEAREST, Verdict
+from fedsim.server.control import control_indices
+from fedsim.server.victims import Outcome, Victim
+from tests.fedsim.small import TWENTY_EVALUATIONS, groups, small
+from tests.server.stubs import run_rounds
+from tests.server.wire import arrays_of, client_reply, global_weights, same
+
+NOISY = groups("[{name='gaussian-noise', std=0.05}]")
+
+
+def scorer(case: Scenario) -> Scorer:
+    return Scorer(open_site(case))
+
+
+def victims(case: Scenario) -> list[Outcome]:
+    """Return real outcomes of one round, the control first."""
+    return run_rounds(case).outcomes
+
+
+def outcome(case: Scenario, partition: int | None = 0) -> Outcome:
+    return next(o for o in victims(case) if o.victim.partition == partition)
+
+
+def having(real: Outcome, data: Tensor | None, objective: float, labels: Tensor | None) -> Outcome:
+    """Return an outcome with this in place of what the attack had found."""
+    found = Reconstruction(data, labels, objective, objective, Status.EXHAUSTED, 20)
+    return replace(real, reconstruction=found)
+
+
+def scored(
+    case: Scenario, make: Callable[[Tensor], Tensor | None], objective: float = 1.0
+) -> Scored:
+    """Return the score of what ``make`` makes of the first client's private pictures."""
+    judge, real = scorer(case), outcome(case)
+    originals, labels = judge.truth(real.victim)
+    return judge.score(having(real, make(originals), objective, labels))
+
+
+def noise(originals: Tensor) -> Tensor:
+    return torch.rand(originals.shape, generator=torch.Generator().manual_seed(0))
+
+
+def adversary(*overrides: str) -> Scenario:
+    return small(TWENTY_EVALUATIONS, *overrides)
+
+
+@pytest.mark.parametrize("partition", [0, 2])
+@pytest.mark.parametrize("server_round", [1, 7])
+def test_the_truth_is_what_the_client_trained_on(partition: int, server_round: int) -> None:
+    case = adversary()
+    judge = scorer(case)
+    attack = case.adversary.attack if case.adversary else None
+    images, labels = judge.truth(Victim(server_round, (partition,), "naive", attack, None))
+    model = open_site(case).model(global_weights(case))
+    sent = arrays_of(client_reply(case, partition, server_round))
+    for name, value in gradient(model, (images, labels)).arrays.items():
+        torch.testing.assert_close(sent[name], value, atol=1e-7, rtol=1e-5)
+
+
+def test_the_truth_of_several_steps_is_all_their_batches_in_order() -> None:
+    case = adversary("federation={upload='update', local_steps=3, batch_size=2}")
+    images, labels = scorer(case).truth(outcome(case).victim)
+    assert images.shape == (6, 1, 28, 28)
+    model = open_site(case).model(global_weights(case))
+    steps = list(zip(images.split(2), labels.split(2), strict=True))
+    expected = local_sgd(model, steps, case.federation.learning_rate).arrays
+    sent = arrays_of(client_reply(case))
+    assert all(torch.allclose(sent[k], v, atol=1e-6) for k, v in expected.items())
+
+
+def test_the_truth_of_the_control_is_public() -> None:
+    case = adversary()
+    judge, real = scorer(case), outcome(case, None)
+    images, labels = judge.truth(real.victim)
+    observation = real.victim.observation
+    assert observation is not None
+    found = gradient(real.model, (images, labels)).arrays
+    assert same({k: found[k] for k in observation.gradient}, dict(observation.gradient))
+
+
+def test_a_perfect_reconstruction_is_a_leak() -> None:
+    result = scored(adversary(), lambda originals: originals)
+    for i, leak in enumerate(result.leakage):
+        assert leak.image == i
+        assert leak.psnr == PSNR_CAP_DB
+        assert leak.mse == 0.0
+        assert leak.ssim == pytest.approx(1.0)
+        assert leak.label_found == leak.label
+        assert leak.verdict is Verdict.RECOGNISABLE
+        assert leak.meaning is Meaning.LEAKED
+        assert set(leak.baselines) == {"grey", "mean", "nearest"}
+
+
+def test_a_bad_objective_does_not_undo_a_leak() -> None:
+    result = scored(adversary(), lambda originals: originals, objective=1e9)
+    assert {leak.meaning for leak in result.leakage} == {Meaning.LEAKED}
+
+
+def test_a_permuted_batch_is_matched_picture_by_picture() -> None:
+    case = adversary("federation.batch_size=5")
+    judge, real = scorer(case), outcome(case)
+    originals, labels = judge.truth(real.victim)
+    order = torch.tensor([3, 0, 4, 1, 2])
+    result = judge.score(having(real, originals[order], 0.0, labels[order]))
+    assert result.matching is not None
+    assert torch.equal(order[result.matching], torch.arange(5))
+    assert [leak.psnr for leak in result.leakage] == [PSNR_CAP_DB] * 5
+    assert [leak.label_found for leak in result.leakage] == labels.tolist()
+
+
+def test_one_good_picture_does_not_stand_for_two() -> None:
+    result = scored(adversary(), lambda originals: originals[:1].expand_as(originals))
+    assert [leak.psnr == PSNR_CAP_DB for leak in result.leakage].count(True) == 1
+
+
+def test_a_picture_between_truth_and_noise_is_a_part_of_it() -> None:
+    meanings = [
+        scored(adversary(), lambda x, s=share: (1 - s) * x + s * noise(x)).leakage[0].meaning
+        for share in (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+    ]
+    rank = [Meaning.LEAKED, Meaning.PARTLY, Meaning.ATTACK_FAILED]
+    assert sorted(meanings, key=rank.index) == meanings
+    assert set(meanings) == set(rank)
+
+
+@pytest.mark.parametrize(
+    ("objective", "meaning"),
+    [
+        (0.0, Meaning.PROTECTED),
+        (FIT_FLOOR, Meaning.PROTECTED),
+        (2 * FIT_FLOOR, Meaning.ATTACK_FAILED),
+        (0.9, Meaning.ATTACK_FAILED),
+        (math.nan, Meaning.ATTACK_FAILED),
+        (math.inf, Meaning.ATTACK_FAILED),
+    ],
+)
+def test_without_a_defense_only_a_perfect_fit_excuses_a_bad_picture(
+    objective: float, meaning: Meaning
+) -> None:
+    result = scored(adversary(), noise, objective)
+    assert result.truth_misfit == pytest.approx(0.0, abs=1e-9)
+    assert {leak.meaning for leak in result.leakage} == {meaning}
+    assert {leak.verdict for leak in result.leakage} == {Verdict.GUESSING}
+
+
+def test_a_defense_protects_if_the_attack_fits_as_well_as_the_truth() -> None:
+    case = adversary(NOISY)
+    misfit = scored(case, noise).truth_misfit
+    assert misfit is not None
+    assert 0.01 < misfit < 1
+    for factor, meaning in (
+        (0.5, Meaning.PROTECTED),
+        (0.99 * FIT_MARGIN, Meaning.PROTECTED),
+        (1.01 * FIT_MARGIN, Meaning.ATTACK_FAILED),
+    ):
+        result = scored(case, noise, factor * misfit)
+        assert {leak.meaning for leak in result.leakage} == {meaning}
+
+
+@pytest.mark.parametrize(("steps", "meaning"), [(1, "protected"), (2, "attack failed")])
+def test_a_fit_of_several_steps_taken_for_one_is_no_merit_of_a_defense(
+    steps: int, meaning: str
+) -> None:
+    average = "adversary.attack.local_steps='average'"
+    case = adversary(f"federation={{upload='update', local_steps={steps}}}", NOISY, average)
+    assert {leak.meaning.value for leak in scored(case, noise, 0.0).leakage} == {meaning}
+    judge, control = scorer(case), outcome(case, None)
+    bad = having(control, noise(judge.truth(control.victim)[0]), 0.0, None)
+    assert {leak.meaning for leak in judge.score(bad).leakage} == {Meaning.PROTECTED}
+
+
+def test_the_truth_is_judged_by_the_attackers_own_objective() -> None:
+    pruned = groups("[{name='pruning', fraction=0.9}]")
+    case = adversary(pruned, "adversary.adaptive=true")
+    judge = scorer(case)
+    misfits = {o.victim.attacker: judge.score(o).truth_misfit for o in victims(case)[1:]}
+    assert misfits["adaptive"] == pytest.approx(0.0, abs=1e-9)
+    assert (misfits["naive"] or 0.0) > 1e-3
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda x: None, lambda x: x[:1], lambda x: x[..., :9], lambda x: torch.full_like(x, math.nan)],
+    ids=["no data", "too few", "another shape", "nan"],
+)
+def test_what_cannot_be_scored_is_unscored_and_never_zero(
+    make: Callable[[Tensor], Tensor | None],
+) -> None:
+    result = scored(adversary(), make)
+    assert len(result.leakage) == 2
+    for leak in result.leakage:
+        assert (leak.mse, leak.psnr, leak.ssim, leak.label_found) == (None, None, None, None)
+        assert leak.verdict is Verdict.UNSCORED
+        assert leak.meaning is Meaning.UNSCORED
+        assert leak.baselines["grey"][0] > 0
+
+
+def test_one_picture_that_is_not_finite_leaves_the_others_scored() -> None:
+    def half(originals: Tensor) -> Tensor:
+        return torch.cat([torch.full_like(originals[:1], math.inf), originals[:1]])
+
+    result = scored(adversary(), half)
+    assert [leak.psnr for leak in result.leakage] == [PSNR_CAP_DB, None]
+    assert [leak.meaning for leak in result.leakage] == [Meaning.LEAKED, Meaning.UNSCORED]
+
+
+def test_a_failed_attack_is_unscored() -> None:
+    judge, real = scorer(adversary()), outcome(adversary())
+    failed = replace(real, reconstruction=Reconstruction.failed("diverged"))
+    result = judge.score(failed)
+    assert (result.matching, result.truth_misfit) == (None, None)
+    assert {leak.meaning for leak in result.leakage} == {Meaning.UNSCORED}
+    assert torch.equal(result.originals, judge.truth(real.victim)[0])
+
+
+def test_an_attack_that_finds_no_labels_assigns_none() -> None:
+    judge, real = scorer(adversary()), outcome(adversary())
+    originals, _ = judge.truth(real.victim)
+    result = judge.score(having(real, originals, 0.0, None))
+    assert [leak.label_found for leak in result.leakage] == [None, None]
+
+
+def test_the_controls_picture_is_not_its_own_nearest() -> None:
+    case = adversary()
+    judge, real = scorer(case), outcome(case, None)
+    originals, labels = judge.truth(real.victim)
+    result = judge.score(having(real, originals, 0.0, labels))
+    public = open_site(case).dataset.test
+    everything = public.batch(torch.arange(len(public)).numpy())[0]
+    own = control_indices(public, 2, seed=case.seed, server_round=1)
+    assert nearest_public(originals, everything).tolist() == own.tolist()
+    for leak in result.leakage:
+        assert leak.baselines[NEAREST][0] < 40
+        assert leak.meaning is Meaning.LEAKED
+
+
+def test_scoring_does_not_change_what_it_scores() -> None:
+    judge, real = scorer(adversary()), outcome(adversary())
+    before = {k: v.clone() for k, v in real.model.state_dict().items()}
+    assert real.reconstruction.data is not None
+    data = real.reconstruction.data.clone()
+    first, second = judge.score(real), judge.score(real)
+    assert first.leakage == second.leakage
+    assert same(before, dict(real.model.state_dict()))
+    assert torch.equal(data, real.reconstruction.data)

@@ -1,0 +1,156 @@
+"""What a comparison recommends follows from its figures."""
+
+from dataclasses import replace
+
+from fedsim.core.measures import PSNR, TOKENS, Measure
+from fedsim.log.results import Result
+from fedsim.show.comparison.advice import advice
+from tests.fedsim.engine.tiny import tiny
+
+
+def result(
+    label: str,
+    leaked: int,
+    accuracy: float,
+    *,
+    place: int = 0,
+    attacker: str = "naive",
+    failed: int = 0,
+    known: bool = True,
+    measure: Measure = PSNR,
+) -> Result:
+    return Result(
+        label=label,
+        strength="",
+        value=None,
+        order=(place, 0),
+        stage="untrained",
+        attacker=attacker,
+        known_answer=known,
+        meanings={
+            "leaked": leaked,
+            "attack failed": failed,
+            "protected": 20 - leaked - failed,
+        },
+        measure=measure,
+        scores=[30.0] * leaked + [8.0] * (20 - leaked),
+        second=[0.5] * 20,
+        blind=[9.0] * 20,
+        accuracy=[accuracy],
+        accuracy_name="test accuracy" if measure is PSNR else "accuracy on next tokens",
+        upload_bytes=1000.0,
+        attack_seconds=1.0,
+        run_seconds=1.0,
+        epsilon=None,
+        chance=0.1,
+        controls=(4, 4),
+    )
+
+
+NONE = result("none", 20, 0.70)
+
+
+def said(*results: Result) -> str:
+    return " ".join(advice(tiny(), results))
+
+
+def test_the_protective_one_that_costs_little_is_recommended() -> None:
+    good, dear = result("good", 0, 0.69, place=1), result("dear", 0, 0.40, place=2)
+    text = said(NONE, dear, good, result("useless", 20, 0.70, place=3))
+    assert text.startswith("Of what was tried, good protects best at no more than 2 points")
+    assert "0 of 20 pictures recognisable (95 % interval 0% to 16%)" in text
+    assert "69.0%, against 70.0% without a defense" in text
+
+
+def test_one_that_merely_met_a_weak_attack_comes_after() -> None:
+    lucky, good = result("lucky", 0, 0.7, place=1, failed=18), result("good", 0, 0.69, place=2)
+    assert said(NONE, lucky, good).startswith("Of what was tried, good protects best")
+    text = said(NONE, lucky)
+    assert text.startswith("Of what was tried, lucky leaks least at no more than 2 points")
+    assert "On 18 of the 20 the attack failed or came to nothing" in text
+    dear = said(NONE, result("dear", 0, 0.4, place=1, failed=2))
+    assert "The least dear under which little was read is dear" in dear
+
+
+def test_controls_are_counted_once() -> None:
+    poor = replace(NONE, controls=(4, 3))
+    text = said(poor, replace(poor, attacker="adaptive"))
+    assert "Only 3 of 4 undefended controls were rebuilt" in text
+
+
+def test_only_a_dear_one_protects() -> None:
+    text = said(NONE, result("dear", 1, 0.40, place=1), result("cheap", 12, 0.70, place=2))
+    assert text.startswith("Nothing that was tried protects at a cost of at most 2 points")
+    assert "The least dear that does protect is dear" in text
+
+
+def test_nothing_protects() -> None:
+    text = said(NONE, result("weak", 12, 0.70, place=1), result("weaker", 18, 0.70, place=2))
+    assert "The best of the affordable ones is weak:" in text
+
+
+def test_a_defense_counts_by_its_stronger_attacker() -> None:
+    naive = result("pruning", 0, 0.70, place=1)
+    adaptive = result("pruning", 20, 0.70, place=1, attacker="adaptive")
+    text = said(NONE, naive, adaptive)
+    assert text.startswith("Nothing that was tried protects")
+    assert "Safe only against an attacker who ignores the defense: pruning." in text
+
+
+def test_a_weak_attack_says_nothing() -> None:
+    text = said(result("none", 0, 0.7), result("good", 0, 0.7, place=1))
+    assert "this attack is too weak here" in text
+
+
+def test_without_a_reference_there_is_no_cost() -> None:
+    assert "add an empty [[grid]] entry" in said(result("good", 0, 0.7, place=1))
+
+
+def test_a_model_that_has_not_learnt_has_nothing_to_lose() -> None:
+    text = said(result("none", 20, 0.12), result("good", 0, 0.1, place=1))
+    assert text.startswith("After these rounds the test accuracy is 12.0% without any defense")
+
+
+def test_nothing_attacked() -> None:
+    assert said() == "Nothing was attacked, so there is nothing to recommend."
+
+
+def test_limits_are_named() -> None:
+    text = said(
+        replace(NONE, controls=(4, 3)),
+        result("odd", 0, 0.7, place=1, failed=3),
+        result("new", 0, 0.7, place=2, known=False),
+    )
+    assert "Only 11 of 12 undefended controls were rebuilt, the others beside none: there" in text
+    assert "The attack failed on some pictures of: odd." in text
+    assert "No adaptive attack is known here against: new" in text
+
+
+def test_of_texts_it_speaks_in_tokens() -> None:
+    none = result("none", 20, 0.5, measure=TOKENS)
+    good = result("good", 0, 0.5, place=1, failed=2, measure=TOKENS)
+    text = said(none, good)
+    assert "makes 0 of 20 texts recognisable" in text
+    assert "on average at 8.0% of the tokens where a blind guess has 9.0" in text
+    assert "Accuracy on next tokens at the end is 50.0%" in text
+    assert "the private text fits the upload better" in text
+    assert "picture" not in text
+
+
+def test_an_attack_that_gives_up_is_no_evidence() -> None:
+    gave_up = result("odd", 0, 0.7, place=1)
+    gave_up = replace(gave_up, meanings={"unscored": 20}, scores=[], second=[], blind=[])
+    assert "The attack came to nothing at all on some pictures of: odd." in said(NONE, gave_up)
+
+
+def test_a_few_bytes_more_are_not_told() -> None:
+    good = result("good", 0, 0.7, place=1)
+    assert "of the bytes" not in said(NONE, replace(good, upload_bytes=1010.0))
+    assert "takes 0.5 of the bytes" in said(NONE, replace(good, upload_bytes=500.0))
+
+
+def test_a_guarantee_in_name_alone_is_called_so() -> None:
+    good = result("good", 0, 0.7, place=1)
+    assert "ε = 3." in said(NONE, replace(good, epsilon=3.0))
+    weak = said(NONE, replace(good, epsilon=4500.0))
+    assert "ε = 4.5e+03, which guarantees next to nothing." in weak

@@ -1,0 +1,82 @@
+"""Pictures side by side stay within their region and say what they left out."""
+
+import io
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.cells import cell_len
+from rich.console import Console
+from rich.layout import Layout
+from rich.panel import Panel
+
+from fedsim.show.figures import Picture, PictureRow
+
+WHITE = np.ones((1, 4, 4))
+
+
+def drawn(thing: object, width: int, height: int | None = None) -> list[str]:
+    console = Console(file=io.StringIO(), width=width, height=height, color_system=None)
+    console.print(thing)
+    return console.file.getvalue().split("\n")[:-1]
+
+
+def test_side_by_side_with_captions() -> None:
+    pictures = [Picture(WHITE, "one\n12.3 dB"), (np.ones((1, 8, 6)), "two", "bold green")]
+    assert drawn(PictureRow(pictures), 40) == [
+        " @@@@    @@@@@@",
+        " @@@@    @@@@@@",
+        "         @@@@@@",
+        "         @@@@@@",
+        "  one     two  ",
+        "12.3 dB        ",
+    ]
+
+
+def test_wraps_within_the_width() -> None:
+    lines = drawn(PictureRow([Picture(WHITE)] * 5), 17)
+    assert lines == ["@@@@  @@@@  @@@@"] * 2 + [""] + ["@@@@  @@@@"] * 2
+
+
+def test_counts_what_max_rows_leaves_out() -> None:
+    lines = drawn(PictureRow([Picture(WHITE)] * 5, max_rows=1), 10)
+    assert lines == ["@@@@  @@@@"] * 2 + ["+3 more"]
+
+
+@pytest.mark.parametrize(("height", "rows", "note"), [(8, 3, []), (7, 2, ["+1 more"])])
+def test_fits_the_region_of_a_layout(height: int, rows: int, note: list[str]) -> None:
+    lines = [line.rstrip() for line in drawn(Layout(PictureRow([Picture(WHITE)] * 3)), 8, height)]
+    assert lines.count("@@@@") == 2 * rows
+    assert [line for line in lines if "more" in line] == note
+
+
+def test_one_row_at_least() -> None:
+    row = PictureRow([Picture(WHITE)] * 3, max_rows=0)
+    assert drawn(row, 8) == ["@@@@"] * 2 + ["+2 more"]
+
+
+def test_shrinks_to_the_width_asked() -> None:
+    assert drawn(PictureRow([Picture(WHITE)], width=2), 40) == ["@@"]
+
+
+def test_nothing_to_draw() -> None:
+    assert drawn(PictureRow([]), 40) == []
+
+
+def test_captions_are_cut_and_harmless() -> None:
+    lines = drawn(PictureRow([Picture(WHITE, "[red]markup[/red] and more"), Picture(WHITE)]), 40)
+    assert lines[-1].rstrip() == "[red]markup…"
+    assert "\x07" not in "".join(drawn(PictureRow([Picture(WHITE, "bell\x07")]), 40))
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 12), st.integers(1, 12), st.text(max_size=20)), max_size=6),
+    st.integers(1, 40),
+)
+@settings(max_examples=60, deadline=None)
+def test_never_wider_than_the_console(sizes: list[tuple[int, int, str]], width: int) -> None:
+    row = PictureRow([Picture(np.ones((1, h, w)), text) for h, w, text in sizes])
+    assert all(cell_len(line) <= width for line in drawn(row, width))
+    panel = drawn(Panel(row), width + 6)
+    assert all(cell_len(line) <= width + 6 for line in panel)
