@@ -24,8 +24,7 @@ from fedsim.attacks.types import (
     never_stop,
 )
 from fedsim.core.errors import AttackError
-from fedsim.core.modality import Modality
-from fedsim.models import TextModel
+from fedsim.core.modality import PICTURES, suits
 
 T = TypeVar("T")
 
@@ -46,8 +45,8 @@ class Attack(ABC):
     A subclass implements `_reconstruct`; callers use `run`.
     """
 
-    takes: ClassVar[frozenset[Modality]] = frozenset({Modality.PICTURES})
-    """What it can rebuild."""
+    modalities: ClassVar[frozenset[str] | None] = frozenset({PICTURES})
+    """The kinds of data that it can rebuild; None for any."""
 
     def informed(self, texts: Sequence[Sequence[int]]) -> Self:
         """Return the attack as those use it who have public texts; here, unchanged.
@@ -131,12 +130,12 @@ class Attack(ABC):
 
     def _unsuited(self, model: nn.Module) -> str | None:
         """Return why this attack is none on such a model, if it is not."""
-        kind = Modality.TEXTS if isinstance(model, TextModel) else Modality.PICTURES
-        if kind in self.takes:
+        kind = str(getattr(model, "modality", PICTURES))
+        if suits(self.modalities, kind):
             return None
         return (
-            f"{type(self).__name__} rebuilds {' and '.join(sorted(self.takes))}, and the model "
-            f"takes {kind}: choose an attack on {kind}"
+            f"{type(self).__name__} rebuilds {' and '.join(sorted(self.modalities or ()))}, and "
+            f"the model takes {kind}: choose an attack on {kind}"
         )
 
     @abstractmethod

@@ -9,7 +9,6 @@ from fedsim.attacks.base import attack_parameters
 from fedsim.attacks.matching.attack import LBFGSMatching
 from fedsim.attacks.text.bag_reading import read_embeddings
 from fedsim.attacks.types import Observation, Reconstruction
-from fedsim.core.modality import Modality
 from fedsim.core.registry import ATTACKS
 from fedsim.models import TextModel
 
@@ -29,7 +28,7 @@ class DLG(LBFGSMatching):
     the embeddings tell (`BagOfTokens`) where these were shared.
     """
 
-    takes: ClassVar[frozenset[Modality]] = frozenset(Modality)
+    modalities: ClassVar[frozenset[str] | None] = None
 
     def guesses(
         self, model: nn.Module, observations: Mapping[int, Observation]

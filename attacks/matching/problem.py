@@ -80,7 +80,7 @@ class Problem:
         more = names - dict(model.named_parameters()).keys()
         self._client = Client(model, self._training, names=names, statistics=bool(more))
         self._objective = attack.distance()
-        self._priors = [p for p in attack.regularisers() if p.takes is self.space.takes]
+        self._priors = [p for p in attack.regularisers() if p.modality == self.space.modality]
         self._classes = count_classes(model, first.input_shape)
         self._batch = first.batch_size
         self._joint = labels[self.victims[0]] is None and not self.space.labelled

@@ -15,7 +15,7 @@ import torch.nn.functional as F  # noqa: N812  (the name that everybody knows)
 from torch import Tensor, nn
 
 from fedsim.attacks.types import Observation, Reconstruction
-from fedsim.core.modality import Modality
+from fedsim.core.modality import PICTURES
 from fedsim.models import TextModel
 
 if TYPE_CHECKING:
@@ -29,14 +29,14 @@ class Space(ABC):
     """The unknowns of one lane.
 
     Attributes:
-        takes: the kind of data.
+        modality: the kind of data.
         shape: of what the model takes, the batch first.
         size: how many numbers a lane has here.
         labelled: whether the labels are among them.
         indirect: names of the parameters whose gradient the dummies do not have.
     """
 
-    takes: ClassVar[Modality]
+    modality: ClassVar[str]
     shape: tuple[int, ...]
     size: int
     labelled: bool = False
@@ -87,7 +87,7 @@ class PixelSpace(Space):
         dtype: of the pictures that are decoded.
     """
 
-    takes = Modality.PICTURES
+    modality = PICTURES
 
     def __init__(self, observation: Observation, dtype: torch.dtype) -> None:
         self.shape = (observation.batch_size, *observation.input_shape)

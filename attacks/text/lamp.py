@@ -22,7 +22,7 @@ from fedsim.attacks.text.space import EmbeddingSpace
 from fedsim.attacks.text.tag import LayerWeightedDistance, labels_of_texts
 from fedsim.attacks.types import Observation, OnProgress, Progress, Reconstruction, ShouldStop
 from fedsim.core.errors import AttackError
-from fedsim.core.modality import Modality
+from fedsim.core.modality import TEXTS
 from fedsim.core.registry import ATTACKS
 from fedsim.data.tokens import Task
 from fedsim.models import TextModel
@@ -42,7 +42,7 @@ class WordLength(Prior):
     length: float
     weight: float
 
-    takes: ClassVar[Modality] = Modality.TEXTS
+    modality: ClassVar[str] = TEXTS
 
     def __call__(self, data: Tensor) -> Tensor:
         """Return the cost of embeddings ``(B, L, D + 1)``, the last number 1 where there is one."""
@@ -84,7 +84,7 @@ class Lamp(SignedAdamMatching):
     by objective: of 100, that made it worse here.
     """
 
-    takes: ClassVar[frozenset[Modality]] = frozenset({Modality.TEXTS})
+    modalities: ClassVar[frozenset[str] | None] = frozenset({TEXTS})
     reads_places: ClassVar[bool] = False
 
     evaluations: Annotated[

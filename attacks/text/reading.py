@@ -21,7 +21,7 @@ from fedsim.attacks.types import (
     Status,
 )
 from fedsim.core.errors import AttackError
-from fedsim.core.modality import Modality
+from fedsim.core.modality import TEXTS
 from fedsim.data.tokens import Task
 from fedsim.models import TextModel
 
@@ -30,7 +30,7 @@ from fedsim.models import TextModel
 class TextReading(Attack):
     """Reads one victim after the other."""
 
-    takes: ClassVar[frozenset[Modality]] = frozenset({Modality.TEXTS})
+    modalities: ClassVar[frozenset[str] | None] = frozenset({TEXTS})
 
     @abstractmethod
     def _read(

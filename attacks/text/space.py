@@ -12,7 +12,7 @@ from fedsim.attacks.matching.space import Batch, Space
 from fedsim.attacks.text.bag import bag_of_tokens
 from fedsim.attacks.text.tables import Tables, frame_of
 from fedsim.attacks.types import Observation, Reconstruction
-from fedsim.core.modality import Modality
+from fedsim.core.modality import TEXTS
 from fedsim.data.tokens import MASKED_SHARE, Task
 from fedsim.models import TextModel
 
@@ -50,7 +50,7 @@ class EmbeddingSpace(Space):
         places: whether words and places are read together; else each word at its own place.
     """
 
-    takes = Modality.TEXTS
+    modality = TEXTS
 
     def __init__(self, model: TextModel, observation: Observation, *, places: bool = True) -> None:
         [length] = observation.input_shape

@@ -14,7 +14,7 @@ from fedsim.attacks.labels.infer import infer_labels
 from fedsim.attacks.matching.attack import SignedAdamMatching
 from fedsim.attacks.matching.objectives import Gradient, Objective
 from fedsim.attacks.types import Observation
-from fedsim.core.modality import Modality
+from fedsim.core.modality import TEXTS
 from fedsim.core.registry import ATTACKS
 from fedsim.data.tokens import Task
 from fedsim.models import TextModel
@@ -56,7 +56,7 @@ class Tag(SignedAdamMatching):
     `LayerWeightedDistance`; and a trial returns its best point by objective, not its last.
     """
 
-    takes: ClassVar[frozenset[Modality]] = frozenset({Modality.TEXTS})
+    modalities: ClassVar[frozenset[str] | None] = frozenset({TEXTS})
     reads_places: ClassVar[bool] = False
 
     evaluations: Annotated[

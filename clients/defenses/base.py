@@ -10,7 +10,6 @@ import torch
 from pydantic import ConfigDict, Field
 from torch import Tensor, nn
 
-from fedsim.core.modality import Modality
 from fedsim.core.seeds import derive
 from fedsim.models import LanguageModel, ModelSpec
 
@@ -120,8 +119,8 @@ class Defense:
     ``generator``.
     """
 
-    takes: ClassVar[frozenset[Modality]] = frozenset(Modality)
-    """What batches it can be used on; those that change uploads alone do not mind."""
+    modalities: ClassVar[frozenset[str] | None] = None
+    """The kinds of data whose batches it can change; None for any, as of uploads."""
 
     def protect_batch(self, batch: Batch, private: Private, generator: torch.Generator) -> Batch:
         """Return what to train on in place of the private batch: here, the batch.

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from fedsim.clients.defenses.base import Batch, Defense, Private, defense
 from fedsim.clients.defenses.mixing import mixture, with_others
-from fedsim.core.modality import Modality
+from fedsim.core.modality import PICTURES
 from fedsim.core.registry import DEFENSES
 
 LARGEST_SHARE = 0.65
@@ -29,7 +29,7 @@ class InstaHide(Defense):
     ``2 x - 1``: a flip maps x to ``1 - x``, and the result is in [0, 1] again.
     """
 
-    takes: ClassVar[frozenset[Modality]] = frozenset({Modality.PICTURES})
+    modalities: ClassVar[frozenset[str] | None] = frozenset({PICTURES})
 
     images: Annotated[
         int, Field(ge=2, le=64, description="how many are mixed, the own one with it")

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from fedsim.clients.defenses.base import Batch, Defense, Private, defense
 from fedsim.clients.defenses.mixing import mixture, with_others
-from fedsim.core.modality import Modality
+from fedsim.core.modality import PICTURES
 from fedsim.core.registry import DEFENSES
 
 
@@ -22,7 +22,7 @@ class Mixup(Defense):
     a share of its own. Of few images the same one may be drawn.
     """
 
-    takes: ClassVar[frozenset[Modality]] = frozenset({Modality.PICTURES})
+    modalities: ClassVar[frozenset[str] | None] = frozenset({PICTURES})
 
     alpha: Annotated[
         float,

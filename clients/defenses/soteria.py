@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from fedsim.clients.defenses.base import Batch, Computed, Defense, defense
 from fedsim.core.errors import ScenarioError
-from fedsim.core.modality import Modality
+from fedsim.core.modality import PICTURES
 from fedsim.core.registry import DEFENSES
 
 _AT_ONCE = 64
@@ -35,7 +35,7 @@ class Soteria(Defense):
     Derivatives are computed for every feature, which costs a backward pass each.
     """
 
-    takes: ClassVar[frozenset[Modality]] = frozenset({Modality.PICTURES})
+    modalities: ClassVar[frozenset[str] | None] = frozenset({PICTURES})
 
     fraction: Annotated[
         float,

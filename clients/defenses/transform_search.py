@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from fedsim.clients.defenses.base import Batch, Defense, Private, defense
-from fedsim.core.modality import Modality
+from fedsim.core.modality import PICTURES
 from fedsim.core.registry import DEFENSES
 
 Transformation = Callable[[Tensor], Tensor]
@@ -41,7 +41,7 @@ class TransformSearch(Defense):
     which the transformations are mild ones. The way has 10 intervals in place of 20.
     """
 
-    takes: ClassVar[frozenset[Modality]] = frozenset({Modality.PICTURES})
+    modalities: ClassVar[frozenset[str] | None] = frozenset({PICTURES})
 
     candidates: Annotated[
         int,

@@ -1,10 +1,115 @@
-"""The kinds of data that a scenario can be about."""
+"""Modalities: one object for each kind of data, which owns all that depends on the kind.
 
-from enum import StrEnum
+Data sets, models, attacks and defenses refer to a modality by its name. A further one is a
+package that registers its object::
+
+    MODALITIES.add(Modality(name="tables", measure=..., judge="tables.judge:TableJudge", ...))
+
+The built-in ones are registered by importing ``fedsim.modalities``, those of third parties through
+the entry-point group ``fedsim.modalities``.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Collection
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import Any
+
+from fedsim.core.errors import UnknownNameError, closest
+from fedsim.core.measures import Measure
+
+PICTURES = "pictures"
+TEXTS = "texts"
 
 
-class Modality(StrEnum):
-    """What clients hold, models take and attacks rebuild."""
+@dataclass(frozen=True)
+class Modality:
+    """A kind of data.
 
-    PICTURES = "pictures"
-    TEXTS = "texts"
+    The parts are import paths (``"package.module:Class"``), resolved by `part` when they are
+    needed: what shows a run loads no PyTorch, and what runs loads no drawing.
+
+    Attributes:
+        name: the registered name.
+        measure: the headline figure of leakage.
+        space: the class of an attack's unknowns, a `fedsim.attacks.matching.space.Space`.
+        judge: the class that scores reconstructions, a `fedsim.scoring.judge.Judge`.
+        artefacts: the class that draws the files of a run, a `fedsim.show.artefacts.Artefacts`.
+        view: the class that shows examples in reports and terminals, a `fedsim.show.view.View`.
+    """
+
+    name: str
+    measure: Measure
+    space: str
+    judge: str
+    artefacts: str
+    view: str
+
+    def part(self, name: str) -> Any:
+        """Return the object behind one of the import paths.
+
+        Args:
+            name: of the attribute: ``space``, ``judge``, ``artefacts`` or ``view``.
+        """
+        module, _, attribute = str(getattr(self, name)).partition(":")
+        return getattr(importlib.import_module(module), attribute)
+
+
+class Modalities:
+    """The modalities by their names.
+
+    Args:
+        builtin: the module whose import adds the built-in modalities.
+        group: the entry-point group through which third parties add theirs.
+    """
+
+    def __init__(self, builtin: str, group: str) -> None:
+        self._builtin, self._group = builtin, group
+        self._modalities: dict[str, Modality] = {}
+        self._loaded = False
+
+    def add(self, modality: Modality) -> Modality:
+        """Add a modality and return it.
+
+        Raises:
+            ValueError: the name is taken by another one.
+        """
+        if self._modalities.setdefault(modality.name, modality) != modality:
+            raise ValueError(f"the modality name {modality.name!r} is taken")
+        return modality
+
+    def names(self) -> list[str]:
+        """Return all names, sorted."""
+        self._load()
+        return sorted(self._modalities)
+
+    def get(self, name: str) -> Modality:
+        """Return the modality of that name.
+
+        Raises:
+            UnknownNameError: there is none; the message offers the nearest name.
+        """
+        self._load()
+        try:
+            return self._modalities[name]
+        except KeyError:
+            known = closest(name, self._modalities)
+            raise UnknownNameError(f"unknown modality {name!r}: {known}") from None
+
+    def _load(self) -> None:
+        if self._loaded:
+            return
+        self._loaded = True
+        importlib.import_module(self._builtin)
+        for entry in entry_points(group=self._group):
+            entry.load()
+
+
+MODALITIES = Modalities("fedsim.modalities", "fedsim.modalities")
+
+
+def suits(modalities: Collection[str] | None, name: str) -> bool:
+    """Return whether something that is for these modalities, or for any (None), is for this one."""
+    return modalities is None or name in modalities

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from fedsim.core.errors import DataError
-from fedsim.core.modality import Modality
+from fedsim.core.modality import PICTURES
 from fedsim.data.tokens import TextDataset
 from fedsim.data.types import Dataset
 
@@ -36,7 +36,8 @@ Made absolute at once, because workers may run in another folder.
 class DatasetSource(ABC):
     """What to load and how, in the words of a scenario."""
 
-    holds: ClassVar[Modality] = Modality.PICTURES
+    modality: ClassVar[str] = PICTURES
+    """The registered name of the kind of data."""
 
     @abstractmethod
     def load(self, data_dir: Path | None) -> Dataset | TextDataset:

@@ -22,7 +22,7 @@ from fedsim.clients.app import make_client_app
 from fedsim.clients.site import Site, open_site
 from fedsim.clients.training import one_thread
 from fedsim.core.errors import RunError
-from fedsim.core.modality import Modality
+from fedsim.core.modality import PICTURES, TEXTS
 from fedsim.core.version import __version__
 from fedsim.data.tokens import IGNORED, Task
 from fedsim.engine.estimate import attack_seconds
@@ -162,10 +162,10 @@ class _Run:
         """Return what kind of data there is, what is learnt of it, and what a guesser knows."""
         dataset = self._site.dataset
         random_label = random_label_accuracy(dataset.num_classes)
-        about = {"data_kind": Modality.PICTURES, "task": Task.CLASSIFY, "chance": random_label}
+        about = {"data_kind": PICTURES, "task": Task.CLASSIFY, "chance": random_label}
         model = self._site.architecture
         if isinstance(model, TextModel):
-            about |= {"data_kind": Modality.TEXTS, "task": model.task}
+            about |= {"data_kind": TEXTS, "task": model.task}
             if model.task is not Task.CLASSIFY:
                 _, labels = dataset.test.batch(np.arange(len(dataset.test)))
                 about["chance"] = commonest_share(labels[labels != IGNORED])

@@ -11,7 +11,7 @@ from pydantic.dataclasses import dataclass
 from torch import nn
 
 from fedsim.core.errors import DataError
-from fedsim.core.modality import Modality
+from fedsim.core.modality import PICTURES
 from fedsim.core.seeds import derive
 from fedsim.data.types import Dataset
 
@@ -44,7 +44,8 @@ _NORMS = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm)
 class ModelSpec(ABC):
     """The hyper-parameters of a model, which builds it for any images."""
 
-    takes: ClassVar[Modality] = Modality.PICTURES
+    modality: ClassVar[str] = PICTURES
+    """The registered name of the kind of data that the model takes."""
 
     @final
     def for_data(self, dataset: Dataset, seed: int) -> tuple[Dataset, nn.Module]:

@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from fedsim.core.errors import ScenarioError, closest
-from fedsim.core.modality import Modality
+from fedsim.core.modality import suits
 from fedsim.core.parameters import NestedError, named, refuse_unknown
 from fedsim.core.registry import AGGREGATIONS, ATTACKS, DATASETS, DEFENSES, MODELS, PARTITIONS
 from fedsim.scenario.overrides import Override, override
@@ -181,12 +181,12 @@ class Scenario(Section):
         return self
 
     def _of_one_kind(self) -> None:
-        """Refuse models, attacks and defenses that do not take what the data set holds.
+        """Refuse models, attacks and defenses for another kind of data than the data set's.
 
         Raises:
             ValueError: with the key, and what goes with the data set.
         """
-        held = self.data.dataset.holds
+        held = self.data.dataset.modality
         things = [("model", self.model, MODELS)]
         if self.adversary is not None:
             things.append(("adversary.attack", self.adversary.attack, ATTACKS))
@@ -194,11 +194,11 @@ class Scenario(Section):
             for place, defense in enumerate(group.defenses):
                 things.append((f"clients.{number}.defenses.{place}", defense, DEFENSES))
         for key, thing, registry in things:
-            if held not in _takes(type(thing)):
+            if not suits(_modalities(type(thing)), held):
                 name, dataset = registry.name_of(thing), DATASETS.name_of(self.data.dataset)
-                fitting = [n for n in registry.names() if held in _takes(registry.get(n))]
+                fitting = [n for n in registry.names() if suits(_modalities(registry.get(n)), held)]
                 raise ValueError(
-                    f"{key}: {name!r} is not for {held.value}, which is what the data set "
+                    f"{key}: {name!r} is not for {held}, which is what the data set "
                     f"{dataset!r} holds: expected one of {', '.join(fitting)}, or another data set"
                 )
 
@@ -273,10 +273,12 @@ class Scenario(Section):
             raise ScenarioError("\n".join(explain(error, source))) from None
 
 
-def _takes(cls: type[Any]) -> Collection[Modality]:
-    """Return what a model, an attack or a defense is for; a model is for one kind."""
-    takes: Modality | Collection[Modality] = cls.takes
-    return (takes,) if isinstance(takes, Modality) else takes
+def _modalities(cls: type[Any]) -> Collection[str] | None:
+    """Return the modalities of a model, which has one, an attack or a defense; None for any."""
+    if hasattr(cls, "modality"):
+        return (cls.modality,)
+    several: Collection[str] | None = cls.modalities
+    return several
 
 
 def explain(error: ValidationError, source: str, outer: tuple[Any, ...] = ()) -> list[str]:

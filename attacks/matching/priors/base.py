@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from fedsim.core.modality import Modality
+from fedsim.core.modality import PICTURES
 
 
 class Prior(ABC):
@@ -14,7 +14,7 @@ class Prior(ABC):
     It is added to an attack's objective, in the objective's own unit.
     """
 
-    takes: ClassVar[Modality] = Modality.PICTURES
+    modality: ClassVar[str] = PICTURES
     """What it knows something of; attacks on other data go without it."""
 
     @abstractmethod

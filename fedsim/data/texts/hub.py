@@ -10,7 +10,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from fedsim.core.errors import DataError
-from fedsim.core.modality import Modality
+from fedsim.core.modality import TEXTS
 from fedsim.core.registry import DATASETS
 from fedsim.data.source import PARAMETERS, DatasetSource
 from fedsim.data.tokens import TextDataset, Texts
@@ -31,7 +31,7 @@ class HuggingFaceTexts(DatasetSource):
         limit: at most so many texts of each part.
     """
 
-    holds: ClassVar[Modality] = Modality.TEXTS
+    modality: ClassVar[str] = TEXTS
 
     path: Annotated[str, Field(min_length=1)]
     config: str | None = None

@@ -8,7 +8,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from fedsim.core.errors import DataError
-from fedsim.core.modality import Modality
+from fedsim.core.modality import TEXTS
 from fedsim.core.registry import DATASETS
 from fedsim.core.seeds import derive
 from fedsim.data.source import PARAMETERS, DatasetSource, FilePath
@@ -31,7 +31,7 @@ class TextFile(DatasetSource):
         test_fraction: the fraction of the texts to hold out for testing, at least one.
     """
 
-    holds: ClassVar[Modality] = Modality.TEXTS
+    modality: ClassVar[str] = TEXTS
 
     path: FilePath
     test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from pydantic.dataclasses import dataclass
 
-from fedsim.core.modality import Modality
+from fedsim.core.modality import TEXTS
 from fedsim.core.registry import DATASETS
 from fedsim.data.source import PARAMETERS, DatasetSource
 from fedsim.data.tokens import TextDataset, Texts
@@ -23,7 +23,7 @@ class Messages(DatasetSource):
     Written for this project; no person or event in them is real.
     """
 
-    holds: ClassVar[Modality] = Modality.TEXTS
+    modality: ClassVar[str] = TEXTS
 
     def load(self, data_dir: Path | None) -> TextDataset:
         """Read the messages; ``data_dir`` is not used."""

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 from pydantic import BeforeValidator, Field
 from pydantic.dataclasses import dataclass
 
-from fedsim.core.modality import Modality
+from fedsim.core.modality import TEXTS
 from fedsim.core.registry import DATASETS
 from fedsim.data.source import PARAMETERS, DatasetSource
 from fedsim.data.texts.messages import messages
@@ -28,7 +28,7 @@ class OwnTexts(DatasetSource):
         texts: the private sentences; with as many clients, each has one of them.
     """
 
-    holds: ClassVar[Modality] = Modality.TEXTS
+    modality: ClassVar[str] = TEXTS
 
     texts: _Lines
 

@@ -11,7 +11,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from fedsim.core.errors import DataError
-from fedsim.core.modality import Modality
+from fedsim.core.modality import TEXTS
 from fedsim.core.seeds import derive
 from fedsim.data.tokens import Task, TextDataset, TokenDataset
 from fedsim.models.base import PARAMETERS
@@ -48,7 +48,7 @@ class LanguageModel(ABC):
             them.
     """
 
-    takes: ClassVar[Modality] = Modality.TEXTS
+    modality: ClassVar[str] = TEXTS
     causal: ClassVar[bool]
     """Whether a position sees those before it alone; if not, texts begin with a special token."""
 

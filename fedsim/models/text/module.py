@@ -7,6 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from fedsim.core.modality import TEXTS
 from fedsim.data.tokens import Task
 from fedsim.models.text.vocabulary import Vocabulary
 
@@ -43,6 +44,8 @@ class TextModel(nn.Module):
         classes: number of kinds of text.
         table: the name of the word embeddings' parameter in the backbone.
     """
+
+    modality = TEXTS
 
     def __init__(
         self,

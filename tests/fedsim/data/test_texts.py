@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from fedsim.core.errors import DataError
-from fedsim.core.modality import Modality
+from fedsim.core.modality import TEXTS
 from fedsim.data.texts import HuggingFaceTexts, Messages, OwnTexts, TextFile
 from fedsim.data.tokens import TextDataset, Texts
 from fedsim.models import Bert
@@ -38,7 +38,7 @@ def refusal(source: TextFile | HuggingFaceTexts) -> str:
 
 @pytest.mark.parametrize("source", [HuggingFaceTexts, Messages, OwnTexts, TextFile])
 def test_all_hold_texts(source: type) -> None:
-    assert source.holds is Modality.TEXTS  # type: ignore[attr-defined]
+    assert source.modality == TEXTS  # type: ignore[attr-defined]
 
 
 def test_messages(messages: TextDataset) -> None:

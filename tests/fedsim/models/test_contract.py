@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, replace_all_batch_norm_modules_, vmap
 
 from fedsim.core.errors import DataError
-from fedsim.core.modality import Modality
+from fedsim.core.modality import PICTURES
 from fedsim.core.registry import MODELS
 from fedsim.models import MLP, ConvNet, LeNet, ModelSpec, Precode, ResNet18
 
@@ -40,7 +40,7 @@ def one_thread() -> None:
 
 
 def test_all_models_are_here() -> None:
-    on_pictures = {n for n in MODELS.names() if MODELS.get(n).takes is Modality.PICTURES}
+    on_pictures = {n for n in MODELS.names() if MODELS.get(n).modality == PICTURES}
     assert {MODELS.name_of(spec) for spec in SPECS} == on_pictures
     assert MODELS.names() == ["bert", "convnet", "gpt2", "lenet", "mlp", "precode", "resnet18"]
 

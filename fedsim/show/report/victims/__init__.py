@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from fedsim.core.measures import TOKENS
-from fedsim.core.modality import Modality
+from fedsim.core.modality import PICTURES, TEXTS
 from fedsim.log.files import Record
 from fedsim.log.run import Run
 from fedsim.show.report.victims.cards import Card
@@ -53,7 +53,7 @@ class View(Protocol):
         ...
 
 
-VIEWS: dict[str, View] = {Modality.PICTURES: PictureView(), Modality.TEXTS: TextView()}
+VIEWS: dict[str, View] = {PICTURES: PictureView(), TEXTS: TextView()}
 
 
 def view_of(run: Run) -> View:
@@ -61,7 +61,7 @@ def view_of(run: Run) -> View:
     kind = run.start.get("data_kind")
     if kind is None:  # logs of versions that did not name it
         texts = run.summary.rows and run.summary.measure is TOKENS
-        kind = Modality.TEXTS if texts else Modality.PICTURES
+        kind = TEXTS if texts else PICTURES
     return VIEWS[kind]
 
 
