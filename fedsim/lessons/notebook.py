@@ -50,7 +50,7 @@ def notebook(number: int) -> dict[str, Any]:
         _code("lesson.outcome()"),
         _markdown("## Questions"),
         *(cell for question in questions for cell in question),
-        _markdown(f"## To take home\n\n{plan.conclusion}"),
+        _markdown(f"## Conclusion\n\n{plan.conclusion}"),
     ]
     return {
         "cells": [{"id": f"cell-{i}", **cell} for i, cell in enumerate(cells)],

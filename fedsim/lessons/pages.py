@@ -28,7 +28,7 @@ As a notebook: `fedsim lesson {number} --notebook lesson-{number}.ipynb`.
 
 {aims}
 
-## What is predicted
+## Prediction
 
 {_solved(plan.prediction, ran)}
 
@@ -42,7 +42,7 @@ As a notebook: `fedsim lesson {number} --notebook lesson-{number}.ipynb`.
 
 {questions}
 
-## To take home
+## Conclusion
 
 {plan.conclusion}
 

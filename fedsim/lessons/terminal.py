@@ -68,7 +68,7 @@ def take(number: int, console: Console, *, ask: bool, out: Path | None = None) -
     console.print(Rule("What happened"))
     console.print(Markdown(course.outcome().markdown))
     right = sum(_asked(course, i, console, ask) for i in range(1, len(plan.questions) + 1))
-    console.print(Rule("To take home"))
+    console.print(Rule("Conclusion"))
     console.print(Markdown(plan.conclusion))
     if ask:
         console.print(f"\n{right} of {len(plan.questions)} right.")

@@ -89,7 +89,7 @@ def test_without_a_terminal_nobody_is_asked(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["lesson", "1", "--out", str(tmp_path / "runs")])
     assert result.exit_code == 0
     assert "It is: All four." in " ".join(result.output.split())
-    assert "right." not in result.output.split("To take home")[1]
+    assert "right." not in result.output.split("Conclusion")[1]
 
 
 def test_on_the_command_line(tmp_path: Path) -> None:
