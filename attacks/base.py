@@ -6,11 +6,9 @@ from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, ClassVar, Self, TypeVar, dataclass_transform, final
+from typing import Any, ClassVar, Self, final
 
 import torch
-from pydantic import ConfigDict
-from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from fedsim.attacks.functional import count_classes
@@ -23,23 +21,12 @@ from fedsim.attacks.types import (
     ignore_progress,
     never_stop,
 )
+from fedsim.core.checked import Parameters
 from fedsim.core.errors import AttackError
 from fedsim.core.modality import PICTURES, suits
 
-T = TypeVar("T")
 
-
-@dataclass_transform(frozen_default=True, kw_only_default=True)
-def attack_parameters(cls: type[T]) -> type[T]:
-    """Make a class a frozen, keyword-only dataclass whose values are checked."""
-    config = ConfigDict(
-        extra="forbid", strict=True, allow_inf_nan=False, arbitrary_types_allowed=True
-    )
-    made: Any = dataclass(frozen=True, kw_only=True, config=config)(cls)
-    return made  # type: ignore[no-any-return]
-
-
-class Attack(ABC):
+class Attack(Parameters, ABC):
     """A gradient inversion attack: a frozen dataclass of its hyper-parameters.
 
     A subclass implements `_reconstruct`; callers use `run`.

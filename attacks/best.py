@@ -8,7 +8,6 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor, nn
 
-from fedsim.attacks.base import attack_parameters
 from fedsim.attacks.closed.base import ClosedForm
 from fedsim.attacks.closed.dense import DenseInversion
 from fedsim.attacks.closed.rgap.attack import RGAP
@@ -22,7 +21,6 @@ CLOSED_FORMS: tuple[ClosedForm, ...] = (DenseInversion(), SPEAR(), RGAP())
 
 
 @ATTACKS.register("best")
-@attack_parameters
 class BestOf(LBFGSMatching):
     """Best of all: what can be computed is computed, the rest is searched from there.
 

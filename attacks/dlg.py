@@ -5,7 +5,6 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from fedsim.attacks.base import attack_parameters
 from fedsim.attacks.matching.attack import LBFGSMatching
 from fedsim.attacks.text.bag_reading import read_embeddings
 from fedsim.attacks.types import Observation, Reconstruction
@@ -14,7 +13,6 @@ from fedsim.models import TextModel
 
 
 @ATTACKS.register("dlg")
-@attack_parameters
 class DLG(LBFGSMatching):
     """Deep Leakage from Gradients: data and labels are optimised together.
 

@@ -1,18 +1,18 @@
 """GradInversion."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from fedsim.attacks.base import attack_parameters
 from fedsim.attacks.matching.attack import SignedAdamMatching, known_or_inferred
 from fedsim.attacks.matching.objectives import Objective, SquaredDistance
 from fedsim.attacks.matching.priors import L2, Prior, TotalVariation
 from fedsim.attacks.types import Observation
+from fedsim.core.checked import CodeOnly
 from fedsim.core.registry import ATTACKS
 
 _STATISTICS = (".running_mean", ".running_var")
@@ -42,7 +42,6 @@ class WithStatistics(Objective):
 
 
 @ATTACKS.register("gradinversion")
-@attack_parameters
 class GradInversion(SignedAdamMatching):
     """GradInversion: batches, with the statistics of BatchNorm and agreement among the trials.
 
@@ -74,7 +73,7 @@ class GradInversion(SignedAdamMatching):
     consistency: Annotated[
         float, Field(ge=0, description="weight of the distance from the mean of the trials")
     ] = 1e-3
-    objective: Objective = field(default=SquaredDistance(), repr=False)
+    objective: CodeOnly[Objective] = SquaredDistance()
 
     def distance(self) -> Objective:
         """Return the distance of the gradients and that of the statistics."""

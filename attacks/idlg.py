@@ -2,14 +2,12 @@
 
 from torch import Tensor, nn
 
-from fedsim.attacks.base import attack_parameters
 from fedsim.attacks.matching.attack import LBFGSMatching, known_or_inferred
 from fedsim.attacks.types import Observation
 from fedsim.core.registry import ATTACKS
 
 
 @ATTACKS.register("idlg")
-@attack_parameters
 class IDLG(LBFGSMatching):
     """Improved DLG: the labels are read off the gradient first, then the data matched.
 

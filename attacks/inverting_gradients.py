@@ -1,21 +1,19 @@
 """Inverting Gradients."""
 
-from dataclasses import field
 from typing import Annotated
 
 from pydantic import Field
 from torch import Tensor, nn
 
-from fedsim.attacks.base import attack_parameters
 from fedsim.attacks.matching.attack import SignedAdamMatching, known_or_inferred
 from fedsim.attacks.matching.objectives import CosineDistance, Objective
 from fedsim.attacks.matching.priors import Prior, TotalVariation
 from fedsim.attacks.types import Observation
+from fedsim.core.checked import CodeOnly
 from fedsim.core.registry import ATTACKS
 
 
 @ATTACKS.register("inverting-gradients")
-@attack_parameters
 class InvertingGradients(SignedAdamMatching):
     """Inverting Gradients: match the gradient's direction, and keep the picture smooth.
 
@@ -35,7 +33,7 @@ class InvertingGradients(SignedAdamMatching):
         float, Field(ge=0, description="weight of the total variation of the dummies")
     ] = 1e-2
     step_size: Annotated[float, Field(gt=0, description="first step size of Adam")] = 0.03
-    objective: Objective = field(default=CosineDistance(), repr=False)
+    objective: CodeOnly[Objective] = CosineDistance()
 
     def regularisers(self) -> tuple[Prior, ...]:
         """Return total variation, besides any other prior."""

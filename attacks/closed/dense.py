@@ -7,7 +7,6 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from fedsim.attacks.base import attack_parameters
 from fedsim.attacks.closed.base import ClosedForm, Found
 from fedsim.attacks.matching.attack import known_or_inferred
 from fedsim.attacks.types import Observation
@@ -16,7 +15,6 @@ from fedsim.core.registry import ATTACKS
 
 
 @ATTACKS.register("dense")
-@attack_parameters
 class DenseInversion(ClosedForm):
     """Dense inversion: one example divided out of a dense first layer's gradient.
 

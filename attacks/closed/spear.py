@@ -11,7 +11,6 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.func import grad, vmap
 
-from fedsim.attacks.base import attack_parameters
 from fedsim.attacks.closed.base import ClosedForm, Found
 from fedsim.attacks.closed.dense import first_dense
 from fedsim.attacks.functional import as_function, count_classes, parameters
@@ -30,7 +29,6 @@ _AGREEMENT = 0.995
 
 
 @ATTACKS.register("spear")
-@attack_parameters
 class SPEAR(ClosedForm):
     """SPEAR: all examples of a batch, exactly, from a dense first layer followed by ReLU.
 

@@ -10,14 +10,13 @@ from __future__ import annotations
 import copy
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import field
 from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from fedsim.attacks.base import Attack, attack_parameters
+from fedsim.attacks.base import Attack
 from fedsim.attacks.functional import count_classes, parameters
 from fedsim.attacks.labels.infer import check_range, infer_labels
 from fedsim.attacks.labels.sequences import search_labels
@@ -26,12 +25,13 @@ from fedsim.attacks.matching.optimisers import LBFGS, Optimiser, SignedAdam
 from fedsim.attacks.matching.priors import Prior
 from fedsim.attacks.matching.problem import Problem
 from fedsim.attacks.types import Observation, OnProgress, Reconstruction, ShouldStop
+from fedsim.core.checked import CodeOnly, checked
 from fedsim.core.errors import AttackError
 
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
-@attack_parameters
+@checked
 class GradientMatching(Attack):
     """Adjust dummy data until their gradient equals the shared one."""
 
@@ -67,8 +67,8 @@ class GradientMatching(Attack):
         float | None,
         Field(gt=0, description="memory for the trials that run at once, in GB; else what is free"),
     ] = None
-    objective: Objective = field(default=SquaredDistance(), repr=False)
-    priors: tuple[Prior, ...] = field(default=(), repr=False)
+    objective: CodeOnly[Objective] = SquaredDistance()
+    priors: CodeOnly[tuple[Prior, ...]] = ()
 
     @abstractmethod
     def _labels(self, model: nn.Module, observation: Observation) -> Tensor | None:
@@ -179,7 +179,7 @@ class GradientMatching(Attack):
         return copy.deepcopy(model).to(dtype)
 
 
-@attack_parameters
+@checked
 class LBFGSMatching(GradientMatching):
     """Gradient matching by L-BFGS with a safeguarded step for each lane."""
 
@@ -192,7 +192,7 @@ class LBFGSMatching(GradientMatching):
         return LBFGS(self.history)
 
 
-@attack_parameters
+@checked
 class SignedAdamMatching(GradientMatching):
     """Gradient matching by Adam on the sign of the gradient, inside [0, 1]."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fedsim.attacks.base import attack_parameters
 from fedsim.attacks.text.bag import Bag, bag_of_tokens
 from fedsim.attacks.text.masked import fill_masked
 from fedsim.attacks.text.reading import TextReading
@@ -17,7 +16,6 @@ from fedsim.models import TextModel
 
 
 @ATTACKS.register("bag-of-tokens")
-@attack_parameters
 class BagOfTokens(TextReading):
     """Bag of tokens: which words were looked up, from the gradient of the embeddings.
 

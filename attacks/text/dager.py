@@ -9,7 +9,6 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from fedsim.attacks.base import attack_parameters
 from fedsim.attacks.text.layers import AttentionInputs, mostly_outside, outside, projections, span
 from fedsim.attacks.text.masked import fill_masked
 from fedsim.attacks.text.reading import TextReading
@@ -30,7 +29,6 @@ Found = tuple[Tensor, float]
 
 
 @ATTACKS.register("dager")
-@attack_parameters
 class Dager(TextReading):
     """DAGER: exact texts, by asking which words lie in the span of attention gradients.
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Literal, Self
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from fedsim.attacks.base import attack_parameters
 from fedsim.attacks.matching.attack import SignedAdamMatching
 from fedsim.attacks.matching.objectives import Objective
 from fedsim.attacks.matching.optimisers import Optimiser, SignedAdam
@@ -21,6 +20,7 @@ from fedsim.attacks.text.ngrams import Bigrams
 from fedsim.attacks.text.space import EmbeddingSpace
 from fedsim.attacks.text.tag import LayerWeightedDistance, labels_of_texts
 from fedsim.attacks.types import Observation, OnProgress, Progress, Reconstruction, ShouldStop
+from fedsim.core.checked import CodeOnly
 from fedsim.core.errors import AttackError
 from fedsim.core.modality import TEXTS
 from fedsim.core.registry import ATTACKS
@@ -67,7 +67,6 @@ _LENGTH = 1e-3
 
 
 @ATTACKS.register("lamp")
-@attack_parameters
 class Lamp(SignedAdamMatching):
     """LAMP: gradient matching in turns with reorderings that a language model finds likely.
 
@@ -100,8 +99,8 @@ class Lamp(SignedAdamMatching):
         float, Field(ge=0, description="weight of the language model, per token")
     ] = 1e-4
     start: Annotated[Literal["grey", "normal"], Field(description="first dummy")] = "normal"
-    objective: Objective = field(default=LayerWeightedDistance(0.01), repr=False)
-    public: Bigrams | None = field(default=None, repr=False)
+    objective: CodeOnly[Objective] = LayerWeightedDistance(0.01)
+    public: CodeOnly[Bigrams | None] = None
 
     def informed(self, texts: Sequence[Sequence[int]]) -> Self:
         """Return the attack with a language model of public texts."""

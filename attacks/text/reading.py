@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from fedsim.attacks.base import Attack, attack_parameters
+from fedsim.attacks.base import Attack
 from fedsim.attacks.labels.infer import infer_labels
 from fedsim.attacks.text.tables import frame_of
 from fedsim.attacks.types import (
@@ -20,13 +20,14 @@ from fedsim.attacks.types import (
     Snapshot,
     Status,
 )
+from fedsim.core.checked import checked
 from fedsim.core.errors import AttackError
 from fedsim.core.modality import TEXTS
 from fedsim.data.tokens import Task
 from fedsim.models import TextModel
 
 
-@attack_parameters
+@checked
 class TextReading(Attack):
     """Reads one victim after the other."""
 

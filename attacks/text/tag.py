@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from fedsim.attacks.base import attack_parameters
 from fedsim.attacks.labels.infer import infer_labels
 from fedsim.attacks.matching.attack import SignedAdamMatching
 from fedsim.attacks.matching.objectives import Gradient, Objective
 from fedsim.attacks.types import Observation
+from fedsim.core.checked import CodeOnly
 from fedsim.core.modality import TEXTS
 from fedsim.core.registry import ATTACKS
 from fedsim.data.tokens import Task
@@ -45,7 +45,6 @@ class LayerWeightedDistance(Objective):
 
 
 @ATTACKS.register("tag")
-@attack_parameters
 class Tag(SignedAdamMatching):
     """TAG: gradient matching for texts, with absolute differences that weigh early layers more.
 
@@ -70,7 +69,7 @@ class Tag(SignedAdamMatching):
         bool, Field(description="use the sign of the gradient alone, not its size")
     ] = False
     start: Annotated[Literal["grey", "normal"], Field(description="first dummy")] = "normal"
-    objective: Objective = field(default=LayerWeightedDistance(0.01), repr=False)
+    objective: CodeOnly[Objective] = LayerWeightedDistance(0.01)
 
     def distance(self) -> Objective:
         """Return the squared and weighted absolute differences, unless another was asked for."""

@@ -10,7 +10,6 @@ from fedsim.clients.defenses.base import (
     Mechanism,
     Private,
     Protected,
-    defense,
     defense_generator,
     fresh_generator,
 )
@@ -68,7 +67,6 @@ __all__ = [
     "StochasticQuantisation",
     "TransformSearch",
     "acts_on_steps",
-    "defense",
     "defense_generator",
     "fresh_generator",
     "payload_bytes",

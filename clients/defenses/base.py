@@ -3,30 +3,14 @@
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal, TypeVar, cast, dataclass_transform
+from typing import ClassVar, Literal
 
-import pydantic.dataclasses
 import torch
-from pydantic import ConfigDict, Field
 from torch import Tensor, nn
 
+from fedsim.core.checked import Parameters, checked
 from fedsim.core.seeds import derive
 from fedsim.models import LanguageModel, ModelSpec
-
-T = TypeVar("T")
-
-_CONFIG = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
-
-
-@dataclass_transform(frozen_default=True, field_specifiers=(Field,))
-def defense(cls: type[T]) -> type[T]:
-    """Make a class the frozen dataclass of a defense's parameters.
-
-    A parameter is ``Annotated[type, Field(ge=..., le=..., description=...)]``. However the class
-    is constructed, it refuses (``pydantic.ValidationError``) a value outside the bounds, of
-    another type, NaN and infinity, and a parameter that it does not have.
-    """
-    return cast(type[T], pydantic.dataclasses.dataclass(frozen=True, config=_CONFIG)(cls))
 
 
 @dataclass(frozen=True)
@@ -109,8 +93,8 @@ class Mechanism:
     unit: Literal["example", "client"]
 
 
-@defense
-class Defense:
+@checked
+class Defense(Parameters):
     """What a client does so that its upload tells less about its data.
 
     Subclasses carry their parameters as fields and override the hooks that they need: the batch

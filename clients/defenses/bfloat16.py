@@ -5,13 +5,12 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from fedsim.clients.defenses.base import Defense, Protected, defense
+from fedsim.clients.defenses.base import Defense, Protected
 from fedsim.clients.defenses.rounding import round_to
 from fedsim.core.registry import DEFENSES
 
 
 @DEFENSES.register("bfloat16")
-@defense
 class Bfloat16(Defense):
     """Round each value to bfloat16 (8 significant bits, the range of float32).
 

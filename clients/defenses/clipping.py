@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from fedsim.clients.defenses.base import Defense, Protected, defense
+from fedsim.clients.defenses.base import Defense, Protected
 from fedsim.clients.defenses.tensors import floating, map_floating
 from fedsim.clients.defenses.wire import full_bits
 from fedsim.core.registry import DEFENSES
@@ -17,7 +17,6 @@ _LARGEST = 1e6
 
 
 @DEFENSES.register("clipping")
-@defense
 class Clipping(Defense):
     """Scale the whole upload down to an L2 norm, if it is longer.
 
@@ -41,7 +40,6 @@ class Clipping(Defense):
 
 
 @DEFENSES.register("layer-clipping")
-@defense
 class LayerClipping(Defense):
     """Scale each tensor down to an L2 norm, if it is longer.
 

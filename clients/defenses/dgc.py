@@ -7,7 +7,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from fedsim.clients.defenses.base import Defense, Protected, defense
+from fedsim.clients.defenses.base import Defense, Protected
 from fedsim.clients.defenses.tensors import floating, kept_fraction, share_of
 from fedsim.core.registry import DEFENSES
 
@@ -16,7 +16,6 @@ _FIRST_SHARE = 0.25
 
 
 @DEFENSES.register("dgc")
-@defense
 class DeepGradientCompression(Defense):
     """Send each tensor's largest values only, and keep the rest for later uploads.
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, vmap
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from fedsim.clients.defenses.base import Batch, Computed, Defense, Mechanism, defense
+from fedsim.clients.defenses.base import Batch, Computed, Defense, Mechanism
 from fedsim.core.errors import ScenarioError
 from fedsim.core.registry import DEFENSES
 from fedsim.models import LanguageModel, cross_entropy
@@ -20,7 +20,6 @@ _ANY_SHAPE = (3, 32, 32)
 
 
 @DEFENSES.register("dp-sgd")
-@defense
 class DPSGD(Defense):
     """Clip the gradient of each example, and add Gaussian noise to their sum (DP-SGD).
 

@@ -5,13 +5,12 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from fedsim.clients.defenses.base import Defense, Protected, defense
+from fedsim.clients.defenses.base import Defense, Protected
 from fedsim.clients.defenses.rounding import round_to
 from fedsim.core.registry import DEFENSES
 
 
 @DEFENSES.register("fp16")
-@defense
 class Fp16(Defense):
     """Round each value to IEEE half precision (11 significant bits, at most 65504).
 

@@ -6,7 +6,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from fedsim.clients.defenses.base import Batch, Defense, Private, defense
+from fedsim.clients.defenses.base import Batch, Defense, Private
 from fedsim.clients.defenses.mixing import mixture, with_others
 from fedsim.core.modality import PICTURES
 from fedsim.core.registry import DEFENSES
@@ -15,7 +15,6 @@ LARGEST_SHARE = 0.65
 
 
 @DEFENSES.register("instahide")
-@defense
 class InstaHide(Defense):
     """Mix each image with others, and flip the sign of each of its pixels by a coin.
 

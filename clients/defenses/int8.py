@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from fedsim.clients.defenses.base import Defense, Protected, defense
+from fedsim.clients.defenses.base import Defense, Protected
 from fedsim.clients.defenses.tensors import floating, map_floating, rms_change
 from fedsim.core.registry import DEFENSES
 
@@ -14,7 +14,6 @@ _SCALE_BYTES = 4
 
 
 @DEFENSES.register("int8")
-@defense
 class Int8(Defense):
     """Quantise each tensor to 255 evenly spaced levels around zero.
 

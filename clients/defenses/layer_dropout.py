@@ -8,13 +8,12 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from fedsim.clients.defenses.base import Defense, Protected, defense
+from fedsim.clients.defenses.base import Defense, Protected
 from fedsim.clients.defenses.tensors import floating, kept_fraction
 from fedsim.core.registry import DEFENSES
 
 
 @DEFENSES.register("partial-upload")
-@defense
 class PartialUpload(Defense):
     """Keep some tensors back, drawn anew for each upload.
 

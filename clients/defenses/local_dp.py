@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from fedsim.clients.defenses.base import Defense, Mechanism, Protected, defense
+from fedsim.clients.defenses.base import Defense, Mechanism, Protected
 from fedsim.clients.defenses.clipping import clip
 from fedsim.clients.defenses.noise import add_gaussian_noise
 from fedsim.core.registry import DEFENSES
@@ -17,7 +17,6 @@ _LARGEST = 1e6
 
 
 @DEFENSES.register("local-dp")
-@defense
 class LocalDP(Defense):
     """Clip the whole upload, then add Gaussian noise in proportion to the bound.
 

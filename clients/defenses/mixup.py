@@ -5,14 +5,13 @@ from typing import Annotated, ClassVar
 import torch
 from pydantic import Field
 
-from fedsim.clients.defenses.base import Batch, Defense, Private, defense
+from fedsim.clients.defenses.base import Batch, Defense, Private
 from fedsim.clients.defenses.mixing import mixture, with_others
 from fedsim.core.modality import PICTURES
 from fedsim.core.registry import DEFENSES
 
 
 @DEFENSES.register("mixup")
-@defense
 class Mixup(Defense):
     """Train on ``a x + (1 - a) x'`` and the labels mixed alike, with a from Beta(alpha, alpha).
 

@@ -7,7 +7,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from fedsim.clients.defenses.base import Defense, Protected, defense
+from fedsim.clients.defenses.base import Defense, Protected
 from fedsim.clients.defenses.tensors import map_floating, rms_change
 from fedsim.clients.defenses.wire import full_bits
 from fedsim.core.registry import DEFENSES
@@ -16,7 +16,6 @@ _LARGEST = 1e6
 
 
 @DEFENSES.register("gaussian-noise")
-@defense
 class GaussianNoise(Defense):
     """Add independent Gaussian noise to each coordinate.
 
@@ -35,7 +34,6 @@ class GaussianNoise(Defense):
 
 
 @DEFENSES.register("laplacian-noise")
-@defense
 class LaplacianNoise(Defense):
     """Add independent Laplacian noise to each coordinate.
 

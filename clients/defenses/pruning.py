@@ -7,13 +7,12 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from fedsim.clients.defenses.base import Defense, Protected, defense
+from fedsim.clients.defenses.base import Defense, Protected
 from fedsim.clients.defenses.tensors import kept_fraction, map_floating, share_of
 from fedsim.core.registry import DEFENSES
 
 
 @DEFENSES.register("pruning")
-@defense
 class Pruning(Defense):
     """Set the smallest values of each tensor to zero and keep the largest.
 

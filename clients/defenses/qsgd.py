@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from fedsim.clients.defenses.base import Defense, Protected, defense
+from fedsim.clients.defenses.base import Defense, Protected
 from fedsim.clients.defenses.tensors import floating, map_floating, rms_change
 from fedsim.core.registry import DEFENSES
 
@@ -16,7 +16,6 @@ _SCALE_BYTES = 4
 
 
 @DEFENSES.register("qsgd")
-@defense
 class QSGD(Defense):
     """Round each value at random to a multiple of its tensor's L2 norm over the levels.
 
@@ -39,7 +38,6 @@ class QSGD(Defense):
 
 
 @DEFENSES.register("stochastic-quantisation")
-@defense
 class StochasticQuantisation(Defense):
     """Round each value at random to one of the levels up to its tensor's largest.
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from fedsim.clients.defenses.base import Defense, Protected, defense
+from fedsim.clients.defenses.base import Defense, Protected
 from fedsim.clients.defenses.tensors import floating, map_floating, rms_change
 from fedsim.core.registry import DEFENSES
 
@@ -13,7 +13,6 @@ _SCALE_BYTES = 4
 
 
 @DEFENSES.register("signsgd")
-@defense
 class SignSGD(Defense):
     """Send the sign of each value, times the mean magnitude of its tensor.
 

@@ -8,7 +8,7 @@ import torch.nn.functional as F  # noqa: N812  (the name that everybody knows)
 from pydantic import Field
 from torch import Tensor, nn
 
-from fedsim.clients.defenses.base import Batch, Computed, Defense, defense
+from fedsim.clients.defenses.base import Batch, Computed, Defense
 from fedsim.core.errors import ScenarioError
 from fedsim.core.modality import PICTURES
 from fedsim.core.registry import DEFENSES
@@ -18,7 +18,6 @@ _AT_ONCE = 64
 
 
 @DEFENSES.register("soteria")
-@defense
 class Soteria(Defense):
     """Prune the features that tell most of the image from the last layer's gradient.
 

@@ -7,14 +7,13 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from fedsim.clients.defenses.base import Defense, Protected, defense
+from fedsim.clients.defenses.base import Defense, Protected
 from fedsim.clients.defenses.tensors import kept_fraction, map_floating
 from fedsim.clients.defenses.wire import full_bits
 from fedsim.core.registry import DEFENSES
 
 
 @DEFENSES.register("random-sparsification")
-@defense
 class RandomSparsification(Defense):
     """Set values to zero at random, whatever their size.
 

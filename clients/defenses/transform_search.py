@@ -9,7 +9,7 @@ import torch.nn.functional as F  # noqa: N812  (the name that everybody knows)
 from pydantic import Field
 from torch import Tensor, nn
 
-from fedsim.clients.defenses.base import Batch, Defense, Private, defense
+from fedsim.clients.defenses.base import Batch, Defense, Private
 from fedsim.core.modality import PICTURES
 from fedsim.core.registry import DEFENSES
 
@@ -24,7 +24,6 @@ _POINTS = 10
 
 
 @DEFENSES.register("transform-search")
-@defense
 class TransformSearch(Defense):
     """Train on transformed images, by the policy of several that hides them best (ATS).
 

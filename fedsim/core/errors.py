@@ -8,6 +8,8 @@ FedsimError
 ├── AttackError         an attack was asked for something that it cannot do
 └── RunError            a run cannot start or cannot go on
 
+FedsimWarning           something was left out, and the rest goes on
+
 Each message says what was wrong, where, what was expected, and what to do.
 """
 
@@ -41,6 +43,10 @@ class AttackError(FedsimError):
 
 class RunError(FedsimError):
     """A run cannot start or cannot go on."""
+
+
+class FedsimWarning(UserWarning):
+    """Something was left out, and the rest goes on."""
 
 
 def closest(name: str, valid: Iterable[str]) -> str:

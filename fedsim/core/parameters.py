@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BeforeValidator, PlainSerializer, ValidationError
 from pydantic_core import PydanticCustomError
 
+from fedsim.core.checked import is_code_only
 from fedsim.core.errors import FedsimError, UnknownNameError, closest
 from fedsim.core.registry import Registry
 
@@ -42,9 +43,9 @@ def refuse_unknown(keys: set[str], valid: set[str], owner: str) -> None:
 def parameters_of(cls: type[Any]) -> dict[str, dataclasses.Field[Any]]:
     """Return the parameters that a scenario can give to a registered class, by name.
 
-    Fields that do not show themselves (``repr=False``) are for code alone.
+    Fields that are `CodeOnly` are left out.
     """
-    return {f.name: f for f in dataclasses.fields(cls) if f.repr}
+    return {f.name: f for f in dataclasses.fields(cls) if not is_code_only(cls, f.name)}
 
 
 def named(registry: Registry) -> tuple[BeforeValidator, PlainSerializer]:

@@ -1,21 +1,27 @@
 """Names for the things that a scenario can ask for.
 
-A class is registered by decorating it::
+A class is registered by one decorator, which also makes it the checked, frozen, keyword-only
+dataclass of its parameters::
 
     @DEFENSES.register("gaussian-noise")
-    class GaussianNoise(Defense): ...
+    class GaussianNoise(Defense):
+        std: Annotated[float, Field(ge=0)]
 
-The project's own things are found by importing the package named in ``builtin`` on the
-first look-up; those of third parties through the entry-point group of the same registry
+The project's own classes are found by importing every module of the package named in ``builtin``
+on the first look-up; those of third parties through the entry-point group of the same registry
 (``fedsim.attacks``, ``fedsim.defenses``, ...), whose entry points name modules to import.
 """
 
 import importlib
+import inspect
+import pkgutil
+import warnings
 from collections.abc import Callable
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar
 
-from fedsim.core.errors import UnknownNameError, closest
+from fedsim.core.checked import checked
+from fedsim.core.errors import FedsimWarning, UnknownNameError, closest
 
 T = TypeVar("T", bound=type)
 
@@ -25,30 +31,42 @@ class Registry:
 
     Args:
         kind: what one entry is called in messages, such as ``"attack"``.
-        builtin: the module whose import registers the project's own entries.
+        builtin: the module whose import, with all below it, registers the project's own entries.
         group: the entry-point group through which third parties add theirs.
+        base: the class that all entries extend, as ``module:name``; any class if None.
     """
 
-    def __init__(self, kind: str, builtin: str, group: str) -> None:
+    def __init__(self, kind: str, builtin: str, group: str, base: str | None = None) -> None:
         self.kind = kind
         self._builtin = builtin
         self._group = group
+        self._base = base
         self._classes: dict[str, type[Any]] = {}
+        self._broken: dict[str, str] = {}
         self._loaded = False
 
     def register(self, name: str) -> Callable[[T], T]:
         """Return a decorator that registers a class under ``name``.
 
+        The class becomes a checked, frozen, keyword-only dataclass: see
+        `fedsim.core.checked.Parameters`.
+
         Raises:
             ValueError: the name is taken by another class.
+            TypeError: the class does not extend the registry's base, leaves methods of it
+                abstract, or is a dataclass already.
         """
 
         def decorate(cls: T) -> T:
             taken = self._classes.get(name)
-            if taken is not None and taken.__qualname__ != cls.__qualname__:
-                raise ValueError(f"the {self.kind} name {name!r} is taken by {taken.__qualname__}")
-            self._classes[name] = cls
-            return cls
+            if taken is not None and _path(taken) != _path(cls):
+                raise ValueError(
+                    f"the {self.kind} name {name!r} is taken by {taken.__qualname__} of "
+                    f"{taken.__module__}"
+                )
+            self._check(cls)
+            self._classes[name] = made = checked(cls)
+            return made
 
         return decorate
 
@@ -67,9 +85,10 @@ class Registry:
         try:
             return self._classes[name]
         except KeyError:
-            raise UnknownNameError(
-                f"unknown {self.kind} {name!r}: {closest(name, self._classes)}"
-            ) from None
+            hint = closest(name, self._classes)
+            for plugin, problem in self._broken.items():
+                hint += f" The plugin {plugin} could not be loaded: {problem}."
+            raise UnknownNameError(f"unknown {self.kind} {name!r}: {hint}") from None
 
     def holds(self, thing: object) -> bool:
         """Return whether ``thing`` is an instance of a registered class."""
@@ -86,25 +105,92 @@ class Registry:
         """Return the first line of the docstring of the class registered under ``name``."""
         return (self.get(name).__doc__ or "").strip().split("\n")[0]
 
+    def _check(self, cls: type[Any]) -> None:
+        if self._base is not None and self._base not in map(_path, cls.__mro__):
+            module, _, name = self._base.partition(":")
+            raise TypeError(
+                f"{cls.__qualname__} cannot be registered as {self.kind}: expected a subclass of "
+                f"{module}.{name}"
+            )
+        if inspect.isabstract(cls):
+            missing = ", ".join(sorted(cls.__abstractmethods__))
+            raise TypeError(
+                f"{cls.__qualname__} cannot be registered as {self.kind}: it does not implement "
+                f"{missing}"
+            )
+
     def _load(self) -> None:
         if self._loaded:
             return
-        self._loaded = True
-        importlib.import_module(self._builtin)
+        self._loaded = True  # modules that are imported now may ask for names
+        try:
+            import_all(self._builtin)
+        except BaseException:
+            self._loaded = False
+            raise
         for entry in entry_points(group=self._group):
-            entry.load()
+            try:
+                entry.load()
+            except Exception as error:
+                self._report(entry, error)
+
+    def _report(self, entry: EntryPoint, error: Exception) -> None:
+        """Warn of a plugin that cannot be loaded, and remember it."""
+        origin = f" of {entry.dist.name} {entry.dist.version}" if entry.dist else ""
+        plugin, problem = f"{entry.name!r}{origin}", f"{type(error).__name__}: {error}"
+        self._broken[plugin] = problem
+        warnings.warn(
+            f"the plugin {plugin} ({entry.value}, in {self._group}) could not be loaded and is "
+            f"left out: {problem}",
+            FedsimWarning,
+            stacklevel=2,
+        )
 
 
-ATTACKS: Registry = Registry("attack", "fedsim.attacks", "fedsim.attacks")
-COUNTERMEASURES: Registry = Registry(
-    "countermeasure", "fedsim.attacks.adaptive", "fedsim.countermeasures"
+def import_all(package: str) -> None:
+    """Import a package and every module below it, but those that begin with an underscore."""
+    root = importlib.import_module(package)
+    for found in pkgutil.iter_modules(getattr(root, "__path__", ())):
+        if not found.name.startswith("_"):
+            import_all(f"{package}.{found.name}")
+
+
+def _path(cls: type[Any]) -> str:
+    return f"{cls.__module__}:{cls.__qualname__}"
+
+
+ATTACKS: Registry = Registry(
+    "attack", "fedsim.attacks", "fedsim.attacks", "fedsim.attacks.base:Attack"
 )
-DEFENSES: Registry = Registry("defense", "fedsim.clients.defenses", "fedsim.defenses")
-MODELS: Registry = Registry("model", "fedsim.models", "fedsim.models")
-DATASETS: Registry = Registry("data set", "fedsim.data", "fedsim.datasets")
-PARTITIONS: Registry = Registry("partition", "fedsim.data.partitions", "fedsim.partitions")
+COUNTERMEASURES: Registry = Registry(
+    "countermeasure",
+    "fedsim.attacks.adaptive",
+    "fedsim.countermeasures",
+    "fedsim.attacks.adaptive.base:Countermeasure",
+)
+DEFENSES: Registry = Registry(
+    "defense",
+    "fedsim.clients.defenses",
+    "fedsim.defenses",
+    "fedsim.clients.defenses.base:Defense",
+)
+MODELS: Registry = Registry(
+    "model", "fedsim.models", "fedsim.models", "fedsim.core.checked:Parameters"
+)
+DATASETS: Registry = Registry(
+    "data set", "fedsim.data", "fedsim.datasets", "fedsim.data.source:DatasetSource"
+)
+PARTITIONS: Registry = Registry(
+    "partition",
+    "fedsim.data.partitions",
+    "fedsim.partitions",
+    "fedsim.data.partitions.base:Partition",
+)
 AGGREGATIONS: Registry = Registry(
-    "aggregation", "fedsim.scenario.aggregation", "fedsim.aggregations"
+    "aggregation",
+    "fedsim.scenario.aggregation",
+    "fedsim.aggregations",
+    "fedsim.scenario.aggregation:Aggregation",
 )
 
 REGISTRIES = {

@@ -10,7 +10,7 @@ from fedsim.data.lfw import Lfw
 from fedsim.data.mini import FashionMnistMini
 from fedsim.data.mnist import FashionMnist, Mnist
 from fedsim.data.picture import OwnPicture
-from fedsim.data.source import PARAMETERS, DatasetSource, FilePath, load_dataset
+from fedsim.data.source import DatasetSource, FilePath, load_dataset
 from fedsim.data.texts import (
     HuggingFaceTexts,
     Messages,
@@ -23,7 +23,6 @@ from fedsim.data.types import Dataset, IndexArray, Split
 
 __all__ = [
     "LENGTHS_KEY",
-    "PARAMETERS",
     "Cifar10",
     "Cifar100",
     "Dataset",

@@ -4,12 +4,11 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
-from pydantic.dataclasses import dataclass
 
 from fedsim.core.errors import DataError
 from fedsim.core.registry import DATASETS
 from fedsim.data.picture_files import image_files, read_splits
-from fedsim.data.source import PARAMETERS, DatasetSource, FilePath
+from fedsim.data.source import DatasetSource, FilePath
 from fedsim.data.types import Dataset
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
@@ -17,7 +16,6 @@ Size = Annotated[int, Field(ge=1, le=1024)]
 
 
 @DATASETS.register("folder")
-@dataclass(frozen=True, config=PARAMETERS)
 class Folder(DatasetSource):
     """Your own pictures: a folder of them, or a folder with one sub-folder per class.
 

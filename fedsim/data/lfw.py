@@ -4,12 +4,11 @@ from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
-from pydantic.dataclasses import dataclass
 
 from fedsim.core.registry import DATASETS
 from fedsim.data.folder import Fraction, Size
 from fedsim.data.picture_files import image_files, read_splits
-from fedsim.data.source import PARAMETERS, DatasetSource, not_found, search_places
+from fedsim.data.source import DatasetSource, not_found, search_places
 from fedsim.data.types import Dataset
 
 _VERSIONS = ("lfw_funneled", "lfw-deepfunneled", "lfw")
@@ -23,7 +22,6 @@ _LAYOUTS = (
 
 
 @DATASETS.register("lfw")
-@dataclass(frozen=True, config=PARAMETERS)
 class Lfw(DatasetSource):
     """Faces: 13,233 colour photographs of 5,749 people, whose names are the classes.
 

@@ -9,18 +9,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from pydantic.dataclasses import dataclass
 
 from fedsim.core.registry import DATASETS
 from fedsim.data.mnist import FashionMnist
-from fedsim.data.source import PARAMETERS, DatasetSource
+from fedsim.data.source import DatasetSource
 from fedsim.data.types import Dataset, Split
 
 FILE = "fashion-mnist-mini.json"
 
 
 @DATASETS.register("fashion-mnist-mini")
-@dataclass(frozen=True, config=PARAMETERS)
 class FashionMnistMini(DatasetSource):
     """Clothes: 2,000 + 500 images of Fashion-MNIST, 10 classes; comes with fedsim.
 

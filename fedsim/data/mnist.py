@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import ClassVar
 
 import torch
-from pydantic.dataclasses import dataclass
 
+from fedsim.core.checked import checked
 from fedsim.core.errors import DataError
 from fedsim.core.registry import DATASETS
 from fedsim.data.download import explained
 from fedsim.data.idx import read_idx
-from fedsim.data.source import PARAMETERS, DatasetSource, cache_dir, not_found, search_places
+from fedsim.data.source import DatasetSource, cache_dir, not_found, search_places
 from fedsim.data.types import Dataset, Split
 
 _FILES = (
@@ -29,7 +29,7 @@ _FIRST_LABELS = {
 }
 
 
-@dataclass(frozen=True, config=PARAMETERS)
+@checked
 class IdxSource(DatasetSource, ABC):
     """A data set in four IDX files, as they are or gzipped.
 
@@ -84,7 +84,6 @@ class IdxSource(DatasetSource, ABC):
 
 
 @DATASETS.register("mnist")
-@dataclass(frozen=True, config=PARAMETERS)
 class Mnist(IdxSource):
     """Handwritten digits: 60,000 + 10,000 grey images of 28 x 28, 10 classes.
 
@@ -100,7 +99,6 @@ class Mnist(IdxSource):
 
 
 @DATASETS.register("fashion-mnist")
-@dataclass(frozen=True, config=PARAMETERS)
 class FashionMnist(IdxSource):
     """Clothes: 60,000 + 10,000 grey images of 28 x 28, 10 classes.
 

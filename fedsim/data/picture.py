@@ -6,19 +6,17 @@ from typing import Annotated
 import torch
 import torch.nn.functional as F  # noqa: N812  (the name that everybody knows)
 from pydantic import Field
-from pydantic.dataclasses import dataclass
 
 from fedsim.core.registry import DATASETS
 from fedsim.data.images import read_image
 from fedsim.data.mini import FashionMnistMini
-from fedsim.data.source import PARAMETERS, DatasetSource, FilePath
+from fedsim.data.source import DatasetSource, FilePath
 from fedsim.data.types import Dataset, Split
 
 PUBLIC_IMAGES = 200
 
 
 @DATASETS.register("picture")
-@dataclass(frozen=True, config=PARAMETERS)
 class OwnPicture(DatasetSource):
     """One picture from disk, as the private data of one client.
 

@@ -7,16 +7,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, ClassVar
 
-from pydantic import AfterValidator, ConfigDict, Field
-from pydantic.dataclasses import dataclass
+from pydantic import AfterValidator, Field
 
+from fedsim.core.checked import Parameters, checked
 from fedsim.core.errors import DataError
 from fedsim.core.modality import PICTURES
 from fedsim.data.tokens import TextDataset
 from fedsim.data.types import Dataset
-
-PARAMETERS = ConfigDict(extra="forbid", strict=True)
-"""How the parameters of data sets and partitions are checked."""
 
 DEBIAN_DATASETS = Path("/usr/share/datasets")
 
@@ -32,8 +29,8 @@ Made absolute at once, because workers may run in another folder.
 """
 
 
-@dataclass(frozen=True, config=PARAMETERS)
-class DatasetSource(ABC):
+@checked
+class DatasetSource(Parameters, ABC):
     """What to load and how, in the words of a scenario."""
 
     modality: ClassVar[str] = PICTURES

@@ -5,16 +5,16 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from pydantic.dataclasses import dataclass
 
+from fedsim.core.checked import checked
 from fedsim.core.errors import DataError
 from fedsim.core.registry import DATASETS
 from fedsim.data.download import explained
-from fedsim.data.source import PARAMETERS, DatasetSource, cache_dir, not_found, search_places
+from fedsim.data.source import DatasetSource, cache_dir, not_found, search_places
 from fedsim.data.types import Dataset, Split
 
 
-@dataclass(frozen=True, config=PARAMETERS)
+@checked
 class TorchvisionSource(DatasetSource, ABC):
     """A data set that torchvision reads.
 
@@ -71,7 +71,7 @@ def _torchvision(name: str) -> Any:
     return getattr(tv, name)
 
 
-@dataclass(frozen=True, config=PARAMETERS)
+@checked
 class CifarSource(TorchvisionSource, ABC):
     """CIFAR with either number of classes."""
 
@@ -97,7 +97,6 @@ def _cifar_split(part: Any) -> Split:
 
 
 @DATASETS.register("cifar10")
-@dataclass(frozen=True, config=PARAMETERS)
 class Cifar10(CifarSource):
     """Photographs: 50,000 + 10,000 colour images of 32 x 32, 10 classes.
 
@@ -112,7 +111,6 @@ class Cifar10(CifarSource):
 
 
 @DATASETS.register("cifar100")
-@dataclass(frozen=True, config=PARAMETERS)
 class Cifar100(CifarSource):
     """Photographs: 50,000 + 10,000 colour images of 32 x 32, 100 fine classes.
 
@@ -127,7 +125,6 @@ class Cifar100(CifarSource):
 
 
 @DATASETS.register("svhn")
-@dataclass(frozen=True, config=PARAMETERS)
 class Svhn(TorchvisionSource):
     """House numbers: 73,257 + 26,032 colour images of 32 x 32, 10 classes.
 

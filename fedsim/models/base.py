@@ -6,17 +6,14 @@ from itertools import chain
 from typing import Annotated, ClassVar, Literal, final
 
 import torch
-from pydantic import BeforeValidator, ConfigDict, Field
-from pydantic.dataclasses import dataclass
+from pydantic import BeforeValidator, Field
 from torch import nn
 
+from fedsim.core.checked import Parameters, checked
 from fedsim.core.errors import DataError
 from fedsim.core.modality import PICTURES
 from fedsim.core.seeds import derive
 from fedsim.data.types import Dataset
-
-PARAMETERS = ConfigDict(extra="forbid", strict=True)
-"""How the hyper-parameters of models are checked."""
 
 ImageShape = tuple[int, int, int]
 Width = Annotated[int, Field(ge=1)]
@@ -40,8 +37,8 @@ _ACTIVATIONS: dict[str, type[nn.Module]] = {
 _NORMS = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm)
 
 
-@dataclass(frozen=True, config=PARAMETERS)
-class ModelSpec(ABC):
+@checked
+class ModelSpec(Parameters, ABC):
     """The hyper-parameters of a model, which builds it for any images."""
 
     modality: ClassVar[str] = PICTURES

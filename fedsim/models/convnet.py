@@ -3,15 +3,13 @@
 import math
 from collections import OrderedDict
 
-from pydantic.dataclasses import dataclass
 from torch import nn
 
 from fedsim.core.registry import MODELS
-from fedsim.models.base import PARAMETERS, Activation, ImageShape, ModelSpec, Widths, activation
+from fedsim.models.base import Activation, ImageShape, ModelSpec, Widths, activation
 
 
 @MODELS.register("convnet")
-@dataclass(frozen=True, config=PARAMETERS)
 class ConvNet(ModelSpec):
     """Blocks of a 3 x 3 convolution, an activation and average pooling, then a dense layer.
 

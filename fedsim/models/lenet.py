@@ -6,17 +6,15 @@ from typing import Annotated
 
 import torch
 from pydantic import Field
-from pydantic.dataclasses import dataclass
 from torch import nn
 
 from fedsim.core.registry import MODELS
-from fedsim.models.base import PARAMETERS, ImageShape, ModelSpec, Width, draw_uniform
+from fedsim.models.base import ImageShape, ModelSpec, Width, draw_uniform
 
 _STRIDES = (2, 2, 1)
 
 
 @MODELS.register("lenet")
-@dataclass(frozen=True, config=PARAMETERS)
 class LeNet(ModelSpec):
     """Three 5 x 5 convolutions with sigmoids and one dense layer: the network of the DLG paper.
 
@@ -33,7 +31,7 @@ class LeNet(ModelSpec):
     """
 
     channels: Width = 12
-    init_range: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.5
+    init_range: Annotated[float, Field(gt=0)] = 0.5
 
     def architecture(self, image_shape: ImageShape, num_classes: int) -> nn.Module:
         """Return the layers, the last of them named ``head``."""

@@ -3,15 +3,13 @@
 import math
 from collections import OrderedDict
 
-from pydantic.dataclasses import dataclass
 from torch import nn
 
 from fedsim.core.registry import MODELS
-from fedsim.models.base import PARAMETERS, Activation, ImageShape, ModelSpec, Widths, activation
+from fedsim.models.base import Activation, ImageShape, ModelSpec, Widths, activation
 
 
 @MODELS.register("mlp")
-@dataclass(frozen=True, config=PARAMETERS)
 class MLP(ModelSpec):
     """Dense layers with one kind of activation.
 

@@ -5,11 +5,10 @@ from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
-from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from fedsim.core.registry import MODELS
-from fedsim.models.base import PARAMETERS, ImageShape, ModelSpec, default_bound, draw_uniform
+from fedsim.models.base import ImageShape, ModelSpec, default_bound, draw_uniform
 from fedsim.models.convnet import ConvNet
 from fedsim.models.lenet import LeNet
 from fedsim.models.mlp import MLP
@@ -56,7 +55,6 @@ def draw_from(model: nn.Module, generator: torch.Generator) -> None:
 
 
 @MODELS.register("precode")
-@dataclass(frozen=True, config=PARAMETERS)
 class Precode(ModelSpec):
     """Another model with a variational bottleneck in front of its last layer (PRECODE).
 

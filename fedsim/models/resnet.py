@@ -3,11 +3,10 @@
 from typing import Literal, Self
 
 import torch
-from pydantic.dataclasses import dataclass
 from torch import nn
 
 from fedsim.core.registry import MODELS
-from fedsim.models.base import PARAMETERS, ImageShape, ModelSpec
+from fedsim.models.base import ImageShape, ModelSpec
 
 
 class FrozenBatchNorm2d(nn.BatchNorm2d):
@@ -19,7 +18,6 @@ class FrozenBatchNorm2d(nn.BatchNorm2d):
 
 
 @MODELS.register("resnet18")
-@dataclass(frozen=True, config=PARAMETERS)
 class ResNet18(ModelSpec):
     """ResNet-18 as torchvision has it, untrained; its ReLUs have no second derivative.
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
+from pydantic import Field
 
+from fedsim.core.checked import Parameters, checked
 from fedsim.core.errors import RunError
 from fedsim.core.registry import AGGREGATIONS
 
-PARAMETERS = ConfigDict(extra="forbid", strict=True)
 MODULUS = 2**32
 """SecAgg+ adds whole numbers modulo this."""
 
@@ -26,8 +25,8 @@ HE_RECORD = "ckks"
 """The record of a message that belongs to the encryption."""
 
 
-@dataclass(frozen=True, config=PARAMETERS)
-class Aggregation:
+@checked
+class Aggregation(Parameters):
     """How the server comes by the mean of a round's uploads."""
 
     def check(self, cohort: int) -> None:
@@ -39,13 +38,11 @@ class Aggregation:
 
 
 @AGGREGATIONS.register("plain")
-@dataclass(frozen=True, config=PARAMETERS)
 class Plain(Aggregation):
     """Every upload reaches the server as it is, and the server adds them up."""
 
 
 @AGGREGATIONS.register("secagg+")
-@dataclass(frozen=True, config=PARAMETERS)
 class SecAggPlus(Aggregation):
     """Clients mask their uploads so that only the masks' sum, and with it the mean, is known.
 
@@ -53,18 +50,24 @@ class SecAggPlus(Aggregation):
     shares masks with some neighbours; those of clients that drop out are rebuilt from shares.
     """
 
-    shares: Annotated[int | None, Field(ge=3)] = Field(
-        None, description="a client's neighbours and itself, an odd number; all clients if not set"
-    )
-    reconstruction_threshold: Annotated[int | None, Field(ge=2)] = Field(
-        None, description="shares that rebuild a key; more than half of them if not set"
-    )
-    clipping_range: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
-        8.0, description="greatest absolute value that an upload may hold"
-    )
-    quantization_range: Annotated[int, Field(ge=2**8, le=2**30)] = Field(
-        2**22, description="steps into which the values' range is cut"
-    )
+    shares: Annotated[
+        int | None,
+        Field(
+            ge=3,
+            description="a client's neighbours and itself, an odd number; all clients if not set",
+        ),
+    ] = None
+    reconstruction_threshold: Annotated[
+        int | None,
+        Field(ge=2, description="shares that rebuild a key; more than half of them if not set"),
+    ] = None
+    clipping_range: Annotated[
+        float,
+        Field(gt=0, description="greatest absolute value that an upload may hold"),
+    ] = 8.0
+    quantization_range: Annotated[
+        int, Field(ge=2**8, le=2**30, description="steps into which the values' range is cut")
+    ] = 2**22
 
     def shares_of(self, cohort: int) -> int:
         """Return into how many shares each client of a cohort splits its keys."""
@@ -101,7 +104,6 @@ class SecAggPlus(Aggregation):
 
 
 @AGGREGATIONS.register("ckks")
-@dataclass(frozen=True, config=PARAMETERS)
 class Ckks(Aggregation):
     """Clients encrypt their uploads and the server adds ciphertexts, for which it has no key.
 
@@ -109,9 +111,14 @@ class Ckks(Aggregation):
     clients share one key pair and decrypt the sum for the server. Needs the extra ``he``.
     """
 
-    limit: Annotated[float, Field(gt=0, le=2**10, allow_inf_nan=False)] = Field(
-        1024.0, description="greatest absolute value that an upload may hold"
-    )
+    limit: Annotated[
+        float,
+        Field(
+            gt=0,
+            le=2**10,
+            description="greatest absolute value that an upload may hold",
+        ),
+    ] = 1024.0
 
     def check(self, cohort: int) -> None:
         """Refuse a sum that is one client's upload."""

@@ -10,7 +10,6 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from fedsim.attacks.base import attack_parameters
 from fedsim.attacks.closed.base import ClosedForm, Found
 from fedsim.attacks.closed.dense import with_labels
 from fedsim.attacks.closed.rgap.recursion import Layer, invert, layers_of
@@ -23,7 +22,6 @@ _COPIES = 4
 
 
 @ATTACKS.register("rgap")
-@attack_parameters
 class RGAP(ClosedForm):
     """R-GAP: one example computed layer by layer, from the last to the first.
 

@@ -4,16 +4,15 @@ from abc import ABC, abstractmethod
 from typing import final
 
 import numpy as np
-from pydantic.dataclasses import dataclass
 
+from fedsim.core.checked import Parameters, checked
 from fedsim.core.errors import DataError
 from fedsim.core.seeds import derive
-from fedsim.data.source import PARAMETERS
 from fedsim.data.types import IndexArray
 
 
-@dataclass(frozen=True, config=PARAMETERS)
-class Partition(ABC):
+@checked
+class Partition(Parameters, ABC):
     """A rule that says which client holds which training images."""
 
     @final

@@ -4,17 +4,14 @@ from typing import Annotated
 
 import numpy as np
 from pydantic import Field
-from pydantic.dataclasses import dataclass
 
 from fedsim.core.errors import DataError
 from fedsim.core.registry import PARTITIONS
 from fedsim.data.partitions.base import Partition
-from fedsim.data.source import PARAMETERS
 from fedsim.data.types import IndexArray
 
 
 @PARTITIONS.register("dirichlet")
-@dataclass(frozen=True, config=PARAMETERS)
 class Dirichlet(Partition):
     """Each class is shared out in proportions drawn from a symmetric Dirichlet distribution.
 
@@ -29,7 +26,7 @@ class Dirichlet(Partition):
         min_images: the least number of images that a client is left with.
     """
 
-    alpha: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.5
+    alpha: Annotated[float, Field(gt=0)] = 0.5
     min_images: Annotated[int, Field(ge=1)] = 1
 
     def assign(

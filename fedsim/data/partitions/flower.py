@@ -7,19 +7,16 @@ from typing import Any
 
 import numpy as np
 from pydantic import Field
-from pydantic.dataclasses import dataclass
 
 from fedsim.core.errors import DataError, closest
 from fedsim.core.registry import PARTITIONS
 from fedsim.data.partitions.base import Partition
-from fedsim.data.source import PARAMETERS
 from fedsim.data.types import IndexArray
 
 Argument = bool | int | float | str | list[int] | list[float]
 
 
 @PARTITIONS.register("flwr-datasets")
-@dataclass(frozen=True, config=PARAMETERS)
 class FlwrDatasets(Partition):
     """Any partitioner of the package flwr-datasets (install ``fedsim-leakage[partitioners]``).
 

@@ -1,16 +1,13 @@
 """Partitions that all look alike."""
 
 import numpy as np
-from pydantic.dataclasses import dataclass
 
 from fedsim.core.registry import PARTITIONS
 from fedsim.data.partitions.base import Partition
-from fedsim.data.source import PARAMETERS
 from fedsim.data.types import IndexArray
 
 
 @PARTITIONS.register("iid")
-@dataclass(frozen=True, config=PARAMETERS)
 class Iid(Partition):
     """Equal parts of the shuffled images, sizes differing by one at most."""
 

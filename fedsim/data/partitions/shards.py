@@ -4,17 +4,14 @@ from typing import Annotated
 
 import numpy as np
 from pydantic import Field
-from pydantic.dataclasses import dataclass
 
 from fedsim.core.errors import DataError
 from fedsim.core.registry import PARTITIONS
 from fedsim.data.partitions.base import Partition
-from fedsim.data.source import PARAMETERS
 from fedsim.data.types import IndexArray
 
 
 @PARTITIONS.register("shards")
-@dataclass(frozen=True, config=PARAMETERS)
 class Shards(Partition):
     """The images are sorted by class and cut into equal shards, which are dealt out at random.
 

@@ -7,17 +7,15 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
-from pydantic.dataclasses import dataclass
 
 from fedsim.core.errors import DataError
 from fedsim.core.modality import TEXTS
 from fedsim.core.registry import DATASETS
-from fedsim.data.source import PARAMETERS, DatasetSource
+from fedsim.data.source import DatasetSource
 from fedsim.data.tokens import TextDataset, Texts
 
 
 @DATASETS.register("hugging-face-texts")
-@dataclass(frozen=True, config=PARAMETERS)
 class HuggingFaceTexts(DatasetSource):
     """A text data set of the Hugging Face hub, by the library ``datasets``.
 

@@ -5,20 +5,18 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 from pydantic import Field
-from pydantic.dataclasses import dataclass
 
 from fedsim.core.errors import DataError
 from fedsim.core.modality import TEXTS
 from fedsim.core.registry import DATASETS
 from fedsim.core.seeds import derive
-from fedsim.data.source import PARAMETERS, DatasetSource, FilePath
+from fedsim.data.source import DatasetSource, FilePath
 from fedsim.data.tokens import TextDataset, Texts
 
 _MAX_BYTES = 50_000_000
 
 
 @DATASETS.register("text-file")
-@dataclass(frozen=True, config=PARAMETERS)
 class TextFile(DatasetSource):
     """Your own texts: a file with one text per line.
 

@@ -5,18 +5,15 @@ from importlib import resources
 from pathlib import Path
 from typing import ClassVar
 
-from pydantic.dataclasses import dataclass
-
 from fedsim.core.modality import TEXTS
 from fedsim.core.registry import DATASETS
-from fedsim.data.source import PARAMETERS, DatasetSource
+from fedsim.data.source import DatasetSource
 from fedsim.data.tokens import TextDataset, Texts
 
 _FILE = "messages.json"
 
 
 @DATASETS.register("messages")
-@dataclass(frozen=True, config=PARAMETERS)
 class Messages(DatasetSource):
     """Private messages, made up: medical, financial, personal, work; come with fedsim.
 

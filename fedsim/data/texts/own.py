@@ -4,11 +4,10 @@ from pathlib import Path
 from typing import Annotated, ClassVar
 
 from pydantic import BeforeValidator, Field
-from pydantic.dataclasses import dataclass
 
 from fedsim.core.modality import TEXTS
 from fedsim.core.registry import DATASETS
-from fedsim.data.source import PARAMETERS, DatasetSource
+from fedsim.data.source import DatasetSource
 from fedsim.data.texts.messages import messages
 from fedsim.data.tokens import TextDataset, Texts
 
@@ -20,7 +19,6 @@ _Lines = Annotated[
 
 
 @DATASETS.register("sentences")
-@dataclass(frozen=True, config=PARAMETERS)
 class OwnTexts(DatasetSource):
     """Sentences that stand in the scenario, and fedsim's own messages as the public ones.
 

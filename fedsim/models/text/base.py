@@ -8,13 +8,12 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
-from pydantic.dataclasses import dataclass
 
+from fedsim.core.checked import Parameters, checked
 from fedsim.core.errors import DataError
 from fedsim.core.modality import TEXTS
 from fedsim.core.seeds import derive
 from fedsim.data.tokens import Task, TextDataset, TokenDataset
-from fedsim.models.base import PARAMETERS
 from fedsim.models.text.extra import need
 from fedsim.models.text.module import TextModel
 from fedsim.models.text.pretrained import locate, read_config, read_weights
@@ -28,8 +27,8 @@ _DROPOUTS = (
 )
 
 
-@dataclass(frozen=True, config=PARAMETERS)
-class LanguageModel(ABC):
+@checked
+class LanguageModel(Parameters, ABC):
     """The hyper-parameters of a language model, which builds it for any texts.
 
     Without dropout, as is usual for a few local steps on few texts.

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
-from pydantic.dataclasses import dataclass
 from torch import nn
 
 from fedsim.core.registry import MODELS
 from fedsim.data.tokens import Task
-from fedsim.models.base import PARAMETERS
 from fedsim.models.text.base import LanguageModel
 from fedsim.models.text.extra import need
 from fedsim.models.text.module import TextModel
@@ -17,7 +15,6 @@ from fedsim.models.text.vocabulary import Vocabulary
 
 
 @MODELS.register("bert")
-@dataclass(frozen=True, config=PARAMETERS)
 class Bert(LanguageModel):
     """BERT, for masked-language modelling or for telling kinds of texts apart.
 

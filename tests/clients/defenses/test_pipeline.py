@@ -14,12 +14,12 @@ from fedsim.clients.defenses import (
     NoDefense,
     ProtectedUpload,
     Pruning,
-    defense,
     defense_generator,
     fresh_generator,
     payload_bytes,
     protect,
 )
+from fedsim.core.checked import checked
 from fedsim.core.errors import UnknownNameError
 
 
@@ -113,7 +113,7 @@ def test_no_defense_gives_the_upload_itself() -> None:
 
 
 def test_a_defense_without_a_name_is_refused() -> None:
-    @defense
+    @checked
     class Nameless(Defense):
         """Not registered."""
 

@@ -4,6 +4,7 @@ import pytest
 
 from fedsim.cli.catalogue import SCENARIOS, describe, entries
 from fedsim.core.errors import UnknownNameError
+from fedsim.core.parameters import parameters_of
 from fedsim.core.registry import REGISTRIES
 
 
@@ -19,10 +20,11 @@ def test_every_entry_has_a_line_and_a_description(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["attacks", "defenses"])
 def test_every_parameter_is_explained(kind: str) -> None:
     for name in REGISTRIES[kind].names():
-        for parameter in REGISTRIES[kind].get(name).__pydantic_fields__.values():
-            if parameter.repr:
-                assert parameter.description, f"{name}: {parameter}"
-                assert parameter.description in describe(name)
+        cls = REGISTRIES[kind].get(name)
+        for parameter in parameters_of(cls):
+            description = cls.__pydantic_fields__[parameter].description
+            assert description, f"{name}: {parameter}"
+            assert description in describe(name)
 
 
 def test_choices_are_listed() -> None:

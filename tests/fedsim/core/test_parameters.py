@@ -1,13 +1,12 @@
 """Registered things as fields of a pydantic model."""
 
-from dataclasses import field
 from typing import Annotated, Any
 
 import pytest
 from pydantic import BaseModel, Field, ValidationError
-from pydantic.dataclasses import dataclass
 from pydantic_core import PydanticCustomError
 
+from fedsim.core.checked import CodeOnly
 from fedsim.core.errors import DataError
 from fedsim.core.parameters import named, parameters_of, refuse_unknown
 from fedsim.core.registry import DATASETS, Registry
@@ -16,15 +15,13 @@ PETS = Registry("pet", "fedsim", "fedsim.made_pets")
 
 
 @PETS.register("cat")
-@dataclass(frozen=True)
 class Cat:
     lives: Annotated[int, Field(ge=1)] = 9
     nick: str | None = None
-    secret: object = field(default=None, repr=False)
+    secret: CodeOnly[object] = None
 
 
 @PETS.register("homeless")
-@dataclass(frozen=True)
 class Homeless:
     def __post_init__(self) -> None:
         raise DataError("it has no home")
@@ -50,7 +47,7 @@ def test_it_dumps_its_name_and_what_is_given() -> None:
     assert dumped == {"pet": {"name": "cat", "lives": 9, "nick": "Tom"}}
 
 
-def test_hidden_fields_are_no_parameters() -> None:
+def test_fields_for_code_alone_are_not_parameters() -> None:
     assert list(parameters_of(Cat)) == ["lives", "nick"]
     with pytest.raises(ValidationError, match="unknown key 'secret' in pet 'cat'"):
         Owner(pet={"name": "cat", "secret": 1})

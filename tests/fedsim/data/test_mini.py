@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from fedsim.data import FashionMnist, FashionMnistMini, load_dataset
-from fedsim.data.embedded import make
+from fedsim.data.embedded import _make as make
 
 WHOLE = Path("/usr/share/datasets/fashion-mnist")
 whole = pytest.mark.skipif(not WHOLE.is_dir(), reason="Fashion-MNIST is not installed")

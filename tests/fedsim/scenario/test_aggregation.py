@@ -28,7 +28,9 @@ def test_parameters_are_given_in_a_table() -> None:
         "quantization_range=1024}"
     )
     case = small(f"federation.aggregation={table}", "clients.0.count=9")
-    assert case.federation.aggregation == SecAggPlus(3, 2, 4.0, 1024)
+    assert case.federation.aggregation == SecAggPlus(
+        shares=3, reconstruction_threshold=2, clipping_range=4.0, quantization_range=1024
+    )
 
 
 @pytest.mark.parametrize("cohort", range(3, 12))

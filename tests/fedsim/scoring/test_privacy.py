@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import Field
 
-from fedsim.clients.defenses import Defense, GaussianNoise, Mechanism, defense
+from fedsim.clients.defenses import Defense, GaussianNoise, Mechanism
 from fedsim.clients.site import Site, open_site
 from fedsim.core.registry import DEFENSES
 from fedsim.scoring.privacy import PrivacyLedger
@@ -14,7 +14,6 @@ from tests.fedsim.small import groups, small
 
 
 @DEFENSES.register("test-private")
-@defense
 class Private(Defense):
     """A defense that claims what it is told to."""
 

@@ -1,6 +1,6 @@
 """Makes the vocabulary that comes with fedsim out of its messages.
 
-Run as ``python -m fedsim.data.embedded.make_vocabulary``.
+Run as ``python -m fedsim.data.embedded._make_vocabulary``.
 """
 
 import json

@@ -1,6 +1,6 @@
 """Draws the images that come with fedsim out of the whole of Fashion-MNIST.
 
-Run as ``python -m fedsim.data.embedded.make FOLDER``, where FOLDER holds the four IDX files,
+Run as ``python -m fedsim.data.embedded._make FOLDER``, where FOLDER holds the four IDX files,
 gzipped or not.
 """
 

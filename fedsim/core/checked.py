@@ -1,0 +1,56 @@
+"""Checked dataclasses: the parameters of everything that a scenario can name."""
+
+from dataclasses import field
+from typing import Annotated, Any, TypeVar, cast, dataclass_transform
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+T = TypeVar("T")
+Class = TypeVar("Class", bound=type)
+
+_CONFIG = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, arbitrary_types_allowed=True)
+_FIELDS = "__dataclass_fields__"
+
+
+class _CodeOnly:
+    """Marker of a field that code alone can set."""
+
+
+_CODE_ONLY = _CodeOnly()
+
+CodeOnly = Annotated[T, _CODE_ONLY]
+"""A field that code alone can set, and that a scenario cannot hold: ``CodeOnly[Objective]``."""
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(Field, field))
+class Parameters:
+    """Base of everything that a scenario can name; type checkers see its constructor.
+
+    A field is ``Annotated[type, Field(ge=..., le=..., description=...)]``. The decorators
+    `checked` and `Registry.register` make the constructor: it takes keywords alone and refuses
+    (``pydantic.ValidationError``) a value of another type or outside the bounds, NaN, infinity,
+    and unknown names. Objects are frozen.
+    """
+
+
+def checked(cls: Class) -> Class:
+    """Make a class the checked, frozen, keyword-only dataclass of its parameters.
+
+    For the base of several registered classes; `Registry.register` does it for those.
+
+    Raises:
+        TypeError: it is a dataclass already.
+    """
+    if _FIELDS in vars(cls):
+        raise TypeError(
+            f"{cls.__qualname__} is a dataclass already: remove its own @dataclass, in place of "
+            "which the decorators of fedsim make a checked one"
+        )
+    return cast(Class, dataclass(frozen=True, kw_only=True, config=_CONFIG)(cls))
+
+
+def is_code_only(cls: type[Any], name: str) -> bool:
+    """Return whether a field of a checked class is `CodeOnly`."""
+    fields: dict[str, Any] = getattr(cls, "__pydantic_fields__", {})
+    return name in fields and _CODE_ONLY in fields[name].metadata
