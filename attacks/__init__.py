@@ -2,7 +2,7 @@
 
 Example:
     >>> import torch
-    >>> from attacks import IDLG, Observation
+    >>> from fedsim.attacks import IDLG, Observation
     >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 3))
     >>> x, y = torch.rand(1, 1, 4, 4), torch.tensor([2])
     >>> loss = torch.nn.functional.cross_entropy(model(x), y)
@@ -32,7 +32,12 @@ from fedsim.attacks.matching.objectives import (
     SurvivingDistance,
 )
 from fedsim.attacks.matching.priors import L2, Prior, TotalVariation
-from fedsim.attacks.text import BagOfTokens, Dager, Lamp, Tag
+from fedsim.attacks.text.bag_reading import BagOfTokens
+from fedsim.attacks.text.dager import Dager
+from fedsim.attacks.text.hugging_face import as_text_model
+from fedsim.attacks.text.lamp import Lamp
+from fedsim.attacks.text.model import TextModel
+from fedsim.attacks.text.tag import Tag
 from fedsim.attacks.types import (
     LocalTraining,
     Observation,
@@ -70,6 +75,8 @@ __all__ = [
     "Status",
     "SurvivingDistance",
     "Tag",
+    "TextModel",
     "TotalVariation",
+    "as_text_model",
     "infer_labels",
 ]

@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 from fedsim.attacks.matching.attack import LBFGSMatching
 from fedsim.attacks.text.bag_reading import read_embeddings
+from fedsim.attacks.text.model import TextModel
 from fedsim.attacks.types import Observation, Reconstruction
 from fedsim.core.registry import ATTACKS
-from fedsim.models import TextModel
 
 
 @ATTACKS.register("dlg")

@@ -8,8 +8,6 @@ from torch import Tensor, nn
 from torch.func import functional_call, replace_all_batch_norm_modules_
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from fedsim.models import TextModel
-
 Forward = Callable[[Mapping[str, Tensor], Tensor], Tensor]
 ForwardWithStatistics = Callable[[Mapping[str, Tensor], Tensor], tuple[Tensor, dict[str, Tensor]]]
 
@@ -78,9 +76,13 @@ def _call(own: nn.Module, params: Mapping[str, Tensor], inputs: Tensor) -> Tenso
 
 
 def count_classes(model: nn.Module, input_shape: tuple[int, ...]) -> int:
-    """Return the size of the model's output for one example, on a copy of the model."""
-    if isinstance(model, TextModel):
-        return model.num_outputs
+    """Return the size of the model's output for one example, on a copy of the model.
+
+    A model that has an attribute ``num_outputs`` is not tried.
+    """
+    outputs = getattr(model, "num_outputs", None)
+    if isinstance(outputs, int):
+        return outputs
     parameter = next(model.parameters())
     probe = torch.zeros((2, *input_shape), device=parameter.device, dtype=parameter.dtype)
     with torch.no_grad():

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from fedsim.attacks import Observation
 from fedsim.clients.training import gradient
-from fedsim.data.tokens import Task, TextDataset, Texts, TokenDataset
+from fedsim.core.tasks import Task
+from fedsim.data.tokens import TextDataset, Texts, TokenDataset
 from fedsim.models import Bert, Gpt2, TextModel, Vocabulary
 from fedsim.models.text.extra import need
 

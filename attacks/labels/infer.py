@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from fedsim.attacks.text.model import TextModel, middle
 from fedsim.core.errors import AttackError
 
 # Where a class's own part in its row of the gradient is below this fraction of the largest such
@@ -114,15 +115,18 @@ def _shared(gradient: Mapping[str, Tensor], name: str) -> Tensor | None:
 
 
 def _mid_grey_features(model: nn.Module, input_shape: tuple[int, ...]) -> Tensor:
-    """Return what a mid-grey example puts in front of the classification layer, ``(D,)``."""
+    """Return the input of the classification layer for a mid-grey example, ``(D,)``."""
     own = copy.deepcopy(model).eval()  # dropout would draw from the global generator
     seen: list[Tensor] = []
     name, layer = classifier(own)
     layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     parameter = next(own.parameters())
-    grey = torch.full((1, *input_shape), 0.5, device=parameter.device, dtype=parameter.dtype)
+    if isinstance(own, TextModel):
+        example = middle(own, *input_shape)
+    else:
+        example = torch.full((1, *input_shape), 0.5).to(parameter)
     with torch.no_grad():
-        own(grey)
+        own(example)
     if not seen:
         raise AttackError(f"the classification layer {name!r} is not used by the model")
     return seen[-1].flatten(0, -2).mean(0).to("cpu", torch.float64)

@@ -14,9 +14,9 @@ import torch
 import torch.nn.functional as F  # noqa: N812  (the name that everybody knows)
 from torch import Tensor, nn
 
+from fedsim.attacks.text.model import TextModel
 from fedsim.attacks.types import Observation, Reconstruction
 from fedsim.core.modality import PICTURES
-from fedsim.models import TextModel
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from fedsim.attacks.text.model import TextModel
 from fedsim.attacks.types import Observation
-from fedsim.data.tokens import Task
-from fedsim.models import TextModel
+from fedsim.core.tasks import Task
 
 _ITERATIONS = 4
 
@@ -59,12 +59,12 @@ def bag_of_tokens(model: TextModel, observation: Observation) -> Bag | None:
     if model.task is not Task.CLASSIFY:
         taken = _output_layer(rows, most=min(rows.shape[1] // 2, 256))
         rows = rows - rows @ taken @ taken.T
-        bias = observation.gradient.get("bias")
+        bias = None if model.bias_name is None else observation.gradient.get(model.bias_name)
         if bias is not None:
             labels = set(_outliers(-bias.double().clamp(max=0)))
     sizes = rows.norm(dim=1)
     inputs = sorted(_outliers(sizes), key=lambda t: -float(sizes[t]))
-    present = (t for t in labels.union(inputs) if not model.vocabulary.is_special(t))
+    present = (t for t in labels.union(inputs) if not model.is_special(t))
     return Bag(frozenset(present), tuple(inputs), rows, taken)
 
 

@@ -7,12 +7,12 @@ from torch import Tensor
 
 from fedsim.attacks.text.bag import Bag, bag_of_tokens
 from fedsim.attacks.text.masked import fill_masked
+from fedsim.attacks.text.model import TextModel
 from fedsim.attacks.text.reading import TextReading
-from fedsim.attacks.text.tables import frame_of, position_name
+from fedsim.attacks.text.tables import frame_of
 from fedsim.attacks.types import Observation, Reconstruction, Status
 from fedsim.core.errors import AttackError
 from fedsim.core.registry import ATTACKS
-from fedsim.models import TextModel
 
 
 @ATTACKS.register("bag-of-tokens")
@@ -59,7 +59,8 @@ def in_order(model: TextModel, observation: Observation, bag: Bag, frame: Tensor
         bag: its tokens.
         frame: ``(1, L)``, the tokens that are known, else -1.
     """
-    places = observation.gradient.get(position_name(model))
+    name = model.position_name
+    places = None if name is None else observation.gradient.get(name)
     if places is None or observation.batch_size > 1 or not bag.inputs:
         return None
     length = frame.shape[1]

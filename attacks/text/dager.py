@@ -9,14 +9,14 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from fedsim.attacks.text.layers import AttentionInputs, mostly_outside, outside, projections, span
+from fedsim.attacks.text.layers import AttentionInputs, mostly_outside, outside, span
 from fedsim.attacks.text.masked import fill_masked
+from fedsim.attacks.text.model import TextModel
 from fedsim.attacks.text.reading import TextReading
 from fedsim.attacks.types import Observation
 from fedsim.core.errors import AttackError
 from fedsim.core.registry import ATTACKS
 from fedsim.core.seeds import derive
-from fedsim.models import TextModel
 
 _AT_ONCE = 4096
 """Words that are looked at together."""
@@ -67,7 +67,7 @@ class Dager(TextReading):
         """Return a batch's texts, and their mean distance from the second layer's span."""
         search = _Search(self, model, observation, frame, seed)
         found = search.grow() if model.causal else search.tell_apart()
-        tokens = torch.full_like(frame, model.vocabulary.specials.pad)
+        tokens = torch.full_like(frame, model.specials.pad)
         for row, (text, _) in zip(tokens, found, strict=True):
             row[: len(text)] = text
         distance = sum(d for _, d in found) / len(found)
@@ -80,10 +80,15 @@ class _Search:
     def __init__(
         self, attack: Dager, model: TextModel, observation: Observation, frame: Tensor, seed: int
     ) -> None:
+        if not model.projections:
+            raise AttackError(
+                "the model names no modules that make queries, keys and values, which are read "
+                "here; use 'dlg'"
+            )
         self._attack, self._model, self._frame = attack, model, frame
         self._inputs = AttentionInputs(model)
-        most = int((frame != model.vocabulary.specials.pad).sum())
-        self._layer = min(1, len(projections(model)) - 1)  # texts are checked against this one
+        most = int((frame != model.specials.pad).sum())
+        self._layer = min(1, len(model.projections) - 1)  # texts are checked against this one
         self._spans = [span(model, observation, k, most) for k in (0, self._layer)]
         width = self._spans[0].shape[0]
         if self._spans[0].shape[1] >= width:
@@ -93,18 +98,14 @@ class _Search:
                 "models"
             )
         self._generator = torch.Generator().manual_seed(derive(seed, "dager"))
-        self._lengths = (frame != model.vocabulary.specials.pad).sum(1).tolist()
+        self._lengths = (frame != model.specials.pad).sum(1).tolist()
         self._possible = self._words()
 
     def _words(self) -> list[Tensor]:
         """Return the words that are possible at each place of the longest text."""
-        vocabulary, longest = self._model.vocabulary, max(self._lengths)
-        mask = vocabulary.specials.mask
-        every = [
-            t
-            for t in range(self._model.table.shape[0])
-            if t == mask or not vocabulary.is_special(t)
-        ]
+        model, longest = self._model, max(self._lengths)
+        mask = model.specials.mask
+        every = [t for t in range(model.table.shape[0]) if t == mask or not model.is_special(t)]
         words = torch.tensor(every, device=self._frame.device)
         rows = words[:, None].expand(-1, longest)
         chunks = [
@@ -167,7 +168,7 @@ class _Search:
             place: of the last token.
         """
         count = self._lengths.count(place + 1)
-        last = torch.tensor([self._model.vocabulary.specials.last], device=prefixes.device)
+        last = torch.tensor([self._model.specials.last], device=prefixes.device)
         goes_on = beyond < self._attack.tolerance
         order = sorted(range(len(prefixes)), key=lambda n: (bool(goes_on[n]), float(totals[n])))
         chosen = (order * count)[:count]  # fewer prefixes than texts: some are the same

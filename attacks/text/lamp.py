@@ -16,6 +16,7 @@ from fedsim.attacks.matching.objectives import Objective
 from fedsim.attacks.matching.optimisers import Optimiser, SignedAdam
 from fedsim.attacks.matching.priors import Prior
 from fedsim.attacks.matching.problem import Problem
+from fedsim.attacks.text.model import TextModel
 from fedsim.attacks.text.ngrams import Bigrams
 from fedsim.attacks.text.space import EmbeddingSpace
 from fedsim.attacks.text.tag import LayerWeightedDistance, labels_of_texts
@@ -24,8 +25,7 @@ from fedsim.core.checked import CodeOnly
 from fedsim.core.errors import AttackError
 from fedsim.core.modality import TEXTS
 from fedsim.core.registry import ATTACKS
-from fedsim.data.tokens import Task
-from fedsim.models import TextModel
+from fedsim.core.tasks import Task
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 
+from fedsim.attacks.text.model import TextModel, as_module, own_copy
 from fedsim.attacks.types import Observation
 from fedsim.core.errors import AttackError
-from fedsim.models import TextModel
 
 _AT_ONCE = 1 << 15
 """Tokens that go through the model at once."""
@@ -31,8 +30,8 @@ class AttentionInputs:
     """
 
     def __init__(self, model: TextModel) -> None:
-        self._own = copy.deepcopy(model).eval().requires_grad_(False)
-        self._names = projections(model)
+        self._own, self._module = own_copy(model)
+        self._names = model.projections
 
     def of(self, tokens: Tensor, layer: int) -> Tensor:
         """Return what enters a layer's attention for texts ``(N, L)``, as ``(N, L, D)``."""
@@ -45,7 +44,7 @@ class AttentionInputs:
             seen.append(inputs[0])
             raise _Seen
 
-        handle = self._own.get_submodule(self._names[layer][0]).register_forward_pre_hook(look)
+        handle = self._module.get_submodule(self._names[layer][0]).register_forward_pre_hook(look)
         try:
             size = max(1, _AT_ONCE // tokens.shape[1])
             for part in (tokens[n : n + size] for n in range(0, len(tokens), size)):
@@ -56,28 +55,6 @@ class AttentionInputs:
                         yield seen.pop()
         finally:
             handle.remove()
-
-
-def projections(model: TextModel) -> list[tuple[str, ...]]:
-    """Return the names of the modules that make queries, keys and values, layer by layer.
-
-    Raises:
-        AttackError: the model has no such modules by the names of BERT and GPT-2.
-    """
-    found: list[tuple[str, ...]] = []
-    names = {name for name, _ in model.named_modules()}
-    while True:
-        number = len(found)
-        bert = f"backbone.encoder.layer.{number}.attention.self"
-        kinds = tuple(f"{bert}.{kind}" for kind in ("query", "key", "value"))
-        gpt = (f"backbone.h.{number}.attn.c_attn",)
-        layer = next((each for each in (kinds, gpt) if names.issuperset(each)), None)
-        if layer is None:
-            break
-        found.append(layer)
-    if not found:
-        raise AttackError("the attention layers of this model are not those of BERT or GPT-2")
-    return found
 
 
 def span(model: TextModel, observation: Observation, layer: int, most: int) -> Tensor:
@@ -96,12 +73,12 @@ def span(model: TextModel, observation: Observation, layer: int, most: int) -> T
         AttackError: the gradient was not shared, or is zero.
     """
     rows = []
-    for name in projections(model)[layer]:
+    for name in model.projections[layer]:
         gradient = observation.gradient.get(f"{name}.weight")
         if gradient is None:
             raise AttackError(f"the gradient of '{name}.weight' was not shared")
-        # GPT-2's projections are stored with the inputs first.
-        rows.append(gradient.double().T if name.endswith("c_attn") else gradient.double())
+        inputs_last = isinstance(as_module(model).get_submodule(name), nn.Linear)
+        rows.append(gradient.double() if inputs_last else gradient.double().T)
     whole = torch.cat(rows)
     values, vectors = torch.linalg.eigh(whole.T @ whole)
     if values[-1] <= 0:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import copy
+from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import jacrev
 
+from fedsim.attacks.text.model import TextModel, as_module, own_copy
 from fedsim.attacks.types import Observation
-from fedsim.data.tokens import Task
-from fedsim.models import TextModel
-
-_HEAD = "head.0.weight"
+from fedsim.core.tasks import Task
 
 
 def fill_masked(model: TextModel, observation: Observation, tokens: Tensor) -> Tensor:
@@ -30,29 +28,56 @@ def fill_masked(model: TextModel, observation: Observation, tokens: Tensor) -> T
         observation: what is attacked.
         tokens: the texts ``(B, L)`` with the mask token where one stood.
     """
-    mask = model.vocabulary.specials.mask
-    gradient = observation.gradient.get(_HEAD)
-    if model.task is not Task.MASKED or gradient is None or mask is None:
+    mask = model.specials.mask
+    layer = _dense_layer(model)
+    gradient = observation.gradient.get(f"{layer}.weight")
+    if model.task is not Task.MASKED or layer is None or gradient is None or mask is None:
         return tokens
     places = tokens.eq(mask).nonzero()
     if not len(places):
         return tokens
-    own = copy.deepcopy(model).eval().requires_grad_(False).double()
-    seen: list[Tensor] = []
-    handle = own.head.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0]))
+    own, module = own_copy(model)
+    dense = module.double().get_submodule(layer)
+    seen: list[tuple[Tensor, Tensor]] = []
+    handle = dense.register_forward_hook(lambda _, inputs, output: seen.append((inputs[0], output)))
     with torch.no_grad():
         logits = own(own.embed(tokens))
     handle.remove()
+    [(entering, leaving)] = seen
     rows, columns = places.unbind(1)
-    hidden, predicted = seen[0][rows, columns], torch.softmax(logits[rows, columns], -1)
+    hidden, predicted = entering[rows, columns], torch.softmax(logits[rows, columns], -1)
     # d_m from gradient = d^T h, by least squares.
     deltas = torch.linalg.lstsq(hidden.T, gradient.double().T).solution
-    weight, bias = own.get_parameter(_HEAD), own.get_parameter("head.0.bias")
-    after = own.get_submodule("head")[1:]  # type: ignore[index]
-    possible = [t for t in range(len(own.table)) if not model.vocabulary.is_special(t)]
+    features = _after(module.get_submodule(str(model.head_name)), dense)
+    possible = [t for t in range(len(own.table)) if not model.is_special(t)]
     filled = tokens.clone()
-    for row, column, h, p, delta in zip(rows, columns, hidden, predicted, deltas, strict=True):
-        jacobian = jacrev(after)(h @ weight.T + bias)
+    outputs = leaving[rows, columns]
+    for row, column, z, p, delta in zip(rows, columns, outputs, predicted, deltas, strict=True):
+        jacobian = jacrev(features)(z)
         expected = ((p @ own.table)[None] - own.table[possible]) @ jacobian / len(places)
         filled[row, column] = possible[int((expected - delta).norm(dim=1).argmin())]
     return filled
+
+
+def _dense_layer(model: TextModel) -> str | None:
+    """Return the name of the head's dense layer, or None if there is none."""
+    if model.head_name is None:
+        return None
+    head = as_module(model).get_submodule(model.head_name)
+    inside = (name for name, module in head.named_modules() if isinstance(module, nn.Linear))
+    name = next(inside, None)
+    return None if name is None else f"{model.head_name}.{name}".rstrip(".")
+
+
+def _after(head: nn.Module, dense: nn.Module) -> Callable[[Tensor], Tensor]:
+    """Return the head's features as a function of its dense layer's output ``(D,)``."""
+
+    def features(output: Tensor) -> Tensor:
+        handle = dense.register_forward_hook(lambda _module, _inputs, _output: output)
+        try:
+            result: Tensor = head(torch.zeros_like(output))
+        finally:
+            handle.remove()
+        return result
+
+    return features

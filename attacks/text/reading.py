@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from fedsim.attacks.base import Attack
 from fedsim.attacks.labels.infer import infer_labels
+from fedsim.attacks.text.model import TextModel, as_module, text_model
 from fedsim.attacks.text.tables import frame_of
 from fedsim.attacks.types import (
     Observation,
@@ -23,8 +24,7 @@ from fedsim.attacks.types import (
 from fedsim.core.checked import checked
 from fedsim.core.errors import AttackError
 from fedsim.core.modality import TEXTS
-from fedsim.data.tokens import Task
-from fedsim.models import TextModel
+from fedsim.core.tasks import Task
 
 
 @checked
@@ -58,15 +58,14 @@ class TextReading(Attack):
         on_progress: OnProgress,
         should_stop: ShouldStop,
     ) -> dict[int, Reconstruction]:
-        if not isinstance(model, TextModel):
-            raise AttackError(f"a {type(model).__name__} takes no texts")
+        texts = text_model(model)
         results = {}
         for i, observation in observations.items():
             if should_stop():
                 results[i] = Reconstruction.failed("stopped before its turn")
                 continue
             try:
-                results[i] = self._one(model, observation, seed)
+                results[i] = self._one(texts, observation, seed)
             except AttackError as error:
                 results[i] = Reconstruction.failed(str(error))
                 continue
@@ -111,7 +110,7 @@ def kinds_of(model: TextModel, observation: Observation) -> Tensor | None:
         return observation.labels
     try:
         return infer_labels(
-            model, observation.gradient, observation.input_shape, observation.batch_size
+            as_module(model), observation.gradient, observation.input_shape, observation.batch_size
         )
     except AttackError:  # the texts are worth having without
         return None

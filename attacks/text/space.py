@@ -10,11 +10,11 @@ from torch import Tensor
 
 from fedsim.attacks.matching.space import Batch, Space
 from fedsim.attacks.text.bag import bag_of_tokens
+from fedsim.attacks.text.model import TextModel
 from fedsim.attacks.text.tables import Tables, frame_of
 from fedsim.attacks.types import Observation, Reconstruction
 from fedsim.core.modality import TEXTS
-from fedsim.data.tokens import MASKED_SHARE, Task
-from fedsim.models import TextModel
+from fedsim.core.tasks import MASKED_SHARE, Task
 
 _SHARPNESS = 5.0
 """How far a label's code of the length of a word moves the logits of that word."""
@@ -61,7 +61,7 @@ class EmbeddingSpace(Space):
             length,
             model.table.shape[1],
         )
-        self.shape = (self._count, *model.dummy_shape(length))
+        self.shape = (self._count, length, self._width + 1)
         self.labelled = self._task is not Task.CLASSIFY
         self.indirect = {model.table_name}
         self._cells = self._count * length
@@ -70,7 +70,7 @@ class EmbeddingSpace(Space):
         self._unit, self._word_norm = self._table.std(), self._table.norm(dim=1).mean()
         self._tables = Tables(model, bag_of_tokens(model, observation))
         self.known = frame_of(model, observation)
-        self.real = (self.known != model.vocabulary.specials.pad).to(self._table)
+        self.real = (self.known != model.specials.pad).to(self._table)
         self._fixed = (self.known >= 0)[..., None]
         self._frame = model.embed(self.known.clamp(min=0))[..., :-1].detach()
 
@@ -96,7 +96,7 @@ class EmbeddingSpace(Space):
             return start
         words = self.encode(guess.data)
         rest = start[len(words) :].clone()
-        mask = self._model.vocabulary.specials.mask
+        mask = self._model.specials.mask
         if self._task is Task.MASKED and mask is not None:
             masked = guess.data.flatten().eq(mask)
             rest[-self._cells :] = torch.where(masked, _OPINION, -_OPINION)

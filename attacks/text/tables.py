@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from fedsim.attacks.text.bag import Bag
+from fedsim.attacks.text.model import TextModel, as_module
 from fedsim.attacks.types import Observation
-from fedsim.models import TextModel
 
 
 class Tables:
@@ -25,7 +25,7 @@ class Tables:
         self._model = model
         self._words = model.table.detach()
         self._places = positions(model)
-        possible = [t for t in range(len(self._words)) if not model.vocabulary.is_special(t)]
+        possible = [t for t in range(len(self._words)) if not model.is_special(t)]
         if bag is not None and bag.tokens:
             possible = sorted(bag.tokens)
         self.candidates = torch.tensor(possible, device=self._words.device)
@@ -51,11 +51,13 @@ class Tables:
 
     def mask_and_places(self, vectors: Tensor, places: Tensor) -> Tensor:
         """Return `words_and_places`' distances to the token in place of a masked one."""
-        mask = self._words[self._model.vocabulary.specials.mask]
+        mask = self._words[self._model.specials.mask]
         return 1 - nn.functional.cosine_similarity(self._moved(vectors, places), mask, dim=-1)
 
     def _moved(self, vectors: Tensor, places: Tensor) -> Tensor:
         """Return the words ``(n, n, D)`` that vectors would be at other places than their own."""
+        if self._places is None:
+            return vectors[:, None].expand(-1, len(places), -1)
         at = self._places[places]
         # Each vector plus its own place's embedding is what the network saw.
         return (vectors + at)[:, None] - at[None]
@@ -68,7 +70,7 @@ class Tables:
 
 def frame_of(model: TextModel, observation: Observation) -> Tensor:
     """Return a batch's tokens as far as they are known ``(B, L)``; elsewhere -1."""
-    specials = model.vocabulary.specials
+    specials = model.specials
     [length] = observation.input_shape
     lengths = observation.lengths or (length,) * observation.batch_size
     frame = torch.full((len(lengths), length), -1)
@@ -80,13 +82,8 @@ def frame_of(model: TextModel, observation: Observation) -> Tensor:
     return frame.to(model.table.device)
 
 
-def positions(model: TextModel) -> Tensor:
-    """Return the table of places ``(max_tokens, D)``."""
-    return model.get_parameter(position_name(model)).detach()
-
-
-def position_name(model: TextModel) -> str:
-    """Return the name of the table of places."""
-    names = ("backbone.embeddings.position_embeddings.weight", "backbone.wpe.weight")
-    known = dict(model.named_parameters())
-    return next(name for name in names if name in known)
+def positions(model: TextModel) -> Tensor | None:
+    """Return the position embeddings ``(positions, D)``, or None if there is no such table."""
+    if model.position_name is None:
+        return None
+    return as_module(model).get_parameter(model.position_name).detach()

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from fedsim.attacks.labels.infer import infer_labels
 from fedsim.attacks.matching.attack import SignedAdamMatching
 from fedsim.attacks.matching.objectives import Gradient, Objective
+from fedsim.attacks.text.model import TextModel
 from fedsim.attacks.types import Observation
 from fedsim.core.checked import CodeOnly
 from fedsim.core.modality import TEXTS
 from fedsim.core.registry import ATTACKS
-from fedsim.data.tokens import Task
-from fedsim.models import TextModel
+from fedsim.core.tasks import Task
 
 
 @dataclass(frozen=True)

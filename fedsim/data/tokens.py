@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 import numpy as np
 import torch
@@ -13,23 +12,11 @@ from torch import Tensor
 
 from fedsim.core.errors import DataError
 from fedsim.core.seeds import derive
+from fedsim.core.tasks import IGNORED, MASKED_SHARE, Specials, Task
 from fedsim.data.types import IndexArray
-
-IGNORED = -100
-"""The label of a position that is not to be predicted, as PyTorch's cross-entropy has it."""
-
-MASKED_SHARE = 0.15
 
 LENGTHS_KEY = "token-lengths"
 """The metric in which clients tell the lengths of their texts, sorted."""
-
-
-class Task(StrEnum):
-    """What a language model is trained to do."""
-
-    MASKED = "masked"  # predict the tokens that were masked (BERT)
-    NEXT = "next"  # predict each token from those before it (GPT)
-    CLASSIFY = "classify"  # tell the kind of a text
 
 
 @dataclass(frozen=True)
@@ -70,23 +57,6 @@ class TextDataset:
                 raise DataError(
                     f"the data set {self.name!r} has no {part} texts: give it more texts"
                 )
-
-
-@dataclass(frozen=True)
-class Specials:
-    """The numbers of the tokens that are no part of a text.
-
-    Attributes:
-        pad: fills up short texts.
-        first: in front of each text; None if the model has none.
-        last: behind each text.
-        mask: in place of a masked token; None if the model knows no masking.
-    """
-
-    pad: int
-    first: int | None
-    last: int
-    mask: int | None
 
 
 @dataclass(frozen=True, eq=False)

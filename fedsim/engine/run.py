@@ -23,8 +23,8 @@ from fedsim.clients.site import Site, open_site
 from fedsim.clients.training import one_thread
 from fedsim.core.errors import RunError
 from fedsim.core.modality import PICTURES, TEXTS
+from fedsim.core.tasks import IGNORED, Task
 from fedsim.core.version import __version__
-from fedsim.data.tokens import IGNORED, Task
 from fedsim.engine.estimate import attack_seconds
 from fedsim.engine.flower import logs_to
 from fedsim.engine.observer import Observer

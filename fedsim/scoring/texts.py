@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from fedsim.attacks import Reconstruction
+from fedsim.core.tasks import Task
 from fedsim.data import TokenDataset
-from fedsim.data.tokens import Task
 from fedsim.models import TextModel
 from fedsim.scoring.judge import Judge, MeaningOf
 from fedsim.scoring.metrics.text_baselines import TextBaselines

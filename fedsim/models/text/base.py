@@ -13,7 +13,8 @@ from fedsim.core.checked import Parameters, checked
 from fedsim.core.errors import DataError
 from fedsim.core.modality import TEXTS
 from fedsim.core.seeds import derive
-from fedsim.data.tokens import Task, TextDataset, TokenDataset
+from fedsim.core.tasks import Task
+from fedsim.data.tokens import TextDataset, TokenDataset
 from fedsim.models.text.extra import need
 from fedsim.models.text.module import TextModel
 from fedsim.models.text.pretrained import locate, read_config, read_weights

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 from torch import nn
 
 from fedsim.core.registry import MODELS
-from fedsim.data.tokens import Task
+from fedsim.core.tasks import Task
 from fedsim.models.text.base import LanguageModel
 from fedsim.models.text.extra import need
 from fedsim.models.text.module import TextModel

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import torch
 from torch import Tensor, nn
 
 from fedsim.core.modality import TEXTS
-from fedsim.data.tokens import Task
+from fedsim.core.tasks import Task
 from fedsim.models.text.vocabulary import Vocabulary
 
-
-class Backbone(Protocol):
-    """Of transformers' models, what is used here."""
-
-    def __call__(
-        self, *, inputs_embeds: Tensor, attention_mask: Tensor, position_ids: Tensor
-    ) -> object:
-        """Return an output whose ``last_hidden_state`` is ``(B, T, D)``."""
+_POSITIONS = ("backbone.embeddings.position_embeddings.weight", "backbone.wpe.weight")
 
 
 class TextModel(nn.Module):
     """A transformer of Hugging Face's with a head for one task.
+
+    Attacks on texts accept it, since it has the attributes of the protocol that they own.
 
     The logits over the vocabulary are the product of the head's features with the table of word
     embeddings (tied weights), computed here, so that the table is one parameter with one name.
@@ -32,7 +25,11 @@ class TextModel(nn.Module):
         task: what it is trained to do.
         causal: whether a position sees those before it alone.
         num_outputs: entries of the vocabulary, or classes.
-        table_name: the word embeddings' parameter.
+        specials: the vocabulary's special tokens.
+        table_name: name of the word embeddings' parameter.
+        position_name: name of the position embeddings' parameter.
+        bias_name: name of the bias over the vocabulary; None for classification.
+        head_name: name of the head with a dense layer in front of the vocabulary; None without.
 
     Args:
         backbone: the transformer.
@@ -45,7 +42,7 @@ class TextModel(nn.Module):
         table: the name of the word embeddings' parameter in the backbone.
     """
 
-    modality = TEXTS
+    modality: str = TEXTS
 
     def __init__(
         self,
@@ -60,7 +57,11 @@ class TextModel(nn.Module):
         super().__init__()
         self.backbone, self.head = backbone, head
         self.vocabulary, self.task, self.causal = vocabulary, task, causal
+        self.specials = vocabulary.specials
         self.table_name = f"backbone.{table}"
+        self.position_name = next(n for n in _POSITIONS if n in dict(self.named_parameters()))
+        self.bias_name = None if task is Task.CLASSIFY else "bias"
+        self.head_name = "head" if task is Task.MASKED else None
         entries, width = self.table.shape
         self.num_outputs = classes if task is Task.CLASSIFY else entries
         if task is Task.CLASSIFY:
@@ -76,9 +77,23 @@ class TextModel(nn.Module):
         table: Tensor = getattr(self.get_submodule(owner), name)
         return table
 
-    def dummy_shape(self, length: int) -> tuple[int, int]:
-        """Return the shape of one text of embeddings, as `forward` takes it."""
-        return length, self.table.shape[1] + 1
+    @property
+    def projections(self) -> list[tuple[str, ...]]:
+        """The names of the modules that make queries, keys and values, for each layer."""
+        names = {name for name, _ in self.named_modules()}
+        layers: list[tuple[str, ...]] = []
+        while True:
+            bert = f"backbone.encoder.layer.{len(layers)}.attention.self"
+            own = tuple(f"{bert}.{part}" for part in ("query", "key", "value"))
+            gpt = (f"backbone.h.{len(layers)}.attn.c_attn",)
+            layer = next((each for each in (own, gpt) if names.issuperset(each)), None)
+            if layer is None:
+                return layers
+            layers.append(layer)
+
+    def is_special(self, token: int) -> bool:
+        """Return whether a token cannot be part of a text."""
+        return self.vocabulary.is_special(token)
 
     def embed(self, tokens: Tensor) -> Tensor:
         """Return the word embeddings of tokens ``(B, T)`` as `forward` takes them."""

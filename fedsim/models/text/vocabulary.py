@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Self
 import torch
 
 from fedsim.core.errors import DataError
-from fedsim.data.tokens import Specials, Task, TextDataset, Texts, TokenDataset, TokenSplit
+from fedsim.core.tasks import Specials, Task
+from fedsim.data.tokens import TextDataset, Texts, TokenDataset, TokenSplit
 from fedsim.models.text.extra import need
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from fedsim.attacks import Attack, Observation, Reconstruction, Status
 from fedsim.attacks.matching.attack import GradientMatching
 from fedsim.attacks.types import LocalTraining
 from fedsim.core.registry import ATTACKS
-from fedsim.data.tokens import Task
+from fedsim.core.tasks import Task
 from fedsim.models import TextModel
 from tests.attacks.kinds import ON_PICTURES, ON_TEXTS
 from tests.texts import OTHER_SHORT, SHORT, upload, victim

@@ -7,11 +7,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedsim.attacks import DLG, Status
-from fedsim.attacks.text import BagOfTokens, Dager
+from fedsim.attacks import DLG, BagOfTokens, Dager, Status
 from fedsim.attacks.text.bag import bag_of_tokens
 from fedsim.attacks.text.masked import fill_masked
-from fedsim.data.tokens import IGNORED, Task, TextDataset, Texts
+from fedsim.core.tasks import IGNORED, Task
+from fedsim.data.tokens import TextDataset, Texts
 from tests.texts import DATA, MAX_TOKENS, SENTENCES, rows, upload, victim, vocabulary
 
 EXACT = [BagOfTokens(), Dager()]

@@ -4,10 +4,9 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from fedsim.attacks import Status
-from fedsim.attacks.text import Lamp, Tag
+from fedsim.attacks import Lamp, Status, Tag
 from fedsim.attacks.text.tag import LayerWeightedDistance
-from fedsim.data.tokens import Task
+from fedsim.core.tasks import Task
 from tests.texts import SHORT, upload, victim
 
 

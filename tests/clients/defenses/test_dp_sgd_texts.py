@@ -6,7 +6,7 @@ import torch
 
 from fedsim.clients.defenses import DPSGD, Batch
 from fedsim.clients.training import gradient
-from fedsim.data.tokens import Task
+from fedsim.core.tasks import Task
 from tests.texts import victim
 
 

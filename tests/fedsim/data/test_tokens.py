@@ -8,17 +8,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from fedsim.core.errors import DataError
+from fedsim.core.tasks import IGNORED, MASKED_SHARE, Specials, Task
 from fedsim.data import join
-from fedsim.data.tokens import (
-    IGNORED,
-    MASKED_SHARE,
-    Specials,
-    Task,
-    TextDataset,
-    Texts,
-    TokenDataset,
-    TokenSplit,
-)
+from fedsim.data.tokens import TextDataset, Texts, TokenDataset, TokenSplit
 
 PAD, FIRST, LAST, MASK = 0, 1, 2, 3
 BERT = Specials(PAD, FIRST, LAST, MASK)

@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.func import functional_call, grad, vmap
 
 from fedsim.core.errors import DataError
+from fedsim.core.tasks import Task
 from fedsim.data.texts.messages import messages
-from fedsim.data.tokens import Task
 from fedsim.models import Bert, Gpt2, LanguageModel, TextModel, cross_entropy
 from tests.texts import DATA, victim, vocabulary
 
@@ -138,7 +138,7 @@ def test_embeddings_in_place_of_tokens(task: Task, causal: bool) -> None:
     tokens = texts(6)
     tokens[1, 4:] = model.vocabulary.specials.pad
     embedded = model.embed(tokens)
-    assert embedded.shape == (2, *model.dummy_shape(6))
+    assert embedded.shape == (2, 6, model.table.shape[1] + 1)
     assert torch.equal(embedded[..., -1], (tokens != model.vocabulary.specials.pad).float())
     assert torch.equal(model(embedded), model(tokens))
 

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedsim.core.errors import DataError
-from fedsim.data.tokens import Specials, Task, TextDataset, Texts
+from fedsim.core.tasks import Specials, Task
+from fedsim.data.tokens import TextDataset, Texts
 from fedsim.models.text import Vocabulary, embedded_vocabulary, read_vocabulary
 from fedsim.models.text.extra import need
 from tests.texts import DATA, MARKS, SENTENCES, vocabulary
