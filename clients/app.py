@@ -1,7 +1,7 @@
 """The ClientApp: honest clients that train on private data and defend what they upload."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
@@ -13,19 +13,27 @@ from fedsim.clients.secure.answer import answer
 from fedsim.clients.site import Site, site_of
 from fedsim.clients.training import differentiate, gradient, local_sgd, one_thread
 from fedsim.core.errors import UploadError
+from fedsim.core.plugins import Plugin
 from fedsim.data import LENGTHS_KEY, TokenDataset
 from fedsim.models import draw_from
 from fedsim.scenario import QUICKSTART, load_scenario
 
 
-def make_client_app(scenario_toml: str) -> ClientApp:
+def make_client_app(scenario_toml: str, plugins: Sequence[Plugin] = ()) -> ClientApp:
     """Return the ClientApp of a scenario.
 
     Args:
         scenario_toml: the resolved scenario. Text, because Flower's simulation ships the app to
             its workers with every message; what it describes is loaded once per worker.
+        plugins: files whose registrations the scenario names; their text travels with the app.
     """
-    return _client_app(lambda context: scenario_toml)
+
+    def scenario_of(context: Context) -> str:
+        for plugin in plugins:
+            plugin.load()
+        return scenario_toml
+
+    return _client_app(scenario_of)
 
 
 def deployed_scenario(context: Context) -> str:

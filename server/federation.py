@@ -12,11 +12,10 @@ from torch import nn
 from fedsim.core.errors import RunError
 from fedsim.data import Split, TokenSplit
 from fedsim.scenario import Scenario
-from fedsim.scenario.aggregation import Ckks, SecAggPlus
 from fedsim.server.eavesdropper import Eavesdropper, OnUploads
 from fedsim.server.fedsgd import FedSGD
 from fedsim.server.orderly import Orderly
-from fedsim.server.secure.strategy import OnSum, Protocol, SecureAggregation
+from fedsim.server.secure.strategy import OnSum, Protocol, ProtocolOf, SecureAggregation
 from fedsim.server.uploads import Shapes
 
 OnRound = Callable[[int, float], None]
@@ -116,19 +115,11 @@ def secure_protocol(scenario: Scenario, partitions: Mapping[int, int]) -> Protoc
     Raises:
         RunError: the scenario's aggregation needs what is not installed.
     """
-    federation, plan = scenario.federation, scenario.federation.aggregation
-    if isinstance(plan, SecAggPlus):
-        # What a scenario does not ask for is not loaded.
-        from fedsim.server.secure.secagg import SecAggPlusProtocol  # noqa: PLC0415
-
-        most = federation.batch_size * federation.local_steps
-        return SecAggPlusProtocol(plan, most, federation.timeout_s)
-    if isinstance(plan, Ckks):
-        from fedsim.server.secure.ckks import CkksProtocol  # noqa: PLC0415
-
-        nodes = sorted(partitions, key=partitions.__getitem__)
-        return CkksProtocol(nodes, federation.timeout_s)
-    return None
+    aggregation = scenario.federation.aggregation
+    if not aggregation.hides:
+        return None
+    protocol: ProtocolOf = aggregation.side("server")
+    return protocol(aggregation, scenario.federation, partitions)
 
 
 def upload_shapes(scenario: Scenario, model: nn.Module) -> Shapes:

@@ -11,7 +11,6 @@ from collections.abc import Callable
 
 import torch
 from flwr.app import ArrayRecord, ConfigRecord, Context, Message, RecordDict
-from flwr.clientapp.typing import ClientAppCallable
 from flwr.common.secure_aggregation.crypto.symmetric_encryption import (
     decrypt,
     encrypt,
@@ -25,13 +24,14 @@ from flwr.supercore.primitives.asymmetric import (
     public_key_to_bytes,
 )
 
-from fedsim.clients.secure.answer import VectorOf, examples_of
+from fedsim.clients.secure.side import ClientSide, examples_of
 from fedsim.core.errors import UploadError
 from fedsim.scenario.aggregation import (
     HE_RECORD,
     POLYNOMIAL_DEGREE,
     SCALE_BITS,
     SLOTS,
+    Ckks,
     load_tenseal,
 )
 
@@ -40,9 +40,7 @@ OWN, SHARED = "ckks-own-key", "ckks-keys"
 GUARD_BITS = 60
 
 
-def encrypted(
-    train: ClientAppCallable, vector_of: VectorOf, message: Message, context: Context
-) -> Message:
+def encrypted(plan: Ckks, side: ClientSide, message: Message, context: Context) -> Message:
     """Return the reply to a message of one of the stages.
 
     Raises:
@@ -60,10 +58,11 @@ def encrypted(
         return Message(stages[stage](asked, context), reply_to=message)
     if stage != "encrypt":
         raise UploadError(f"ckks: there is no stage {stage!r}")
-    reply = train(message, context)
+    reply = side.train(message, context)
     if reply.has_error():
         raise UploadError(reply.error.reason)
-    return Message(_encrypt(vector_of(message, reply), reply, context), reply_to=message)
+    vector = side.vector_of(plan.limit, "limit")(message, reply)
+    return Message(_encrypt(vector, reply, context), reply_to=message)
 
 
 def _hello(asked: ConfigRecord, context: Context) -> RecordDict:

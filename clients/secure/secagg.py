@@ -10,29 +10,28 @@ from collections.abc import Iterator
 import numpy as np
 from flwr.app import Context, Message
 from flwr.client.mod import secaggplus_mod
-from flwr.clientapp.typing import ClientAppCallable
 from flwr.common import Code, FitRes, Status, ndarrays_to_parameters
 from flwr.compat.common.recorddict_compat import fitres_to_recorddict
 
-from fedsim.clients.secure.answer import VectorOf, examples_of
+from fedsim.clients.secure.side import ClientSide, examples_of
 from fedsim.core.errors import UploadError
 from fedsim.core.seeds import derive
+from fedsim.scenario.aggregation import SecAggPlus
 
 CLEAR = ("metrics", "defenses")
 """The records of a reply that stay as they are."""
 
 
-def masked(
-    seed: int, train: ClientAppCallable, vector_of: VectorOf, message: Message, context: Context
-) -> Message:
+def masked(plan: SecAggPlus, side: ClientSide, message: Message, context: Context) -> Message:
     """Return the reply to a message of one of the protocol's stages.
 
     Masks are drawn from the operating system and differ in every run. The rounding to whole
     numbers is drawn from the run's seed, so that the sum, in which the masks cancel, does not.
     """
+    vector_of = side.vector_of(plan.clipping_range, "clipping_range")
 
     def bridged(message: Message, context: Context) -> Message:
-        reply = train(message, context)
+        reply = side.train(message, context)
         if reply.has_error():
             raise UploadError(reply.error.reason)
         vector = vector_of(message, reply).numpy()
@@ -42,7 +41,7 @@ def masked(
         for name in CLEAR:
             if name in reply.content:
                 content[name] = reply.content[name]
-        np.random.seed(_rounding_seed(seed, message, context))  # noqa: NPY002  (Flower draws from it)
+        np.random.seed(_rounding_seed(side.seed, message, context))  # noqa: NPY002  (Flower draws from it)
         return Message(content, reply_to=message)
 
     with _same_random_numbers_after():

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import os
 import sys
-from enum import StrEnum
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
+from fedsim.cli.options import (
+    Engine,
+    EngineChoice,
+    Kind,
+    Out,
+    Overrides,
+    Plugins,
+    told_in_one_line,
+)
 from fedsim.core.environment import prepare
 from fedsim.core.errors import FedsimError
 from fedsim.core.version import __version__
@@ -31,44 +40,6 @@ app = typer.Typer(
 )
 
 
-class EngineChoice(StrEnum):
-    """Where the clients of a run live."""
-
-    INLINE = "inline"
-    RAY = "ray"
-
-
-class Kind(StrEnum):
-    """What can be listed."""
-
-    SCENARIOS = "scenarios"
-    COMPARISONS = "comparisons"
-    ATTACKS = "attacks"
-    DEFENSES = "defenses"
-    MODELS = "models"
-    DATASETS = "datasets"
-    PARTITIONS = "partitions"
-    AGGREGATIONS = "aggregations"
-
-
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="KEY=VALUE",
-        help="Change one value of the scenario, as in --set federation.rounds=3 "
-        "or --set clients.0.count=8. Can be given several times.",
-    ),
-]
-Engine = Annotated[
-    EngineChoice, typer.Option(help="inline: in this process; ray: Flower's simulation on Ray.")
-]
-Out = Annotated[
-    Path | None,
-    typer.Option(help="The run folder, new or empty.  [default: runs/<time>-<scenario>]"),
-]
-
-
 @app.command()
 def run(
     scenario: Annotated[
@@ -78,6 +49,7 @@ def run(
     engine: Engine = EngineChoice.INLINE,
     seed: Annotated[int | None, typer.Option(help="Seed, in place of the scenario's.")] = None,
     out: Out = None,
+    plugins: Plugins = None,
 ) -> None:
     """Run federated rounds with the adversary inside, and show what leaked."""
     from fedsim.scenario import load_scenario  # noqa: PLC0415
@@ -129,6 +101,7 @@ def leak(  # noqa: PLR0913, PLR0917  (each is an option of its own)
     overrides: Overrides = None,
     seed: Annotated[int, typer.Option(help="Seed of weights and attack.")] = 0,
     out: Out = None,
+    plugins: Plugins = None,
 ) -> None:
     """Attack a picture or a sentence of your own: a client trains on it, the server rebuilds it."""
     from fedsim.scenario.leak import own_picture_scenario, own_text_scenario  # noqa: PLC0415
@@ -176,6 +149,7 @@ def compare(
             "[default: runs/<time>-<comparison>]"
         ),
     ] = None,
+    plugins: Plugins = None,
 ) -> None:
     """Compare defenses: leakage against accuracy and bytes, by attackers who know them or not."""
     from fedsim.scenario.comparison import load_comparison  # noqa: PLC0415
@@ -201,6 +175,7 @@ def report(
         Path | None,
         typer.Option(help="The file to write.  [default: report.html or index.html in the folder]"),
     ] = None,
+    plugins: Plugins = None,
 ) -> None:
     """Write a run's report, or an index over many runs: one HTML file that works offline."""
     from fedsim.show.report.write import write_report  # noqa: PLC0415
@@ -216,6 +191,7 @@ def report(
 @app.command()
 def explain(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    plugins: Plugins = None,
 ) -> None:
     """Say why an attack failed: the likeliest cause, its evidence, and what to do."""
     from fedsim.show.explain import explain as explanations  # noqa: PLC0415
@@ -262,6 +238,7 @@ def lesson(
 @app.command("list")
 def list_(
     kind: Annotated[Kind, typer.Argument(help="What to list.", show_default=False)],
+    plugins: Plugins = None,
 ) -> None:
     """List what there is, with a line about each."""
     from fedsim.cli.catalogue import entries  # noqa: PLC0415
@@ -274,6 +251,7 @@ def list_(
 @app.command()
 def show(
     name: Annotated[str, typer.Argument(help="A scenario, attack, defense, model, ...")],
+    plugins: Plugins = None,
 ) -> None:
     """Show one thing: a scenario's text, or what something does and its parameters."""
     from fedsim.cli.catalogue import describe  # noqa: PLC0415
@@ -347,6 +325,7 @@ def _conclude(console: Console, folder: Path) -> None:
 def main() -> None:
     """Run the command line; the entry point of the ``fedsim`` command."""
     prepare()
+    warnings.showwarning = told_in_one_line(warnings.showwarning)
     try:
         app()
     except FedsimError as error:

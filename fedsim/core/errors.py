@@ -6,6 +6,7 @@ FedsimError
 ├── DataError           a data set, a picture or a partition cannot be had as asked
 ├── UploadError         what a client sent cannot be used
 ├── AttackError         an attack was asked for something that it cannot do
+├── PluginError         a plugin file cannot be loaded
 └── RunError            a run cannot start or cannot go on
 
 FedsimWarning           something was left out, and the rest goes on
@@ -39,6 +40,10 @@ class UploadError(FedsimError):
 
 class AttackError(FedsimError):
     """An attack was asked for something that it cannot do."""
+
+
+class PluginError(FedsimError):
+    """A plugin file cannot be loaded."""
 
 
 class RunError(FedsimError):

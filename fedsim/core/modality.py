@@ -14,11 +14,11 @@ from __future__ import annotations
 import importlib
 from collections.abc import Collection
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from typing import Any
 
 from fedsim.core.errors import UnknownNameError, closest
 from fedsim.core.measures import Measure
+from fedsim.core.plugins import load_entry_points
 
 PICTURES = "pictures"
 TEXTS = "texts"
@@ -103,8 +103,7 @@ class Modalities:
             return
         self._loaded = True
         importlib.import_module(self._builtin)
-        for entry in entry_points(group=self._group):
-            entry.load()
+        load_entry_points(self._group)
 
 
 MODALITIES = Modalities("fedsim.modalities", "fedsim.modalities")

@@ -15,13 +15,12 @@ on the first look-up; those of third parties through the entry-point group of th
 import importlib
 import inspect
 import pkgutil
-import warnings
 from collections.abc import Callable
-from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar
 
 from fedsim.core.checked import checked
-from fedsim.core.errors import FedsimWarning, UnknownNameError, closest
+from fedsim.core.errors import UnknownNameError, closest
+from fedsim.core.plugins import load_entry_points
 
 T = TypeVar("T", bound=type)
 
@@ -128,23 +127,7 @@ class Registry:
         except BaseException:
             self._loaded = False
             raise
-        for entry in entry_points(group=self._group):
-            try:
-                entry.load()
-            except Exception as error:
-                self._report(entry, error)
-
-    def _report(self, entry: EntryPoint, error: Exception) -> None:
-        """Warn of a plugin that cannot be loaded, and remember it."""
-        origin = f" of {entry.dist.name} {entry.dist.version}" if entry.dist else ""
-        plugin, problem = f"{entry.name!r}{origin}", f"{type(error).__name__}: {error}"
-        self._broken[plugin] = problem
-        warnings.warn(
-            f"the plugin {plugin} ({entry.value}, in {self._group}) could not be loaded and is "
-            f"left out: {problem}",
-            FedsimWarning,
-            stacklevel=2,
-        )
+        self._broken = load_entry_points(self._group)
 
 
 def import_all(package: str) -> None:

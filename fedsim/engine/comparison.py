@@ -12,6 +12,7 @@ from typing import Any
 
 from fedsim.core.environment import VARIABLES
 from fedsim.core.errors import FedsimError, RunError
+from fedsim.core.plugins import Plugin, loaded_plugins
 from fedsim.engine import run
 from fedsim.engine.observer import Observer
 from fedsim.log.comparison import CELLS, COMPARISON, cell_folder, is_finished
@@ -135,8 +136,11 @@ def _on_ray(cells: Sequence[Cell], folder: Path, jobs: int) -> Iterator[Done]:
         )
     try:
         remote: Any = ray.remote(num_cpus=1, max_calls=1)(_in_a_worker)
+        plugins = loaded_plugins()
         waiting = {
-            remote.remote(cell.scenario.to_toml(), str(cell_folder(folder, cell).absolute())): cell
+            remote.remote(
+                cell.scenario.to_toml(), str(cell_folder(folder, cell).absolute()), plugins
+            ): cell
             for cell in cells
         }
         while waiting:
@@ -151,9 +155,11 @@ def _on_ray(cells: Sequence[Cell], folder: Path, jobs: int) -> Iterator[Done]:
             ray.shutdown()
 
 
-def _in_a_worker(scenario_toml: str, folder: str) -> str | None:
-    """Run a cell in a process of its own; return why it could not be run, if it could not."""
+def _in_a_worker(scenario_toml: str, folder: str, plugins: Sequence[Plugin]) -> str | None:
+    """Run a cell in a process of its own; return the error, or None if it was run."""
     try:
+        for plugin in plugins:
+            plugin.load()
         run(Scenario.from_toml(scenario_toml), Path(folder))
     except FedsimError as error:
         return str(error)

@@ -23,6 +23,7 @@ from fedsim.clients.site import Site, open_site
 from fedsim.clients.training import one_thread
 from fedsim.core.errors import RunError
 from fedsim.core.modality import PICTURES, TEXTS
+from fedsim.core.plugins import loaded_plugins
 from fedsim.core.tasks import IGNORED, Task
 from fedsim.core.version import __version__
 from fedsim.engine.estimate import attack_seconds
@@ -133,6 +134,7 @@ class _Run:
             model=traits(self._site.model(self._site.architecture.state_dict())),
             versions=versions(),
             sources=sources(self._scenario),
+            plugins=[{"name": p.name, "sha256": p.sha256} for p in loaded_plugins()],
             started=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
             command=sys.argv,
         )
@@ -206,7 +208,7 @@ class _Run:
             self._log.save_tensors("final-model", result.arrays.to_torch_state_dict())
 
         try:
-            client_app = make_client_app(self._scenario.to_toml())
+            client_app = make_client_app(self._scenario.to_toml(), loaded_plugins())
             engine = _named(self._engine) if isinstance(self._engine, str) else self._engine
             engine(server, client_app, self._scenario.num_clients)
             if adversary is not None:

@@ -32,6 +32,7 @@ __all__ = [
     "LogRecord",
     "Meaning",
     "ModelTraits",
+    "PluginFile",
     "PrivacySpent",
     "ReconstructionRecord",
     "RoundRecord",
@@ -132,6 +133,13 @@ class Source(_Typed):
     kind: str
     name: str
     text: str
+
+
+class PluginFile(_Typed):
+    """A plugin file that was loaded: name and digest of its contents."""
+
+    name: str
+    sha256: str
 
 
 class PrivacySpent(_Typed):
@@ -237,6 +245,7 @@ class RunStarted(_Typed):
     model: ModelTraits
     versions: dict[str, str]
     sources: Annotated[tuple[Source, ...], Lax]
+    plugins: Annotated[tuple[PluginFile, ...], Lax] = ()
     started: str
     command: Names
 

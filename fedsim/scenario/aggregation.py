@@ -1,8 +1,9 @@
-"""How the server comes by the mean of a round's uploads: the scenario's choice and its limits."""
+"""Aggregation settings (plain, SecAgg+, CKKS) and their constraints."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import importlib
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -27,19 +28,65 @@ HE_RECORD = "ckks"
 
 @checked
 class Aggregation(Parameters):
-    """How the server comes by the mean of a round's uploads."""
+    """The way from a round's uploads to their weighted mean.
+
+    One that hides single uploads has a part on each side, named by import paths
+    (``"package.module:function"``), which are resolved when a run needs them.
+    """
+
+    hides: ClassVar[bool] = True
+    """Whether the server sees the sum of the uploads alone."""
+
+    client: ClassVar[str | None] = None
+    """Hides an upload: a function as `fedsim.clients.secure.side.Answer`."""
+
+    server: ClassVar[str | None] = None
+    """Computes the mean: a function as `fedsim.server.secure.strategy.ProtocolOf`."""
 
     def check(self, cohort: int) -> None:
-        """Refuse a number of clients in a round that this cannot work with.
+        """Refuse a number of clients in a round that this does not support.
 
         Raises:
             ValueError: says what was expected.
         """
 
+    def complete(self) -> None:
+        """Refuse an aggregation that hides uploads and lacks one of its sides.
+
+        Raises:
+            ValueError: says what is missing.
+        """
+        missing = [name for name in ("client", "server") if getattr(self, name) is None]
+        if self.hides and missing:
+            kind = type(self).__name__
+            raise ValueError(
+                f"{kind} does not say how uploads are hidden: {kind}.{missing[0]} is not set; "
+                "expected the import path of a function, 'package.module:function', on both "
+                "sides (client and server)"
+            )
+
+    def side(self, name: Literal["client", "server"]) -> Any:
+        """Return the function of one side.
+
+        Raises:
+            RunError: there is no such function.
+        """
+        path = str(getattr(self, name))
+        module, _, function = path.partition(":")
+        try:
+            return getattr(importlib.import_module(module), function)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise RunError(
+                f"federation.aggregation: {type(self).__name__}.{name} = {path!r} cannot be "
+                f"imported: {error}"
+            ) from error
+
 
 @AGGREGATIONS.register("plain")
 class Plain(Aggregation):
     """Every upload reaches the server as it is, and the server adds them up."""
+
+    hides: ClassVar[bool] = False
 
 
 @AGGREGATIONS.register("secagg+")
@@ -49,6 +96,9 @@ class SecAggPlus(Aggregation):
     Source: Bell et al., CCS 2020 (eprint 2020/704), in Flower's own implementation. Each client
     shares masks with some neighbours; those of clients that drop out are rebuilt from shares.
     """
+
+    client: ClassVar[str | None] = "fedsim.clients.secure.secagg:masked"
+    server: ClassVar[str | None] = "fedsim.server.secure.secagg:protocol"
 
     shares: Annotated[
         int | None,
@@ -110,6 +160,9 @@ class Ckks(Aggregation):
     Source: Cheon et al., ASIACRYPT 2017 (eprint 2016/421), in TenSEAL's implementation. The
     clients share one key pair and decrypt the sum for the server. Needs the extra ``he``.
     """
+
+    client: ClassVar[str | None] = "fedsim.clients.secure.ckks:encrypted"
+    server: ClassVar[str | None] = "fedsim.server.secure.ckks:protocol"
 
     limit: Annotated[
         float,

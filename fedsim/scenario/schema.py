@@ -174,6 +174,7 @@ class Scenario(Section):
                     )
         self._of_one_kind()
         try:
+            self.federation.aggregation.complete()
             self.federation.aggregation.check(self.cohort_size)
         except ValueError as error:
             raise ValueError(f"federation.aggregation: {error}") from None

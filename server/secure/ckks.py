@@ -13,7 +13,8 @@ from flwr.serverapp import Grid
 from torch import Tensor
 
 from fedsim.core.errors import RunError, UploadError
-from fedsim.scenario.aggregation import HE_RECORD, SLOTS, load_tenseal
+from fedsim.scenario import Federation
+from fedsim.scenario.aggregation import HE_RECORD, SLOTS, Ckks, load_tenseal
 from fedsim.server.eavesdropper import NO_REPLY
 from fedsim.server.secure.strategy import Protocol, Revealed
 from fedsim.server.uploads import read_clear
@@ -29,6 +30,16 @@ class _Round:
     seconds: dict[str, float] = field(
         default_factory=lambda: {"encrypting s": 0.0, "adding s": 0.0, "decrypting s": 0.0}
     )
+
+
+def protocol(plan: Ckks, federation: Federation, partitions: Mapping[int, int]) -> CkksProtocol:
+    """Return the protocol of a run.
+
+    Raises:
+        RunError: TenSEAL is not installed.
+    """
+    nodes = sorted(partitions, key=partitions.__getitem__)
+    return CkksProtocol(nodes, federation.timeout_s)
 
 
 class CkksProtocol(Protocol):

@@ -7,7 +7,7 @@ strategies before Flower's Message API: what it asks of them is stood in for her
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -23,6 +23,7 @@ from flwr.server.workflow.secure_aggregation.secaggplus_workflow import Workflow
 from flwr.serverapp import Grid
 from torch import Tensor
 
+from fedsim.scenario import Federation
 from fedsim.scenario.aggregation import MODULUS, SecAggPlus
 from fedsim.server.eavesdropper import NO_REPLY
 from fedsim.server.grids import DelegateGrid
@@ -32,6 +33,14 @@ from fedsim.server.uploads import read_clear
 STAGES = ("making keys", "sharing keys", "masking", "unmasking")
 MASKING = 2
 UNUSABLE = 6  # Flower's code for a reply that breaks a protocol
+
+
+def protocol(
+    plan: SecAggPlus, federation: Federation, partitions: Mapping[int, int]
+) -> SecAggPlusProtocol:
+    """Return the protocol of a run."""
+    most = federation.batch_size * federation.local_steps
+    return SecAggPlusProtocol(plan, most, federation.timeout_s)
 
 
 class SecAggPlusProtocol(Protocol):

@@ -14,6 +14,8 @@ from flwr.serverapp.strategy import Strategy
 from torch import Tensor
 
 from fedsim.core.vectors import restored, unflat
+from fedsim.scenario import Federation
+from fedsim.scenario.aggregation import Aggregation
 from fedsim.server.delegate import Delegate
 from fedsim.server.uploads import Shapes, Sum, Upload, printable, read_clear
 
@@ -67,6 +69,11 @@ class Protocol(ABC):
             messages: the train messages to the round's cohort.
             size: how many values each client's vector holds.
         """
+
+
+ProtocolOf = Callable[[Aggregation, Federation, Mapping[int, int]], Protocol]
+"""``(aggregation, federation, partition of each node)`` to the protocol: what
+`Aggregation.server` names."""
 
 
 class SecureAggregation(Delegate):

@@ -1,5 +1,6 @@
 """The command line as a user has it: a process with output and an exit code."""
 
+import hashlib
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ import pytest
 from PIL import Image
 
 from fedsim.cli.main import main
+from fedsim.core.registry import DEFENSES
 from fedsim.log.files import read_records
 from fedsim.scenario import bundled
 from tests.fedsim.show.report.logs import Log
@@ -269,3 +271,29 @@ def test_show_explains_parameters_and_scenarios(fedsim: Fedsim) -> None:
     shown = fedsim("show", "pruning").stdout
     assert "fraction (float, >= 0, <= 1; required)" in shown
     assert "rounds = 2" in fedsim("show", "quickstart").stdout
+
+
+def test_a_plugin_file_is_used_and_recorded(
+    fedsim: Fedsim, tmp_path: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(DEFENSES, "_classes", dict(DEFENSES._classes))
+    plugin = tmp_path / "mine.py"
+    plugin.write_text(
+        "from fedsim.clients.defenses import Defense\n"
+        "from fedsim.core.registry import DEFENSES\n\n\n"
+        "@DEFENSES.register('mine')\n"
+        "class Mine(Defense):\n"
+        '    """Do nothing, by a plugin."""\n'
+    )
+    assert "by a plugin" in fedsim("list", "defenses", "--plugin", "mine.py").stdout
+    out = tmp_path / "out"
+    use = ("--set", "clients.1.defenses=['mine']", "--set", "adversary.attack.evaluations=2")
+    done = fedsim("run", str(tiny), "--plugin", "mine.py", *use, "--out", str(out))
+    assert done.returncode == 0, done.stderr
+    first = json.loads((out / "records.jsonl").read_text().splitlines()[0])
+    [recorded] = [p for p in first["plugins"] if p["name"] == "mine.py"]
+    assert recorded["sha256"] == hashlib.sha256(plugin.read_bytes()).hexdigest()
+    plugin.write_text("import no_such_module\n")
+    broken = fedsim("list", "defenses", "--plugin", "mine.py")
+    assert broken.returncode == 1
+    assert "mine.py could not be loaded: ModuleNotFoundError" in broken.stderr

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import pytest
 from pydantic import Field, ValidationError
 
-import fedsim.core.registry
+import fedsim.core.plugins
 from fedsim.core.checked import Parameters
 from fedsim.core.errors import FedsimWarning, UnknownNameError
 from fedsim.core.registry import REGISTRIES, Registry, import_all
@@ -109,7 +109,7 @@ def test_entry_points_are_imported_once(
         registry.register("blue")(blue())
         return [EntryPoint("blue", "third_party_colours", group)]
 
-    monkeypatch.setattr(fedsim.core.registry, "entry_points", entry_points)
+    monkeypatch.setattr(fedsim.core.plugins, "entry_points", entry_points)
     assert registry.names() == ["blue", "red"]
     assert asked == ["fedsim.made_colours"]
 
@@ -166,7 +166,7 @@ def test_a_broken_plugin_is_a_warning_and_the_rest_goes_on(
         EntryPoint("bad", "no_such_colours", group),
         EntryPoint("good", "good_colours", group),
     ]
-    monkeypatch.setattr(fedsim.core.registry, "entry_points", lambda group: entries)
+    monkeypatch.setattr(fedsim.core.plugins, "entry_points", lambda group: entries)
     with pytest.warns(FedsimWarning, match=r"the plugin 'bad' .*no_such_colours.* is left out"):
         assert registry.names() == ["red"]
     for _ in range(2):

@@ -1,0 +1,83 @@
+"""The material of a client's side of secure aggregation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from flwr.app import Context, Message
+from flwr.clientapp.typing import ClientAppCallable
+from torch import Tensor
+
+from fedsim.clients.site import Site
+from fedsim.core.errors import UploadError
+from fedsim.core.vectors import differences, flat
+from fedsim.scenario.aggregation import Aggregation
+
+VectorOf = Callable[[Message, Message], Tensor]
+"""``(message, honest reply)`` to the vector that is hidden."""
+
+
+@dataclass(frozen=True, eq=False)
+class ClientSide:
+    """One client's train messages under a secure aggregation.
+
+    Attributes:
+        site: the scenario with its data.
+        train: returns the reply in the clear, defended.
+    """
+
+    site: Site
+    train: ClientAppCallable
+
+    @property
+    def seed(self) -> int:
+        """The run's seed."""
+        return self.site.scenario.seed
+
+    def vector_of(self, limit: float, parameter: str) -> VectorOf:
+        """Return the function that turns an honest reply into the vector to hide.
+
+        Args:
+            limit: greatest absolute value that the vector may hold; a reply beyond it raises
+                `UploadError`.
+            parameter: the aggregation's parameter that sets the limit, for the message.
+        """
+        site = self.site
+        federation, own = site.scenario.federation, set[str]()
+        if federation.upload == "gradient":
+            own = {k for k, p in site.architecture.named_parameters() if p.requires_grad}
+        most = federation.batch_size * federation.local_steps
+
+        def vector_of(message: Message, reply: Message) -> Tensor:
+            received = message.content.array_records["arrays"].to_torch_state_dict()
+            arrays = reply.content.array_records["arrays"].to_torch_state_dict()
+            vector = flat(differences(arrays, received, own))
+            # The server cannot look, so the client sees to it that it spoils no sum. How far
+            # outside a value is stays with the client.
+            if not bool((vector.abs() <= limit).all()):
+                raise UploadError(
+                    f"the upload holds a value outside of ±{limit:g}, which hidden sums cannot "
+                    f"hold; raise federation.aggregation.{parameter}, or clip what clients upload"
+                )
+            if not 0 < examples_of(reply) <= most:
+                raise UploadError(f"num-examples is {examples_of(reply)}: expected 1 to {most}")
+            return vector
+
+        return vector_of
+
+
+Answer = Callable[[Aggregation, ClientSide, Message, Context], Message]
+"""``(aggregation, side, train message, context)`` to the reply: what `Aggregation.client` names."""
+
+
+def examples_of(reply: Message) -> int:
+    """Return the weight of a reply in the mean.
+
+    Raises:
+        UploadError: it is not a whole number.
+    """
+    examples = reply.content.metric_records["metrics"]["num-examples"]
+    if not isinstance(examples, int):
+        raise UploadError(f"num-examples is {examples}: expected a whole number")
+    return examples
