@@ -34,6 +34,10 @@ class Victims:
     images: Tensor
     labels: Tensor
 
+    def double(self) -> "Victims":
+        """Return the same victims in double precision."""
+        return Victims(self.model.double(), self.images.double(), self.labels)
+
     def observations(
         self, *defenses: Defense, labels_known: bool = False, seed: int = 0
     ) -> list[Observation]:

@@ -12,6 +12,7 @@ from fedsim.attacks.matching.attack import GradientMatching
 from fedsim.core.registry import ATTACKS
 from fedsim.models import MLP
 from tests.attacks.kinds import ON_PICTURES
+from tests.rounding import assert_same
 from tests.victims import random_victims
 
 Spoil = Callable[[Observation], Observation]
@@ -40,7 +41,10 @@ SPOILT: dict[str, tuple[Spoil, str]] = {
     ),
     "NaN": (with_tensor("head.bias", torch.tensor([0, 1, torch.nan, 0])), "'head.bias' holds NaN"),
     "infinity": (with_tensor("head.bias", torch.tensor([0, 1, torch.inf, 0])), "infinite"),
-    "overflow": (with_tensor("head.bias", torch.full((4,), 1e30)), "not finite"),
+    "overflow": (
+        with_tensor("head.bias", torch.full((4,), 1e200, dtype=torch.float64)),
+        "not finite",
+    ),
     "no example": (lambda seen: replace(seen, batch_size=0), "batch size 0: expected at least 1"),
     "too many labels": (with_labels(0, 1), r"labels have shape \(2,\), expected \(1,\)"),
     "too few labels": (with_labels(), r"labels have shape \(0,\), expected \(1,\)"),
@@ -64,7 +68,7 @@ def make(name: str) -> Attack:
 def test_a_bad_observation_fails_alone(name: str, spoil: Spoil, reason: str) -> None:
     """On a network that every attack can do something with."""
     spec = MLP(hidden=(40,), activation="relu")
-    victims = random_victims((1, 4, 4), count=3, spec=spec)
+    victims = random_victims((1, 4, 4), count=3, spec=spec).double()
     good = victims.observations()
     observations = [good[0], spoil(good[1]), good[2]]
     first, bad, last = make(name).run(victims.model, observations)
@@ -76,7 +80,7 @@ def test_a_bad_observation_fails_alone(name: str, spoil: Spoil, reason: str) -> 
         (first, last), make(name).run(victims.model, good)[::2], strict=True
     ):
         assert found.error is None
-        torch.testing.assert_close(found.data, expected.data, rtol=0, atol=1e-4)
+        assert_same(found.data, expected.data)
 
 
 @every_attack

@@ -18,6 +18,7 @@ from tests.attacks.matching.optimisers.lanes import (
     rosenbrock,
     starts,
 )
+from tests.rounding import assert_same
 
 NOWHERE = [math.nan, math.inf, -math.inf]
 
@@ -62,7 +63,7 @@ def test_rosenbrock_against_scipy(size: int) -> None:
 def test_a_bad_lane_leaves_the_others_alone(
     bad_lane: int, healthy_for: int, value: float, slope: float
 ) -> None:
-    """Bit for bit: values and gradients of one lane go bad after some evaluations."""
+    """Values and gradients of one lane go bad after some evaluations."""
     problems = Quadratics(lanes=4, size=6)
     calls = 0
 
@@ -74,11 +75,13 @@ def test_a_bad_lane_leaves_the_others_alone(
         calls += 1
         return values, gradients
 
-    healthy = minimise(problems, starts(4, 6), max_evaluations=60)
-    found = minimise(with_bad_lane, starts(4, 6), max_evaluations=60)
+    # Without a tolerance lanes go on until rounding stops them, and that is nobody's to foresee.
+    options = {"max_evaluations": 60, "tolerance": 1e-6}
+    healthy = minimise(problems, starts(4, 6), **options)
+    found = minimise(with_bad_lane, starts(4, 6), **options)
     for lane in set(range(4)) - {bad_lane}:
-        assert torch.equal(found.points[lane], healthy.points[lane])
-        assert torch.equal(found.values[lane], healthy.values[lane])
+        assert_same(found.points[lane], healthy.points[lane])
+        assert_same(found.values[lane], healthy.values[lane], scale=1.0)
         assert found.evaluations[lane] == healthy.evaluations[lane]
         assert found.statuses[lane] is healthy.statuses[lane]
     check_bad_lane(found, bad_lane, healthy_for)
@@ -177,13 +180,17 @@ def test_budget_and_descent(budget: int, lanes: int, size: int, history: int, se
 )
 @settings(max_examples=25, deadline=None)
 def test_lanes_do_not_know_of_each_other(lanes: int, size: int, seed: int, cut: int) -> None:
-    """Bit for bit the same in two batches as in one."""
+    """The same in two batches as in one.
+
+    Twelve evaluations: on this function they enlarge a rounding up to ten thousand times, and
+    forty a billion times.
+    """
     start, cut = starts(lanes, size + 1, seed), min(cut, lanes - 1)
     halves = [
-        minimise(evaluator(rosenbrock), part, max_evaluations=40)
+        minimise(evaluator(rosenbrock), part, max_evaluations=12)
         for part in (start[:cut], start[cut:])
     ]
-    whole = minimise(evaluator(rosenbrock), start, max_evaluations=40)
-    assert torch.equal(whole.points, torch.cat([half.points for half in halves]))
-    assert torch.equal(whole.values, torch.cat([half.values for half in halves]))
+    whole = minimise(evaluator(rosenbrock), start, max_evaluations=12)
+    assert_same(whole.points, torch.cat([half.points for half in halves]))
+    assert_same(whole.values, torch.cat([half.values for half in halves]), scale=1.0)
     assert whole.statuses == [status for half in halves for status in half.statuses]

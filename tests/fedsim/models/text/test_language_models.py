@@ -18,6 +18,7 @@ from fedsim.core.errors import DataError
 from fedsim.core.tasks import Task
 from fedsim.data.texts.messages import messages
 from fedsim.models import Bert, Gpt2, LanguageModel, TextModel, cross_entropy
+from tests.rounding import assert_same
 from tests.texts import DATA, victim, vocabulary
 
 TINY = {"layers": 1, "width": 8, "heads": 2}
@@ -147,19 +148,19 @@ def test_embeddings_in_place_of_tokens(task: Task, causal: bool) -> None:
 @given(st.integers(1, 8), st.integers(1, 6))
 @settings(deadline=None, max_examples=15)
 def test_padding_changes_nothing(task: Task, causal: bool, length: int, padding: int) -> None:
-    model = small(task, causal)
+    model = small(task, causal).double()
     alone = texts(length, count=1)
     filled = torch.nn.functional.pad(alone, (0, padding), value=model.vocabulary.specials.pad)
     longer = torch.cat([filled, texts(length + padding, count=1, seed=1)])
     together = model(longer)[:1]
     together = together if task is Task.CLASSIFY else together[:, :length]
-    torch.testing.assert_close(together, model(alone), atol=1e-5, rtol=1e-4)
+    assert_same(together, model(alone))
 
 
 @every_kind
 def test_padding_has_no_gradient(task: Task, causal: bool) -> None:
     """An upload does not say how far a text was filled up."""
-    model = small(task, causal)
+    model = small(task, causal).double()
     pad = model.vocabulary.specials.pad
     inputs = texts(5, count=1)
     labels = torch.zeros((1,) if task is Task.CLASSIFY else (1, 5), dtype=torch.long)
@@ -171,7 +172,7 @@ def test_padding_has_no_gradient(task: Task, causal: bool) -> None:
     one = torch.autograd.grad(cross_entropy(model(inputs), labels), parameters)
     other = torch.autograd.grad(cross_entropy(model(filled), unseen), parameters)
     for a, b in zip(one, other, strict=True):
-        torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-4)
+        assert_same(a, b, scale=1.0)
 
 
 def test_what_a_position_sees() -> None:
@@ -240,7 +241,7 @@ def test_second_derivatives(task: Task, causal: bool) -> None:
 @every_kind
 def test_batched_gradients(task: Task, causal: bool) -> None:
     """As attacks take them: vmap over grad of a functional call."""
-    model = small(task, causal)
+    model = small(task, causal).double()
     parameters = dict(model.named_parameters())
     points = torch.stack([model.embed(texts(4, count=1, seed=n)) for n in range(3)]).detach()
 
@@ -252,7 +253,7 @@ def test_batched_gradients(task: Task, causal: bool) -> None:
     for lane, point in enumerate(points):
         alone = grad(loss)(parameters, point)
         for name in parameters:
-            torch.testing.assert_close(together[name][lane], alone[name], atol=1e-6, rtol=1e-4)
+            assert_same(together[name][lane], alone[name], scale=1.0)
 
 
 @every_spec
