@@ -23,7 +23,7 @@ from fedsim.attacks.types import (
 )
 from fedsim.core.checked import Parameters
 from fedsim.core.errors import AttackError
-from fedsim.core.modality import PICTURES, suits
+from fedsim.core.modality import PICTURES, modality_of, suits
 
 
 class Attack(Parameters, ABC):
@@ -117,7 +117,7 @@ class Attack(Parameters, ABC):
 
     def _unsuited(self, model: nn.Module) -> str | None:
         """Return why this attack is none on such a model, if it is not."""
-        kind = str(getattr(model, "modality", PICTURES))
+        kind = modality_of(model)
         if suits(self.modalities, kind):
             return None
         return (

@@ -6,8 +6,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from fedsim.attacks.matching.attack import LBFGSMatching
-from fedsim.attacks.text.bag_reading import read_embeddings
-from fedsim.attacks.text.model import TextModel
+from fedsim.attacks.matching.space import space_type
 from fedsim.attacks.types import Observation, Reconstruction
 from fedsim.core.registry import ATTACKS
 
@@ -31,10 +30,9 @@ class DLG(LBFGSMatching):
     def guesses(
         self, model: nn.Module, observations: Mapping[int, Observation]
     ) -> Mapping[int, Reconstruction]:
-        """Return the texts that the gradients of the embeddings tell, where these were shared."""
-        if not isinstance(model, TextModel):
-            return {}
-        found = {i: read_embeddings(model, o) for i, o in observations.items()}
+        """Return the data that uploads give away by themselves, where they do."""
+        space = space_type(model)
+        found = {i: space.read(model, o) for i, o in observations.items()}
         return {i: guess for i, guess in found.items() if guess is not None}
 
     def _labels(self, model: nn.Module, observation: Observation) -> Tensor | None:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, replace_all_batch_norm_modules_
-from torch.nn.modules.batchnorm import _BatchNorm
+
+from fedsim.core.modules import batch_norms
 
 Forward = Callable[[Mapping[str, Tensor], Tensor], Tensor]
 ForwardWithStatistics = Callable[[Mapping[str, Tensor], Tensor], tuple[Tensor, dict[str, Tensor]]]
@@ -47,9 +48,8 @@ def with_statistics(model: nn.Module) -> ForwardWithStatistics:
 
         module.register_forward_pre_hook(note)
 
-    for name, module in own.named_modules():
-        if isinstance(module, _BatchNorm):
-            watch(name, module)
+    for name, module in batch_norms(own).items():
+        watch(name, module)
 
     def forward(params: Mapping[str, Tensor], inputs: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         seen.clear()
@@ -63,8 +63,8 @@ def with_statistics(model: nn.Module) -> ForwardWithStatistics:
 
 def _own_copy(model: nn.Module) -> nn.Module:
     own = copy.deepcopy(model).requires_grad_(False)  # no graph but for the parameters given
-    for module in own.modules():
-        if isinstance(module, _BatchNorm) and module.training:
+    for module in batch_norms(own).values():
+        if module.training:
             replace_all_batch_norm_modules_(module)
     return own
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,7 @@ from fedsim.attacks.closed.base import ClosedForm, Found
 from fedsim.attacks.matching.attack import known_or_inferred
 from fedsim.attacks.types import Observation
 from fedsim.core.errors import AttackError
+from fedsim.core.modules import probing
 from fedsim.core.registry import ATTACKS
 
 
@@ -70,21 +72,12 @@ def first_dense(model: nn.Module, input_shape: tuple[int, ...]) -> str:
     probe = probe.to(parameter)
     seen: list[tuple[nn.Linear, Tensor]] = []
 
-    def note(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    def look(module: nn.Module, inputs: tuple[Any, ...], _output: object) -> None:
         if isinstance(module, nn.Linear):
-            seen.append((module, inputs[0].detach()))
+            seen.append((module, inputs[0]))
 
-    modes = {m: m.training for m in model.modules()}
-    handles = [m.register_forward_pre_hook(note) for m in model.modules()]
-    try:
-        model.eval()  # so that no running statistic moves
-        with torch.no_grad():
-            model(probe)
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
-        for handle in handles:
-            handle.remove()
+    with probing(model, look):
+        model(probe)
     if seen and seen[0][1].numel() == probe.numel():
         layer, entered = seen[0]
         plain = torch.equal(entered.flatten(), probe.flatten())

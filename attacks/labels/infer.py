@@ -1,13 +1,14 @@
 """What the last layer's gradient says of the labels, before any optimisation."""
 
-import copy
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from fedsim.attacks.text.model import TextModel, middle
 from fedsim.core.errors import AttackError
+from fedsim.core.modules import last_linear, probing
 
 # Where a class's own part in its row of the gradient is below this fraction of the largest such
 # part, its features are drawn towards the mean of all.
@@ -91,18 +92,18 @@ def check_range(labels: Tensor | None, classes: int) -> None:
 
 
 def classifier(model: nn.Module) -> tuple[str, nn.Linear]:
-    """Return the name and the module of the last dense layer.
+    """Return the name and the module of the classification layer.
 
     Raises:
         AttackError: there is none.
     """
-    dense = [(n, m) for n, m in model.named_modules() if isinstance(m, nn.Linear)]
-    if not dense:
+    found = last_linear(model)
+    if found is None:
         raise AttackError(
             "labels are read off a dense last layer, and this model has none; "
             "give the labels or use an attack that optimises them"
         )
-    return dense[-1]
+    return found
 
 
 def _shared(gradient: Mapping[str, Tensor], name: str) -> Tensor | None:
@@ -116,17 +117,19 @@ def _shared(gradient: Mapping[str, Tensor], name: str) -> Tensor | None:
 
 def _mid_grey_features(model: nn.Module, input_shape: tuple[int, ...]) -> Tensor:
     """Return the input of the classification layer for a mid-grey example, ``(D,)``."""
-    own = copy.deepcopy(model).eval()  # dropout would draw from the global generator
+    name, layer = classifier(model)
     seen: list[Tensor] = []
-    name, layer = classifier(own)
-    layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    parameter = next(own.parameters())
-    if isinstance(own, TextModel):
-        example = middle(own, *input_shape)
+
+    def look(module: nn.Module, inputs: tuple[Any, ...], _output: object) -> None:
+        if module is layer:
+            seen.append(inputs[0])
+
+    if isinstance(model, TextModel):
+        example = middle(model, *input_shape)
     else:
-        example = torch.full((1, *input_shape), 0.5).to(parameter)
-    with torch.no_grad():
-        own(example)
+        example = torch.full((1, *input_shape), 0.5).to(next(model.parameters()))
+    with probing(model, look):
+        model(example)
     if not seen:
         raise AttackError(f"the classification layer {name!r} is not used by the model")
     return seen[-1].flatten(0, -2).mean(0).to("cpu", torch.float64)

@@ -8,12 +8,12 @@ import torch
 import torch.nn.functional as F  # noqa: N812  (the name that everybody knows)
 from torch import Tensor, nn
 from torch.func import grad, vmap
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from fedsim.attacks.functional import as_function, parameters
 from fedsim.attacks.labels.infer import classifier
 from fedsim.attacks.types import Observation
 from fedsim.core.errors import AttackError
+from fedsim.core.modules import normalises_by_batch
 
 # Clients followed at once: what bounds the memory beside their weights.
 CHUNK = 16
@@ -75,7 +75,7 @@ def stand_in_pictures(model: nn.Module, input_shape: tuple[int, ...]) -> list[Te
     it there is one batch, of noise.
     """
     like = next(model.parameters())
-    if any(isinstance(m, _BatchNorm) and m.training for m in model.modules()):
+    if normalises_by_batch(model):
         noise = torch.rand((4, *input_shape), generator=torch.Generator().manual_seed(0))
         return [noise.to(like)]
     return [torch.full((1, *input_shape), grey).to(like) for grey in (0.25, 0.5, 0.75)]

@@ -35,8 +35,8 @@ _DTYPES = {"float32": torch.float32, "float64": torch.float64}
 class GradientMatching(Attack):
     """Adjust dummy data until their gradient equals the shared one."""
 
-    reads_places: ClassVar[bool] = True
-    """Of texts: whether words and places are read together (`fedsim.attacks.text.space`)."""
+    reads_positions: ClassVar[bool] = True
+    """Whether tokens and positions of texts are read together (`fedsim.attacks.text.space`)."""
 
     evaluations: Annotated[
         int, Field(ge=1, description="objective evaluations that each trial may spend")

@@ -6,6 +6,8 @@ import os
 import torch
 from torch import Tensor, nn
 
+from fedsim.core.modules import probing
+
 GB = 1e9
 
 # Tensors alive at once in one evaluation, as multiples of what one lane's forward pass and
@@ -70,16 +72,7 @@ def _activations(model: nn.Module, batch_shape: tuple[int, ...]) -> int:
         if isinstance(output, Tensor):
             count += output.numel()
 
-    handles = [m.register_forward_hook(add) for m in model.modules()]
     parameter = next(model.parameters())
-    training = {m: m.training for m in model.modules()}
-    try:
-        model.eval()  # so that no running statistic moves
-        with torch.no_grad():
-            model(torch.zeros(batch_shape, device=parameter.device, dtype=parameter.dtype))
-    finally:
-        for module, mode in training.items():
-            module.training = mode
-        for handle in handles:
-            handle.remove()
+    with probing(model, add):
+        model(torch.zeros(batch_shape, device=parameter.device, dtype=parameter.dtype))
     return count

@@ -15,7 +15,7 @@ from fedsim.attacks.matching.client import Client
 from fedsim.attacks.matching.memory import lanes_that_fit
 from fedsim.attacks.matching.optimisers import Ended, Minimisation
 from fedsim.attacks.matching.snapshots import Emergence
-from fedsim.attacks.matching.space import one_hot, space_of
+from fedsim.attacks.matching.space import one_hot, space_type
 from fedsim.attacks.types import (
     Observation,
     OnProgress,
@@ -68,8 +68,11 @@ class Problem:
         self._guesses: Mapping[int, Reconstruction] = {}
         self.victims = list(observations)
         self._training = first.training if attack.local_steps == "unroll" else None
-        self.space = space_of(
-            model, first, dtype or next(model.parameters()).dtype, places=attack.reads_places
+        self.space = space_type(model)(
+            model,
+            first,
+            dtype or next(model.parameters()).dtype,
+            read_positions=attack.reads_positions,
         )
         self._spaces = {i: self.space.told_by(o) for i, o in observations.items()}
         self._shared = {

@@ -1,7 +1,7 @@
-"""What an attack's unknowns stand for: pictures, or texts in embedding space.
+"""Spaces: the unknowns of an attack, and the data that they stand for.
 
-A lane of the minimisation is a row of numbers. A space turns it into what the client's model takes,
-and into what a person looks at.
+A lane of the minimisation is a row of numbers. The space of a modality turns it into the input of
+the client's model, and into the data that are returned.
 """
 
 from __future__ import annotations
@@ -14,9 +14,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812  (the name that everybody knows)
 from torch import Tensor, nn
 
-from fedsim.attacks.text.model import TextModel
 from fedsim.attacks.types import Observation, Reconstruction
-from fedsim.core.modality import PICTURES
+from fedsim.core.modality import MODALITIES, PICTURES, modality_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -27,6 +26,13 @@ Batch = tuple[Tensor, Tensor | None]
 
 class Space(ABC):
     """The unknowns of one lane.
+
+    Args:
+        model: the attacked model.
+        observation: the victim.
+        dtype: of the data that are decoded, where these are floating-point numbers.
+        read_positions: whether tokens and their positions are read together, for a modality that
+            has positions.
 
     Attributes:
         modality: the kind of data.
@@ -41,6 +47,26 @@ class Space(ABC):
     size: int
     labelled: bool = False
     indirect: Collection[str] = ()
+
+    @abstractmethod
+    def __init__(
+        self,
+        model: nn.Module,
+        observation: Observation,
+        dtype: torch.dtype,
+        *,
+        read_positions: bool = True,
+    ) -> None: ...
+
+    @classmethod
+    def read(cls, model: nn.Module, observation: Observation) -> Reconstruction | None:
+        """Return the data that an upload gives away without a search, or None.
+
+        Args:
+            model: the attacked model.
+            observation: the victim.
+        """
+        return None
 
     @abstractmethod
     def start(self, kind: str, generator: torch.Generator) -> Tensor:
@@ -80,16 +106,18 @@ class Space(ABC):
 
 
 class PixelSpace(Space):
-    """Pictures in [0, 1].
-
-    Args:
-        observation: whose batch is looked for.
-        dtype: of the pictures that are decoded.
-    """
+    """Pictures in [0, 1]."""
 
     modality = PICTURES
 
-    def __init__(self, observation: Observation, dtype: torch.dtype) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        observation: Observation,
+        dtype: torch.dtype,
+        *,
+        read_positions: bool = True,
+    ) -> None:
         self.shape = (observation.batch_size, *observation.input_shape)
         self.size = math.prod(self.shape)
         self._dtype = dtype
@@ -120,23 +148,10 @@ class PixelSpace(Space):
         return points.clamp(0, 1)
 
 
-def space_of(
-    model: nn.Module, observation: Observation, dtype: torch.dtype, *, places: bool = True
-) -> Space:
-    """Return the space in which the batch behind an observation is looked for.
-
-    Args:
-        model: the attacked model.
-        observation: what is attacked.
-        dtype: of pictures that are decoded.
-        places: of texts, whether words and places are read together.
-    """
-    if isinstance(model, TextModel):
-        # The spaces of texts are in the package of their attacks, which imports this module.
-        from fedsim.attacks.text.space import EmbeddingSpace  # noqa: PLC0415
-
-        return EmbeddingSpace(model, observation, places=places)
-    return PixelSpace(observation, dtype)
+def space_type(model: nn.Module) -> type[Space]:
+    """Return the class of the unknowns of attacks on a model."""
+    space: type[Space] = MODALITIES.get(modality_of(model)).part("space")
+    return space
 
 
 def one_hot(labels: Tensor, classes: int) -> Tensor:

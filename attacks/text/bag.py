@@ -68,6 +68,30 @@ def bag_of_tokens(model: TextModel, observation: Observation) -> Bag | None:
     return Bag(frozenset(present), tuple(inputs), rows, taken)
 
 
+def in_order(model: TextModel, observation: Observation, bag: Bag, frame: Tensor) -> Tensor | None:
+    """Return the inputs of a single text ``(1, L)`` in order; None if the order is not told.
+
+    Args:
+        model: the attacked model.
+        observation: what is attacked.
+        bag: its tokens.
+        frame: ``(1, L)``, the tokens that are known, else -1.
+    """
+    name = model.position_name
+    places = None if name is None else observation.gradient.get(name)
+    if places is None or observation.batch_size > 1 or not bag.inputs:
+        return None
+    length = frame.shape[1]
+    at = places[:length].double()
+    at = at - at @ bag.taken @ bag.taken.T
+    inputs = torch.tensor(bag.inputs, device=frame.device)
+    # Rows of words are sums of rows of places: with which weights?
+    weights = torch.linalg.lstsq(at.T, bag.rows[inputs].T).solution
+    if not bool(torch.isfinite(weights).all()):
+        return None
+    return torch.where(frame >= 0, frame, inputs[weights.argmax(1)][None])
+
+
 def _output_layer(rows: Tensor, most: int) -> Tensor:
     """Return a basis ``(D, r)`` of what the many faint rows have in common."""
     norms = rows.norm(dim=1)

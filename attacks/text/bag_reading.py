@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
-from fedsim.attacks.text.bag import Bag, bag_of_tokens
+from fedsim.attacks.text.bag import Bag, bag_of_tokens, in_order
 from fedsim.attacks.text.masked import fill_masked
 from fedsim.attacks.text.model import TextModel
 from fedsim.attacks.text.reading import TextReading
-from fedsim.attacks.text.tables import frame_of
-from fedsim.attacks.types import Observation, Reconstruction, Status
+from fedsim.attacks.types import Observation
 from fedsim.core.errors import AttackError
 from fedsim.core.registry import ATTACKS
 
@@ -48,48 +46,6 @@ class BagOfTokens(TextReading):
         if tokens is None:
             return _filled_up(bag, frame), 1.0
         return fill_masked(model, observation, tokens), 0.0
-
-
-def in_order(model: TextModel, observation: Observation, bag: Bag, frame: Tensor) -> Tensor | None:
-    """Return the inputs of a single text ``(1, L)`` in order; None if the order is not told.
-
-    Args:
-        model: the attacked model.
-        observation: what is attacked.
-        bag: its tokens.
-        frame: ``(1, L)``, the tokens that are known, else -1.
-    """
-    name = model.position_name
-    places = None if name is None else observation.gradient.get(name)
-    if places is None or observation.batch_size > 1 or not bag.inputs:
-        return None
-    length = frame.shape[1]
-    at = places[:length].double()
-    at = at - at @ bag.taken @ bag.taken.T
-    inputs = torch.tensor(bag.inputs, device=frame.device)
-    # Rows of words are sums of rows of places: with which weights?
-    weights = torch.linalg.lstsq(at.T, bag.rows[inputs].T).solution
-    if not bool(torch.isfinite(weights).all()):
-        return None
-    return torch.where(frame >= 0, frame, inputs[weights.argmax(1)][None])
-
-
-def read_embeddings(model: TextModel, observation: Observation) -> Reconstruction | None:
-    """Return a single text's inputs as the embeddings' gradients tell them, if they do.
-
-    Mask tokens stay: what they hide is not among the inputs.
-
-    Args:
-        model: the attacked model.
-        observation: what is attacked.
-    """
-    bag = bag_of_tokens(model, observation)
-    if bag is None:
-        return None
-    tokens = in_order(model, observation, bag, frame_of(model, observation))
-    if tokens is None:
-        return None
-    return Reconstruction(tokens.cpu(), None, 0.0, 0.0, Status.COMPUTED)
 
 
 def _filled_up(bag: Bag, frame: Tensor) -> Tensor:

@@ -84,7 +84,7 @@ class Lamp(SignedAdamMatching):
     """
 
     modalities: ClassVar[frozenset[str] | None] = frozenset({TEXTS})
-    reads_places: ClassVar[bool] = False
+    reads_positions: ClassVar[bool] = False
 
     evaluations: Annotated[
         int, Field(ge=1, description="objective evaluations that each trial may spend")

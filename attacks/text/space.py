@@ -6,13 +6,13 @@ import copy
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fedsim.attacks.matching.space import Batch, Space
-from fedsim.attacks.text.bag import bag_of_tokens
-from fedsim.attacks.text.model import TextModel
+from fedsim.attacks.text.bag import bag_of_tokens, in_order
+from fedsim.attacks.text.model import text_model
 from fedsim.attacks.text.tables import Tables, frame_of
-from fedsim.attacks.types import Observation, Reconstruction
+from fedsim.attacks.types import Observation, Reconstruction, Status
 from fedsim.core.modality import TEXTS
 from fedsim.core.tasks import MASKED_SHARE, Task
 
@@ -44,35 +44,55 @@ class EmbeddingSpace(Space):
         known: the tokens that are known ``(B, L)``, else -1.
         real: 1 where a text has a token ``(B, L)``, 0 where it is filled up.
 
-    Args:
-        model: the attacked model.
-        observation: whose batch is looked for.
-        places: whether words and places are read together; else each word at its own place.
+    With ``read_positions=False`` each token is read at its own position.
     """
 
     modality = TEXTS
 
-    def __init__(self, model: TextModel, observation: Observation, *, places: bool = True) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        observation: Observation,
+        dtype: torch.dtype,
+        *,
+        read_positions: bool = True,
+    ) -> None:
+        texts = text_model(model)
         [length] = observation.input_shape
-        self._model, self._task, self._places = model, model.task, places
-        self._table = model.table.detach()
+        self._model, self._task, self._read_positions = texts, texts.task, read_positions
+        self._table = texts.table.detach()
         self._count, self._length, self._width = (
             observation.batch_size,
             length,
-            model.table.shape[1],
+            texts.table.shape[1],
         )
         self.shape = (self._count, length, self._width + 1)
         self.labelled = self._task is not Task.CLASSIFY
-        self.indirect = {model.table_name}
+        self.indirect = {texts.table_name}
         self._cells = self._count * length
         self.size = self._cells * (self._width * (2 if self.labelled else 1))
         self.size += self._cells if self._task is Task.MASKED else 0
         self._unit, self._word_norm = self._table.std(), self._table.norm(dim=1).mean()
-        self._tables = Tables(model, bag_of_tokens(model, observation))
-        self.known = frame_of(model, observation)
-        self.real = (self.known != model.specials.pad).to(self._table)
+        self._tables = Tables(texts, bag_of_tokens(texts, observation))
+        self.known = frame_of(texts, observation)
+        self.real = (self.known != texts.specials.pad).to(self._table)
         self._fixed = (self.known >= 0)[..., None]
-        self._frame = model.embed(self.known.clamp(min=0))[..., :-1].detach()
+        self._frame = texts.embed(self.known.clamp(min=0))[..., :-1].detach()
+
+    @classmethod
+    def read(cls, model: nn.Module, observation: Observation) -> Reconstruction | None:
+        """Return a single text's inputs as the embeddings' gradients tell them, if they do.
+
+        Mask tokens stay: the tokens behind them are not among the inputs.
+        """
+        texts = text_model(model)
+        bag = bag_of_tokens(texts, observation)
+        if bag is None:
+            return None
+        tokens = in_order(texts, observation, bag, frame_of(texts, observation))
+        if tokens is None:
+            return None
+        return Reconstruction(tokens.cpu(), None, 0.0, 0.0, Status.COMPUTED)
 
     def told_by(self, observation: Observation) -> EmbeddingSpace:
         """Return the space whose words are read among those that a victim's upload tells."""
@@ -183,7 +203,7 @@ class EmbeddingSpace(Space):
                     distances = torch.where(hidden[:, None], as_mask, distances)
                     tokens = torch.where(hidden[:, None], masked[free][:, None], tokens)
                 slots = places = np.arange(len(free))
-                if self._places:
+                if self._read_positions:
                     slots, places = linear_sum_assignment(distances.cpu().numpy())
                 row[free[places]] = tokens[slots, places]
             rows.append(row)

@@ -7,10 +7,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, vmap
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from fedsim.clients.defenses.base import Batch, Computed, Defense, Mechanism
 from fedsim.core.errors import ScenarioError
+from fedsim.core.modules import normalising_by_batch
 from fedsim.core.registry import DEFENSES
 from fedsim.models import LanguageModel, cross_entropy
 from fedsim.models.base import ModelSpec
@@ -114,11 +114,10 @@ def _per_example(model: nn.Module, batch: Batch) -> tuple[dict[str, Tensor], Ten
 
 def _batch_statistics(model: nn.Module) -> str | None:
     """Return what is wrong with a model that normalises by the batch."""
-    for name, layer in model.named_modules():
-        if isinstance(layer, _BatchNorm) and (layer.training or layer.running_mean is None):
-            return (
-                f"its layer {name!r} ({type(layer).__name__}) normalises by the whole batch, so no "
-                "example has a gradient of its own to be clipped; use a model without batch "
-                "normalisation (lenet, convnet, mlp), or batch_norm = 'eval' if the model has it"
-            )
+    for name, layer in normalising_by_batch(model).items():
+        return (
+            f"its layer {name!r} ({type(layer).__name__}) normalises by the whole batch, so no "
+            "example has a gradient of its own to be clipped; use a model without batch "
+            "normalisation (lenet, convnet, mlp), or batch_norm = 'eval' if the model has it"
+        )
     return None

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from fedsim.clients.defenses.base import Batch, Computed, Defense
 from fedsim.core.errors import ScenarioError
 from fedsim.core.modality import PICTURES
+from fedsim.core.modules import last_linear
 from fedsim.core.registry import DEFENSES
 
 _AT_ONCE = 64
@@ -80,13 +81,13 @@ class Soteria(Defense):
 
 
 def _last_dense(model: nn.Module) -> tuple[str, nn.Linear]:
-    dense = [(name, layer) for name, layer in model.named_modules() if isinstance(layer, nn.Linear)]
-    if not dense:
+    found = last_linear(model)
+    if found is None:
         raise ScenarioError(
             "soteria: the model has no dense layer whose representation could be pruned; use a "
             "model that ends in one, or another defense"
         )
-    return dense[-1]
+    return found
 
 
 def _forward(model: nn.Module, layer: nn.Linear, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -109,6 +109,11 @@ class Modalities:
 MODALITIES = Modalities("fedsim.modalities", "fedsim.modalities")
 
 
+def modality_of(model: object) -> str:
+    """Return the name of the modality that a model is for: pictures unless it says another."""
+    return str(getattr(model, "modality", PICTURES))
+
+
 def suits(modalities: Collection[str] | None, name: str) -> bool:
     """Return whether something that is for these modalities, or for any (None), is for this one."""
     return modalities is None or name in modalities

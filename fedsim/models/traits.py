@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import nn
 
+from fedsim.core.modules import normalising_by_batch
+
 _PIECEWISE_LINEAR = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.Hardtanh, nn.MaxPool2d)
 
 
@@ -18,9 +20,8 @@ def traits(model: nn.Module) -> dict[str, int]:
         the batch's own statistics; ``piecewise_linear``: how many have no second derivative.
     """
     modules = list(model.modules())
-    norms = [m for m in modules if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     return {
         "parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
-        "batch_statistics": sum(norm.training for norm in norms),
+        "batch_statistics": len(normalising_by_batch(model)),
         "piecewise_linear": sum(isinstance(m, _PIECEWISE_LINEAR) for m in modules),
     }

@@ -9,10 +9,11 @@ from __future__ import annotations
 from functools import cached_property
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from fedsim.attacks import GradientMatching
 from fedsim.clients.site import Site
+from fedsim.core.modules import normalises_by_batch
 from fedsim.data import IndexArray, TokenDataset, join
 from fedsim.models import TextModel
 from fedsim.scoring.judge import Judge
@@ -93,8 +94,7 @@ class Scorer:
     def _batch_statistics(self) -> bool:
         """Whether a batch of several clients would be normalised unlike theirs."""
         model = self._site.model(self._site.architecture.state_dict())
-        norms = (m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm))
-        return any(norm.training for norm in norms)
+        return normalises_by_batch(model)
 
     def _meaning(self, word: Verdict, outcome: Outcome, truth_misfit: float | None) -> Meaning:
         if word is Verdict.RECOGNISABLE:

@@ -1,0 +1,80 @@
+"""What attacks, defenses and scores ask of a model's modules."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from fedsim.core.modules import (
+    batch_norms,
+    last_linear,
+    normalises_by_batch,
+    normalising_by_batch,
+    probing,
+)
+
+
+def network(**options: Any) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(1, 2, 3),
+        nn.BatchNorm2d(2, **options),
+        nn.Flatten(),
+        nn.Linear(8, 3),
+        nn.Dropout(),
+    )
+
+
+def test_batch_norms() -> None:
+    model = network()
+    assert list(batch_norms(model)) == ["1"]
+    assert batch_norms(nn.LayerNorm(3)) == {}
+
+
+@pytest.mark.parametrize("tracked", [True, False])
+def test_without_running_statistics_the_batch_always_counts(tracked: bool) -> None:
+    model = network(track_running_stats=tracked)
+    assert normalises_by_batch(model.train())
+    assert normalises_by_batch(model.eval()) is not tracked
+    assert list(normalising_by_batch(model.train())) == ["1"]
+
+
+def test_the_classification_layer_is_the_last_dense_one() -> None:
+    found = last_linear(nn.Sequential(nn.Linear(2, 3), network()))
+    assert found is not None
+    assert found[0] == "1.3"
+    assert found[1].out_features == 3
+    assert last_linear(nn.Flatten()) is None
+    assert last_linear(nn.Linear(2, 3)) is not None
+
+
+def test_probing_shows_all_modules_and_leaves_no_trace() -> None:
+    model = network().train()
+    model[1].eval()
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    seen: list[tuple[str, tuple[int, ...]]] = []
+
+    def look(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        seen.append((type(module).__name__, tuple(output.shape)))
+        assert not module.training
+        assert not output.requires_grad
+
+    with probing(model, look):
+        model(torch.ones(2, 1, 4, 4))
+    assert [name for name, _ in seen] == [
+        "Conv2d", "BatchNorm2d", "Flatten", "Linear", "Dropout", "Sequential",
+    ]  # fmt: skip
+    assert seen[3] == ("Linear", (2, 3))
+    assert [m.training for m in model] == [True, False, True, True, True]
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+    model(torch.ones(2, 1, 4, 4))
+    assert len(seen) == 6
+
+
+def test_probing_puts_modes_back_after_an_error() -> None:
+    model = network().train()
+    with pytest.raises(RuntimeError), probing(model, lambda *_: None):
+        model(torch.ones(2, 3))
+    assert all(m.training for m in model.modules())
