@@ -20,11 +20,24 @@ if not (Path(__file__).parent / "attacks" / "__init__.py").is_file():
     __path__.append(str(Path(__file__).parents[1]))
 
 from fedsim.core.environment import prepare
-from fedsim.core.version import __version__ as __version__
+from fedsim.core.errors import (
+    AttackError,
+    DataError,
+    FedsimError,
+    FedsimWarning,
+    PluginError,
+    RunError,
+    ScenarioError,
+    UnknownNameError,
+    UploadError,
+)
+from fedsim.core.plugins import load_plugin
+from fedsim.core.version import __version__
 
 if TYPE_CHECKING:
     from fedsim.api import (
         Compared,
+        Explanations,
         Figure,
         Figures,
         Run,
@@ -35,27 +48,62 @@ if TYPE_CHECKING:
         run,
     )
     from fedsim.lessons import lesson
+    from fedsim.scenario import AdversaryPlan, ClientGroup, Data, Federation, Scenario
+    from fedsim.scenario.comparison import Comparison, Entry
 
 __all__ = [
+    "AdversaryPlan",
+    "AttackError",
+    "ClientGroup",
     "Compared",
+    "Comparison",
+    "Data",
+    "DataError",
+    "Entry",
+    "Explanations",
+    "Federation",
+    "FedsimError",
+    "FedsimWarning",
     "Figure",
     "Figures",
+    "PluginError",
     "Run",
+    "RunError",
+    "Scenario",
+    "ScenarioError",
     "Table",
+    "UnknownNameError",
+    "UploadError",
+    "__version__",
     "compare",
     "lesson",
+    "load_plugin",
     "open_comparison",
     "open_run",
     "run",
 ]
 
+_HOMES = {
+    "fedsim.lessons": {"lesson"},
+    "fedsim.scenario": {"AdversaryPlan", "ClientGroup", "Data", "Federation", "Scenario"},
+    "fedsim.scenario.comparison": {"Comparison", "Entry"},
+}
+"""Modules of what is loaded when it is asked for; the rest is in ``fedsim.api``."""
+
+_PARTS = {"attacks", "clients", "data", "models", "server", "testing"}
+"""Subpackages that are loaded when they are asked for."""
+
 
 def __getattr__(name: str) -> Any:
+    if name in _PARTS:
+        prepare()  # before anything loads torch
+        return import_module(f"fedsim.{name}")
     if name not in __all__:
         raise AttributeError(f"module 'fedsim' has no attribute {name!r}")
-    prepare()  # before anything loads torch
-    return getattr(import_module("fedsim.lessons" if name == "lesson" else "fedsim.api"), name)
+    prepare()
+    home = next((module for module, names in _HOMES.items() if name in names), "fedsim.api")
+    return getattr(import_module(home), name)
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    return list(__all__)

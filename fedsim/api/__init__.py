@@ -1,11 +1,12 @@
 """fedsim for notebooks and scripts: run, compare, look."""
 
 from fedsim.api.compares import Compared, compare, open_comparison
-from fedsim.api.display import Figure, Figures, Table
+from fedsim.api.display import Explanations, Figure, Figures, Table
 from fedsim.api.runs import Run, open_run, run
 
 __all__ = [
     "Compared",
+    "Explanations",
     "Figure",
     "Figures",
     "Run",

@@ -9,8 +9,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import tomli_w
-
 from fedsim.api.display import Figure, Figures, Table
 from fedsim.api.overrides import settings
 from fedsim.log.comparison import cell_folder, is_finished, read_comparison
@@ -46,16 +44,21 @@ class Compared:
         """What to do, in plain words, with its evidence and its limits (Markdown)."""
         return (self.folder / "recommendation.md").read_text("utf-8")
 
-    @property
-    def report(self) -> Path:
-        """The report, a file to open in a browser."""
-        return self.folder / "report.html"
+    def write_report(self, out: Path | str | None = None) -> Path:
+        """Write the report, a file to open in a browser, and return its path.
+
+        Args:
+            out: the file; ``report.html`` in the comparison's folder if None.
+        """
+        from fedsim.show.report.write import write_report  # noqa: PLC0415
+
+        return write_report(self.folder, None if out is None else Path(out))
 
     def table(self) -> Table:
         """Return a row for each defense, strength, stage and attacker, as in ``table.csv``."""
         return Table(as_records(self.results))
 
-    def show(self) -> Figures:
+    def figures(self) -> Figures:
         """Return the frontier of leakage and accuracy, and leakage against strength."""
         paths = [p for kind in ("frontier", "strengths") for p in self.folder.glob(f"{kind}-*.png")]
         return Figures([Figure(p, f"{self.comparison.title}: {p.stem}") for p in sorted(paths)])
@@ -93,8 +96,7 @@ def compare(
         ScenarioError: it is not valid; the message names the place.
         RunError: the folder holds something else.
     """
-    text, source = _text(comparison)
-    checked = Comparison.from_toml(text, source, settings(overrides))
+    checked, source = _checked(comparison, overrides)
     folder = new_folder(Path(source).stem) if out is None else Path(out)
 
     from fedsim.core.environment import prepare  # noqa: PLC0415
@@ -118,9 +120,12 @@ def open_comparison(folder: Path | str) -> Compared:
     return found
 
 
-def _text(comparison: str | Path | Mapping[str, Any] | Comparison) -> tuple[str, str]:
-    if isinstance(comparison, Comparison):
-        return comparison.to_toml(), "comparison"
-    if isinstance(comparison, Mapping):
-        return tomli_w.dumps(dict(comparison)), "comparison"
-    return comparison_text(str(comparison))
+def _checked(
+    comparison: str | Path | Mapping[str, Any] | Comparison, overrides: Mapping[str, Any]
+) -> tuple[Comparison, str]:
+    """Return the comparison and what to call it."""
+    changes = settings(overrides)
+    if isinstance(comparison, Comparison | Mapping):
+        return Comparison.from_tables(comparison, "comparison", changes), "comparison"
+    text, source = comparison_text(str(comparison))
+    return Comparison.from_toml(text, source, changes), source

@@ -9,6 +9,10 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fedsim.show.explain import Explanation
 
 _KINDS = {".png": "image/png", ".gif": "image/gif", ".svg": "image/svg+xml"}
 
@@ -118,6 +122,40 @@ class Figures(Sequence[Figure]):
 
     def _repr_html_(self) -> str:
         return "".join(figure._repr_html_() for figure in self.figures)
+
+
+@dataclass(frozen=True)
+class Explanations(Sequence["Explanation"]):
+    """Causes of a run's failed attacks, one explanation for each group and attacker."""
+
+    explanations: Sequence[Explanation]
+
+    def __len__(self) -> int:
+        return len(self.explanations)
+
+    def __getitem__(self, index: int) -> Explanation:  # type: ignore[override]
+        return self.explanations[index]
+
+    def __str__(self) -> str:
+        return "\n\n".join(map(_told, self.explanations)) or "Nothing was attacked in this run."
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        blocks = (f"<p>{'<br>'.join(map(html.escape, _lines(e)))}</p>" for e in self.explanations)
+        return "".join(blocks) or f"<p>{html.escape(str(self))}</p>"
+
+
+def _told(explanation: Explanation) -> str:
+    return "\n".join(_lines(explanation))
+
+
+def _lines(explanation: Explanation) -> list[str]:
+    case = explanation.case
+    lines = [f"{case.group}, {case.attacker}: {case.leaked} of {len(case.leakage)} leaked"]
+    for number, finding in enumerate(explanation.findings, start=1):
+        lines.append(f"{number}. {finding.cause}. {finding.evidence} → {finding.advice}")
+    return lines
 
 
 def _shown(value: Cell) -> str:

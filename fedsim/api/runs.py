@@ -10,9 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import tomli_w
-
-from fedsim.api.display import Cell, Figure, Figures, Table
+from fedsim.api.display import Cell, Explanations, Figure, Figures, Table
 from fedsim.api.overrides import settings
 from fedsim.core.errors import RunError
 from fedsim.core.measures import measure_of
@@ -24,7 +22,6 @@ from fedsim.scenario import Scenario, scenario_text
 
 if TYPE_CHECKING:
     from fedsim.log.files import Record
-    from fedsim.show.explain import Explanation
 
 
 @dataclass(frozen=True, repr=False)
@@ -63,13 +60,15 @@ class Run:
         """Test accuracy of the global model, in [0, 1], by round."""
         return self.summary.accuracy
 
-    @property
-    def report(self) -> Path:
-        """The report, a file to open in a browser; written if it is missing."""
+    def write_report(self, out: Path | str | None = None) -> Path:
+        """Write the report, a file to open in a browser, and return its path.
+
+        Args:
+            out: the file; ``report.html`` in the run folder if None.
+        """
         from fedsim.show.report.write import write_report  # noqa: PLC0415
 
-        path = self.folder / "report.html"
-        return path if path.is_file() else write_report(self.folder)
+        return write_report(self.folder, None if out is None else Path(out))
 
     @property
     def victims(self) -> list[str]:
@@ -94,7 +93,7 @@ class Run:
             note=f"score, worst, blind: {measure.name}. accuracy: of the one global model.",
         )
 
-    def show(self, victim: str | int = 0) -> Figures:
+    def figures(self, victim: str | int = 0) -> Figures:
         """Return how what a victim held emerged: a figure for each picture or text of its batch.
 
         Args:
@@ -118,11 +117,11 @@ class Run:
             raise RunError(f"{self.folder}: the attack on {victim} yielded nothing to show")
         return Figures(shown)
 
-    def explain(self) -> list[Explanation]:
-        """Return why attacks failed, for each group of clients and attacker."""
+    def explain(self) -> Explanations:
+        """Return the causes of failed attacks, for each group of clients and attacker."""
         from fedsim.show.explain import explain  # noqa: PLC0415
 
-        return explain(self.folder)
+        return Explanations(explain(self.folder))
 
     def _figure(self, record: Record) -> Figure | None:
         victim, example = record["victim"], record["image"]
@@ -179,7 +178,8 @@ def run(
 
     Args:
         scenario: a bundled scenario's name, the path of a TOML file, tables like those of such a
-            file, or a scenario.
+            file, or a scenario. Tables may hold objects:
+            ``{"clients": [ClientGroup(name="noisy", defenses=[GaussianNoise(std=0.1)])]}``.
         out: the run folder; a new one in ``runs`` if None.
         engine: where the clients live: in this process, or on Ray's workers.
         live: show how the run goes, as the command line does.
@@ -190,11 +190,12 @@ def run(
         The run, which shows itself in a notebook.
 
     Raises:
-        ScenarioError: the scenario is not valid; the message names the place.
+        ScenarioError: the scenario is not valid, or holds what its record cannot; the message
+            names the place.
         RunError: the folder is in use, or the run could not go on.
     """
-    text, source = _text(scenario)
-    checked = Scenario.from_toml(text, source, settings(overrides))
+    checked, source = _checked(scenario, overrides)
+    checked.to_toml()  # what cannot be recorded is refused before a folder is made
     folder = new_folder(Path(source).stem) if out is None else Path(out)
 
     from fedsim.core.environment import prepare  # noqa: PLC0415
@@ -222,12 +223,15 @@ def open_run(folder: Path | str) -> Run:
     return found
 
 
-def _text(scenario: str | Path | Mapping[str, Any] | Scenario) -> tuple[str, str]:
-    if isinstance(scenario, Scenario):
-        return scenario.to_toml(), "scenario"
-    if isinstance(scenario, Mapping):
-        return tomli_w.dumps(dict(scenario)), "scenario"
-    return scenario_text(str(scenario))
+def _checked(
+    scenario: str | Path | Mapping[str, Any] | Scenario, overrides: Mapping[str, Any]
+) -> tuple[Scenario, str]:
+    """Return the scenario and what to call it."""
+    changes = settings(overrides)
+    if isinstance(scenario, Scenario | Mapping):
+        return Scenario.from_tables(scenario, "scenario", changes), "scenario"
+    text, source = scenario_text(str(scenario))
+    return Scenario.from_toml(text, source, changes), source
 
 
 def _row(row: Row, accuracy: float | None) -> dict[str, Cell]:

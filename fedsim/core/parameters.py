@@ -12,9 +12,9 @@ from typing import Any
 from pydantic import BeforeValidator, PlainSerializer, ValidationError
 from pydantic_core import PydanticCustomError
 
-from fedsim.core.checked import is_code_only
-from fedsim.core.errors import FedsimError, UnknownNameError, closest
-from fedsim.core.registry import Registry
+from fedsim.core.checked import Parameters, is_code_only
+from fedsim.core.errors import FedsimError, ScenarioError, UnknownNameError, closest
+from fedsim.core.registry import REGISTRIES, Registry
 
 
 class NestedError(ValueError):
@@ -48,6 +48,57 @@ def parameters_of(cls: type[Any]) -> dict[str, dataclasses.Field[Any]]:
     return {f.name: f for f in dataclasses.fields(cls) if not is_code_only(cls, f.name)}
 
 
+def table_of(thing: Parameters) -> dict[str, Any]:
+    """Return a registered thing as a scenario's table: its name and its parameters.
+
+    Raises:
+        ScenarioError: a field that code alone can set is not its default.
+        UnknownNameError: its class is not registered.
+    """
+    for field in set_by_code(thing):
+        raise ScenarioError(not_writable(field, type(thing)))
+    holders = [r for r in REGISTRIES.values() if r.holds(thing)]
+    if not holders:
+        raise UnknownNameError(_unregistered(thing))
+    return _table(holders[0], thing)
+
+
+def set_by_code(thing: object) -> list[str]:
+    """Return the names of those `CodeOnly` fields of a thing that are not their defaults."""
+    cls: type[Any] = type(thing)
+    fields = [f.name for f in dataclasses.fields(cls) if is_code_only(cls, f.name)]
+    return [name for name in fields if not _is_default(thing, name)]
+
+
+def not_writable(field: str, cls: type[Any]) -> str:
+    """Return the message for a code-only field that cannot be recorded."""
+    return (
+        f"{field} cannot be written to a scenario, so that the run could not be repeated from its "
+        f"record; register a subclass of {cls.__name__} that has this value as its default, and "
+        "use that"
+    )
+
+
+def _is_default(thing: object, name: str) -> bool:
+    fields: dict[str, Any] = getattr(type(thing), "__pydantic_fields__", {})
+    default, value = fields[name].get_default(call_default_factory=True), getattr(thing, name)
+    try:
+        return value is default or bool(value == default)
+    except (RuntimeError, ValueError):  # tensors compare by element
+        return False
+
+
+def _table(registry: Registry, thing: Any) -> dict[str, Any]:
+    parameters = {name: getattr(thing, name) for name in parameters_of(type(thing))}
+    given = {k: v for k, v in parameters.items() if v is not None}
+    return {"name": registry.name_of(thing), **given}
+
+
+def _unregistered(thing: object) -> str:
+    cls = type(thing).__qualname__
+    return f"{cls} is not registered: decorate the class with the registry's register(name)"
+
+
 def named(registry: Registry) -> tuple[BeforeValidator, PlainSerializer]:
     """Return the annotations that make a field hold a thing of this registry."""
 
@@ -56,6 +107,8 @@ def named(registry: Registry) -> tuple[BeforeValidator, PlainSerializer]:
             value = {"name": value}
         if registry.holds(value):
             return value
+        if isinstance(value, Parameters):
+            raise ValueError(f"expected one {registry.kind}; {_unregistered(value)}")
         name = value.get("name") if isinstance(value, dict) else None
         if not isinstance(name, str):
             raise PydanticCustomError(
@@ -77,8 +130,6 @@ def named(registry: Registry) -> tuple[BeforeValidator, PlainSerializer]:
             raise ValueError(str(error)) from None
 
     def dump(thing: Any) -> dict[str, Any]:
-        parameters = {name: getattr(thing, name) for name in parameters_of(type(thing))}
-        given = {k: v for k, v in parameters.items() if v is not None}
-        return {"name": registry.name_of(thing), **given}
+        return _table(registry, thing)
 
     return BeforeValidator(build), PlainSerializer(dump)

@@ -32,7 +32,7 @@ def notebook(number: int) -> dict[str, Any]:
     """Return a lesson as a notebook, in version 4.5 of the format (nbformat.readthedocs.io)."""
     plan = load_lesson(number)
     looks = [
-        [_code(f"runs[{name!r}]")] + [_code(f"runs[{name!r}].show(0)")] * _attacks(scenario)
+        [_code(f"runs[{name!r}]")] + [_code(f"runs[{name!r}].figures(0)")] * _attacks(scenario)
         for name, scenario in plan.scenarios.items()
     ]
     questions = [

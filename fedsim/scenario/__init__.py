@@ -2,18 +2,18 @@
 
 from fedsim.scenario.files import QUICKSTART, bundled, load_scenario, scenario_text, toml_text
 from fedsim.scenario.overrides import Override, override
-from fedsim.scenario.schema import (
+from fedsim.scenario.schema import Scenario
+from fedsim.scenario.sections import (
     RESERVED_FOR_SUM,
     RESERVED_NAME,
     AdversaryPlan,
     ClientGroup,
     Data,
     Federation,
-    Scenario,
     Section,
     Shown,
-    explain,
 )
+from fedsim.scenario.text import explain
 
 __all__ = [
     "QUICKSTART",

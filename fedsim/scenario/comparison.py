@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
 from typing import Any
 
 import tomli_w
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from fedsim.core.errors import ScenarioError, closest
 from fedsim.scenario import Override, Scenario, Section, Shown, explain, override, toml_text
+from fedsim.scenario.overrides import plain, tables
 
 NO_DEFENSE = "none"
 _FOLDER = "comparisons"
@@ -35,6 +36,11 @@ class Entry(Section):
         default_factory=dict,
         description="changes of the scenario, such as {'federation.batch_size' = [2, 4]}",
     )
+
+    @field_validator("defenses", "set", mode="before")
+    @classmethod
+    def _plain(cls, value: object) -> object:
+        return plain(value)
 
     @property
     def name(self) -> str:
@@ -149,6 +155,11 @@ class Comparison(Section):
             )
         return value
 
+    @field_validator("scenario", mode="before")
+    @classmethod
+    def _plain(cls, value: object) -> object:
+        return plain(tables(value))
+
     @model_validator(mode="after")
     def _distinct(self) -> Comparison:
         names = [e.name for e in self.grid]
@@ -192,6 +203,27 @@ class Comparison(Section):
             raw = tomllib.loads(text)
         except (ValueError, RecursionError) as error:
             raise ScenarioError(f"{source}: this is not TOML: {error}") from None
+        return cls.from_tables(raw, source, overrides)
+
+    @classmethod
+    def from_tables(
+        cls,
+        given: Mapping[str, Any] | Comparison,
+        source: str = "comparison",
+        overrides: Sequence[Override] = (),
+    ) -> Comparison:
+        """Return the comparison of nested tables, and check every run of it.
+
+        Args:
+            given: tables like those of a file, which may hold registered objects, or a comparison
+                that is to be changed.
+            source: what to call it in errors.
+            overrides: as in `from_toml`.
+
+        Raises:
+            ScenarioError: with the source, the place, what was expected and what to do.
+        """
+        raw = tables(given)
         for each in overrides:
             override(raw, each)
         try:

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
+from fedsim.core.checked import Parameters
 from fedsim.core.errors import ScenarioError
+from fedsim.core.parameters import table_of
 
 Override = str | tuple[str, Any]
 """``key=value`` as on the command line, or a key and its value."""
@@ -33,6 +39,33 @@ def override(raw: dict[str, Any], change: Override) -> None:
         place[last] = value
 
 
+def tables(value: Any) -> Any:
+    """Return a copy of nested tables and lists, whose objects are those of the original.
+
+    A section of a scenario becomes the table of what was given for it.
+    """
+    if isinstance(value, BaseModel):
+        value = {key: getattr(value, key) for key in value.model_fields_set}
+    if isinstance(value, Mapping):
+        return {key: tables(part) for key, part in value.items()}
+    return [tables(part) for part in value] if isinstance(value, list | tuple) else value
+
+
+def plain(value: Any) -> Any:
+    """Return nested tables with the table of each registered object in its place.
+
+    Raises:
+        ScenarioError: an object holds what a table cannot.
+    """
+    if isinstance(value, Parameters):
+        value = table_of(value)
+    if isinstance(value, dict):
+        return {key: plain(part) for key, part in value.items()}
+    if isinstance(value, Path):
+        return str(value)
+    return [plain(part) for part in value] if isinstance(value, list | tuple) else value
+
+
 def _parsed(text: str) -> tuple[str, Any]:
     key, equals, given = text.partition("=")
     if not equals or not key.strip():
@@ -52,6 +85,8 @@ def _step_into(place: Any, step: str, override: str) -> Any:
     inner = place[key]
     if isinstance(inner, str):  # a bare name is short for a table with that name
         inner = place[key] = {"name": inner}
+    if isinstance(inner, Parameters):
+        inner = place[key] = table_of(inner)
     if not isinstance(inner, dict | list):
         raise ScenarioError(f"--set {override!r}: {step!r} is a single value and holds no keys")
     return inner

@@ -41,10 +41,10 @@ def test_table(finished: fedsim.Compared) -> None:
 
 
 def test_shows(finished: fedsim.Compared) -> None:
-    stems = [figure.path.stem for figure in finished.show()]
+    stems = [figure.path.stem for figure in finished.figures()]
     assert stems == ["frontier-untrained", "strengths-untrained"]
-    assert finished.show()._repr_html_().count("<img") == 2
-    assert finished.report.is_file()
+    assert finished.figures()._repr_html_().count("<img") == 2
+    assert finished.write_report().is_file()
     assert finished.advice
 
 

@@ -1,7 +1,5 @@
 """`fedsim.run` and what it returns, as a notebook uses it."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -31,18 +29,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> fedsim.Run:
     return fedsim.run(TINY, out=tmp_path_factory.mktemp("api") / "run")
 
 
-def test_importing_loads_no_torch() -> None:
-    code = "import fedsim, sys; fedsim.__version__; assert 'torch' not in sys.modules"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-def test_everything_exported_is_there() -> None:
-    assert all(hasattr(fedsim, name) for name in fedsim.__all__)
-    assert set(fedsim.__all__) <= set(dir(fedsim))
-    with pytest.raises(AttributeError, match="nonsense"):
-        fedsim.nonsense  # noqa: B018
-
-
 def test_table(finished: fedsim.Run) -> None:
     table = finished.table()
     assert [row["clients"] for row in table] == ["open", "<i>noisy</i>", CONTROL]
@@ -55,24 +41,24 @@ def test_table(finished: fedsim.Run) -> None:
 
 def test_shows(finished: fedsim.Run) -> None:
     assert finished.victims == ["r0001-c0000-naive", "r0001-c0001-naive", "r0001-control-naive"]
-    figures = finished.show(0)
+    figures = finished.figures(0)
     names = [figure.path.name for figure in figures]
     assert names == ["r0001-c0000-naive-0.png", "r0001-c0000-naive-1.png"]
-    assert repr(finished.show("r0001-c0000-naive")) == repr(finished.show(0))
-    assert "data:image/png;base64,iVBOR" in finished.show(-1)._repr_html_()
+    assert repr(finished.figures("r0001-c0000-naive")) == repr(finished.figures(0))
+    assert "data:image/png;base64,iVBOR" in finished.figures(-1)._repr_html_()
 
 
 @pytest.mark.parametrize("size", [1, 2])
 def test_shows_texts(tmp_path: Path, size: int) -> None:
     ran = fedsim.run(texts(f"federation.batch_size={size}"), out=tmp_path / "run")
-    shown = ran.show(0)
+    shown = ran.figures(0)
     assert len(shown) == size
     assert "private" in repr(shown)
     assert "data:image/svg+xml" in shown._repr_html_()
 
 
 def test_markup_is_shown_and_not_obeyed(finished: fedsim.Run) -> None:
-    for shown in (finished, finished.table(), finished.show(1)):
+    for shown in (finished, finished.table(), finished.figures(1)):
         page = shown._repr_html_()
         assert "<i>noisy" not in page
         assert "<b>run" not in page
@@ -82,14 +68,22 @@ def test_markup_is_shown_and_not_obeyed(finished: fedsim.Run) -> None:
 @pytest.mark.parametrize("victim", ["r0009", 3, -4])
 def test_no_such_victim(finished: fedsim.Run, victim: str | int) -> None:
     with pytest.raises(RunError, match=r"expected a position from 0 to 2, or one of r0001-c0000"):
-        finished.show(victim)
+        finished.figures(victim)
 
 
 def test_a_run_is_opened_again(finished: fedsim.Run) -> None:
     again = fedsim.open_run(str(finished.folder))
     assert again.records == finished.records
     assert repr(again) == repr(finished)
-    assert again.report.read_text().startswith("<!doctype html>")
+    assert again.write_report().read_text().startswith("<!doctype html>")
+
+
+def test_explanations_show_themselves(finished: fedsim.Run) -> None:
+    told = finished.explain()
+    assert len(told) == 3
+    assert "<i>noisy</i>, naive: " in repr(told)
+    assert "&lt;i&gt;noisy&lt;/i&gt;, naive" in told._repr_html_()
+    assert "<i>noisy" not in told._repr_html_()
 
 
 def test_no_run_folder(tmp_path: Path) -> None:
