@@ -1,6 +1,5 @@
 """The adversary: whom it picks, and that it never stands in the way."""
 
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -223,31 +222,32 @@ def test_a_round_in_which_nobody_sent_anything_usable_still_has_its_control() ->
 
 def test_time_runs_out() -> None:
     attack = Waiting()
-    began = time.monotonic()
     heard = run_rounds(scenario("adversary.time_limit_s=0.2"), rounds=2, attack=attack)
     assert attack.stopped.is_set()
     assert len(heard.outcomes) == 8
-    assert 0.4 <= time.monotonic() - began < WAIT_S
 
 
 def test_time_runs_out_for_a_real_attack() -> None:
-    attack = "adversary.attack={name='dlg', evaluations=1000000, tolerance=0.0}"
-    began = time.monotonic()
+    """It ends, long before its evaluations do, and where that is depends on the machine."""
+    attack = "adversary.attack={name='dlg', evaluations=100000000, tolerance=0.0}"
     heard = run_rounds(scenario("adversary.time_limit_s=0.5", attack))
-    assert time.monotonic() - began < WAIT_S
-    assert Status.STOPPED in {o.reconstruction.status for o in heard.outcomes}
+    for outcome in heard.outcomes:
+        found = outcome.reconstruction
+        assert (found.status, found.error) in {
+            (Status.STOPPED, None),
+            (Status.FAILED, "stopped before the first evaluation"),
+        }
 
 
-def test_intercept_returns_at_once_while_an_attack_runs() -> None:
+def test_intercept_returns_while_an_attack_runs() -> None:
+    """Which cannot end before all rounds have been taken in."""
     case, attack, heard = scenario(), Waiting(stoppable=False), Heard()
     attacker = adversary(case, heard.listeners(), attack)
     rounds = [uploads_of(case, r) for r in range(1, 21)]
     attacker.intercept(1, sent(case), rounds[0])
     assert attack.started.wait(WAIT_S)
-    began = time.monotonic()
     for number, uploads in enumerate(rounds[1:], start=2):
         attacker.intercept(number, sent(case), uploads)
-    assert time.monotonic() - began < 1
     assert heard.outcomes == []
     attack.released.set()
     attacker.finish()

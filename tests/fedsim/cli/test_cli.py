@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,8 @@ from fedsim.cli.main import main
 from fedsim.core.registry import DEFENSES
 from fedsim.log.files import read_records
 from fedsim.scenario import bundled
+from fedsim.scoring import Scored, Scorer
+from fedsim.server.victims import Outcome
 from tests.fedsim.show.report.logs import Log
 
 FEDSIM = [sys.executable, "-c", "from fedsim.cli.main import main; main()"]
@@ -180,34 +182,26 @@ def test_bad_input_is_one_clear_error(
     assert sorted(p.name for p in tmp_path.iterdir()) == ["tiny.toml"]
 
 
-def test_an_interrupt_leaves_a_readable_folder(tmp_path: Path, tiny: Path) -> None:
-    arguments = ["run", str(tiny), "--out", "cut", "--set", "adversary.attack.evaluations=100000"]
-    arguments += ["--set", "adversary.attack.tolerance=0.0"]
-    process = subprocess.Popen(
-        [*FEDSIM, *arguments],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(Path.cwd())},
-    )
-    assert process.stdout is not None
-    for line in process.stdout:
-        if "attacking" in line:
-            break
-    time.sleep(2)
-    process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=90)
-    assert process.returncode == 130
-    assert "interrupted" in output
-    lines = (tmp_path / "cut" / "records.jsonl").read_text().splitlines()
-    records = [json.loads(line) for line in lines]
-    assert records[-1]["kind"] == "end"
-    assert records[-1]["status"] == "interrupted"
-    assert any(r["kind"] == "upload" for r in records)
-    stopped = [r for r in records if r["kind"] == "reconstruction"]
-    assert stopped
-    assert stopped[0]["status"] == "stopped"
+def test_an_interrupt_ends_with_130(
+    fedsim: Fedsim, tmp_path: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As soon as the first victim is scored; engine/test_run.py has what the folder holds."""
+    score = Scorer.score
+
+    def interrupted(self: Scorer, outcome: Outcome) -> Scored:
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        return score(self, outcome)
+
+    monkeypatch.setattr(Scorer, "score", interrupted)
+    monkeypatch.setattr(os, "_exit", sys.exit)
+    usual = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        done = fedsim("run", str(tiny), "--out", "cut")
+    finally:
+        signal.signal(signal.SIGINT, usual)
+    assert done.returncode == 130
+    assert "interrupted" in done.stdout
+    assert list(read_records(tmp_path / "cut"))[-1]["status"] == "interrupted"
 
 
 def test_leak_attacks_ones_own_picture(fedsim: Fedsim, tmp_path: Path) -> None:
