@@ -15,6 +15,8 @@ from tests.attacks.kinds import ON_PICTURES
 from tests.rounding import assert_same
 from tests.victims import random_victims
 
+pytestmark = pytest.mark.numeric
+
 Spoil = Callable[[Observation], Observation]
 
 

@@ -21,6 +21,8 @@ from tests.attacks.kinds import ON_PICTURES, ON_TEXTS
 from tests.rounding import HALF_OF_THE_DIGITS, assert_same
 from tests.victims import Shape, random_victims
 
+pytestmark = pytest.mark.numeric
+
 BUDGET = 11
 SHAPES: list[Shape] = [(1, 8, 8), (3, 8, 8), (3, 6, 10)]
 

@@ -8,6 +8,8 @@ from torch import nn
 
 from fedsim.attacks.functional import as_function, count_classes, parameters
 
+pytestmark = pytest.mark.numeric
+
 
 def with_batch_norm() -> nn.Module:
     return nn.Sequential(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.Flatten(), nn.LazyLinear(5))

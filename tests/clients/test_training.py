@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from fedsim.clients.training import Batch, gradient, local_sgd, one_thread
 from fedsim.models import MLP, LeNet, ResNet18
 
+pytestmark = pytest.mark.numeric
+
 SHAPE = (1, 8, 8)
 
 

@@ -11,6 +11,8 @@ from fedsim.server.fedsgd import FedSGD
 from tests.fedsim.small import small
 from tests.server.wire import reply_of, train_message
 
+pytestmark = pytest.mark.numeric
+
 WEIGHTS = {
     "w": torch.tensor([[1.0, 2.0], [3.0, 4.0]]),
     "mean": torch.tensor([5.0, 6.0]),

@@ -6,6 +6,8 @@ from torch import Tensor, nn
 
 from fedsim.attacks.closed.rgap.convolution import Convolution, invert_conv
 
+pytestmark = pytest.mark.numeric
+
 SHAPES = [
     # entering, outputs, kernel, stride, padding
     ((2, 6, 6), 4, 3, 1, 1),

@@ -11,6 +11,8 @@ from fedsim.core.errors import AttackError
 from fedsim.models import MLP, LeNet
 from tests.victims import random_victims
 
+pytestmark = pytest.mark.numeric
+
 
 @pytest.mark.parametrize("activation", ["relu", "sigmoid", "gelu", "tanh"])
 def test_at_least_sixty_db(activation: str) -> None:

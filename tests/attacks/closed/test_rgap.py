@@ -11,6 +11,8 @@ from fedsim.core.errors import AttackError
 from fedsim.models import LeNet
 from tests.victims import Victims, fashion_victims, photograph_victims, random_victims
 
+pytestmark = pytest.mark.numeric
+
 
 def network(activation: nn.Module, *, seed: int = 0) -> nn.Module:
     model = nn.Sequential(

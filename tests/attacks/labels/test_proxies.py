@@ -25,6 +25,8 @@ from fedsim.core.errors import AttackError
 from fedsim.models import LeNet
 from tests.victims import Shape
 
+pytestmark = pytest.mark.numeric
+
 SHAPE: Shape = (1, 8, 8)
 CLASSES, RATE = 4, 0.25
 

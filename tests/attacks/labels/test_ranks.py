@@ -9,6 +9,8 @@ from torch import Tensor
 
 from fedsim.attacks.labels.ranks import RankJudge
 
+pytestmark = pytest.mark.numeric
+
 LANES, CLASSES, FEATURES = 3, 5, 9
 
 

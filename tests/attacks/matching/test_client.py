@@ -14,6 +14,8 @@ from fedsim.clients.training import local_sgd
 from fedsim.models import LeNet
 from tests.victims import Shape
 
+pytestmark = pytest.mark.numeric
+
 SHAPE: Shape = (2, 6, 6)
 CLASSES = 3
 RATE = 0.25

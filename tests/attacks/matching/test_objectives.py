@@ -41,6 +41,8 @@ from fedsim.clients.defenses import (
 )
 from fedsim.core.errors import AttackError
 
+pytestmark = pytest.mark.numeric
+
 DUMMY = {"w": torch.tensor([[1.0, 2.0], [3.0, 4.0]]), "b": torch.tensor([5.0])}
 SHARED = {"w": torch.tensor([[0.0, 2.5], [0.0, 1.0]]), "b": torch.tensor([5.5])}
 

@@ -15,6 +15,8 @@ from fedsim.attacks.matching.priors.denoiser import Denoiser, train_denoiser
 from fedsim.core.errors import AttackError
 from fedsim.data import FashionMnistMini, load_dataset
 
+pytestmark = pytest.mark.numeric
+
 HELD_OUT = 50
 STEP = torch.tensor([[0.0, 0.0, 1.0], [0.0, 0.0, 1.0]]).view(1, 1, 2, 3)
 """Two of four horizontal differences are one; all three vertical ones are zero."""

@@ -20,6 +20,8 @@ from tests.attacks.kinds import ON_PICTURES, ON_TEXTS
 from tests.texts import OTHER_SHORT, SHORT, upload, victim
 from tests.victims import random_victims
 
+pytestmark = pytest.mark.numeric
+
 BUDGET = 6
 WIDTH = 16
 KINDS = {

@@ -11,6 +11,8 @@ from torch import Tensor
 from fedsim.clients.defenses import Defense, Protected, protect
 from fedsim.core.registry import DEFENSES
 
+pytestmark = pytest.mark.numeric
+
 # A telling strength for each registered defense. A new one needs an entry here, and below if its
 # weakest strength changes nothing or if it draws random numbers.
 TELLING: dict[str, dict[str, float]] = {

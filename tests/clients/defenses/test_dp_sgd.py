@@ -11,6 +11,8 @@ from fedsim.core.errors import ScenarioError
 from fedsim.models import ConvNet, LeNet, ModelSpec, ResNet18
 from tests.rounding import assert_same
 
+pytestmark = pytest.mark.numeric
+
 SHAPE, CLASSES = (1, 8, 8), 5
 CONVNET = ConvNet(channels=(4, 8))
 

@@ -9,6 +9,8 @@ from fedsim.clients.training import gradient
 from fedsim.core.tasks import Task
 from tests.texts import victim
 
+pytestmark = pytest.mark.numeric
+
 
 @pytest.mark.parametrize("causal", [False, True], ids=["bert", "gpt2"])
 def test_without_noise_and_bound_it_is_the_gradient(causal: bool) -> None:

@@ -7,6 +7,8 @@ from torch import Tensor
 from fedsim.clients.defenses import Batch, InstaHide, Mixup, Private
 from fedsim.models import MLP
 
+pytestmark = pytest.mark.numeric
+
 COUNT, CLASSES = 400, 6
 SHAPE = (1, 2, 2)
 

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from fedsim.clients.defenses import QSGD, Defense, StochasticQuantisation, protect
 
+pytestmark = pytest.mark.numeric
+
 DEFENSES = [QSGD(levels=1), QSGD(levels=16), *(StochasticQuantisation(bits=b) for b in (2, 4, 8))]
 every_defense = pytest.mark.parametrize("defense", DEFENSES, ids=str)
 

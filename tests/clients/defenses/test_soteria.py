@@ -10,6 +10,8 @@ from fedsim.clients.training import differentiate
 from fedsim.core.errors import ScenarioError
 from fedsim.models import MLP, ConvNet, LeNet, ModelSpec
 
+pytestmark = pytest.mark.numeric
+
 SHAPE, CLASSES = (1, 8, 8), 5
 SPECS = [LeNet(channels=2), ConvNet(channels=(3, 5)), MLP(hidden=(7,), activation="relu")]
 

@@ -16,6 +16,8 @@ from fedsim.core.registry import DEFENSES
 from fedsim.models import MLP, ConvNet, LeNet, ModelSpec, ResNet18
 from tests.clients.defenses.test_contract import STEPS
 
+pytestmark = pytest.mark.numeric
+
 SHAPE, CLASSES = (1, 8, 8), 5
 BATCHES = {"mixup", "instahide", "transform-search"}
 GRADIENTS = {"dp-sgd", "soteria"}

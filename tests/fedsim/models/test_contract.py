@@ -32,7 +32,7 @@ SPECS = [
 ]
 SHAPES = [(1, 28, 28), (3, 32, 32), (3, 17, 23)]
 Params = dict[str, Tensor]
-pytestmark = pytest.mark.filterwarnings("error")
+pytestmark = pytest.mark.numeric
 
 
 @pytest.fixture(autouse=True)

@@ -11,6 +11,8 @@ from torchvision.models import resnet18
 from fedsim.models import MLP, ConvNet, LeNet, ModelSpec, Precode, ResNet18, draw_from
 from fedsim.models.precode import VariationalBottleneck
 
+pytestmark = pytest.mark.numeric
+
 
 def shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:
     return {name: tuple(p.shape) for name, p in model.named_parameters()}

@@ -17,6 +17,8 @@ from tests.attacks.matching.optimisers.lanes import (
 )
 from tests.rounding import assert_same
 
+pytestmark = pytest.mark.numeric
+
 every_optimiser = pytest.mark.parametrize(
     "optimiser", [LBFGS(20), SignedAdam(), SignedAdam(0.1, False)]
 )

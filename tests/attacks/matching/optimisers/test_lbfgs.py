@@ -20,6 +20,8 @@ from tests.attacks.matching.optimisers.lanes import (
 )
 from tests.rounding import assert_same
 
+pytestmark = pytest.mark.numeric
+
 NOWHERE = [math.nan, math.inf, -math.inf]
 
 

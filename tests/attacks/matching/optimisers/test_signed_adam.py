@@ -9,6 +9,8 @@ from fedsim.attacks.matching.optimisers.signed_adam import DROPS
 from fedsim.attacks.types import Status
 from tests.attacks.matching.optimisers.lanes import evaluator, minimise, rosenbrock, starts
 
+pytestmark = pytest.mark.numeric
+
 BUDGET = 40
 
 

@@ -21,6 +21,8 @@ from fedsim.models import Bert, Gpt2, LanguageModel, TextModel, cross_entropy
 from tests.rounding import assert_same
 from tests.texts import DATA, victim, vocabulary
 
+pytestmark = pytest.mark.numeric
+
 TINY = {"layers": 1, "width": 8, "heads": 2}
 SPECS = [
     Bert(**TINY),

@@ -12,6 +12,8 @@ from fedsim.scoring.metrics.baselines import (
 )
 from fedsim.scoring.metrics.images import mse, psnr
 
+pytestmark = pytest.mark.numeric
+
 
 def pictures(seed: int, n: int) -> torch.Tensor:
     return torch.rand(n, 3, 6, 5, generator=torch.Generator().manual_seed(seed))

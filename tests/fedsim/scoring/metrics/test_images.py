@@ -8,6 +8,8 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from fedsim.scoring.metrics.images import PSNR_CAP_DB, detail, mse, psnr, scorable, score, ssim
 
+pytestmark = pytest.mark.numeric
+
 
 def pair(n: int, c: int, h: int, w: int, noise: float = 0.1) -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(n * 1000 + c * 100 + h + w)
