@@ -22,13 +22,14 @@ from torch import Tensor, nn
 from fedsim.attacks import Attack, GradientMatching, Observation, Progress, Reconstruction
 from fedsim.attacks.adaptive import Countermeasure
 from fedsim.core.errors import FedsimError, UploadError
+from fedsim.core.names import ADAPTIVE, NAIVE, Attacker
 from fedsim.core.registry import COUNTERMEASURES
 from fedsim.core.seeds import derive
 from fedsim.data import Split, TokenSplit
 from fedsim.scenario import AdversaryPlan, Scenario
 from fedsim.server.control import control_indices, control_observation
 from fedsim.server.uploads import Sum, Upload
-from fedsim.server.victims import Attacker, Listeners, Outcome, Victim
+from fedsim.server.victims import Listeners, Outcome, Victim
 
 LAST_WORDS_S = 60.0
 """How long a cancelled adversary may take to hand in what it has."""
@@ -211,7 +212,7 @@ class Adversary:
             self._public, size, seed=self._scenario.seed, server_round=server_round
         )
         observation = control_observation(model, self._public, indices)
-        return Victim(server_round, (), "naive", self._attack, observation)
+        return Victim(server_round, (), NAIVE, self._attack, observation)
 
     def _victims(
         self, server_round: int, upload: Upload | Sum, weights: Mapping[str, Tensor]
@@ -223,12 +224,12 @@ class Adversary:
                 observation = self._observe(upload, weights)
             except FedsimError as error:
                 problem = str(error)
-        attackers: list[tuple[Attacker, Attack]] = [("naive", self._attack)]
+        attackers: list[tuple[Attacker, Attack]] = [(NAIVE, self._attack)]
         adapted = None
         if self._plan.adaptive and isinstance(upload, Upload):
             adapted = self._adapted(upload.partition)
         if adapted is not None:
-            attackers.append(("adaptive", adapted))
+            attackers.append((ADAPTIVE, adapted))
         return [
             Victim(server_round, upload.partitions, attacker, attack, observation, problem)
             for attacker, attack in attackers

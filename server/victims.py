@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 from torch import nn
 
 from fedsim.attacks import Attack, Observation, Progress, Reconstruction
-from fedsim.server.control import CONTROL
-
-SUM = "sum"
-
-Attacker = Literal["naive", "adaptive"]
+from fedsim.core.names import SUM, Attacker
+from fedsim.scenario import Scenario
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +51,7 @@ class Victim:
     @property
     def name(self) -> str:
         """A name that is unique in the run and safe as a file name."""
-        alone = CONTROL if self.is_control else SUM
+        alone = "control" if self.is_control else "sum"
         who = alone if self.partition is None else f"c{self.partition:04d}"
         return f"r{self.server_round:04d}-{who}-{self.attacker}"
 
@@ -68,6 +64,13 @@ class Outcome:
     reconstruction: Reconstruction
     model: nn.Module
     seconds: float
+
+
+def group_name(scenario: Scenario, victim: Victim) -> str | None:
+    """Return the name of a victim's client group; None for the control, which has none."""
+    if victim.is_control:
+        return None
+    return SUM if victim.partition is None else scenario.group_of(victim.partition).name
 
 
 OnOutcome = Callable[[Outcome], None]

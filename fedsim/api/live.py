@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on."""
+"""Views of a run that goes on."""
 
 from __future__ import annotations
 
@@ -15,16 +15,21 @@ from rich.table import Table
 from rich.text import Text
 
 from fedsim.attacks import Progress
-from fedsim.core.measures import TASKS, measure_of
+from fedsim.core.measures import accuracy_name
 from fedsim.engine.estimate import in_words
 from fedsim.engine.observer import Observer, TextReader
-from fedsim.log.files import Record
-from fedsim.log.summary import CONTROL
+from fedsim.log.schema import (
+    CONTROL,
+    LeakageRecord,
+    LogRecord,
+    RoundRecord,
+    RunStarted,
+    UploadRecord,
+)
 from fedsim.scenario import Scenario
-from fedsim.server.victims import Victim
+from fedsim.server.victims import Victim, group_name
 from fedsim.show.figures import Picture, PictureRow
 from fedsim.show.figures.pixels import FloatImage
-from fedsim.show.run_pictures import group_name
 from fedsim.show.sentences import coloured, plain
 from fedsim.show.terminal.table import STYLES
 
@@ -49,7 +54,7 @@ class PlainView(Observer):
         self._console = console
         self._scenario: Scenario | None = None
         self._looked = time.monotonic()
-        self._accuracy = TASKS["classify"]
+        self._start: RunStarted | None = None
 
     def __enter__(self) -> PlainView:
         return self
@@ -63,10 +68,11 @@ class PlainView(Observer):
         self._say(f"{scenario.title}: {scenario.num_clients} clients")
         self._say(f"run folder: {folder}")
 
-    def on_record(self, record: Record) -> None:
-        """Say what a record means."""
-        self._accuracy = _accuracy_name(record) or self._accuracy
-        line = _sentence(record, self._accuracy)
+    def on_record(self, record: LogRecord) -> None:
+        """Print a record in a sentence."""
+        if isinstance(record, RunStarted):
+            self._start = record
+        line = _sentence(record, self._start)
         if line:
             self._say(line)
 
@@ -136,7 +142,7 @@ class LiveView(Observer):
         self._lock = threading.Lock()
         self._looked = 0.0
         self._uploads = 0
-        self._accuracy = TASKS["classify"]
+        self._start: RunStarted | None = None
         self._live = Live(
             console=console,
             get_renderable=self._render,
@@ -163,30 +169,31 @@ class LiveView(Observer):
         """Take note of how to read a run's texts."""
         self._reader = reader
 
-    def on_record(self, record: Record) -> None:
-        """Show what a record means."""
+    def on_record(self, record: LogRecord) -> None:
+        """Show a record where it belongs."""
         with self._lock:
-            self._accuracy = _accuracy_name(record) or self._accuracy
-            if record["kind"] == "run":
-                said = _sentence(record, self._accuracy)
-                self._screen.federation = said or self._screen.federation
-            elif record["kind"] == "upload":
-                self._uploads += 1
-                self._screen.federation = (
-                    f"round {record['round']} of {self._screen.rounds}: upload of client "
-                    f"{record['partition']} ({record['group']})"
-                )
-            elif record["kind"] == "round":
-                self._screen.federation = (
-                    f"round {record['round']} of {self._screen.rounds} aggregated: "
-                    f"{self._uploads} uploads so far, {self._accuracy} {record['accuracy']:.1%}"
-                )
-            elif record["kind"] == "leakage" and record["victim"] in self._screen.lines:
-                line = self._screen.lines[record["victim"]]
-                line.note, line.style = _score(record), STYLES[record["meaning"]]
-            elif record["kind"] == "leakage" and record["victim"] in self._screen.tiles:
-                tile = self._screen.tiles[record["victim"]]
-                tile.note, tile.style = _score(record), STYLES[record["meaning"]]
+            match record:
+                case RunStarted():
+                    self._start = record
+                    self._screen.federation = _sentence(record, record) or self._screen.federation
+                case UploadRecord():
+                    self._uploads += 1
+                    self._screen.federation = (
+                        f"round {record.round} of {self._screen.rounds}: upload of client "
+                        f"{record.partition} ({record.group})"
+                    )
+                case RoundRecord():
+                    self._screen.federation = (
+                        f"round {record.round} of {self._screen.rounds} aggregated: "
+                        f"{self._uploads} uploads so far, {_accuracy(record, self._start)}"
+                    )
+                case LeakageRecord():
+                    shown = self._screen.lines.get(record.victim) or self._screen.tiles.get(
+                        record.victim
+                    )
+                    if shown is not None:
+                        shown.note = _score(record, self._start)
+                        shown.style = STYLES[record.score.meaning]
 
     def on_victims(self, victims: Sequence[Victim]) -> None:
         """Clear the pictures of the round before."""
@@ -271,30 +278,31 @@ def _group(scenario: Scenario, victim: Victim) -> str:
     return group_name(scenario, victim) or CONTROL
 
 
-def _score(record: Record) -> str:
-    measure = measure_of(record)
-    value = measure.of(record)
-    return str(record["meaning"]) if value is None else f"{measure.show(value)} {record['meaning']}"
+def _score(record: LeakageRecord, start: RunStarted | None) -> str:
+    meaning = record.score.meaning
+    value = None if start is None else record.score.figure(start.measure)
+    return meaning if start is None or value is None else f"{start.measure.show(value)} {meaning}"
 
 
-def _accuracy_name(record: Record) -> str | None:
-    return TASKS.get(record.get("task", "")) if record["kind"] == "run" else None
+def _accuracy(record: RoundRecord, start: RunStarted | None) -> str:
+    return f"{accuracy_name('' if start is None else start.task)} {record.accuracy:.1%}"
 
 
-def _sentence(record: Record, accuracy: str) -> str | None:
-    if record["kind"] == "run" and (record.get("estimate_s") or 0) > LONG_S:
-        return (
-            f"the attacks will take about {in_words(record['estimate_s'])} on this CPU; a GPU, "
-            "fewer evaluations (adversary.attack.evaluations) or victims (adversary.per_round) "
-            "shorten it"
-        )
-    if record["kind"] == "upload" and record["problem"]:
-        return f"round {record['round']}: client {record['partition']}: {record['problem']}"
-    if record["kind"] == "round":
-        return f"round {record['round']}: {accuracy} {record['accuracy']:.1%}"
-    if record["kind"] == "leakage":
-        who = record["group"] or CONTROL
-        return f"  {record['victim']} ({who}, {record['attacker']}): {_score(record)}"
+def _sentence(record: LogRecord, start: RunStarted | None) -> str | None:
+    match record:
+        case RunStarted(estimate_s=float(seconds)) if seconds > LONG_S:
+            return (
+                f"the attacks will take about {in_words(seconds)} on this CPU; a GPU, "
+                "fewer evaluations (adversary.attack.evaluations) or victims "
+                "(adversary.per_round) shorten it"
+            )
+        case UploadRecord(problem=str(problem)):
+            return f"round {record.round}: client {record.partition}: {problem}"
+        case RoundRecord():
+            return f"round {record.round}: {_accuracy(record, start)}"
+        case LeakageRecord():
+            who = f"{record.victim} ({record.who}, {record.attacker})"
+            return f"  {who}: {_score(record, start)}"
     return None
 
 

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any, Literal
 from fedsim.api.display import Cell, Explanations, Figure, Figures, Table
 from fedsim.api.overrides import settings
 from fedsim.core.errors import RunError
-from fedsim.core.measures import measure_of
-from fedsim.log.files import inside
 from fedsim.log.folders import new_folder
+from fedsim.log.reader import inside
 from fedsim.log.run import Run as RunFolder
-from fedsim.log.summary import CONTROL, LEAKED, Row, Summary
+from fedsim.log.schema import CONTROL, LeakageRecord, Meaning
+from fedsim.log.summary import Row, Summary
 from fedsim.scenario import Scenario, scenario_text
 
 if TYPE_CHECKING:
-    from fedsim.log.files import Record
+    from fedsim.log.schema import LogRecord
 
 
 @dataclass(frozen=True, repr=False)
@@ -41,7 +41,7 @@ class Run:
         return RunFolder.read(self.folder)
 
     @property
-    def records(self) -> list[Record]:
+    def records(self) -> list[LogRecord]:
         """All records of the run, as its log has them."""
         return self._log.records
 
@@ -73,11 +73,8 @@ class Run:
     @property
     def victims(self) -> list[str]:
         """The names of all that was attacked, the positive controls last."""
-        names = dict.fromkeys(
-            r["victim"] for r in self.records if r["kind"] == "leakage" and r["group"]
-        )
-        controls = (r["victim"] for r in self.records if r["kind"] == "leakage")
-        return list(names | dict.fromkeys(controls))
+        leakage = self._log.of_kind(LeakageRecord)
+        return list(dict.fromkeys(r.victim for r in sorted(leakage, key=lambda r: r.is_control)))
 
     def table(self) -> Table:
         """Return what leaked, a row for each group of clients and attacker.
@@ -105,7 +102,7 @@ class Run:
         names = self.victims
         if isinstance(victim, int) and -len(names) <= victim < len(names):
             victim = names[victim]
-        found = [r for r in self.records if r["kind"] == "leakage" and r["victim"] == victim]
+        found = [r for r in self._log.of_kind(LeakageRecord) if r.victim == victim]
         if not found:
             raise RunError(
                 f"{self.folder}: no victim {victim!r}: expected a position from 0 to "
@@ -123,21 +120,20 @@ class Run:
 
         return Explanations(explain(self.folder))
 
-    def _figure(self, record: Record) -> Figure | None:
-        victim, example = record["victim"], record["image"]
+    def _figure(self, record: LeakageRecord) -> Figure | None:
+        victim, example = record.victim, record.score.example
         stems = (f"{victim}-{example}", victim)  # a batch of one has no numbers
         names = [f"{stem}.{end}" for stem in stems for end in ("svg", "png")]
         path = next((p for name in names if (p := self._file(f"pictures/{name}"))), None)
         if path is None:
             return None
-        measure = measure_of(record)
-        value = measure.of(record)
+        measure = self.summary.measure
+        value = record.score.figure(measure)
         score = "" if value is None else f", {measure.show(value)}"
-        who = record["group"] or CONTROL
         text = path.with_suffix(".txt")
         return Figure(
             path,
-            f"{victim} ({who}, {record['attacker']}): {record['meaning']}{score}",
+            f"{victim} ({record.who}, {record.attacker}): {record.score.meaning}{score}",
             text.read_text("utf-8") if text.is_file() else "",
         )
 
@@ -149,7 +145,10 @@ class Run:
 
     def _headline(self) -> str:
         private = [row for row in self.summary.rows if row.group != CONTROL]
-        leaked, attacked = sum(r.count(LEAKED) for r in private), sum(r.images for r in private)
+        leaked, attacked = (
+            sum(r.count(Meaning.LEAKED) for r in private),
+            sum(r.examples for r in private),
+        )
         return f"{self.title}: {leaked} of {attacked} attacks rebuilt what was private"
 
     def __repr__(self) -> str:
@@ -240,8 +239,8 @@ def _row(row: Row, accuracy: float | None) -> dict[str, Cell]:
         "clients": row.group,
         "defense": row.defense,
         "attacker": row.attacker,
-        "attacked": row.images,
-        "leaked": row.count(LEAKED),
+        "attacked": row.examples,
+        "leaked": row.count(Meaning.LEAKED),
         "score": statistics.median(row.scores) if row.scores else None,
         "worst": max(row.scores) if row.scores else None,
         "blind": statistics.median(row.baseline) if row.baseline else None,

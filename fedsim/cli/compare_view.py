@@ -16,8 +16,8 @@ from rich.text import Text
 from fedsim.attacks import Progress as AttackProgress
 from fedsim.engine.comparison import Done, run_cells
 from fedsim.engine.observer import Observer
-from fedsim.log.files import Record
 from fedsim.log.results import Result
+from fedsim.log.schema import LogRecord, RoundRecord
 from fedsim.scenario.comparison import Cell, Comparison
 from fedsim.server.victims import Victim
 from fedsim.show.comparison.tables import terminal_tables
@@ -110,10 +110,10 @@ class _Inside(Observer):
     def __init__(self, bars: Progress, task: object, cell: Cell) -> None:
         self._bars, self._task, self._cell = bars, task, cell
 
-    def on_record(self, record: Record) -> None:
+    def on_record(self, record: LogRecord) -> None:
         """Count the rounds."""
-        if record["kind"] == "round":
-            self._show("rounds", record["round"], self._cell.scenario.federation.rounds)
+        if isinstance(record, RoundRecord):
+            self._show("rounds", record.round, self._cell.scenario.federation.rounds)
 
     def on_progress(self, victims: Sequence[Victim], progress: AttackProgress) -> None:
         """Show the attack's evaluations."""

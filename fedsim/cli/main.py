@@ -300,8 +300,9 @@ def _watch(scenario: Scenario, name: str, engine: EngineChoice, out: Path | None
 
 def _conclude(console: Console, folder: Path) -> None:
     """Print the table of a run, however it ended, and where its files are."""
-    from fedsim.log.files import read_records  # noqa: PLC0415
-    from fedsim.log.summary import LEAKED, summarise  # noqa: PLC0415
+    from fedsim.log.reader import read_records  # noqa: PLC0415
+    from fedsim.log.schema import Meaning  # noqa: PLC0415
+    from fedsim.log.summary import summarise  # noqa: PLC0415
     from fedsim.show.report.page import REPORT  # noqa: PLC0415
     from fedsim.show.terminal.gallery import gallery  # noqa: PLC0415
     from fedsim.show.terminal.table import remarks, summary_table  # noqa: PLC0415
@@ -315,7 +316,7 @@ def _conclude(console: Console, folder: Path) -> None:
         console.print(summary_table(summary))
     for line in remarks(summary):
         console.print(line)
-    if any(row.count(LEAKED) < row.images for row in summary.rows):
+    if any(row.count(Meaning.LEAKED) < row.examples for row in summary.rows):
         console.print(f"why? fedsim explain {folder}", markup=False, soft_wrap=True)
     report = [page] if (page := folder / REPORT).is_file() else []
     for file in (*sorted(folder.glob("pictures/round-*")), *report, folder):

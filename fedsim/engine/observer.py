@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import Tensor
 
 from fedsim.attacks import Progress
-from fedsim.log.files import Record
+from fedsim.log.schema import LogRecord
 from fedsim.scenario import Scenario
 from fedsim.server.victims import Victim
 
@@ -44,7 +44,7 @@ class Observer:
     def on_reader(self, reader: TextReader) -> None:
         """Take note of how to read the tokens of a run on texts."""
 
-    def on_record(self, record: Record) -> None:
+    def on_record(self, record: LogRecord) -> None:
         """Show a record that the run log has just taken."""
 
     def on_victims(self, victims: Sequence[Victim]) -> None:

@@ -1,4 +1,4 @@
-"""What the things of a scenario are and where they come from, in their own words."""
+"""The documentation of the named parts of a scenario."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from fedsim.core.registry import (
     PARTITIONS,
     Registry,
 )
+from fedsim.log.schema import Source
 from fedsim.scenario import Scenario
 
 
-def sources(scenario: Scenario) -> list[dict[str, str]]:
-    """Return the kind, name and docstring of what a scenario names, for readers without torch."""
+def sources(scenario: Scenario) -> tuple[Source, ...]:
+    """Return the registry, name and docstring of each named part, for readers without torch."""
     found = {(r.kind, name): _documented(r, name) for r, name in _named(scenario)}
-    return [{"kind": kind, "name": name, "text": text} for (kind, name), text in found.items()]
+    return tuple(Source(kind=k, name=name, text=text) for (k, name), text in found.items())
 
 
 def _named(scenario: Scenario) -> Iterator[tuple[Registry, str]]:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 
 from fedsim.core.errors import RunError
 from fedsim.lessons.plan import Fact, Question, What
-from fedsim.log.summary import CONTROL, LEAKED, Row, Summary
+from fedsim.log.schema import CONTROL, Meaning
+from fedsim.log.summary import Row, Summary
 
 
 def right_choice(question: Question, summaries: Mapping[str, Summary]) -> int:
@@ -77,7 +78,7 @@ def _median_above_blind(row: Row) -> float:
 
 
 _OF_ROWS: Mapping[What, Callable[[Row], float | None]] = {
-    "leaked": lambda row: row.count(LEAKED) / row.images,
+    "leaked": lambda row: row.count(Meaning.LEAKED) / row.examples,
     "score": lambda row: statistics.median(row.scores) if row.scores else None,
     "above blind": lambda row: _median_above_blind(row) if row.scores else None,
     "labels": lambda row: row.labels_right,

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from fedsim.core.errors import ScenarioError
+from fedsim.core.names import NAIVE, Attacker
 from fedsim.scenario import Scenario, Section, Shown, explain, override
 
 What = Literal["leaked", "score", "above blind", "labels", "accuracy", "kilobytes", "epsilon"]
@@ -35,7 +36,7 @@ class Fact(Section):
     what: What
     run: str | None = None
     clients: str | None = None
-    attacker: Literal["naive", "adaptive"] = "naive"
+    attacker: Attacker = NAIVE
     less: Fact | None = None
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from fedsim.core.errors import RunError
-from fedsim.log.files import read_records
+from fedsim.log.reader import of_kind, read_records
+from fedsim.log.schema import RunEnded
 from fedsim.scenario.comparison import Comparison, Place
 
 COMPARISON = "comparison.toml"
@@ -19,13 +20,13 @@ def read_comparison(folder: Path) -> Comparison:
     """Return the comparison of a folder; its scenarios are not checked.
 
     Raises:
-        RunError: the folder holds no comparison.
+        RunError: the folder does not hold a comparison.
     """
     path = folder / COMPARISON
     try:
         return Comparison.model_validate(tomllib.loads(path.read_text("utf-8")))
     except (OSError, ValueError, RecursionError, ValidationError) as error:
-        raise RunError(f"{path}: this is no comparison: {error}") from None
+        raise RunError(f"{path}: not a comparison: {error}") from None
 
 
 def cell_folder(folder: Path, cell: Place) -> Path:
@@ -36,6 +37,6 @@ def cell_folder(folder: Path, cell: Place) -> Path:
 def is_finished(folder: Path) -> bool:
     """Return whether a run was finished."""
     try:
-        return any(r["kind"] == "end" and r["status"] == "finished" for r in read_records(folder))
+        return any(r.status == "finished" for r in of_kind(read_records(folder), RunEnded))
     except RunError:
         return False

@@ -1,10 +1,12 @@
-"""Where runs go if nobody says where."""
+"""The files of a run folder, and a new folder for a run."""
 
 import itertools
 import time
 from pathlib import Path
 
 RUNS = Path("runs")
+RECORDS = "records.jsonl"
+SCENARIO = "scenario.toml"
 
 
 def new_folder(name: str) -> Path:

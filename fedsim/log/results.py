@@ -1,16 +1,29 @@
-"""What the runs of a comparison come to; read from their logs alone, without torch."""
+"""The results of a comparison, read from the logs of its runs alone, without torch."""
 
 from __future__ import annotations
 
 import statistics
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from fedsim.core.errors import RunError
-from fedsim.core.measures import TASKS, Measure, measure_of
-from fedsim.log.files import Record, read_records
-from fedsim.log.summary import ATTACK_FAILED, LEAKED, PROTECTED, UNSCORED
+from fedsim.core.measures import Measure, accuracy_name
+from fedsim.log.reader import of_kind, read_records
+from fedsim.log.schema import (
+    ADAPTIVE,
+    NAIVE,
+    Attacker,
+    LeakageRecord,
+    LogRecord,
+    Meaning,
+    ReconstructionRecord,
+    RoundRecord,
+    RunEnded,
+    RunStarted,
+    UploadRecord,
+)
 from fedsim.scenario.comparison import Comparison, Place
 
 
@@ -24,8 +37,8 @@ class Result:
         attacker: naive or adaptive.
         known_answer: whether an adaptive attacker has an answer to this defense; if not, the
             naive one stands for both.
-        meanings: how many private examples (pictures or texts) have each meaning.
-        measure: what the scores are.
+        meanings: how many private examples have each meaning.
+        measure: of the scores.
         scores: of each example that could be scored.
         second: the measure's second figure of each of them.
         blind: the best blind guess's score for each of them.
@@ -45,9 +58,9 @@ class Result:
     value: float | None
     order: tuple[int, int]
     stage: str
-    attacker: str
+    attacker: Attacker
     known_answer: bool
-    meanings: dict[str, int]
+    meanings: dict[Meaning, int]
     measure: Measure
     scores: list[float]
     second: list[float]
@@ -67,29 +80,29 @@ class Result:
         return f"{self.label} {self.strength}".strip()
 
     @property
-    def images(self) -> int:
+    def examples(self) -> int:
         """How many private examples were attacked."""
         return sum(self.meanings.values())
 
     @property
     def leaked(self) -> int:
         """How many of them are recognisable."""
-        return self.meanings.get(LEAKED, 0)
+        return self.meanings.get(Meaning.LEAKED, 0)
 
     @property
     def protected(self) -> int:
         """How many the upload no longer points to."""
-        return self.meanings.get(PROTECTED, 0)
+        return self.meanings.get(Meaning.PROTECTED, 0)
 
     @property
     def attack_failed(self) -> int:
         """How many a better attack may find."""
-        return self.meanings.get(ATTACK_FAILED, 0)
+        return self.meanings.get(Meaning.ATTACK_FAILED, 0)
 
     @property
     def unscored(self) -> int:
-        """For how many the attack came to nothing."""
-        return self.meanings.get(UNSCORED, 0)
+        """How many have no reconstruction."""
+        return self.meanings.get(Meaning.UNSCORED, 0)
 
     @property
     def recovered(self) -> int:
@@ -104,20 +117,25 @@ class Result:
 
 @dataclass
 class _Pool:
-    """What is gathered for one result."""
+    """The records behind one result."""
 
     cell: Place
+    measure: Measure
     known_answer: bool = False
-    leakage: list[Record] = field(default_factory=list)
+    leakage: list[LeakageRecord] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
+
+
+Pools = dict[tuple[tuple[int, int], str, Attacker], _Pool]
+"""By the order of the cell, stage and attacker."""
 
 
 @dataclass
 class _Runs:
-    """What is gathered over the runs of one defense at one strength."""
+    """The figures of all runs of one defense at one strength."""
 
     accuracy: list[float] = field(default_factory=list)
-    accuracy_name: str = TASKS["classify"]
+    accuracy_name: str = accuracy_name("classify")
     upload_bytes: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     epsilon: list[float | None] = field(default_factory=list)
@@ -132,69 +150,72 @@ def results(comparison: Comparison, folders: Iterable[tuple[Place, Path]]) -> li
         comparison: names the stages.
         folders: each cell with its run folder; those without a readable run are left out.
     """
-    pools: dict[tuple[tuple[int, int], str, str], _Pool] = {}
+    pools: Pools = {}
     runs: dict[tuple[int, int], _Runs] = {}
     for cell, folder in folders:
         try:
             records = list(read_records(folder))
         except RunError:
             continue
+        if not records:
+            continue
         _gather(comparison, cell, records, pools, runs.setdefault(cell.order, _Runs()))
     stages = list(comparison.stages)
-    keys = sorted(pools, key=lambda k: (stages.index(k[1]), k[0], k[2] != "naive"))
+    keys = sorted(pools, key=lambda k: (stages.index(k[1]), k[0], k[2] != NAIVE))
     return [_result(pools[k], runs[k[0]], k[1], k[2]) for k in keys]
 
 
 def _gather(
-    comparison: Comparison,
-    cell: Place,
-    records: Sequence[Record],
-    pools: dict[tuple[tuple[int, int], str, str], _Pool],
-    runs: _Runs,
+    comparison: Comparison, cell: Place, records: Sequence[LogRecord], pools: Pools, runs: _Runs
 ) -> None:
-    accuracy = {r["round"]: r["accuracy"] for r in records if r["kind"] == "round"}
-    uploads = [r for r in records if r["kind"] == "upload" and not r["problem"]]
-    seconds = {r["victim"]: r["seconds"] for r in records if r["kind"] == "reconstruction"}
-    end = next((r for r in records if r["kind"] == "end"), None)
-    start: Record = next((r for r in records if r["kind"] == "run"), {})
-    # Older logs know pictures and their labels alone.
-    runs.chance = float(start.get("chance") or start.get("random_label") or 0.0)
-    runs.accuracy_name = TASKS[start.get("task", "classify")]
+    """Add one run's records to what is known of its defense and strength."""
+    [start] = of_kind(records, RunStarted)
+    runs.chance = start.chance
+    runs.accuracy_name = accuracy_name(start.task)
+    accuracy = {r.round: r.accuracy for r in of_kind(records, RoundRecord)}
     if accuracy:
         last_rounds = sorted(accuracy)[-comparison.last_evaluations :]
         runs.accuracy.append(statistics.fmean(accuracy[r] for r in last_rounds))
-    if end is not None:
-        runs.seconds.append(end["seconds"])
-    runs.upload_bytes += [u["bytes"] for u in uploads if u["bytes"] is not None]
-    last: dict[int, float | None] = {}
-    for upload in uploads:
-        spent = upload.get("privacy")
-        last[upload["partition"]] = None if spent is None else spent["epsilon"]
+    runs.seconds += [end.seconds for end in of_kind(records, RunEnded)]
+    uploads = [u for u in of_kind(records, UploadRecord) if not u.problem]
+    runs.upload_bytes += [u.bytes for u in uploads if u.bytes is not None]
+    last = {u.partition: None if u.privacy is None else u.privacy.epsilon for u in uploads}
     runs.epsilon += list(last.values())
     for stage, server_round in comparison.stages.items():
-        own = [r for r in records if r["kind"] == "leakage" and r["round"] == server_round]
+        own = [r for r in of_kind(records, LeakageRecord) if r.round == server_round]
         controls = runs.controls.setdefault(stage, [])
-        controls += [r["meaning"] == LEAKED for r in own if r["group"] is None]
-        victims = [r for r in own if r["group"] is not None]
-        answered = any(r["attacker"] == "adaptive" for r in victims)
-        for record in victims:
-            attackers = [record["attacker"]]
-            if comparison.adaptive and not answered:
-                # Who knows the defense and has no answer attacks as if he did not.
-                attackers.append("adaptive")
-            for attacker in attackers:
-                pool = pools.setdefault((cell.order, stage, attacker), _Pool(cell))
-                pool.known_answer = answered
-                pool.leakage.append(record)
-                pool.seconds.append(seconds[record["victim"]])
+        controls += [r.score.meaning is Meaning.LEAKED for r in own if r.is_control]
+        _pool(comparison, cell, stage, records, [r for r in own if not r.is_control], pools)
 
 
-def _result(pool: _Pool, runs: _Runs, stage: str, attacker: str) -> Result:
-    measure = measure_of(pool.leakage[0])
-    scored = [r for r in pool.leakage if measure.of(r) is not None]
-    meanings: dict[str, int] = {}
-    for record in pool.leakage:
-        meanings[record["meaning"]] = meanings.get(record["meaning"], 0) + 1
+def _pool(
+    comparison: Comparison,
+    cell: Place,
+    stage: str,
+    records: Sequence[LogRecord],
+    victims: Sequence[LeakageRecord],
+    pools: Pools,
+) -> None:
+    """Add the scores of one run at one stage to the results that they count for."""
+    [start] = of_kind(records, RunStarted)
+    seconds = {r.victim: r.seconds for r in of_kind(records, ReconstructionRecord)}
+    answered = any(r.attacker == ADAPTIVE for r in victims)
+    for record in victims:
+        attackers = [record.attacker]
+        if comparison.adaptive and not answered:
+            # An attacker that knows the defense and has no answer is like one that does not.
+            attackers.append(ADAPTIVE)
+        for attacker in attackers:
+            new = _Pool(cell, start.measure)
+            pool = pools.setdefault((cell.order, stage, attacker), new)
+            pool.known_answer = answered
+            pool.leakage.append(record)
+            pool.seconds += [seconds[record.victim]] if record.victim in seconds else []
+
+
+def _result(pool: _Pool, runs: _Runs, stage: str, attacker: Attacker) -> Result:
+    measure = pool.measure
+    scores = [r.score for r in pool.leakage if r.score.figure(measure) is not None]
     controls = runs.controls.get(stage, [])
     spent = [e for e in runs.epsilon if e is not None]
     return Result(
@@ -205,11 +226,11 @@ def _result(pool: _Pool, runs: _Runs, stage: str, attacker: str) -> Result:
         stage=stage,
         attacker=attacker,
         known_answer=pool.known_answer,
-        meanings=meanings,
+        meanings=dict(Counter(r.score.meaning for r in pool.leakage)),
         measure=measure,
-        scores=[r[measure.key] for r in scored],
-        second=[r[measure.second] for r in scored],
-        blind=[measure.blind(r) for r in scored],
+        scores=_known(s.figure(measure) for s in scores),
+        second=_known(s.second(measure) for s in scores),
+        blind=[s.blind(measure) for s in scores],
         accuracy=runs.accuracy,
         accuracy_name=runs.accuracy_name,
         upload_bytes=_mean(runs.upload_bytes),
@@ -219,6 +240,10 @@ def _result(pool: _Pool, runs: _Runs, stage: str, attacker: str) -> Result:
         chance=runs.chance,
         controls=(len(controls), sum(controls)),
     )
+
+
+def _known(figures: Iterable[float | None]) -> list[float]:
+    return [figure for figure in figures if figure is not None]
 
 
 def _mean(values: Sequence[float]) -> float | None:

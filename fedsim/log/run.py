@@ -1,4 +1,4 @@
-"""A run as its report reads it: records, scenario and what they come to; without torch."""
+"""A run as its report reads it, without torch: records, scenario and summary."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from safetensors.numpy import load_file
 
 from fedsim.core.errors import RunError
 from fedsim.core.version import __version__
-from fedsim.log.files import SCENARIO, Record, inside, read_records
+from fedsim.log.folders import SCENARIO
+from fedsim.log.reader import Kind, inside, of_kind, read_records
+from fedsim.log.schema import LogRecord, RunStarted
 from fedsim.log.summary import Summary, summarise
 
 Arrays = dict[str, NDArray[Any]]
@@ -25,10 +27,10 @@ Arrays = dict[str, NDArray[Any]]
 
 @contextmanager
 def legible(folder: Path) -> Iterator[None]:
-    """Turn what a log of an unknown shape leads to into an error that names it.
+    """Name the run folder in an error that a scenario or tensors of an unknown shape cause.
 
     Raises:
-        RunError: the log is not as this version of fedsim writes it.
+        RunError: the folder is not as this version of fedsim writes it.
     """
     try:
         yield
@@ -50,7 +52,7 @@ class Run:
     """
 
     folder: Path
-    records: list[Record]
+    records: list[LogRecord]
     scenario_text: str
 
     @classmethod
@@ -58,7 +60,7 @@ class Run:
         """Read a run folder.
 
         Raises:
-            RunError: it is no run folder, or its records cannot be read.
+            RunError: it is not a run folder, or its records cannot be read.
         """
         records = list(read_records(folder))
         if not records:
@@ -75,7 +77,7 @@ class Run:
         """The scenario as plain tables, not validated: names of it may be of no import here.
 
         Raises:
-            RunError: the file is no TOML.
+            RunError: the file is not TOML.
         """
         try:
             return tomllib.loads(self.scenario_text)
@@ -84,22 +86,23 @@ class Run:
 
     @cached_property
     def summary(self) -> Summary:
-        """What the records come to."""
+        """The rows and remarks that follow from the records."""
         return summarise(self.records)
 
     @property
-    def start(self) -> Record:
+    def start(self) -> RunStarted:
         """The first record."""
-        return self.records[0]
+        [start] = self.of_kind(RunStarted)
+        return start
 
     @property
     def title(self) -> str:
-        """What the scenario is called."""
-        return str(self.start.get("title") or self.folder.name)
+        """The scenario's title, or the folder's name where it has none."""
+        return self.start.title or self.folder.name
 
-    def of_kind(self, kind: str) -> list[Record]:
+    def of_kind(self, kind: type[Kind]) -> list[Kind]:
         """Return the records of one kind, in order."""
-        return [r for r in self.records if r["kind"] == kind]
+        return of_kind(self.records, kind)
 
     def arrays(self, place: str) -> Arrays | None:
         """Return the arrays of a file that a record names; None if it is not there any more.
@@ -116,5 +119,5 @@ class Run:
         try:
             found: dict[str, NDArray[np.generic]] = load_file(path)
         except SafetensorError as error:
-            raise RunError(f"{path}: this is no file of tensors: {error}") from None
+            raise RunError(f"{path}: not a file of tensors: {error}") from None
         return found

@@ -1,8 +1,8 @@
 """The records of a run, without torch: what an engine writes is what readers get.
 
 A record is one line of ``records.jsonl``. It is written and read through its model alone. Keys
-that a model does not have are left out when it is read, so that a log of a later version can be
-read if it only says more. Numbers that are not finite are null.
+and kinds that are not known here are left out when a log is read, so that one of a later version
+can be read if it only says more. Numbers that are not finite are null.
 """
 
 from __future__ import annotations
@@ -10,17 +10,20 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, TypeAdapter
 
+from fedsim.core.errors import RunError
 from fedsim.core.measures import Measure
+from fedsim.core.modality import MODALITIES
 from fedsim.core.names import ADAPTIVE, CONTROL, NAIVE, NEAREST, NO_DEFENSE, SUM, Attacker
 
 __all__ = [
     "ADAPTIVE",
     "CONTROL",
     "FORMAT",
+    "KINDS",
     "NAIVE",
     "NO_DEFENSE",
     "SUM",
@@ -209,10 +212,17 @@ class ExampleScore(_Typed):
         """Return the figure beside the headline; None if the example is unscored."""
         return self.metrics.get(measure.second)
 
-    def blind(self, measure: Measure) -> float | None:
-        """Return the headline figure of the best blind guess; None if there is no such guess."""
+    def blind(self, measure: Measure) -> float:
+        """Return the headline figure of the best blind guess.
+
+        Raises:
+            RunError: no blind guess has it.
+        """
         guesses = (v.get(measure.key) for name, v in self.baselines.items() if name != NEAREST)
-        return max((figure for figure in guesses if figure is not None), default=None)
+        known = [figure for figure in guesses if figure is not None]
+        if not known:
+            raise RunError(f"score.baselines: expected the {measure.key} of a blind guess")
+        return max(known)
 
 
 class RunStarted(_Typed):
@@ -248,6 +258,15 @@ class RunStarted(_Typed):
     plugins: Annotated[tuple[PluginFile, ...], Lax] = ()
     started: str
     command: Names
+
+    @property
+    def measure(self) -> Measure:
+        """The headline measure of the modality.
+
+        Raises:
+            UnknownNameError: no modality has that name.
+        """
+        return MODALITIES.get(self.modality).measure
 
 
 class UploadRecord(_Typed):
@@ -418,6 +437,8 @@ LogRecord = (
     | RoundRecord
     | RunEnded
 )
+
+KINDS = tuple(kind.model_fields["kind"].default for kind in get_args(LogRecord))
 
 _RECORD: TypeAdapter[LogRecord] = TypeAdapter(Annotated[LogRecord, Field(discriminator="kind")])
 

@@ -1,13 +1,23 @@
-"""The same victim under every defense: which records are about it."""
+"""The same victim under every defense: the records about it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from fedsim.core.errors import RunError
-from fedsim.log.files import Record, read_records
+from fedsim.core.measures import Measure
+from fedsim.log.reader import of_kind, read_records
+from fedsim.log.schema import (
+    NAIVE,
+    Attacker,
+    LeakageRecord,
+    LogRecord,
+    ReconstructionRecord,
+    RunStarted,
+    SumRecord,
+)
 from fedsim.scenario.comparison import Comparison, Place
 
 
@@ -19,12 +29,14 @@ class Look:
         place: where the run stands in the comparison.
         folder: of the run.
         leakage: the record of the score of the first example of its batch.
-        tensors: where the run log has the rest of it.
+        measure: of the score.
+        tensors: path of its tensors in the folder.
     """
 
     place: Place
     folder: Path
-    leakage: Record
+    leakage: LeakageRecord
+    measure: Measure
     tensors: str
 
     @property
@@ -34,7 +46,7 @@ class Look:
 
 
 def looks(
-    comparison: Comparison, folders: Sequence[tuple[Place, Path]], stage: str, attacker: str
+    comparison: Comparison, folders: Sequence[tuple[Place, Path]], stage: str, attacker: Attacker
 ) -> Iterator[Look]:
     """Yield the first victim of each run of the first seed: the same client, the same data.
 
@@ -48,46 +60,61 @@ def looks(
     for place, folder in folders:
         if place.seed != comparison.seeds[0]:
             continue
-        run = _round_of(folder, comparison.stages[stage])
-        clients = [r["partition"] for r in run if r["kind"] == "leakage" and r["group"]]
-        if not clients:
+        run = _run(folder)
+        victims = _victims(run, comparison.stages[stage])
+        if not victims:
             continue
         if first is None:
-            first = min((c for c in clients if c is not None), default=None)
-        image = 0 if clients[0] is not None else _place_in_sum(run, first)
-        yield _look(place, folder, run, attacker, image)
+            first = min((v.partition for v in victims if v.partition is not None), default=None)
+        example = 0
+        if victims[0].partition is None:
+            example = _place_in_sum(run, comparison.stages[stage], first)
+        look = _look(place, folder, run, victims, attacker, example)
+        if look is not None:
+            yield look
 
 
-def _round_of(folder: Path, server_round: int) -> list[Record]:
+def _run(folder: Path) -> list[LogRecord]:
     try:
-        return [r for r in read_records(folder) if r.get("round") == server_round]
+        return list(read_records(folder))
     except RunError:
         return []
 
 
-def _place_in_sum(run: Sequence[Record], client: int | None) -> int:
-    """Return which of the examples behind a sum, in the order of the clients, is a client's first.
+def _victims(run: Sequence[LogRecord], server_round: int) -> list[LeakageRecord]:
+    found = of_kind(run, LeakageRecord)
+    return [r for r in found if r.round == server_round and not r.is_control]
 
-    Of no client, or one whose upload is not in the sum, the first of all.
+
+def _place_in_sum(run: Sequence[LogRecord], server_round: int, client: int | None) -> int:
+    """Return the position of a client's first example among those behind a sum.
+
+    Clients come in order. For no client, or one whose upload is not in the sum, it is 0.
     """
-    total = next(r for r in run if r["kind"] == "sum")
-    clients: list[int] = total["partitions"]
-    each = int(total["examples"]) // len(clients)
-    return clients.index(client) * each if client in clients else 0
+    for total in of_kind(run, SumRecord):
+        if total.round == server_round and client in total.partitions:
+            each = total.examples // len(total.partitions)
+            return total.partitions.index(client) * each
+    return 0
 
 
-def _look(place: Place, folder: Path, run: Sequence[Record], attacker: str, image: int) -> Look:
-    leakage = [r for r in run if r["kind"] == "leakage" and r["group"]]
-    client = min((r["partition"] for r in leakage if r["partition"] is not None), default=None)
-    own: Mapping[str, Record] = {
-        r["attacker"]: r
-        for r in reversed(leakage)
-        if r["partition"] == client and r["image"] == image
+def _look(
+    place: Place,
+    folder: Path,
+    run: Sequence[LogRecord],
+    victims: Sequence[LeakageRecord],
+    attacker: Attacker,
+    example: int,
+) -> Look | None:
+    client = min((v.partition for v in victims if v.partition is not None), default=None)
+    own = {
+        v.attacker: v
+        for v in reversed(victims)
+        if v.partition == client and v.score.example == example
     }
-    record = own.get(attacker, own["naive"])
-    tensors = next(
-        r["tensors"]
-        for r in run
-        if r["kind"] == "reconstruction" and r["victim"] == record["victim"]
-    )
-    return Look(place, folder, record, tensors)
+    record = own.get(attacker, own.get(NAIVE))
+    tensors = {r.victim: r.tensors for r in of_kind(run, ReconstructionRecord)}
+    if record is None or record.victim not in tensors:
+        return None
+    [start] = of_kind(run, RunStarted)
+    return Look(place, folder, record, start.measure, tensors[record.victim])

@@ -4,8 +4,6 @@ from fedsim.scenario.files import QUICKSTART, bundled, load_scenario, scenario_t
 from fedsim.scenario.overrides import Override, override
 from fedsim.scenario.schema import Scenario
 from fedsim.scenario.sections import (
-    RESERVED_FOR_SUM,
-    RESERVED_NAME,
     AdversaryPlan,
     ClientGroup,
     Data,
@@ -17,8 +15,6 @@ from fedsim.scenario.text import explain
 
 __all__ = [
     "QUICKSTART",
-    "RESERVED_FOR_SUM",
-    "RESERVED_NAME",
     "AdversaryPlan",
     "ClientGroup",
     "Data",

@@ -14,10 +14,10 @@ import tomli_w
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from fedsim.core.errors import ScenarioError, closest
+from fedsim.core.names import NO_DEFENSE
 from fedsim.scenario import Override, Scenario, Section, Shown, explain, override, toml_text
 from fedsim.scenario.overrides import plain, tables
 
-NO_DEFENSE = "none"
 _FOLDER = "comparisons"
 _CLIENTS = "clients"
 

@@ -14,14 +14,9 @@ from pydantic import (
     model_validator,
 )
 
+from fedsim.core.names import CONTROL, SUM
 from fedsim.core.parameters import named, refuse_unknown
 from fedsim.core.registry import AGGREGATIONS, ATTACKS, DATASETS, DEFENSES, PARTITIONS
-
-RESERVED_NAME = "positive control"
-"""What a summary calls the adversary's own control: no client group may have that name."""
-
-RESERVED_FOR_SUM = "sum of the uploads"
-"""What a summary calls the sum of a round's uploads, where no single one is seen."""
 
 
 def _shown(text: str) -> str:
@@ -106,9 +101,9 @@ class ClientGroup(Section):
     @field_validator("name")
     @classmethod
     def _not_reserved(cls, value: str) -> str:
-        if value == RESERVED_NAME:
+        if value == CONTROL:
             raise ValueError("this is what the adversary's own control is called; choose another")
-        if value == RESERVED_FOR_SUM:
+        if value == SUM:
             raise ValueError("this is what the sum of all uploads is called; choose another")
         return value
 

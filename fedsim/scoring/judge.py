@@ -1,4 +1,4 @@
-"""The contract of those who judge one kind of data."""
+"""The contract of a judge of one kind of data."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from typing import ClassVar
 from torch import Tensor
 
 from fedsim.attacks import Reconstruction
-from fedsim.scoring.metrics.verdict import Verdict
-from fedsim.scoring.types import Leakage, Meaning, TextLeakage
+from fedsim.log.schema import ExampleScore, Meaning, Verdict
 
 MeaningOf = Callable[[Verdict], Meaning]
-"""What a verdict says of the attack and the defense of the victim that is judged."""
+"""Maps a verdict to its meaning for the attack and the defense of the judged victim."""
 
 
 class Judge(ABC):
@@ -28,7 +27,7 @@ class Judge(ABC):
 
     @abstractmethod
     def originals(self, inputs: Tensor, labels: Tensor) -> Tensor:
-        """Return what is private of a client's batch, as a reconstruction should have it."""
+        """Return the private part of a client's batch, as a reconstruction should have it."""
 
     @abstractmethod
     def judge(
@@ -38,14 +37,14 @@ class Judge(ABC):
         labels: Tensor,
         own: Tensor,
         meaning_of: MeaningOf,
-    ) -> tuple[Tensor | None, tuple[Leakage | TextLeakage, ...]]:
-        """Return which reconstruction belongs to which original, and each original's leakage.
+    ) -> tuple[Tensor | None, tuple[ExampleScore, ...]]:
+        """Return the reconstruction's index for each original, and each original's score.
 
         Args:
-            found: what the attack came to.
+            found: the outcome of the attack.
             originals: the private batch ``(B, ...)``.
             labels: its labels.
             own: positions of the originals among the public data, if the adversary took them
                 from there itself: no baseline may know them.
-            meaning_of: what a verdict means here.
+            meaning_of: maps a verdict to its meaning here.
         """

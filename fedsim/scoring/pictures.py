@@ -1,4 +1,4 @@
-"""How pictures are judged."""
+"""The judge of pictures."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 
 from fedsim.attacks import Reconstruction
+from fedsim.log.schema import ExampleScore
 from fedsim.scoring.judge import Judge, MeaningOf
 from fedsim.scoring.metrics.baselines import blind_baselines, of_picture
 from fedsim.scoring.metrics.images import scorable, score
 from fedsim.scoring.metrics.matching import match
-from fedsim.scoring.metrics.verdict import Verdict, verdict
-from fedsim.scoring.types import Leakage, Meaning
+from fedsim.scoring.metrics.verdict import verdict
 
 
 class PictureJudge(Judge):
@@ -35,12 +35,14 @@ class PictureJudge(Judge):
         labels: Tensor,
         own: Tensor,
         meaning_of: MeaningOf,
-    ) -> tuple[Tensor | None, tuple[Leakage, ...]]:
-        """Return which reconstruction belongs to which picture, and each picture's leakage."""
+    ) -> tuple[Tensor | None, tuple[ExampleScore, ...]]:
+        """Return the reconstruction's index for each picture, and each picture's score."""
         baselines = blind_baselines(originals, self._without(own))
         if found.data is None or found.data.shape != originals.shape:
-            nothing = enumerate(labels.tolist())
-            return None, tuple(_unscored(i, k, of_picture(baselines, i)) for i, k in nothing)
+            return None, tuple(
+                ExampleScore.unscored(i, _named(of_picture(baselines, i)), label=label)
+                for i, label in enumerate(labels.tolist())
+            )
         matching = match(found.data, originals)
         rebuilt = found.data[matching]
         finite = scorable(rebuilt)
@@ -49,21 +51,23 @@ class PictureJudge(Judge):
         for i, label in enumerate(labels.tolist()):
             blind = of_picture(baselines, i)
             if not finite[i]:
-                leakage.append(_unscored(i, label, blind))
+                leakage.append(ExampleScore.unscored(i, _named(blind), label=label))
                 continue
             psnr, ssim = float(scores.psnr[i]), float(scores.ssim[i])
             fine = float(scores.detail[i])
             word = verdict(psnr, ssim, fine, blind)
             leakage.append(
-                Leakage(
-                    image=i,
-                    mse=float(scores.mse[i]),
-                    psnr=psnr,
-                    ssim=ssim,
-                    detail=fine,
+                ExampleScore(
+                    example=i,
+                    metrics={
+                        "mse": float(scores.mse[i]),
+                        "psnr": psnr,
+                        "ssim": ssim,
+                        "detail": fine,
+                    },
                     label=label,
                     label_found=None if found.labels is None else int(found.labels[matching[i]]),
-                    baselines=blind,
+                    baselines=_named(blind),
                     verdict=word,
                     meaning=meaning_of(word),
                 )
@@ -77,16 +81,6 @@ class PictureJudge(Judge):
         return self._public[keep]
 
 
-def _unscored(image: int, label: int, baselines: dict[str, tuple[float, float]]) -> Leakage:
-    return Leakage(
-        image=image,
-        mse=None,
-        psnr=None,
-        ssim=None,
-        detail=None,
-        label=label,
-        label_found=None,
-        baselines=baselines,
-        verdict=Verdict.UNSCORED,
-        meaning=Meaning.UNSCORED,
-    )
+def _named(baselines: dict[str, tuple[float, float]]) -> dict[str, dict[str, float | None]]:
+    """Return the figures of baselines by name."""
+    return {name: {"psnr": psnr, "ssim": ssim} for name, (psnr, ssim) in baselines.items()}

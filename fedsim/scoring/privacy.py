@@ -1,31 +1,17 @@
-"""How much privacy each client has spent so far, by Opacus' accountants."""
+"""The privacy that each client has spent so far, by Opacus' accountants."""
 
 from __future__ import annotations
 
 import warnings
 from collections import defaultdict
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fedsim.clients.defenses import Defense, Mechanism
 from fedsim.clients.site import Site
+from fedsim.log.schema import PrivacySpent
 
 if TYPE_CHECKING:
     from opacus.accountants import RDPAccountant
-
-
-@dataclass(frozen=True)
-class Spent:
-    """The guarantee that a client's uploads so far still give.
-
-    Attributes:
-        epsilon, delta: of differential privacy.
-        unit: between data sets that differ in one example of the client's, or in all of them.
-    """
-
-    epsilon: float
-    delta: float
-    unit: str
 
 
 class PrivacyLedger:
@@ -48,8 +34,8 @@ class PrivacyLedger:
         self._site = site
         self._accountants: defaultdict[int, RDPAccountant] = defaultdict(_accountant)
 
-    def spend(self, partition: int) -> Spent | None:
-        """Account for one more upload of a client, and return what it has spent by now."""
+    def spend(self, partition: int) -> PrivacySpent | None:
+        """Account for one more upload of a client, and return the privacy spent by now."""
         mechanism = self._mechanism(partition)
         if mechanism is None:
             return None
@@ -61,7 +47,11 @@ class PrivacyLedger:
         accountant = self._accountants[partition]
         for _ in range(steps):
             accountant.step(noise_multiplier=mechanism.noise_multiplier, sample_rate=rate)
-        return Spent(epsilon_of(accountant, mechanism.delta), mechanism.delta, mechanism.unit)
+        return PrivacySpent(
+            epsilon=epsilon_of(accountant, mechanism.delta),
+            delta=mechanism.delta,
+            unit=mechanism.unit,
+        )
 
     def _mechanism(self, partition: int) -> Mechanism | None:
         chain: list[Defense] = self._site.scenario.group_of(partition).defenses

@@ -13,24 +13,21 @@ from torch import Tensor
 
 from fedsim.attacks import GradientMatching
 from fedsim.clients.site import Site
+from fedsim.core.measures import FIT_FLOOR
 from fedsim.core.modules import normalises_by_batch
 from fedsim.data import IndexArray, TokenDataset, join
+from fedsim.log.schema import Meaning, Verdict
 from fedsim.models import TextModel
 from fedsim.scoring.judge import Judge
-from fedsim.scoring.metrics.verdict import Verdict
 from fedsim.scoring.pictures import PictureJudge
 from fedsim.scoring.texts import TextJudge
-from fedsim.scoring.types import Meaning, Scored
+from fedsim.scoring.types import Scored
 from fedsim.server.control import control_indices
 from fedsim.server.victims import Outcome, Victim
 
 FIT_MARGIN = 1.1
 """How much worse than the truth a reconstruction may fit the upload and still count as found.
 Two local minima of the same quality differ by a few per cent in a float32 objective."""
-
-FIT_FLOOR = 1e-6
-"""Relative objective below which a fit is as good as a perfect one. On the paper's network and
-an undefended upload, pictures are recognisable from about 1e-5 on."""
 
 
 class Scorer:
@@ -63,7 +60,7 @@ class Scorer:
         return join(batches)
 
     def originals(self, victim: Victim) -> Tensor:
-        """Return what is private of the batch behind a victim's upload."""
+        """Return the private part of the batch behind a victim's upload."""
         return self._judge.originals(*self.truth(victim))
 
     def score(self, outcome: Outcome) -> Scored:
@@ -123,7 +120,7 @@ class Scorer:
         return assumed.learning_rate not in (None, federation.learning_rate)
 
     def _own(self, victim: Victim) -> Tensor:
-        """Return which public data are the control's own, which would be their own nearest."""
+        """Return the positions of the control's own public data, which are their own nearest."""
         if not victim.is_control:
             return torch.zeros(0, dtype=torch.long)
         return torch.from_numpy(self._control(victim.server_round))

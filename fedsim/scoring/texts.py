@@ -1,7 +1,8 @@
-"""How texts are judged."""
+"""The judge of texts."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from functools import cache
 from typing import ClassVar
 
@@ -11,14 +12,13 @@ from torch import Tensor
 from fedsim.attacks import Reconstruction
 from fedsim.core.tasks import Task
 from fedsim.data import TokenDataset
+from fedsim.log.schema import ExampleScore
 from fedsim.models import TextModel
 from fedsim.scoring.judge import Judge, MeaningOf
 from fedsim.scoring.metrics.text_baselines import TextBaselines
 from fedsim.scoring.metrics.text_verdict import text_verdict
 from fedsim.scoring.metrics.texts import match_texts, score_text
-from fedsim.scoring.metrics.verdict import Verdict
 from fedsim.scoring.reader import Reader
-from fedsim.scoring.types import Meaning, TextLeakage
 
 
 class TextJudge(Judge):
@@ -50,8 +50,8 @@ class TextJudge(Judge):
         labels: Tensor,
         own: Tensor,
         meaning_of: MeaningOf,
-    ) -> tuple[Tensor | None, tuple[TextLeakage, ...]]:
-        """Return which reconstruction belongs to which text, and each text's leakage."""
+    ) -> tuple[Tensor | None, tuple[ExampleScore, ...]]:
+        """Return the reconstruction's index for each text, and each text's score."""
         texts = [self._reader.content(row, row) for row in originals]
         kinds = labels.tolist() if labels.ndim == 1 else [None] * len(texts)
         rows, matching = self._matched(found, originals, texts)
@@ -60,25 +60,18 @@ class TextJudge(Judge):
             guesses = self._baselines.guesses(original, own.tolist())
             blind = _figures(guesses, original)
             if rows is None or matching is None:
-                leakage.append(_unscored(i, kind, original, blind))
+                leakage.append(ExampleScore.unscored(i, blind, label=kind, original=original))
                 continue
             scores = score_text(rows[i], original)
             word = text_verdict(rows[i], original, guesses)
             leakage.append(
-                TextLeakage(
-                    image=i,
-                    token_accuracy=scores.token_accuracy,
-                    rouge1=scores.rouge1,
-                    rouge2=scores.rouge2,
-                    rouge_l=scores.rouge_l,
-                    bag_recall=scores.bag_recall,
-                    bag_precision=scores.bag_precision,
-                    exact=scores.exact,
-                    edit_distance=scores.edit_distance,
+                ExampleScore(
+                    example=i,
+                    metrics={k: float(v) for k, v in asdict(scores).items()},
                     label=kind,
                     label_found=None if found.labels is None else int(found.labels[matching[i]]),
-                    original=original,
-                    found=rows[i],
+                    original=tuple(original),
+                    found=tuple(rows[i]),
                     baselines=blind,
                     verdict=word,
                     meaning=meaning_of(word),
@@ -88,7 +81,7 @@ class TextJudge(Judge):
 
     @torch.no_grad()
     def _unconditional(self, length: int) -> list[str] | None:
-        """Return what the run's first model says of a text of which it sees nothing."""
+        """Return the guess of the run's first model at a text of which it sees nothing."""
         model, specials = self._model, self._model.vocabulary.specials
         if model.task is Task.MASKED and specials.mask is not None:
             first = [] if specials.first is None else [specials.first]
@@ -118,29 +111,11 @@ class TextJudge(Judge):
         return rows, torch.tensor(matching)
 
 
-def _figures(guesses: dict[str, list[str]], original: list[str]) -> dict[str, tuple[float, float]]:
+def _figures(
+    guesses: dict[str, list[str]], original: list[str]
+) -> dict[str, dict[str, float | None]]:
     scores = {name: score_text(guess, original) for name, guess in guesses.items()}
-    return {name: (s.token_accuracy, s.rouge_l) for name, s in scores.items()}
-
-
-def _unscored(
-    text: int, kind: int | None, original: list[str], blind: dict[str, tuple[float, float]]
-) -> TextLeakage:
-    return TextLeakage(
-        image=text,
-        token_accuracy=None,
-        rouge1=None,
-        rouge2=None,
-        rouge_l=None,
-        bag_recall=None,
-        bag_precision=None,
-        exact=None,
-        edit_distance=None,
-        label=kind,
-        label_found=None,
-        original=original,
-        found=None,
-        baselines=blind,
-        verdict=Verdict.UNSCORED,
-        meaning=Meaning.UNSCORED,
-    )
+    return {
+        name: {"token_accuracy": s.token_accuracy, "rouge_l": s.rouge_l}
+        for name, s in scores.items()
+    }

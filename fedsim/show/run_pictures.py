@@ -7,11 +7,12 @@ from dataclasses import replace
 from PIL import Image
 from torch import Tensor
 
-from fedsim.log.files import RunLog
-from fedsim.log.summary import CONTROL, SUM
+from fedsim.core.measures import PSNR
+from fedsim.log.schema import CONTROL, NAIVE
+from fedsim.log.writer import RunLog
 from fedsim.scenario import Scenario
-from fedsim.scoring import Leakage, Scored
-from fedsim.server.victims import Outcome, Victim
+from fedsim.scoring import Scored
+from fedsim.server.victims import Outcome, Victim, group_name
 from fedsim.show.figures import Emergence, animate, grid, save_png, strip
 from fedsim.show.figures.pixels import FloatImage
 
@@ -77,21 +78,14 @@ def label(scenario: Scenario, victim: Victim) -> str:
     group = group_name(scenario, victim)
     if group is None:
         return CONTROL
-    return group if victim.attacker == "naive" else f"{group} ({victim.attacker})"
-
-
-def group_name(scenario: Scenario, victim: Victim) -> str | None:
-    """Return the name of a victim's client group; None for the control, which has none."""
-    if victim.is_control:
-        return None
-    return SUM if victim.partition is None else scenario.group_of(victim.partition).name
+    return group if victim.attacker == NAIVE else f"{group} ({victim.attacker})"
 
 
 def _place(result: Result) -> tuple[int, bool]:
     """Order results by client, the naive attacker first and the control last."""
     victim = result[0].victim
     partition = sys.maxsize if victim.is_control else victim.partitions[0]
-    return partition, victim.attacker != "naive"
+    return partition, victim.attacker != NAIVE
 
 
 Pictures = dict[str, list[tuple[Outcome, Scored, int]]]
@@ -113,8 +107,8 @@ def _grid(shown: Pictures) -> Image.Image:
         pictures.append([])
         captions.append([])
         for outcome, scored, image in results:
-            frames, leakage = _frames(outcome, scored, image), scored.leakage[image]
-            psnr = leakage.psnr if isinstance(leakage, Leakage) else None
+            frames = _frames(outcome, scored, image)
+            psnr = scored.leakage[image].figure(PSNR)
             pictures[-1] += [_array(scored.originals[image]), frames[-1][1] if frames else None]
             captions[-1] += ["private", "failed" if psnr is None else f"{psnr:.0f} dB"]
     return grid(pictures, list(shown), captions=captions)

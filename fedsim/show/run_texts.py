@@ -11,9 +11,10 @@ from rich.text import Text
 from torch import Tensor
 
 from fedsim.engine.observer import TextReader
-from fedsim.log.files import RunLog
+from fedsim.log.schema import ExampleScore
+from fedsim.log.writer import RunLog
 from fedsim.models import TextModel
-from fedsim.scoring import Reader, Scored, Scorer, TextLeakage
+from fedsim.scoring import Reader, Scored, Scorer
 from fedsim.server.victims import Outcome, Victim
 from fedsim.show.sentences import coloured, drawing, plain
 
@@ -60,7 +61,7 @@ class Sentences:
         for text, leakage in enumerate(scored.leakage):
             moments = self._moments(outcome, scored, text)
             whole.append(moments)
-            if moments and isinstance(leakage, TextLeakage):
+            if moments:
                 suffix = f"-{text}" if len(scored.leakage) > 1 else ""
                 draw_text(self._log, f"{outcome.victim.name}{suffix}", leakage, moments)
         return whole
@@ -73,15 +74,16 @@ class Sentences:
         return [(s.evaluation, self._reader.content(s.data[found], original)) for s in history]
 
 
-def draw_text(log: RunLog, name: str, leakage: TextLeakage, moments: Moments) -> None:
+def draw_text(log: RunLog, name: str, leakage: ExampleScore, moments: Moments) -> None:
     """Write how one text emerged: in colours (SVG), and plain."""
+    original = leakage.original or ()
     console = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("evaluation", justify="right", style="dim")
     table.add_column("text")
     for number, tokens in moments:
-        table.add_row(str(number), coloured(tokens, leakage.original))
-    table.add_row("private", Text(plain(leakage.original)))
+        table.add_row(str(number), coloured(tokens, original))
+    table.add_row("private", Text(plain(original)))
     console.print(table)
     svg = log.picture_path(f"{name}.svg")
     svg.write_text(drawing(console, name), encoding="utf-8")

@@ -21,7 +21,7 @@ from fedsim.attacks.matching.objectives import (
 from fedsim.attacks.types import Status
 from fedsim.clients.site import site_of
 from fedsim.clients.training import gradient
-from fedsim.log.files import SAFE_NAME
+from fedsim.log.writer import SAFE_NAME
 from fedsim.scenario import Scenario
 from fedsim.server.uploads import Sum, Upload
 from fedsim.server.victims import Listeners, Outcome, Victim

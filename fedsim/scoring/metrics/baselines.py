@@ -9,8 +9,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from fedsim.core.names import NEAREST
 from fedsim.scoring.metrics.images import ImageScores, score
-from fedsim.scoring.metrics.verdict import GREY, MEAN, NEAREST
+from fedsim.scoring.metrics.verdict import GREY, MEAN
 
 _CHUNK_VALUES = 4_000_000
 

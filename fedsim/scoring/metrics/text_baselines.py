@@ -7,12 +7,12 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cached_property
 
+from fedsim.core.names import NEAREST
 from fedsim.scoring.metrics.texts import score_text
 
 RANDOM = "random"
 FREQUENT = "frequent"
 MODEL = "model"
-NEAREST = "nearest"
 
 _DRAWS = 20
 

@@ -29,9 +29,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from fedsim.scoring.metrics.text_baselines import NEAREST
+from fedsim.core.names import NEAREST
+from fedsim.log.schema import Verdict
 from fedsim.scoring.metrics.texts import score_text
-from fedsim.scoring.metrics.verdict import Verdict
 from fedsim.scoring.metrics.words import FUNCTION_WORDS, NEGATIONS, whole_words
 
 __all__ = ["FUNCTION_WORDS", "content_share", "text_verdict"]

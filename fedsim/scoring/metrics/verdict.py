@@ -31,11 +31,12 @@ So a verdict sums a picture up, and a report shows the picture beside it.
 
 import math
 from collections.abc import Mapping
-from enum import StrEnum
+
+from fedsim.core.names import NEAREST
+from fedsim.log.schema import Verdict
 
 GREY = "grey"
 MEAN = "mean"
-NEAREST = "nearest"
 
 GAIN_DB = 2.0
 """Least PSNR above the best blind guess. 2 dB is a third less squared error: below that, noise of
@@ -63,15 +64,6 @@ it knew again has more than 0.49, noise or not."""
 TRACE = 0.01
 """Share of the fine detail below which there is no structure: SSIM finds a plain black picture half
 like a sandal, around which all is black."""
-
-
-class Verdict(StrEnum):
-    """What a reconstruction gives away, in the order from most to least."""
-
-    RECOGNISABLE = "recognisable"
-    PARTLY = "partly"
-    GUESSING = "no more than guessing"
-    UNSCORED = "unscored"
 
 
 def verdict(

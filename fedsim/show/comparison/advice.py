@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from scipy.stats import binomtest
 
 from fedsim.log.results import Result
-from fedsim.scenario.comparison import NO_DEFENSE, Comparison
+from fedsim.log.schema import ADAPTIVE, NAIVE, NO_DEFENSE, Attacker
+from fedsim.scenario.comparison import Comparison
 
 _ENOUGH = 0.05
 """Share of recognisable examples up to which a defense is called protective, by its count."""
@@ -51,11 +52,11 @@ def _worst(results: Sequence[Result]) -> list[Result]:
 
 
 def _leakage(result: Result) -> tuple[float, float]:
-    return result.leaked / max(1, result.images), _above_blind(result)
+    return result.leaked / max(1, result.examples), _above_blind(result)
 
 
 def _unproven(result: Result) -> float:
-    return (result.attack_failed + result.unscored) / max(1, result.images)
+    return (result.attack_failed + result.unscored) / max(1, result.examples)
 
 
 def _above_blind(result: Result) -> float:
@@ -85,7 +86,7 @@ def _verdict(comparison: Comparison, worst: Sequence[Result], reference: Result 
         )
     defended = [r for r in worst if r is not reference]
     affordable = [r for r in defended if r.mean_accuracy is not None and r.mean_accuracy >= floor]
-    good = [r for r in affordable if r.leaked / r.images <= _ENOUGH]
+    good = [r for r in affordable if r.leaked / r.examples <= _ENOUGH]
     loss = f"{100 * comparison.accuracy_loss:g}"
     points = f"{loss} {'point' if loss == '1' else 'points'} of accuracy"
     if good:
@@ -95,7 +96,7 @@ def _verdict(comparison: Comparison, worst: Sequence[Result], reference: Result 
             f"Of what was tried, {best.name} {does} at no more than {points}: "
             f"{_evidence(best, reference)}"
         )
-    dear = [r for r in defended if r.leaked / r.images <= _ENOUGH]
+    dear = [r for r in defended if r.leaked / r.examples <= _ENOUGH]
     text = f"Nothing that was tried protects at a cost of at most {points}."
     if dear:
         best = max(dear, key=lambda r: r.mean_accuracy or 0)
@@ -108,7 +109,7 @@ def _verdict(comparison: Comparison, worst: Sequence[Result], reference: Result 
 
 
 def _evidence(result: Result, reference: Result) -> str:
-    interval = binomtest(result.leaked, result.images).proportion_ci(method="wilson")
+    interval = binomtest(result.leaked, result.examples).proportion_ci(method="wilson")
     accuracy = ""
     if result.mean_accuracy is not None and reference.mean_accuracy is not None:
         accuracy = (
@@ -124,7 +125,7 @@ def _evidence(result: Result, reference: Result) -> str:
     if result.epsilon is not None:
         weak = ", which guarantees next to nothing" if result.epsilon > _WEAK_EPSILON else ""
         spent = f" Each client has spent ε = {result.epsilon:.2g}{weak}."
-    who = "an attacker who knows it" if result.attacker == "adaptive" else "the attacker"
+    who = "an attacker who knows it" if result.attacker == ADAPTIVE else "the attacker"
     measure, scores = result.measure, ""
     if result.scores:
         scores = (
@@ -134,11 +135,11 @@ def _evidence(result: Result, reference: Result) -> str:
     doubt = ""
     if _unproven(result) > _ENOUGH:
         doubt = (
-            f" On {result.attack_failed + result.unscored} of the {result.images} the attack "
+            f" On {result.attack_failed + result.unscored} of the {result.examples} the attack "
             "failed or came to nothing, which is no protection: a better one may read them."
         )
     return (
-        f"where it leaks most ({result.stage}), {who} makes {result.leaked} of {result.images} "
+        f"where it leaks most ({result.stage}), {who} makes {result.leaked} of {result.examples} "
         f"{measure.things} recognisable (95 % interval {interval.low:.0%} to {interval.high:.0%})"
         f"{scores}.{doubt}{accuracy}{size}{spent}"
     )
@@ -146,15 +147,15 @@ def _evidence(result: Result, reference: Result) -> str:
 
 def _looks_safe(results: Sequence[Result]) -> str | None:
     """Name the defenses that only an attacker who ignores them finds safe."""
-    pairs: dict[tuple[tuple[int, int], str], dict[str, Result]] = {}
+    pairs: dict[tuple[tuple[int, int], str], dict[Attacker, Result]] = {}
     for result in results:
         pairs.setdefault((result.order, result.stage), {})[result.attacker] = result
     fooled = [
-        pair["naive"].name
+        pair[NAIVE].name
         for pair in pairs.values()
-        if {"naive", "adaptive"} <= set(pair)
-        and pair["naive"].leaked / pair["naive"].images <= _ENOUGH
-        and pair["adaptive"].leaked / pair["adaptive"].images > _ENOUGH
+        if {NAIVE, ADAPTIVE} <= set(pair)
+        and pair[NAIVE].leaked / pair[NAIVE].examples <= _ENOUGH
+        and pair[ADAPTIVE].leaked / pair[ADAPTIVE].examples > _ENOUGH
     ]
     if not fooled:
         return None
@@ -170,7 +171,7 @@ def _limits(comparison: Comparison, results: Sequence[Result], worst: Sequence[R
     parts = [
         f"This rests on {len(comparison.seeds)} "
         f"{'seed' if len(comparison.seeds) == 1 else 'seeds'} and at most "
-        f"{max(r.images for r in results)} {measure.things} for each figure, on one "
+        f"{max(r.examples for r in results)} {measure.things} for each figure, on one "
         "data set, one network and one attack. A stronger attack may find more: what is called "
         "protected is a lower bound on what leaks."
     ]

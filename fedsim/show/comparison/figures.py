@@ -12,8 +12,9 @@ from safetensors.numpy import load_file
 
 from fedsim.core.errors import RunError
 from fedsim.core.measures import PSNR
-from fedsim.log.files import inside
+from fedsim.log.reader import inside
 from fedsim.log.results import Result
+from fedsim.log.schema import NAIVE, NO_DEFENSE
 from fedsim.log.victims import Look
 from fedsim.show.figures import grid, save_png
 from fedsim.show.figures.pixels import FloatImage
@@ -41,7 +42,7 @@ def draw_frontier(results: Sequence[Result], stage: str, path: Path) -> None:
     from matplotlib.figure import Figure  # noqa: PLC0415
 
     shown = [r for r in results if r.stage == stage and r.scores and r.accuracy]
-    attackers = sorted({r.attacker for r in shown}, key=lambda a: a != "naive")
+    attackers = sorted({r.attacker for r in shown}, key=lambda a: a != NAIVE)
     if not attackers:
         return
     figure = Figure(figsize=(6 * len(attackers) + 1.5, 5), layout="constrained")
@@ -113,10 +114,12 @@ def draw_strengths(results: Sequence[Result], stage: str, path: Path) -> None:
     rows = -(-len(labels) // columns)
     figure = Figure(figsize=(4.5 * columns, 3.6 * rows), layout="constrained")
     axes = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
-    undefended = [r for r in results if r.stage == stage and not r.strength and r.label == "none"]
+    undefended = [
+        r for r in results if r.stage == stage and not r.strength and r.label == NO_DEFENSE
+    ]
     for axis, label in zip(axes, labels, strict=False):
         own = [r for r in shown if r.label == label]
-        for i, attacker in enumerate(sorted({r.attacker for r in own}, key=lambda a: a != "naive")):
+        for i, attacker in enumerate(sorted({r.attacker for r in own}, key=lambda a: a != NAIVE)):
             line = sorted((r for r in own if r.attacker == attacker), key=lambda r: r.value or 0)
             axis.errorbar(
                 [r.value or 0 for r in line],
@@ -188,9 +191,9 @@ def _pair(look: Look) -> tuple[FloatImage, FloatImage | None, str]:
         tensors = load_file(inside(look.folder, look.tensors))
     except SafetensorError as error:
         place = look.folder / look.tensors
-        raise RunError(f"{place}: this is no file of tensors: {error}") from None
+        raise RunError(f"{place}: not a file of tensors: {error}") from None
     original: FloatImage = tensors["original"][0]
-    score = PSNR.of(look.leakage)
+    score = look.leakage.score.figure(PSNR)
     if "reconstruction" not in tensors or score is None:
         return original, None, "attack failed"
     rebuilt: FloatImage = tensors["reconstruction"][tensors["matching"][0]]

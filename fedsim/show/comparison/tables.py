@@ -14,9 +14,9 @@ from rich.table import Table
 from rich.text import Text
 from tabulate import tabulate
 
-from fedsim.core.measures import PSNR, Measure
+from fedsim.core.measures import Measure
 from fedsim.log.results import Result
-from fedsim.scenario.comparison import NO_DEFENSE
+from fedsim.log.schema import ADAPTIVE, NAIVE, NO_DEFENSE
 from fedsim.show.terminal.table import NOTHING
 
 Value = str | float | int | bool | None
@@ -69,18 +69,18 @@ def _record(r: Result) -> dict[str, Value]:
         "stage": r.stage,
         "attacker": r.attacker,
         "known_answer": r.known_answer,
-        "images" if measure is PSNR else measure.things: r.images,
+        "examples": r.examples,
         _figure(measure, "mean"): _mean(r.scores),
         _figure(measure, "median"): statistics.median(r.scores) if r.scores else None,
         _figure(measure, "std"): _std(r.scores),
         _figure(measure, "worst"): max(r.scores, default=None),
         f"{measure.second}_mean": _mean(r.second),
         _blind(measure): _mean(r.blind),
-        "recognisable": r.leaked / r.images,
-        "recovered": r.recovered / r.images,
-        "protected": r.protected / r.images,
-        "attack_failed": r.attack_failed / r.images,
-        "unscored": r.unscored / r.images,
+        "recognisable": r.leaked / r.examples,
+        "recovered": r.recovered / r.examples,
+        "protected": r.protected / r.examples,
+        "attack_failed": r.attack_failed / r.examples,
+        "unscored": r.unscored / r.examples,
         "controls": r.controls[0],
         "controls_rebuilt": r.controls[1],
         "runs": len(r.accuracy),
@@ -175,14 +175,14 @@ def _terminal_table(stage: str, results: Sequence[Result]) -> Table:
 
 
 def _leakage(r: Result) -> Text:
-    if r.attacker == "adaptive" and not r.known_answer:
+    if r.attacker == ADAPTIVE and not r.known_answer:
         return Text(NOTHING if r.label == NO_DEFENSE else "no answer known", style="dim")
     doubtful = r.attack_failed or r.unscored
     style = "bold red" if r.leaked else "magenta" if doubtful else "green"
     score = f"{statistics.fmean(r.scores):.0f} ({max(r.scores):.0f})" if r.scores else NOTHING
     failed = f", {r.attack_failed} failed" if r.attack_failed else ""
     nothing = f", {r.unscored} unscored" if r.unscored else ""
-    return Text(f"{score}, {r.leaked}/{r.images}{failed}{nothing}", style=style)
+    return Text(f"{score}, {r.leaked}/{r.examples}{failed}{nothing}", style=style)
 
 
 def _columns(results: Sequence[Result]) -> list[str]:
@@ -206,9 +206,9 @@ def _shown(results: Sequence[Result]) -> list[list[str]]:
 
 def _in_words(column: str, value: Value, r: Result) -> str:
     special = {
-        "attacker": value if value == "naive" or r.known_answer else f"{value} (no answer)",
-        "recognisable": f"{r.leaked}/{r.images}",
-        "recovered": f"{r.recovered}/{r.images}",
+        "attacker": value if value == NAIVE or r.known_answer else f"{value} (no answer)",
+        "recognisable": f"{r.leaked}/{r.examples}",
+        "recovered": f"{r.recovered}/{r.examples}",
     }
     if column in special:
         return str(special[column])

@@ -11,7 +11,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from fedsim.core.measures import measure_of
 from fedsim.log.victims import Look
 from fedsim.show.sentences import Mark, coloured, drawing, mark, plain
 from fedsim.show.terminal.table import NOTHING
@@ -70,11 +69,11 @@ def _printed(found: Sequence[Look], marked: Marked) -> Console:
     return console
 
 
-def _by_text(found: Sequence[Look]) -> list[tuple[list[str], list[Look]]]:
+def _by_text(found: Sequence[Look]) -> list[tuple[Sequence[str], list[Look]]]:
     """Part what was found by the private text: a cell may have other clients, or another batch."""
-    parts: list[tuple[list[str], list[Look]]] = []
+    parts: list[tuple[Sequence[str], list[Look]]] = []
     for look in found:
-        original = look.leakage["original"]
+        original = look.leakage.score.original or ()
         if not parts or parts[-1][0] != original:
             parts.append((original, []))
         parts[-1][1].append(look)
@@ -82,9 +81,9 @@ def _by_text(found: Sequence[Look]) -> list[tuple[list[str], list[Look]]]:
 
 
 def _rebuilt(look: Look, marked: Marked) -> tuple[Text, str, str]:
-    leakage, measure = look.leakage, measure_of(look.leakage)
-    score = measure.of(leakage)
-    if leakage["found"] is None or score is None:
-        return Text("nothing", style="dim"), NOTHING, leakage["meaning"]
-    line = marked(leakage["found"], leakage["original"])
-    return line, measure.show(score), leakage["meaning"]
+    score = look.leakage.score
+    figure = score.figure(look.measure)
+    if score.found is None or figure is None:
+        return Text("nothing", style="dim"), NOTHING, score.meaning
+    line = marked(score.found, score.original or ())
+    return line, look.measure.show(figure), score.meaning

@@ -9,6 +9,7 @@ from pathlib import Path
 from fedsim.core.measures import TOKENS
 from fedsim.log.comparison import cell_folder, is_finished
 from fedsim.log.results import Result, results
+from fedsim.log.schema import ADAPTIVE, NAIVE, Attacker
 from fedsim.log.victims import looks
 from fedsim.scenario.comparison import Comparison, slug
 from fedsim.show.comparison.advice import advice
@@ -52,7 +53,8 @@ def conclude(comparison: Comparison, folder: Path) -> Outcome:
             path = folder / f"{kind}-{slug(stage)}.png"
             draw(found, stage, path)
             files += [path] if path.is_file() else []
-        for attacker in ("naive", "adaptive") if comparison.adaptive else ("naive",):
+        attackers: tuple[Attacker, ...] = (NAIVE, ADAPTIVE) if comparison.adaptive else (NAIVE,)
+        for attacker in attackers:
             victim = list(looks(comparison, places, stage, attacker))
             if victim:
                 draw_victim = draw_texts if found[0].measure is TOKENS else draw_grid

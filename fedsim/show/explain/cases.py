@@ -1,4 +1,4 @@
-"""The facts of a run that causes are read off."""
+"""The facts of a run that its causes of failure are read from."""
 
 from __future__ import annotations
 
@@ -10,23 +10,29 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from fedsim.log.files import Record
+from fedsim.core.measures import FIT_FLOOR
 from fedsim.log.run import Run
-from fedsim.log.summary import CONTROL, LEAKED
-
-EXACT = 1e-6
-"""Relative objective below which the private data fit an upload exactly (`fedsim.scoring`)."""
+from fedsim.log.schema import (
+    CONTROL,
+    Attacker,
+    LeakageRecord,
+    Meaning,
+    ModelTraits,
+    ReconstructionRecord,
+    SumRecord,
+    UploadRecord,
+)
 
 
 @dataclass(frozen=True)
 class Case:
-    """What one attacker came to against one group of clients.
+    """The records of one attacker against one group of clients.
 
     Attributes:
         group: the clients, or the positive control.
         attacker: naive or adaptive.
         scenario: the resolved scenario, as tables.
-        model: what the run has noted of the model; empty if it is older.
+        model: properties of the model that decide whether an attack can work.
         uploads: records of the group's uploads.
         reconstructions: records of the attacks.
         leakage: records of the scores.
@@ -34,12 +40,12 @@ class Case:
     """
 
     group: str
-    attacker: str
+    attacker: Attacker
     scenario: Mapping[str, Any]
-    model: Mapping[str, Any]
-    uploads: Sequence[Record]
-    reconstructions: Sequence[Record]
-    leakage: Sequence[Record]
+    model: ModelTraits
+    uploads: Sequence[UploadRecord | SumRecord]
+    reconstructions: Sequence[ReconstructionRecord]
+    leakage: Sequence[LeakageRecord]
     curves: Sequence[Sequence[float]]
 
     @property
@@ -50,7 +56,7 @@ class Case:
     @property
     def leaked(self) -> int:
         """How many private examples are recognisable."""
-        return sum(record["meaning"] == LEAKED for record in self.leakage)
+        return sum(record.score.meaning is Meaning.LEAKED for record in self.leakage)
 
     @property
     def all_leaked(self) -> bool:
@@ -71,34 +77,33 @@ class Case:
     @property
     def defenses(self) -> list[str]:
         """The names of what the clients do to their uploads."""
-        names = (d["name"] for record in self.uploads for d in record["defenses"])
+        names = (d.name for record in self.uploads for d in record.defenses)
         return list(dict.fromkeys(names))
 
     @cached_property
     def truth_misfit(self) -> float | None:
         """Median relative objective of the private data themselves; None where it is unknown."""
-        found = [r["truth_objective"] for r in self.reconstructions]
+        found = (r.truth_objective for r in self.reconstructions)
         known = [v for v in found if v is not None]
         return statistics.median(known) if known else None
 
     @property
     def exact(self) -> bool:
         """Whether the private data fit what was attacked, so that a search could find them."""
-        return self.truth_misfit is not None and self.truth_misfit <= EXACT
+        return self.truth_misfit is not None and self.truth_misfit <= FIT_FLOOR
 
     @cached_property
     def misfit(self) -> float | None:
         """Median relative objective of what was found: 1 is as good as nothing, 0 perfect."""
-        found = [r["objective"] for r in self.reconstructions]
-        known = [v for v in found if v is not None and math.isfinite(v)]
+        known = [r.objective for r in self.reconstructions if r.objective is not None]
         return statistics.median(known) if known else None
 
     @cached_property
-    def batches(self) -> list[list[Record]]:
+    def batches(self) -> list[list[LeakageRecord]]:
         """The scores of each victim's batch."""
-        victims: dict[str, list[Record]] = {}
+        victims: dict[str, list[LeakageRecord]] = {}
         for record in self.leakage:
-            victims.setdefault(record["victim"], []).append(record)
+            victims.setdefault(record.victim, []).append(record)
         return list(victims.values())
 
     @property
@@ -109,17 +114,20 @@ class Case:
     @property
     def wrong_labels(self) -> float:
         """Share of the victims some of whose labels were not found, in whatever order."""
-        told = [b for b in self.batches if all(r.get("label_found") is not None for r in b)]
+        told = [b for b in self.batches if all(r.score.label_found is not None for r in b)]
         if not told:
             return 0.0
-        wrong = sum(_count(b, "label") != _count(b, "label_found") for b in told)
+        wrong = sum(
+            Counter(r.score.label for r in b) != Counter(r.score.label_found for r in b)
+            for b in told
+        )
         return wrong / len(told)
 
     @property
     def repeated_labels(self) -> float:
         """Share of the victims with two examples of one label."""
-        told = [b for b in self.batches if all(r.get("label") is not None for r in b)]
-        repeated = sum(max(_count(b, "label").values()) > 1 for b in told)
+        told = [b for b in self.batches if all(r.score.label is not None for r in b)]
+        repeated = sum(max(Counter(r.score.label for r in b).values()) > 1 for b in told)
         return repeated / len(told) if told else 0.0
 
     @property
@@ -135,35 +143,30 @@ class Case:
 
 def cases(run: Run) -> list[Case]:
     """Return the cases of a run: groups as they first appear, the control last."""
-    keys = dict.fromkeys(_of(r) for r in run.of_kind("reconstruction"))
+    keys = dict.fromkeys((r.who, r.attacker) for r in run.of_kind(ReconstructionRecord))
     found = [_case(run, group, attacker) for group, attacker in keys]
     return sorted(found, key=lambda case: case.is_control)
 
 
-def _case(run: Run, group: str, attacker: str) -> Case:
-    reconstructions = [r for r in run.of_kind("reconstruction") if _of(r) == (group, attacker)]
+def _case(run: Run, group: str, attacker: Attacker) -> Case:
+    found = run.of_kind(ReconstructionRecord)
+    reconstructions = [r for r in found if (r.who, r.attacker) == (group, attacker)]
+    uploads: Sequence[UploadRecord | SumRecord]
+    uploads = [*run.of_kind(UploadRecord), *run.of_kind(SumRecord)]
     return Case(
         group,
         attacker,
         run.scenario,
-        run.start.get("model") or {},
-        [r for r in (*run.of_kind("upload"), *run.of_kind("sum")) if r["group"] == group],
+        run.start.model,
+        [r for r in uploads if r.group == group],
         reconstructions,
-        [r for r in run.of_kind("leakage") if _of(r) == (group, attacker)],
+        [r for r in run.of_kind(LeakageRecord) if (r.who, r.attacker) == (group, attacker)],
         list(_curves(run, reconstructions)),
     )
 
 
-def _of(record: Record) -> tuple[str, str]:
-    return record["group"] or CONTROL, record["attacker"]
-
-
-def _curves(run: Run, reconstructions: Sequence[Record]) -> Iterator[list[float]]:
+def _curves(run: Run, reconstructions: Sequence[ReconstructionRecord]) -> Iterator[list[float]]:
     for record in reconstructions:
-        arrays = run.arrays(record["tensors"]) if record["tensors"] else None
+        arrays = run.arrays(record.tensors) if record.tensors else None
         if arrays is not None and "objectives" in arrays:
             yield [float(v) for v in arrays["objectives"]]
-
-
-def _count(batch: Sequence[Record], key: str) -> Counter[int]:
-    return Counter(record[key] for record in batch)

@@ -10,7 +10,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from fedsim.show.explain.cases import EXACT, Case
+from fedsim.core.measures import FIT_FLOOR
+from fedsim.log.schema import NAIVE
+from fedsim.show.explain.cases import Case
 from fedsim.show.explain.finding import Finding
 
 Cause = Callable[[Case, Case | None], Finding | None]
@@ -27,8 +29,8 @@ def cause(function: Cause) -> Cause:
 @cause
 def nothing_to_attack(case: Case, control: Case | None) -> Finding | None:
     """The upload could not be used, or the attack ended with an error."""
-    problems = [u["problem"] for u in case.uploads if u["problem"]]
-    errors = [r["error"] for r in case.reconstructions if r["error"]]
+    problems = [u.problem for u in case.uploads if u.problem]
+    errors = [r.error for r in case.reconstructions if r.error]
     said = problems or errors
     if not said:
         return None
@@ -66,7 +68,7 @@ def many_local_steps(case: Case, control: Case | None) -> Finding | None:
     """Several steps are in one upload."""
     if case.local_steps < 2:
         return None
-    approximate = any(r["approximate"] for r in case.reconstructions)
+    approximate = any(r.approximate for r in case.reconstructions)
     fits = "" if case.truth_misfit is None else f"{case.truth_misfit:.2g}"
     evidence = f"{case.local_steps} local steps on {case.batch_size} examples are in one upload. "
     if approximate:
@@ -96,7 +98,7 @@ def defended_upload(case: Case, control: Case | None) -> Finding | None:
         return None
     works = control is not None and control.leaked > 0
     fits = "" if case.truth_misfit is None else f" only to {case.truth_misfit:.2g}"
-    naive = case.attacker == "naive"
+    naive = case.attacker == NAIVE
     return Finding(
         "the upload is defended",
         0.95 if works else 0.6,
@@ -132,7 +134,7 @@ def diverged_optimiser(case: Case, control: Case | None) -> Finding | None:
 @cause
 def batch_statistics(case: Case, control: Case | None) -> Finding | None:
     """Batch normalisation by the batch's own statistics mixes the examples."""
-    layers = int(case.model.get("batch_statistics", 0))
+    layers = case.model.batch_statistics
     if not layers or not case.exact:
         return None
     return Finding(
@@ -166,10 +168,10 @@ def hidden_label(case: Case, control: Case | None) -> Finding | None:
 @cause
 def rough_landscape(case: Case, control: Case | None) -> Finding | None:
     """Piecewise linear layers: the gradient of the gradient says nothing."""
-    layers = int(case.model.get("piecewise_linear", 0))
+    layers = case.model.piecewise_linear
     if not layers or not case.exact or not case.curves or case.wrong_labels >= 0.5:
         return None
-    if case.misfit is None or case.misfit <= EXACT:
+    if case.misfit is None or case.misfit <= FIT_FLOOR:
         return None
     return Finding(
         "ReLU or max pooling: no second derivative to follow",
@@ -207,13 +209,13 @@ def large_batch(case: Case, control: Case | None) -> Finding | None:
 @cause
 def small_budget(case: Case, control: Case | None) -> Finding | None:
     """The search ended while it was getting somewhere."""
-    spent = [r for r in case.reconstructions if r["status"] in ("exhausted", "stopped")]
+    spent = [r for r in case.reconstructions if r.status in ("exhausted", "stopped")]
     fall = case.fall
     if 2 * len(spent) < len(case.reconstructions) or fall is None or fall < 1.5:
         return None
-    if not case.exact or case.misfit is None or case.misfit <= EXACT:
+    if not case.exact or case.misfit is None or case.misfit <= FIT_FLOOR:
         return None
-    evaluations = max(int(r["evaluations"]) for r in spent)
+    evaluations = max(r.evaluations for r in spent)
     return Finding(
         "too few evaluations",
         min(0.87, 0.55 + 0.2 * math.log10(fall)),
@@ -226,7 +228,7 @@ def small_budget(case: Case, control: Case | None) -> Finding | None:
 @cause
 def several_solutions(case: Case, control: Case | None) -> Finding | None:
     """Something else fits as well."""
-    if case.misfit is None or case.truth_misfit is None or case.misfit > EXACT or case.defenses:
+    if case.misfit is None or case.truth_misfit is None or case.misfit > FIT_FLOOR or case.defenses:
         return None
     return Finding(
         "something else fits as well",

@@ -9,13 +9,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from fedsim.core.names import ADAPTIVE, NAIVE, Attacker
+
 # Okabe and Ito's colours, which colour-blind people can tell apart; without black, which is not
 # seen on a dark page, and yellow, which is not on a light one.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star")
 BLIND = "#8A8A8A"
 
-ATTACKERS = ("naive", "adaptive")
+ATTACKERS: tuple[Attacker, ...] = (NAIVE, ADAPTIVE)
 
 Trace = dict[str, Any]
 

@@ -13,6 +13,7 @@ from fedsim.core.errors import RunError
 from fedsim.log.comparison import CELLS, COMPARISON, cell_folder, is_finished, read_comparison
 from fedsim.log.results import Result, results
 from fedsim.log.run import Run, legible
+from fedsim.log.schema import Source
 from fedsim.scenario.comparison import Comparison, Place
 from fedsim.show.comparison.advice import advice
 from fedsim.show.comparison.tables import WORDS, Value, as_records, as_words, headings
@@ -141,7 +142,7 @@ def comparison_page(compares: Compares, *, away: bool = False) -> str:
             for place, path in compares.finished
         ],
         sources=_sources(compares),
-        command=shown_command(first.start.get("command", [])),
+        command=shown_command(first.start.command),
         toml=toml,
         toml_name=COMPARISON,
         toml_file=as_text_file(toml),
@@ -214,10 +215,6 @@ def _accuracy(value: float | None) -> str:
     return "" if value is None else f"accuracy {value:.1%}"
 
 
-def _sources(compares: Compares) -> list[dict[str, str]]:
-    found = {
-        (source["kind"], source["name"]): source
-        for _, run in compares.shown
-        for source in run.start.get("sources", [])
-    }
+def _sources(compares: Compares) -> list[Source]:
+    found = {(s.kind, s.name): s for _, run in compares.shown for s in run.start.sources}
     return list(found.values())

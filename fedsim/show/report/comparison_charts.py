@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from fedsim.log.results import Result
-from fedsim.scenario.comparison import NO_DEFENSE, slug
+from fedsim.log.schema import NAIVE, NO_DEFENSE
+from fedsim.scenario.comparison import slug
 from fedsim.show.report.charts import ATTACKERS, BLIND, Chart, Trace, plain, style
 
 COLUMNS = 3
@@ -32,7 +33,7 @@ def comparison_charts(found: Sequence[Result]) -> list[Chart]:
 def _frontier(found: Sequence[Result], stage: str) -> Chart | None:
     """Leakage against accuracy, a panel for each attacker."""
     shown = [r for r in found if r.stage == stage and r.scores and r.accuracy]
-    attackers = sorted({r.attacker for r in shown}, key=lambda a: a != "naive")
+    attackers = sorted({r.attacker for r in shown}, key=lambda a: a != NAIVE)
     labels = list(dict.fromkeys(r.label for r in shown))
     labels.sort(key=lambda label: label == NO_DEFENSE)  # last, so that it takes nobody's colour
     data: list[Trace] = []
@@ -219,4 +220,4 @@ def _spread(line: Sequence[Result]) -> Trace:
 
 
 def _told(result: Result) -> str:
-    return plain(f"{result.name}: {result.leaked} of {result.images} recognisable")
+    return plain(f"{result.name}: {result.leaked} of {result.examples} recognisable")

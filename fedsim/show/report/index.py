@@ -8,11 +8,10 @@ from pathlib import Path
 from urllib.parse import quote
 
 from fedsim.core.errors import FedsimError, RunError
-from fedsim.core.measures import measure_of
 from fedsim.log.comparison import COMPARISON, read_comparison
-from fedsim.log.files import RECORDS
+from fedsim.log.folders import RECORDS
 from fedsim.log.run import Run, legible
-from fedsim.log.summary import LEAKED
+from fedsim.log.schema import Meaning
 from fedsim.show.report.comparison import Compares, write_comparison
 from fedsim.show.report.page import REPORT, render, write_page
 from fedsim.show.report.run import Verdict, write_run
@@ -48,7 +47,7 @@ class Entry:
     said: str
     started: str
     status: str
-    counts: dict[str, int]
+    counts: dict[Meaning, int]
     thumbnail: object | None = None
     template: str = ""
 
@@ -105,13 +104,11 @@ def _run(place: Path, name: str, linked: bool) -> Entry:
     run = Run.read(place)
     if linked and _is_stale(place / REPORT, place / RECORDS):
         write_run(place)
-    worst: dict[tuple[int, object, int], str] = {}
-    for one in attacked(run):
-        if one.first["group"] is not None:
-            meanings = [leakage["meaning"] for leakage, _ in one.pairs]
-            key = (one.first["round"], one.first["partition"], one.first["image"])
-            worst[key] = min(meanings, key=WORST_FIRST.index)
-    found = list(worst.values())
+    found = [
+        min((leakage.score.meaning for leakage, _ in one.pairs), key=WORST_FIRST.index)
+        for one in attacked(run)
+        if not one.first.is_control
+    ]
     counts = {m: found.count(m) for m in WORST_FIRST if m in found}
     return Entry(
         run.title,
@@ -119,7 +116,7 @@ def _run(place: Path, name: str, linked: bool) -> Entry:
         quote(f"{name}/{REPORT}") if linked else None,
         "run",
         Verdict.headline_of(counts, run.summary, view_of(run).noun),
-        str(run.start.get("started", "")),
+        run.start.started,
         run.summary.status or "not ended",
         counts,
         _thumbnail(run),
@@ -143,7 +140,7 @@ def _comparison(place: Path, name: str, linked: bool) -> Entry:
         quote(f"{name}/{REPORT}") if linked else None,
         "comparison",
         f"{len(compares.finished)} of {len(compares.comparison.places)} runs are finished.",
-        str(first.start.get("started", "")),
+        first.start.started,
         "not ended" if compares.missing else "finished",
         {},
         _thumbnail(first),
@@ -157,15 +154,18 @@ def _is_stale(report: Path, records: Path) -> bool:
 
 def _thumbnail(run: Run) -> object | None:
     """Return the piece of data that leaked most, beside what was rebuilt of it."""
+    measure = run.start.measure
     scored = [
-        (score, leakage, found)
+        (figure, leakage, found)
         for one in attacked(run)
         for leakage, found in one.pairs
-        if leakage["group"] is not None and (score := measure_of(leakage).of(leakage)) is not None
+        if not leakage.is_control and (figure := leakage.score.figure(measure)) is not None
     ]
     if not scored:
         return None
-    _, leakage, found = max(scored, key=lambda each: (each[1]["meaning"] == LEAKED, each[0]))
+    _, leakage, found = max(
+        scored, key=lambda each: (each[1].score.meaning is Meaning.LEAKED, each[0])
+    )
     return view_of(run).thumbnail(run, leakage, found)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from fedsim.log.schema import NAIVE
 from fedsim.show.report.charts import Chart, Trace, plain, style
 from fedsim.show.report.victims.cards import Attempt, Card, attempts_of
 
@@ -24,7 +25,7 @@ def objective_chart(cards: Sequence[Card]) -> Chart | None:
         if total > MOST_CURVES and curves:
             curves = [curves[i] for i in sorted({0, len(curves) // 2, len(curves) - 1})]
         look = style(names.index(group))
-        look["line"] |= {"width": 1.5, "dash": "solid" if attacker == "naive" else "dot"}
+        look["line"] |= {"width": 1.5, "dash": "solid" if attacker == NAIVE else "dot"}
         for first, (card, attempt) in enumerate(curves):
             data.append(
                 {

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fedsim.log.files import SCENARIO
+from fedsim.log.folders import SCENARIO
 from fedsim.log.run import Run, legible
-from fedsim.log.summary import ATTACK_FAILED, CONTROL, LEAKED, PARTLY, Row, Summary
+from fedsim.log.schema import CONTROL, Meaning
+from fedsim.log.summary import Row, Summary
 from fedsim.show.report.page import REPORT, as_csv, as_text_file, is_available, render, write_page
 from fedsim.show.report.run_charts import run_charts
 from fedsim.show.report.victims import Card, View, view_of
@@ -77,8 +78,8 @@ def run_page(run: Run) -> str:
         rows_csv=as_csv([list(rows[0]), *(list(r.values()) for r in rows)]) if rows else None,
         scores_csv=_scores_csv(cards, view),
         charts=run_charts(cards, run.summary),
-        sources=run.start.get("sources", []),
-        command=shown_command(run.start.get("command", [])),
+        sources=run.start.sources,
+        command=shown_command(run.start.command),
         scenario_file=as_text_file(run.scenario_text),
         scenario_name=SCENARIO,
     )
@@ -101,7 +102,7 @@ class Verdict:
     details: list[str]
     warnings: list[str]
     incidents: list[str]
-    counts: dict[str, int]
+    counts: dict[Meaning, int]
 
     @classmethod
     def of(cls, cards: Sequence[Card], summary: Summary, nouns: tuple[str, str]) -> Verdict:
@@ -115,13 +116,13 @@ class Verdict:
         )
 
     @staticmethod
-    def headline_of(counts: dict[str, int], summary: Summary, nouns: tuple[str, str]) -> str:
+    def headline_of(counts: dict[Meaning, int], summary: Summary, nouns: tuple[str, str]) -> str:
         """Return the verdict in a sentence."""
         if counts:
-            some = counts.get(LEAKED) or "None"
+            some = counts.get(Meaning.LEAKED) or "None"
             private = counted(sum(counts.values()), f"private {nouns[0]}", f"private {nouns[1]}")
-            failed = counts.get(ATTACK_FAILED, 0)
-            if failed and not counts.get(LEAKED):
+            failed = counts.get(Meaning.ATTACK_FAILED, 0)
+            if failed and not counts.get(Meaning.LEAKED):
                 those = "all" if failed == sum(counts.values()) else str(failed)
                 return f"None of {private} leaked, but the attack failed on {those} of them."
             return f"{some} of {private} leaked."
@@ -132,15 +133,16 @@ class Verdict:
 
 def _details(private: Sequence[Card], nouns: tuple[str, str]) -> list[str]:
     details = []
-    fooled = [c for c in private if LEAKED in c.meanings and c.attempts[0].meaning != LEAKED]
+    leaked = [c for c in private if Meaning.LEAKED in c.meanings]
+    fooled = [c for c in leaked if c.attempts[0].meaning is not Meaning.LEAKED]
     if fooled:
         details.append(
             f"{counted(len(fooled), nouns[0], nouns[1])} leaked only to an attacker who knows the "
             "defense, not to a naive one."
         )
-    found = [c for c in private if c.worst.meaning in (LEAKED, PARTLY)]
+    found = [c for c in private if c.worst.meaning in (Meaning.LEAKED, Meaning.PARTLY)]
     if found:
-        most = max(found, key=lambda c: (c.worst.meaning == LEAKED, c.worst.score or 0))
+        most = max(found, key=lambda c: (c.worst.meaning is Meaning.LEAKED, c.worst.score or 0))
         said = most.worst.measure.told(most.worst.score or 0)
         group = "" if most.group == most.who else f" ({most.group})"
         details.append(
@@ -166,7 +168,7 @@ def _warnings(summary: Summary) -> list[str]:
             "The positive control was not rebuilt: the attack failed here even without a defense, "
             "so nothing below says that a defense works."
         )
-    if any(row.count(ATTACK_FAILED) for row in summary.rows if row.group != CONTROL):
+    if any(row.count(Meaning.ATTACK_FAILED) for row in summary.rows if row.group != CONTROL):
         lines.append(
             "Where the attack failed, the private data fit the upload better than what was found: "
             "a better attack may find them. That is no protection."
@@ -216,8 +218,8 @@ def _table_row(row: Row) -> dict[str, Any]:
         "group": row.group,
         "defense": row.defense,
         "attacker": row.attacker,
-        "attacked": row.images,
-        **{meaning: row.count(meaning) for meaning in WORST_FIRST},
+        "attacked": row.examples,
+        **{meaning.value: row.count(meaning) for meaning in WORST_FIRST},
         measure.named("median"): statistics.median(scores) if scores else None,
         measure.named("worst"): max(scores, default=None),
         measure.named("blind"): statistics.median(blind) if blind else None,
@@ -228,14 +230,21 @@ def _table_row(row: Row) -> dict[str, Any]:
 
 
 def _scores_csv(cards: Sequence[Card], view: View) -> str:
-    columns = ("round", "partition", "group", "attacker", "image", "meaning", *view.columns)
-    more = ("label", "label_found")
-    rows: list[list[object]] = [[*columns, *more, "objective", "truth_objective", "evaluations"]]
+    victim = ("round", "partition", "group", "attacker")
+    score = ("example", "meaning")
+    labels = ("label", "label_found")
+    effort = ("objective", "truth_objective", "evaluations")
+    rows: list[list[object]] = [[*victim, *score, *view.columns, *labels, *effort]]
     for attempt in (a for c in cards for a in c.attempts):
-        leakage, found = attempt.leakage, attempt.reconstruction
+        one = attempt.leakage.score
         rows.append(
-            [leakage.get(c) for c in (*columns, *more)]
-            + [found.get(c) for c in ("objective", "truth_objective", "evaluations")]
+            [
+                *(getattr(attempt.leakage, name) for name in victim),
+                *(getattr(one, name) for name in score),
+                *(one.metrics.get(name) for name in view.columns),
+                *(getattr(one, name) for name in labels),
+                *(getattr(attempt.reconstruction, name) for name in effort),
+            ]
         )
     return as_csv(rows)
 

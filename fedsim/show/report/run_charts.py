@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 
 from fedsim.core.measures import Measure
+from fedsim.log.schema import NAIVE
 from fedsim.log.summary import Summary
 from fedsim.show.report.charts import ATTACKERS, BLIND, COLOURS, Chart, Trace, plain, style
 from fedsim.show.report.objectives import objective_chart
@@ -131,7 +132,7 @@ def _leakage_by_round(cards: Sequence[Card], measure: Measure) -> list[Trace]:
             if attempt.score is not None:
                 by_round.setdefault(card.server_round, []).append(attempt.score)
         look = style(names.index(group))
-        look["line"] |= {"dash": "solid" if attacker == "naive" else "dot"}
+        look["line"] |= {"dash": "solid" if attacker == NAIVE else "dot"}
         data.append(
             {
                 "type": "scatter",

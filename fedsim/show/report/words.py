@@ -6,21 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fedsim.log.files import Record
-from fedsim.log.summary import (
-    ATTACK_FAILED,
-    CONTROL,
-    LEAKED,
-    NO_DEFENSE,
-    PARTLY,
-    PROTECTED,
-    UNSCORED,
-)
+from fedsim.log.schema import NO_DEFENSE, Meaning, VictimRecord
 
 
 @dataclass(frozen=True)
-class Meaning:
-    """How a report shows what became of one private piece of data.
+class Badge:
+    """The sign of a meaning in a report.
 
     Attributes:
         css: its class in the style sheet.
@@ -34,16 +25,16 @@ class Meaning:
 
 
 MEANINGS = {
-    LEAKED: Meaning("leaked", "●", "what was rebuilt is recognisable"),
-    PARTLY: Meaning("partly", "◐", "it shows more than a blind guess, but is not clear"),
-    ATTACK_FAILED: Meaning(
+    Meaning.LEAKED: Badge("leaked", "●", "what was rebuilt is recognisable"),
+    Meaning.PARTLY: Badge("partly", "◐", "it shows more than a blind guess, but is not clear"),
+    Meaning.ATTACK_FAILED: Badge(
         "failed",
         "▲",
         "no more than a guess, but the private data fit the upload better than what was found: "
         "a better attack may find them. That is no protection",
     ),
-    UNSCORED: Meaning("unscored", "?", "there is no reconstruction to score"),
-    PROTECTED: Meaning(
+    Meaning.UNSCORED: Badge("unscored", "?", "there is no reconstruction to score"),
+    Meaning.PROTECTED: Badge(
         "protected", "○", "no more than a guess, although it fits the upload as well as the truth"
     ),
 }
@@ -51,11 +42,9 @@ MEANINGS = {
 WORST_FIRST = tuple(MEANINGS)
 
 
-def who(record: Record) -> str:
-    """Return whose data a record is about."""
-    if record["partition"] is not None:
-        return f"client {record['partition']}"
-    return CONTROL if record["group"] is None else str(record["group"])
+def who(record: VictimRecord) -> str:
+    """Return the owner of the data that a record is about."""
+    return record.who if record.partition is None else f"client {record.partition}"
 
 
 def number(value: float) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fedsim.core.errors import RunError
 from fedsim.log.comparison import COMPARISON
-from fedsim.log.files import RECORDS
+from fedsim.log.folders import RECORDS
 from fedsim.show.report.run import write_run
 
 

@@ -1,4 +1,4 @@
-"""The table at the end of a run, and what its reader must know."""
+"""The table at the end of a run, and remarks for its reader."""
 
 import statistics
 
@@ -8,27 +8,23 @@ from rich.table import Table
 from rich.text import Text
 
 from fedsim.core.measures import PSNR, TOKENS
-from fedsim.log.summary import (
-    ATTACK_FAILED,
-    CONTROL,
-    LEAKED,
-    PARTLY,
-    PROTECTED,
-    UNSCORED,
-    Row,
-    Summary,
-)
+from fedsim.log.schema import CONTROL, Meaning
+from fedsim.log.summary import Row, Summary
 
 NOTHING = "–"
 _LEAKED = {PSNR: "pictures that are recognisable.", TOKENS: "texts that can be understood."}
 _SCORED = {PSNR: "median in dB", TOKENS: "share of the tokens that are right, in %, median"}
-SHORT = {PARTLY: "partly", ATTACK_FAILED: "failed", UNSCORED: "unscored"}
+SHORT = {
+    Meaning.PARTLY: "partly",
+    Meaning.ATTACK_FAILED: "failed",
+    Meaning.UNSCORED: "unscored",
+}
 STYLES = {
-    LEAKED: "bold red",
-    PARTLY: "yellow",
-    PROTECTED: "green",
-    ATTACK_FAILED: "magenta",
-    UNSCORED: "dim",
+    Meaning.LEAKED: "bold red",
+    Meaning.PARTLY: "yellow",
+    Meaning.PROTECTED: "green",
+    Meaning.ATTACK_FAILED: "magenta",
+    Meaning.UNSCORED: "dim",
 }
 
 
@@ -74,7 +70,7 @@ def remarks(summary: Summary) -> list[Text]:
                 style="bold magenta",
             )
         )
-    if any(row.count(ATTACK_FAILED) for row in summary.rows):
+    if any(row.count(Meaning.ATTACK_FAILED) for row in summary.rows):
         lines.append(
             Text(
                 "'attack failed': the private data fit the upload better than what was found; "
@@ -116,14 +112,16 @@ def _who(row: Row) -> Text:
 
 def _leaked(row: Row) -> str:
     others = [f"{row.count(m)} {SHORT[m]}" for m in SHORT if row.count(m)]
-    return f"{row.count(LEAKED)}/{row.images}" + (f", {', '.join(others)}" if others else "")
+    return f"{row.count(Meaning.LEAKED)}/{row.examples}" + (
+        f", {', '.join(others)}" if others else ""
+    )
 
 
 def _row_style(row: Row) -> str:
-    for meaning in (LEAKED, PARTLY, ATTACK_FAILED, UNSCORED):
+    for meaning in (Meaning.LEAKED, Meaning.PARTLY, Meaning.ATTACK_FAILED, Meaning.UNSCORED):
         if row.count(meaning):
             return STYLES[meaning]
-    return STYLES[PROTECTED]
+    return STYLES[Meaning.PROTECTED]
 
 
 def _score(row: Row) -> str:

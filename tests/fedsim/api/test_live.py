@@ -9,9 +9,9 @@ from rich.console import Console
 from fedsim.api.live import LiveView, PlainView, view_for
 from fedsim.attacks import DLG, Progress
 from fedsim.engine import run
-from fedsim.log.summary import SUM
+from fedsim.log.schema import SUM
 from fedsim.server.victims import Victim
-from tests.fedsim.runs import accuracy, leakage, upload
+from tests.fedsim.runs import accuracy, leakage, started, upload
 from tests.fedsim.small import TWENTY_EVALUATIONS, small
 
 FOLDER = Path("runs/x")
@@ -79,6 +79,7 @@ def test_pictures_change_as_they_emerge_and_end_with_their_score() -> None:
     view._looked = 0.0
     view.on_progress(attacked, progress(1, value=1.0))
     assert screen_of(view) != dark
+    view.on_record(started())
     view.on_record(leakage(attacked[0].name, "plain", psnr=36.2))
     assert "36 dB" in screen_of(view)
 
@@ -123,6 +124,7 @@ def test_plain_lines_tell_of_every_round_and_picture() -> None:
     console = Console(file=io.StringIO(), width=80)
     view = PlainView(console)
     view.on_start(small(TWENTY_EVALUATIONS), FOLDER)
+    view.on_record(started())
     view.on_victims(victims(None, 0, 1))
     view.on_record(upload(2, "plain", problem="the tensor 'w' is missing [/]"))
     view.on_record(accuracy(1, 0.25))
@@ -141,7 +143,7 @@ def test_plain_lines_tell_of_every_round_and_picture() -> None:
 def test_accuracy_of_a_language_model_has_its_own_name() -> None:
     console = Console(file=io.StringIO(), width=80)
     view = PlainView(console)
-    view.on_record({"kind": "run", "task": "masked"})
+    view.on_record(started(modality="texts", task="masked"))
     view.on_record(accuracy(1, 0.25))
     assert console.file.getvalue() == "round 1: accuracy on masked tokens 25.0%\n"  # type: ignore[attr-defined]
 

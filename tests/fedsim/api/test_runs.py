@@ -7,7 +7,7 @@ import pytest
 import fedsim
 from fedsim.api.overrides import settings
 from fedsim.core.errors import RunError, ScenarioError
-from fedsim.log.summary import CONTROL
+from fedsim.log.schema import CONTROL
 from tests.fedsim.text_runs import texts
 
 TINY = {

@@ -16,7 +16,8 @@ from PIL import Image
 
 from fedsim.cli.main import main
 from fedsim.core.registry import DEFENSES
-from fedsim.log.files import read_records
+from fedsim.log.reader import of_kind, read_records
+from fedsim.log.schema import LeakageRecord, RunEnded, RunStarted, UploadRecord
 from fedsim.scenario import bundled
 from fedsim.scoring import Scored, Scorer
 from fedsim.server.victims import Outcome
@@ -95,9 +96,10 @@ def test_run_writes_a_folder_and_a_table(fedsim: Fedsim, tmp_path: Path, tiny: P
     assert done.stderr == ""
     folder = tmp_path / "here"
     records = list(read_records(folder))
-    assert [r["kind"] for r in (records[0], records[-1])] == ["run", "end"]
-    assert records[-1]["status"] == "finished"
-    attacked = {(r["group"], r["attacker"]) for r in records if r["kind"] == "leakage"}
+    assert isinstance(records[0], RunStarted)
+    assert isinstance(records[-1], RunEnded)
+    assert records[-1].status == "finished"
+    attacked = {(r.group, r.attacker) for r in of_kind(records, LeakageRecord)}
     pruned = "[bold]pruned[/bold]"
     assert attacked == {
         ("plain", "naive"), (pruned, "naive"), (pruned, "adaptive"), (None, "naive")
@@ -135,7 +137,7 @@ def test_the_resolved_scenario_runs_to_the_same_uploads(
     again = fedsim("run", "one/scenario.toml", "--out", "two")
     assert again.returncode == 0, again.stderr
     digests = [
-        [r["digest"] for r in read_records(tmp_path / run) if r["kind"] == "upload"]
+        [r.digest for r in of_kind(read_records(tmp_path / run), UploadRecord)]
         for run in ("one", "two")
     ]
     assert len(digests[0]) == 3
@@ -147,9 +149,9 @@ def test_seed_and_set_change_the_run(fedsim: Fedsim, tmp_path: Path, tiny: Path)
     done = fedsim("run", str(tiny), "--out", "x", *options)
     assert done.returncode == 0, done.stderr
     records = list(read_records(tmp_path / "x"))
-    assert records[0]["seed"] == 9
-    assert sum(r["kind"] == "upload" for r in records) == 2
-    assert not any(r.get("attacker") == "adaptive" for r in records)
+    assert [r.seed for r in of_kind(records, RunStarted)] == [9]
+    assert len(of_kind(records, UploadRecord)) == 2
+    assert {r.attacker for r in of_kind(records, LeakageRecord)} == {"naive"}
 
 
 @pytest.mark.parametrize(
@@ -210,8 +212,9 @@ def test_leak_attacks_ones_own_picture(fedsim: Fedsim, tmp_path: Path) -> None:
     done = fedsim("leak", "mine.png", "--out", "run", *options)
     assert done.returncode == 0, done.stderr
     records = list(read_records(tmp_path / "run"))
-    assert {r["group"] for r in records if r["kind"] == "upload"} == {"mine.png"}
-    attackers = [r["attacker"] for r in records if r.get("group") == "mine.png" and "mse" in r]
+    assert {r.group for r in of_kind(records, UploadRecord)} == {"mine.png"}
+    leakage = [r for r in of_kind(records, LeakageRecord) if r.group == "mine.png"]
+    attackers = [r.attacker for r in leakage]
     assert sorted(attackers) == ["adaptive", "naive"]
 
 
@@ -221,14 +224,15 @@ def test_leak_attacks_ones_own_sentence(fedsim: Fedsim, tmp_path: Path) -> None:
     small = ("--set", "model.width=48")
     done = fedsim("leak", "--text", sentence, "--out", "run", *small)
     assert done.returncode == 0, done.stderr
-    [leak] = [r for r in read_records(tmp_path / "run") if r.get("group") == "you" and "exact" in r]
-    assert leak["exact"]
-    assert " ".join(leak["original"]) == sentence
+    records = of_kind(read_records(tmp_path / "run"), LeakageRecord)
+    [leak] = [r.score for r in records if r.group == "you"]
+    assert leak.metrics["exact"] == 1
+    assert " ".join(leak.original or ()) == sentence
     options = ("--attack", "dlg", "--evaluations", "5", "--defense", "gaussian-noise,std=10.0")
     done = fedsim("leak", "--text", sentence, "--out", "noisy", *small, *options)
     assert done.returncode == 0, done.stderr
-    noisy = [r for r in read_records(tmp_path / "noisy") if r.get("group") == "you"]
-    found = {r["meaning"] for r in noisy if "meaning" in r}
+    noisy = of_kind(read_records(tmp_path / "noisy"), LeakageRecord)
+    found = {r.score.meaning for r in noisy if r.group == "you"}
     assert found <= {"protected", "attack failed"}
     assert found
 

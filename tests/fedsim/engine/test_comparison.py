@@ -12,7 +12,9 @@ from PIL import Image
 from fedsim.core.errors import RunError
 from fedsim.engine.comparison import Done, open_folder, run_cells
 from fedsim.log.comparison import cell_folder, is_finished
-from fedsim.log.files import RECORDS, read_records
+from fedsim.log.folders import RECORDS
+from fedsim.log.reader import of_kind, read_records
+from fedsim.log.schema import RoundRecord, UploadRecord
 from fedsim.show.comparison.tables import terminal_tables
 from fedsim.show.comparison.write import Outcome, conclude
 from tests.fedsim.engine.tiny import tiny
@@ -49,7 +51,7 @@ def test_results_pool_the_seeds_and_part_stages_and_attackers(finished: Finished
     ]
     for r in outcome.results:
         batch = int(r.strength[-1]) if r.label == "batches" else 1
-        assert r.images == 2 * 2 * batch
+        assert r.examples == 2 * 2 * batch
         assert len(r.accuracy) == 2
         assert r.controls[0] == 2 * batch
         assert r.known_answer == (r.label == "noise")
@@ -68,7 +70,7 @@ def test_accuracy_is_the_mean_over_the_last_measurements(finished: Finished) -> 
     twice = conclude(tiny("last_evaluations=2"), folder)
     for seed, cell in enumerate(d.cell for d in done[:2]):
         records = read_records(cell_folder(folder, cell))
-        measured = [r["accuracy"] for r in records if r["kind"] == "round"][-2:]
+        measured = [r.accuracy for r in of_kind(records, RoundRecord)][-2:]
         assert once.results[0].accuracy[seed] == measured[-1]
         assert twice.results[0].accuracy[seed] == pytest.approx(sum(measured) / 2)
     assert "mean over the last 2 measurements" in twice.advice[-1]
@@ -85,7 +87,7 @@ def test_tables_say_the_same(finished: Finished) -> None:
         assert row["defense"] == record["defense"] == result.label
         assert float(row["psnr_mean_db"]) == pytest.approx(record["psnr_mean_db"])
         assert record["psnr_worst_db"] == max(result.scores)
-        assert record["recognisable"] == result.leaked / result.images
+        assert record["recognisable"] == result.leaked / result.examples
     markdown = (folder / "table.md").read_text("utf-8").splitlines()
     assert len(markdown) == 2 + len(rows)
     latex = (folder / "table.tex").read_text("utf-8")
@@ -131,8 +133,8 @@ def test_what_is_finished_is_not_run_again(copy: Path, finished: Finished) -> No
     assert [r.scores for r in again] == [r.scores for r in finished[2].results]
 
 
-def digests(folder: Path) -> list[str]:
-    return [r["digest"] for r in read_records(folder) if r["kind"] == "upload"]
+def digests(folder: Path) -> list[str | None]:
+    return [r.digest for r in of_kind(read_records(folder), UploadRecord)]
 
 
 def test_a_run_that_fails_does_not_stop_the_others(tmp_path: Path) -> None:

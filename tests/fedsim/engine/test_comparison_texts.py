@@ -87,9 +87,9 @@ def test_the_same_text_in_a_sum(tmp_path: Path) -> None:
     assert len(summed.scores) == 4
     pairs = [(cell, cell_folder(folder, cell)) for cell in comparison.cells]
     one, other = looks(comparison, pairs, "first", "naive")
-    assert one.leakage["partition"] == 2, "so that it is not the first of the sum"
-    assert one.leakage["original"] == other.leakage["original"]
-    assert other.leakage["partition"] is None
+    assert one.leakage.partition == 2, "so that it is not the first of the sum"
+    assert one.leakage.score.original == other.leakage.score.original
+    assert other.leakage.partition is None
 
 
 def test_marks_without_colours() -> None:

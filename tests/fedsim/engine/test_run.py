@@ -16,8 +16,18 @@ from fedsim.core.errors import FedsimError, RunError
 from fedsim.engine import Observer, run, versions
 from fedsim.engine.inline import run_inline
 from fedsim.engine.run import Engine
-from fedsim.log.files import FORMAT, Record, load_tensors, read_records
-from fedsim.log.summary import UNSCORED, summarise
+from fedsim.log.reader import Kind, load_tensors, of_kind, read_records
+from fedsim.log.schema import (
+    LeakageRecord,
+    LogRecord,
+    Meaning,
+    ReconstructionRecord,
+    RoundRecord,
+    RunEnded,
+    RunStarted,
+    UploadRecord,
+)
+from fedsim.log.summary import summarise
 from fedsim.scenario import Scenario, load_scenario
 from fedsim.scoring import Scorer
 from fedsim.server.victims import Victim
@@ -37,8 +47,8 @@ def _no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "draw_round", lambda *_: None)
 
 
-def of_kind(folder: Path, kind: str) -> list[Record]:
-    return [r for r in read_records(folder) if r["kind"] == kind]
+def recorded(folder: Path, kind: type[Kind]) -> list[Kind]:
+    return of_kind(read_records(folder), kind)
 
 
 def bad_engine(case: Scenario, damage: bad_clients.Damage, bad: int = BAD) -> Engine:
@@ -58,43 +68,39 @@ def test_a_run_leaves_a_complete_folder(tmp_path: Path, capfd: pytest.CaptureFix
     assert "Starting Eavesdropper strategy" in (folder / "flower.log").read_text("utf-8")
     assert (folder / "report.html").is_file()
     records = list(read_records(folder))
-    assert [(s["kind"], s["name"]) for s in records[0]["sources"]] == [
+    start, end = records[0], records[-1]
+    assert isinstance(start, RunStarted)
+    assert [(s.kind, s.name) for s in start.sources] == [
         ("attack", "dlg"),
         ("model", "mlp"),
         ("data set", "fashion-mnist-mini"),
         ("partition", "iid"),
         ("aggregation", "plain"),
     ]
-    assert "arXiv 1906.08935" in records[0]["sources"][0]["text"]
-    assert [r["kind"] for r in records].count("upload") == 6
-    assert (records[0]["kind"], records[0]["format"], records[0]["engine"]) == (
-        "run",
-        FORMAT,
-        "inline",
-    )
-    assert set(records[0]["versions"]) == set(versions())
-    assert [r["round"] for r in of_kind(folder, "round")] == [0, 1, 2]
-    assert len(of_kind(folder, "reconstruction")) == len(of_kind(folder, "leakage")) == 2 * 4
-    assert (records[-1]["kind"], records[-1]["status"], records[-1]["error"]) == (
-        "end",
-        "finished",
-        None,
-    )
+    assert "arXiv 1906.08935" in start.sources[0].text
+    assert len(of_kind(records, UploadRecord)) == 6
+    assert (start.engine, start.modality, start.task) == ("inline", "pictures", "classify")
+    assert set(start.versions) == set(versions())
+    assert [r.round for r in of_kind(records, RoundRecord)] == [0, 1, 2]
+    assert len(of_kind(records, ReconstructionRecord)) == 2 * 4
+    assert len(of_kind(records, LeakageRecord)) == 2 * 4
+    assert isinstance(end, RunEnded)
+    assert (end.status, end.error) == ("finished", None)
 
 
 def test_tensors_are_what_the_records_say(tmp_path: Path) -> None:
     folder = run(small(*ATTACKED, "federation.batch_size=2"), tmp_path / "run")
-    for record in of_kind(folder, "reconstruction"):
-        tensors = load_tensors(folder, record["tensors"])
+    for record in recorded(folder, ReconstructionRecord):
+        tensors = load_tensors(folder, record.tensors)
         assert tensors["original"].shape == tensors["reconstruction"].shape == (2, 1, 28, 28)
         assert sorted(tensors["matching"].tolist()) == [0, 1]
         assert tensors["evaluations"].tolist() == sorted(set(tensors["evaluations"].tolist()))
-        assert int(tensors["evaluations"][-1]) == record["evaluations"]
+        assert int(tensors["evaluations"][-1]) == record.evaluations
         assert torch.equal(tensors["history"][-1], tensors["reconstruction"])
-        scores = [r for r in of_kind(folder, "leakage") if r["victim"] == record["victim"]]
+        scores = [r for r in recorded(folder, LeakageRecord) if r.victim == record.victim]
         ordered = tensors["reconstruction"][tensors["matching"]]
         errors = (ordered - tensors["original"]).square().flatten(1).mean(1)
-        assert [r["mse"] for r in scores] == pytest.approx(errors.tolist(), rel=1e-4)
+        assert [r.score.metrics["mse"] for r in scores] == pytest.approx(errors.tolist(), rel=1e-4)
 
 
 def final_model(folder: Path) -> dict[str, torch.Tensor]:
@@ -105,22 +111,22 @@ def test_training_is_the_same_with_and_without_an_adversary(tmp_path: Path) -> N
     alone = run(small("federation.batch_size=1"), tmp_path / "alone")
     attacked = run(small(*ATTACKED), tmp_path / "attacked")
     assert same(final_model(alone), final_model(attacked))
-    for kind in ("upload", "round"):
-        assert of_kind(alone, kind) == of_kind(attacked, kind)
-    assert of_kind(alone, "reconstruction") == []
+    for kind in (UploadRecord, RoundRecord):
+        assert recorded(alone, kind) == recorded(attacked, kind)
+    assert recorded(alone, ReconstructionRecord) == []
 
 
 def test_the_same_seed_gives_the_same_run(tmp_path: Path) -> None:
-    def essence(folder: Path) -> list[Record]:
-        kinds = ("upload", "round", "leakage")
-        return [r for kind in kinds for r in of_kind(folder, kind)]
+    def essence(folder: Path) -> list[LogRecord]:
+        kinds = (UploadRecord, RoundRecord, LeakageRecord)
+        return [r for kind in kinds for r in recorded(folder, kind)]
 
     case = small(*ATTACKED, groups("[]", "[{name='gaussian-noise', std=1e-3}]"))
     one, other = (run(case, tmp_path / name) for name in "ab")
     assert essence(one) == essence(other)
     changed = run(small(*ATTACKED, "seed=6"), tmp_path / "c")
-    digests = {r["digest"] for r in of_kind(one, "upload")}
-    assert not digests & {r["digest"] for r in of_kind(changed, "upload")}
+    digests = {r.digest for r in recorded(one, UploadRecord)}
+    assert not digests & {r.digest for r in recorded(changed, UploadRecord)}
 
 
 @pytest.mark.parametrize("local_steps", ["average", "unroll"])
@@ -128,7 +134,7 @@ def test_local_steps_taken_for_one_are_an_approximation(tmp_path: Path, local_st
     update = "federation={upload='update', local_steps=2, rounds=1}"
     attack = f"adversary={{attack={{name='dlg', evaluations=20, local_steps='{local_steps}'}}}}"
     folder = run(small(attack, update), tmp_path / "run")
-    marks = {r["partition"]: r["approximate"] for r in of_kind(folder, "reconstruction")}
+    marks = {r.partition: r.approximate for r in recorded(folder, ReconstructionRecord)}
     average = local_steps == "average"
     assert marks == {None: False, 0: average, 1: average, 2: average}
     assert summarise(read_records(folder)).approximate == average
@@ -145,10 +151,12 @@ def test_a_bad_client_is_recorded_and_the_run_goes_on(
     assert [(r, p) for r, p, _ in summary.problems] == [(1, 1), (2, 1)]
     assert all(problem in text for _, _, text in summary.problems)
     assert [v for v, _ in summary.failures] == ["r0001-c0001-naive", "r0002-c0001-naive"]
-    unscored = [r["victim"] for r in of_kind(folder, "leakage") if r["meaning"] == UNSCORED]
+    unscored = [
+        r.victim for r in recorded(folder, LeakageRecord) if r.score.meaning is Meaning.UNSCORED
+    ]
     assert unscored == ["r0001-c0001-naive", "r0002-c0001-naive"]
     assert summary.status == "finished"
-    assert summary.rows[0].images == 6
+    assert summary.rows[0].examples == 6
 
 
 def test_a_run_in_which_every_client_fails_is_an_error(tmp_path: Path) -> None:
@@ -176,8 +184,9 @@ class Stopping(Observer):
     def on_start(self, scenario: Scenario, folder: Path) -> None:
         self._at("start")
 
-    def on_record(self, record: Record) -> None:
-        self._at(f"{record['kind']} {record['round']}" if "round" in record else record["kind"])
+    def on_record(self, record: LogRecord) -> None:
+        at = getattr(record, "round", None)
+        self._at(record.kind if at is None else f"{record.kind} {at}")
 
     def on_victims(self, victims: Sequence[Victim]) -> None:
         self._at("victims")
@@ -216,12 +225,10 @@ def test_a_run_that_is_broken_off_leaves_a_readable_folder(
     with pytest.raises(type(error)):
         run(small(*ATTACKED), folder, observer=Stopping(place, error))
     records = list(read_records(folder))
-    assert records[0]["kind"] == "run"
-    assert (records[-1]["kind"], records[-1]["status"], records[-1]["error"]) == (
-        "end",
-        status,
-        told,
-    )
+    end = records[-1]
+    assert isinstance(records[0], RunStarted)
+    assert isinstance(end, RunEnded)
+    assert (end.status, end.error) == (status, told)
     assert summarise(records).status == status
     assert load_scenario(str(folder / "scenario.toml")) == small(*ATTACKED)
     assert not [t for t in threading.enumerate() if t.name == "adversary"]
@@ -230,9 +237,9 @@ def test_a_run_that_is_broken_off_leaves_a_readable_folder(
 def test_what_was_finished_before_an_interrupt_is_kept(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         run(small(*ATTACKED), tmp_path / "run", observer=Stopping("leakage 2", KeyboardInterrupt()))
-    done = [r for r in of_kind(tmp_path / "run", "reconstruction") if r["round"] == 1]
+    done = [r for r in recorded(tmp_path / "run", ReconstructionRecord) if r.round == 1]
     assert len(done) == 4
-    assert all(load_tensors(tmp_path / "run", r["tensors"]) for r in done)
+    assert all(load_tensors(tmp_path / "run", r.tensors) for r in done)
 
 
 def test_a_scorer_that_fails_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -242,10 +249,10 @@ def test_a_scorer_that_fails_ends_the_run(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(Scorer, "score", full)
     with pytest.raises(OSError, match="disk full"):
         run(small(*ATTACKED), tmp_path / "run")
-    [end] = of_kind(tmp_path / "run", "end")
-    assert (end["status"], end["error"]) == ("failed", "OSError: disk full")
+    [end] = recorded(tmp_path / "run", RunEnded)
+    assert (end.status, end.error) == ("failed", "OSError: disk full")
     assert "disk full" in (tmp_path / "run" / "report.html").read_text("utf-8")
-    assert len(of_kind(tmp_path / "run", "upload")) == 6
+    assert len(recorded(tmp_path / "run", UploadRecord)) == 6
 
 
 def test_a_folder_that_is_not_empty_is_refused(tmp_path: Path) -> None:
@@ -268,17 +275,17 @@ def test_an_unknown_engine_is_refused(tmp_path: Path) -> None:
 
 def test_an_engine_of_ones_own_is_recorded_as_deployment(tmp_path: Path) -> None:
     folder = run(small(), tmp_path / "run", engine=run_inline)
-    assert of_kind(folder, "run")[0]["engine"] == "deployment"
+    assert recorded(folder, RunStarted)[0].engine == "deployment"
 
 
 def test_the_observer_sees_every_record_in_order(tmp_path: Path) -> None:
     class Watching(Observer):
         def __init__(self) -> None:
-            self.records: list[Record] = []
+            self.records: list[LogRecord] = []
 
-        def on_record(self, record: Record) -> None:
+        def on_record(self, record: LogRecord) -> None:
             self.records.append(record)
 
     watching = Watching()
     folder = run(small(*ATTACKED), tmp_path / "run", observer=watching)
-    assert [r["kind"] for r in watching.records] == [r["kind"] for r in read_records(folder)]
+    assert watching.records == list(read_records(folder))

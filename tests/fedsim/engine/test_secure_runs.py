@@ -8,8 +8,16 @@ import torch
 from fedsim.attacks.types import Status
 from fedsim.clients.site import open_site
 from fedsim.engine import run
-from fedsim.log.files import Record, load_tensors, read_records
-from fedsim.log.summary import CONTROL, SUM, summarise
+from fedsim.log.reader import load_tensors, of_kind, read_records
+from fedsim.log.schema import (
+    CONTROL,
+    SUM,
+    LeakageRecord,
+    ReconstructionRecord,
+    SumRecord,
+    UploadRecord,
+)
+from fedsim.log.summary import summarise
 from fedsim.scenario import Scenario
 from fedsim.scoring import Scorer
 from fedsim.server.victims import Victim
@@ -22,33 +30,29 @@ def secure(*overrides: str) -> Scenario:
     return small(TWENTY_EVALUATIONS, "federation.aggregation=secagg+", *overrides)
 
 
-def of_kind(folder: Path, kind: str) -> list[Record]:
-    return [r for r in read_records(folder) if r["kind"] == kind]
-
-
 def test_the_sum_is_the_victim_and_the_control_stays(tmp_path: Path) -> None:
     case = secure("federation.rounds=1")
     folder = run(case, tmp_path / "run")
-    victims = of_kind(folder, "reconstruction")
-    assert sorted(v["victim"] for v in victims) == ["r0001-control-naive", "r0001-sum-naive"]
-    assert {v["victim"]: v["partition"] for v in victims}["r0001-sum-naive"] is None
-    leaks = [r for r in of_kind(folder, "leakage") if r["group"] == SUM]
-    assert [r["image"] for r in leaks] == list(range(3 * 2))
-    [total] = of_kind(folder, "sum")
-    assert total["partitions"] == [0, 1, 2]
-    assert total["examples"] == 6
-    assert total["clear"] == [
+    victims = of_kind(read_records(folder), ReconstructionRecord)
+    assert sorted(v.victim for v in victims) == ["r0001-control-naive", "r0001-sum-naive"]
+    assert {v.victim: v.partition for v in victims}["r0001-sum-naive"] is None
+    leaks = [r for r in of_kind(read_records(folder), LeakageRecord) if r.group == SUM]
+    assert [r.score.example for r in leaks] == list(range(3 * 2))
+    [total] = of_kind(read_records(folder), SumRecord)
+    assert total.partitions == (0, 1, 2)
+    assert total.examples == 6
+    assert total.clear == (
         "who took part", "num-examples", "loss", "upload-bytes", "defenses"
-    ]  # fmt: skip
-    assert total["aggregation"]["name"] == "secagg+"
-    assert total["problem"] is None
-    uploads = of_kind(folder, "upload")
-    assert [u["digest"] for u in uploads] == [None] * 3
-    assert [u["examples"] for u in uploads] == [2, 2, 2]
+    )  # fmt: skip
+    assert total.aggregation.name == "secagg+"
+    assert total.problem is None
+    uploads = of_kind(read_records(folder), UploadRecord)
+    assert [u.digest for u in uploads] == [None] * 3
+    assert [u.examples for u in uploads] == [2, 2, 2]
     summary = summarise(read_records(folder))
     assert [row.group for row in summary.rows] == [SUM, CONTROL]
     assert summary.rows[0].defense == "secagg+ clients=3"
-    assert summary.rows[0].upload_bytes == total["bytes"]
+    assert summary.rows[0].upload_bytes == total.bytes
     assert (folder / "pictures" / "round-0001.png").is_file()
 
 
@@ -62,10 +66,10 @@ def test_the_truth_of_the_sum_is_the_batch_behind_its_gradient(kind: str, tmp_pa
     assert images.shape == (6, 1, 28, 28)
     assert torch.equal(images[2:4], site.batches(1, 1)[0][0])
     folder = run(case, tmp_path / "run")
-    [found] = [v for v in of_kind(folder, "reconstruction") if "sum" in v["victim"]]
-    assert found["status"] in {s.value for s in Status} - {"failed"}
+    [found] = [v for v in of_kind(read_records(folder), ReconstructionRecord) if "sum" in v.victim]
+    assert found.status in {s.value for s in Status} - {"failed"}
     # The truth fits what is attacked to the precision of the quantisation, and is not exact.
-    assert 0 < found["truth_objective"] < 1e-6
+    assert 0 < (found.truth_objective or 0) < 1e-6
 
 
 def test_several_steps_of_several_clients_are_an_approximation() -> None:
@@ -81,9 +85,9 @@ def test_a_lost_round_is_recorded_and_told(tmp_path: Path) -> None:
     case = secure("federation.rounds=1", f"federation.aggregation={table}")
     with pytest.raises(Exception, match="no client sent a usable upload"):
         run(case, tmp_path / "run")
-    [total] = of_kind(tmp_path / "run", "sum")
-    assert "0 of 3 clients were left after masking" in total["problem"]
-    assert set(total["dropped"]) == {"0", "1", "2"}
+    [total] = of_kind(read_records(tmp_path / "run"), SumRecord)
+    assert "0 of 3 clients were left after masking" in total.problem
+    assert set(total.dropped) == {"0", "1", "2"}
     lines = [line.plain for line in remarks(summarise(read_records(tmp_path / "run")))]
     assert any("round 1: no sum, the model stays: secagg+: 0 of 3" in line for line in lines)
 
@@ -92,7 +96,7 @@ def test_a_lost_round_is_recorded_and_told(tmp_path: Path) -> None:
 def test_ray_gives_the_sum_that_inline_gives(tmp_path: Path) -> None:
     case = small("federation.aggregation=secagg+", "clients.0.count=4")
     folders = [run(case, tmp_path / "inline"), run(case, tmp_path / "ray", engine="ray")]
-    inline, ray = ([r["digest"] for r in of_kind(f, "sum")] for f in folders)
+    inline, ray = ([r.digest for r in of_kind(read_records(f), SumRecord)] for f in folders)
     assert inline == ray
     assert None not in ray
     assert same(*[load_tensors(f, "tensors/final-model.safetensors") for f in folders])

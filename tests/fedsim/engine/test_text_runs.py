@@ -12,17 +12,25 @@ from fedsim.api.live import LiveView
 from fedsim.attacks import Progress
 from fedsim.engine import run
 from fedsim.engine.observer import Observer, TextReader
-from fedsim.log.files import Record, RunLog, read_records
+from fedsim.log.reader import of_kind, read_records
+from fedsim.log.schema import (
+    EmergenceRecord,
+    ExampleScore,
+    LeakageRecord,
+    LogRecord,
+    Meaning,
+    RunEnded,
+    Verdict,
+)
+from fedsim.log.writer import RunLog
 from fedsim.scenario import Scenario
-from fedsim.scoring import Meaning, TextLeakage
-from fedsim.scoring.metrics.verdict import Verdict
 from fedsim.server.victims import Victim
 from fedsim.show.run_texts import draw_text
 from tests.fedsim.text_runs import TEXTS, texts
 
 MEASURES = {
     "token_accuracy", "rouge1", "rouge2", "rouge_l", "bag_recall", "bag_precision", "exact",
-    "edit_distance", "original", "found", "baselines", "verdict", "meaning",
+    "edit_distance",
 }  # fmt: skip
 
 
@@ -39,7 +47,7 @@ class Watching(Observer):
     def on_reader(self, reader: TextReader) -> None:
         self.view.on_reader(reader)
 
-    def on_record(self, record: Record) -> None:
+    def on_record(self, record: LogRecord) -> None:
         self.view.on_record(record)
 
     def on_victims(self, victims: list[Victim]) -> None:  # type: ignore[override]
@@ -61,40 +69,38 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Watching]:
     return folder, watching
 
 
-def of_kind(folder: Path, kind: str) -> list[Record]:
-    return [r for r in read_records(folder) if r["kind"] == kind]
-
-
 def test_the_log_has_token_measures(watched: tuple[Path, Watching]) -> None:
-    records = of_kind(watched[0], "leakage")
+    records = of_kind(read_records(watched[0]), LeakageRecord)
     assert len(records) == 2 * 3  # two clients and the control, of two texts each
-    assert all(record.keys() >= MEASURES for record in records)
-    assert of_kind(watched[0], "end")[0]["status"] == "finished"
+    assert all(record.score.metrics.keys() == MEASURES for record in records)
+    assert of_kind(read_records(watched[0]), RunEnded)[0].status == "finished"
 
 
 def test_what_was_private_leaked(watched: tuple[Path, Watching]) -> None:
-    records = [r for r in of_kind(watched[0], "leakage") if r["group"] == "plain"]
-    private = sorted(" ".join(r["original"]).replace(" ##", "") for r in records)
+    records = of_kind(read_records(watched[0]), LeakageRecord)
+    scores = [r.score for r in records if r.group == "plain"]
+    private = sorted(" ".join(s.original or ()).replace(" ##", "") for s in scores)
     assert private == sorted(TEXTS)
-    assert {r["meaning"] for r in records} == {"leaked"}
-    assert all(r["exact"] and r["found"] == r["original"] for r in records)
+    assert {s.meaning for s in scores} == {Meaning.LEAKED}
+    assert all(s.metrics["exact"] == 1 and s.found == s.original for s in scores)
 
 
 def test_how_each_text_emerged(watched: tuple[Path, Watching]) -> None:
-    leakage = {(r["victim"], r["image"]): r for r in of_kind(watched[0], "leakage")}
-    emerged = {(r["victim"], r["image"]): r["moments"] for r in of_kind(watched[0], "emergence")}
+    records = list(read_records(watched[0]))
+    leakage = {(r.victim, r.score.example): r.score for r in of_kind(records, LeakageRecord)}
+    emerged = {(r.victim, r.example): r.moments for r in of_kind(records, EmergenceRecord)}
     assert emerged.keys() == leakage.keys()
     for key, moments in emerged.items():
         evaluation, tokens = moments[-1]
         assert evaluation == 1
-        assert tokens == leakage[key]["found"]
+        assert tokens == leakage[key].found
 
 
 def test_each_victim_has_its_sentences(watched: tuple[Path, Watching]) -> None:
     folder = watched[0] / "pictures"
-    for record in of_kind(watched[0], "leakage"):
-        name = f"{record['victim']}-{record['image']}"
-        private = " ".join(record["original"]).replace(" ##", "")
+    for record in of_kind(read_records(watched[0]), LeakageRecord):
+        name = f"{record.victim}-{record.score.example}"
+        private = " ".join(record.score.original or ()).replace(" ##", "")
         text = (folder / f"{name}.txt").read_text("utf-8")
         assert text.splitlines()[-1].split() == ["private", *private.split()]
         ET.parse(folder / f"{name}.svg")  # noqa: S314  (our own file)
@@ -110,23 +116,14 @@ def test_the_live_view_shows_texts(watched: tuple[Path, Watching]) -> None:
 def test_sentences_are_escaped(tmp_path: Path) -> None:
     """A text that looks like markup is no markup in the file."""
     hostile = ["<script>", "alert", "&", "[bold]", "</svg>"]
-    leakage = TextLeakage(
-        image=0,
-        token_accuracy=100.0,
-        rouge1=100.0,
-        rouge2=100.0,
-        rouge_l=100.0,
-        bag_recall=100.0,
-        bag_precision=100.0,
-        exact=True,
-        edit_distance=0,
-        label=None,
-        label_found=None,
-        original=hostile,
-        found=hostile,
+    leakage = ExampleScore(
+        example=0,
+        metrics={"token_accuracy": 100.0},
         baselines={},
         verdict=Verdict.RECOGNISABLE,
         meaning=Meaning.LEAKED,
+        original=tuple(hostile),
+        found=tuple(hostile),
     )
     log = RunLog(tmp_path / "run")
     draw_text(log, "mine", leakage, [(1, ["[red]"]), (2, hostile)])

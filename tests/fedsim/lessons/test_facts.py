@@ -6,12 +6,12 @@ from fedsim.core.errors import RunError
 from fedsim.lessons.facts import explanation, right_choice
 from fedsim.lessons.plan import Question
 from fedsim.log.summary import summarise
-from tests.fedsim.runs import accuracy, leakage, reconstruction, upload
+from tests.fedsim.runs import accuracy, leakage, reconstruction, started, upload
 
 SUMMARIES = {
     "first": summarise(
         [
-            {"kind": "run", "title": "t", "random_label": 0.1},
+            started(),
             upload(0, "open"),
             *(reconstruction(f"r{i}") for i in range(4)),
             leakage("r0", "open"),
@@ -22,7 +22,7 @@ SUMMARIES = {
             accuracy(1, 0.6),
         ]
     ),
-    "second": summarise([{"kind": "run", "title": "t"}, accuracy(0, 0.1), accuracy(1, 0.25)]),
+    "second": summarise([started(), accuracy(0, 0.1), accuracy(1, 0.25)]),
 }
 
 

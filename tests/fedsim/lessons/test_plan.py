@@ -8,9 +8,9 @@ import pytest
 from pydantic import ValidationError
 
 from fedsim.core.errors import ScenarioError
+from fedsim.core.names import SUM
 from fedsim.lessons import Lesson, lessons, load_lesson
 from fedsim.lessons.plan import Fact, Question, slug
-from fedsim.scenario import RESERVED_FOR_SUM
 
 every_lesson = pytest.mark.parametrize("number", lessons())
 
@@ -41,7 +41,7 @@ def test_facts_name_runs_and_clients_that_there_are(number: int) -> None:
     def check(fact: Fact | None) -> None:
         if fact is not None:
             scenario = lesson.scenarios[fact.run or lesson.runs[0].name]
-            names = {group.name for group in scenario.clients} | {RESERVED_FOR_SUM}
+            names = {group.name for group in scenario.clients} | {SUM}
             assert fact.clients is None or fact.clients in names
             assert fact.attacker == "naive" or scenario.adversary.adaptive
             check(fact.less)

@@ -114,13 +114,15 @@ EMERGENCE = EmergenceRecord(
 ROUND = RoundRecord(round=1, accuracy=0.25)
 ENDED = RunEnded(status="finished", error=None, seconds=1.5)
 
+OF_A_TEXT = LEAKAGE.model_copy(update={"score": TEXT})
+
 EVERY_KIND: tuple[LogRecord, ...] = (
     STARTED,
     UPLOAD,
     TOTAL,
     RECONSTRUCTION,
     LEAKAGE,
-    LEAKAGE.model_copy(update={"score": TEXT}),
+    OF_A_TEXT,
     EMERGENCE,
     ROUND,
     ENDED,

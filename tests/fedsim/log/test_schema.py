@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from fedsim.core.errors import RunError
 from fedsim.core.measures import PSNR, TOKENS
 from fedsim.log.schema import (
     CONTROL,
@@ -109,9 +110,11 @@ def test_what_is_unscored_has_no_figure() -> None:
     assert score.blind(PSNR) == 11.0
 
 
-def test_without_a_blind_guess_there_is_no_figure_of_one() -> None:
-    nearest = {"nearest": {"psnr": 15.0}}
-    assert PICTURE.model_copy(update={"baselines": nearest}).blind(PSNR) is None
+@pytest.mark.parametrize("guesses", [{}, {"grey": {"psnr": None}}, {"grey": {"ssim": 0.5}}])
+def test_a_score_without_a_blind_guess_cannot_be_compared(guesses: dict[str, Any]) -> None:
+    score = PICTURE.model_copy(update={"baselines": {"nearest": {"psnr": 15.0}, **guesses}})
+    with pytest.raises(RunError, match=r"expected the psnr of a blind guess"):
+        score.blind(PSNR)
 
 
 def test_who_was_attacked() -> None:

@@ -6,68 +6,39 @@ from typing import Any
 
 import pytest
 
-from fedsim import scoring
-from fedsim.core.measures import PSNR
-from fedsim.log.files import Record
-from fedsim.log.summary import (
-    ATTACK_FAILED,
-    CONTROL,
-    LEAKED,
-    NO_DEFENSE,
-    PARTLY,
-    PROTECTED,
-    UNSCORED,
-    Row,
-    summarise,
+from fedsim.core.errors import RunError
+from fedsim.core.measures import PSNR, TOKENS
+from fedsim.log.schema import CONTROL, NO_DEFENSE, LogRecord, Meaning, PrivacySpent
+from fedsim.log.summary import Row, Summary, summarise
+from tests.fedsim.runs import (
+    accuracy,
+    ended,
+    leakage,
+    reconstruction,
+    started,
+    upload,
 )
 
+LEAKED, PARTLY, PROTECTED = Meaning.LEAKED, Meaning.PARTLY, Meaning.PROTECTED
+ATTACK_FAILED, UNSCORED = Meaning.ATTACK_FAILED, Meaning.UNSCORED
 NOISE = {"name": "gaussian-noise", "std": 1e-3}
 PRUNING = {"name": "pruning", "fraction": 0.7}
-BASELINES = {"grey": [12.0, 0.1], "mean": [14.0, 0.2], "nearest": [17.0, 0.5]}
 
 
-def upload(group: str, **values: Any) -> Record:
-    record = {
-        "kind": "upload",
-        "round": 1,
-        "partition": 0,
-        "group": group,
-        "bytes": 100,
-        "defenses": [],
-        "problem": None,
-    }
-    return record | values
+def summary_of(*records: LogRecord) -> Summary:
+    return summarise([started(), *records])
 
 
-def leakage(group: str | None, psnr: float | None, meaning: str, **values: Any) -> Record:
-    record = {
-        "kind": "leakage",
-        "group": group,
-        "attacker": "naive",
-        "psnr": psnr,
-        "label": 3,
-        "label_found": 3 if psnr is not None else None,
-        "baselines": BASELINES,
-        "meaning": meaning,
-    }
-    return record | values
+def rows(*records: LogRecord) -> list[Row]:
+    return summary_of(*records).rows
 
 
-def reconstruction(victim: str, **values: Any) -> Record:
-    return {
-        "kind": "reconstruction",
-        "victim": victim,
-        "error": None,
-        "approximate": False,
-    } | values
-
-
-def rows(*records: Record) -> list[Row]:
-    return summarise(records).rows
+def score(group: str | None, psnr: float | None, meaning: Meaning, **changes: Any) -> LogRecord:
+    return leakage("v", group, psnr=psnr, meaning=meaning, **changes)
 
 
 def test_a_run_that_has_just_begun() -> None:
-    summary = summarise([{"kind": "run", "format": 1}])
+    summary = summary_of()
     assert (summary.rows, summary.accuracy, summary.problems, summary.failures) == ([], {}, [], [])
     assert (summary.status, summary.error, summary.seconds) == (None, None, None)
     assert summary.control is None
@@ -77,24 +48,24 @@ def test_a_run_that_has_just_begun() -> None:
 
 def test_one_row_in_closed_form() -> None:
     [row] = rows(
-        upload("noisy", bytes=100, defenses=[NOISE]),
-        upload("noisy", bytes=300, partition=1, defenses=[NOISE]),
-        upload("noisy", bytes=None, partition=2, defenses=[NOISE], problem="NaN"),
-        leakage("noisy", 31.0, LEAKED),
-        leakage("noisy", 15.5, PARTLY, label_found=4),
-        leakage("noisy", 9.0, PROTECTED),
-        leakage("noisy", 8.0, ATTACK_FAILED, label_found=5),
-        leakage("noisy", None, UNSCORED),
+        upload(0, "noisy", bytes=100, defenses=[NOISE]),
+        upload(1, "noisy", bytes=300, defenses=[NOISE]),
+        upload(2, "noisy", bytes=None, defenses=[NOISE], problem="NaN"),
+        score("noisy", 31.0, LEAKED),
+        score("noisy", 15.5, PARTLY, label_found=4),
+        score("noisy", 9.0, PROTECTED),
+        score("noisy", 8.0, ATTACK_FAILED, label_found=5),
+        score("noisy", None, UNSCORED),
     )
     assert row == Row(
         group="noisy",
         defense="gaussian-noise std=0.001",
         attacker="naive",
-        images=5,
+        examples=5,
         meanings={LEAKED: 1, PARTLY: 1, PROTECTED: 1, ATTACK_FAILED: 1, UNSCORED: 1},
         measure=PSNR,
         scores=[31.0, 15.5, 9.0, 8.0],
-        baseline=[14.0] * 4,
+        baseline=[11.0] * 4,
         labels_right=0.5,
         upload_bytes=200.0,
     )
@@ -103,37 +74,37 @@ def test_one_row_in_closed_form() -> None:
 
 
 def test_the_baseline_is_the_better_blind_guess_and_never_the_nearest() -> None:
-    grey_wins = {"grey": [20.0, 0], "mean": [14.0, 0], "nearest": [40.0, 0]}
-    only_grey = {"grey": [11.0, 0]}
+    grey_wins = {"grey": {"psnr": 20.0}, "mean": {"psnr": 14.0}, "nearest": {"psnr": 40.0}}
+    only_grey = {"grey": {"psnr": 11.0}}
     [row] = rows(
-        upload("a"),
-        leakage("a", 9.0, PROTECTED, baselines=grey_wins),
-        leakage("a", 9.0, PROTECTED, baselines=only_grey),
+        upload(0, "a"),
+        score("a", 9.0, PROTECTED, baselines=grey_wins),
+        score("a", 9.0, PROTECTED, baselines=only_grey),
     )
     assert row.baseline == [20.0, 11.0]
 
 
 def test_what_could_not_be_scored_is_neither_zero_nor_dropped() -> None:
-    [row] = rows(upload("a", bytes=None), leakage("a", None, UNSCORED))
-    assert (row.images, row.count(UNSCORED)) == (1, 1)
+    [row] = rows(upload(0, "a", bytes=None), score("a", None, UNSCORED))
+    assert (row.examples, row.count(UNSCORED)) == (1, 1)
     assert (row.scores, row.baseline) == ([], [])
     assert row.labels_right is None
     assert row.upload_bytes is None
 
 
 def test_labels_that_an_attack_does_not_assign_are_not_wrong() -> None:
-    [row] = rows(upload("a"), leakage("a", 30.0, LEAKED, label_found=None))
+    [row] = rows(upload(0, "a"), score("a", 30.0, LEAKED, label_found=None))
     assert row.labels_right is None
 
 
 def test_rows_are_in_the_order_of_the_groups_with_the_control_last() -> None:
     found = rows(
-        upload("b"),
-        upload("a", partition=1),
-        leakage(None, 30.0, LEAKED),
-        leakage("a", 30.0, LEAKED, attacker="adaptive"),
-        leakage("a", 30.0, LEAKED),
-        leakage("b", 30.0, LEAKED),
+        upload(0, "b"),
+        upload(1, "a"),
+        score(None, 30.0, LEAKED),
+        score("a", 30.0, LEAKED, attacker="adaptive"),
+        score("a", 30.0, LEAKED),
+        score("b", 30.0, LEAKED),
     )
     assert [(r.group, r.attacker) for r in found] == [
         ("b", "naive"),
@@ -146,11 +117,11 @@ def test_rows_are_in_the_order_of_the_groups_with_the_control_last() -> None:
 def test_defenses_in_words() -> None:
     chain = [PRUNING, {"name": "fp16"}, NOISE]
     found = rows(
-        upload("a", defenses=chain),
-        upload("b"),
-        leakage("a", 9.0, PROTECTED),
-        leakage("b", 9.0, PROTECTED),
-        leakage(None, 9.0, PROTECTED),
+        upload(0, "a", defenses=chain),
+        upload(0, "b"),
+        score("a", 9.0, PROTECTED),
+        score("b", 9.0, PROTECTED),
+        score(None, 9.0, PROTECTED),
     )
     assert [r.defense for r in found] == [
         "pruning fraction=0.7, fp16, gaussian-noise std=0.001",
@@ -169,25 +140,25 @@ def test_defenses_in_words() -> None:
         ([UNSCORED], True),
     ],
 )
-def test_a_control_that_was_not_rebuilt_counts_as_failed(meanings: list[str], failed: bool) -> None:
-    records = [leakage(None, None if m == UNSCORED else 30.0, m) for m in meanings]
-    summary = summarise([upload("a"), leakage("a", 9.0, PROTECTED), *records])
+def test_a_control_that_was_not_rebuilt_counts_as_failed(
+    meanings: list[Meaning], failed: bool
+) -> None:
+    records = [score(None, None if m == UNSCORED else 30.0, m) for m in meanings]
+    summary = summary_of(upload(0, "a"), score("a", 9.0, PROTECTED), *records)
     assert summary.control is not None
-    assert summary.control.images == len(meanings)
+    assert summary.control.examples == len(meanings)
     assert summary.control_failed is failed
 
 
 def test_problems_failures_accuracy_and_end() -> None:
-    summary = summarise(
-        [
-            {"kind": "round", "round": 0, "accuracy": 0.1},
-            upload("a", round=1, partition=4, problem="the tensor 'w' is missing"),
-            upload("a", round=2, partition=5),
-            reconstruction("r0001-c0004-naive", error="the tensor 'w' is missing"),
-            reconstruction("r0002-c0005-naive"),
-            {"kind": "round", "round": 1, "accuracy": 0.2},
-            {"kind": "end", "status": "failed", "error": "RunError: no", "seconds": 1.5},
-        ]
+    summary = summary_of(
+        accuracy(0, 0.1),
+        upload(4, "a", round=1, problem="the tensor 'w' is missing"),
+        upload(5, "a", round=2),
+        reconstruction("r0001-c0004-naive", error="the tensor 'w' is missing"),
+        reconstruction("r0002-c0005-naive"),
+        accuracy(1, 0.2),
+        ended(status="failed", error="RunError: no", seconds=1.5),
     )
     assert summary.problems == [(1, 4, "the tensor 'w' is missing")]
     assert summary.failures == [("r0001-c0004-naive", "the tensor 'w' is missing")]
@@ -197,17 +168,28 @@ def test_problems_failures_accuracy_and_end() -> None:
 
 def test_several_steps_taken_for_one_are_told() -> None:
     exact = reconstruction("r0001-control-naive")
-    assert not summarise([exact]).approximate
-    assert summarise([exact, reconstruction("r0001-c0000-naive", approximate=True)]).approximate
+    assert not summary_of(exact).approximate
+    assert summary_of(exact, reconstruction("r0001-c0000-naive", approximate=True)).approximate
 
 
-def test_kinds_that_are_not_known_are_passed_over() -> None:
-    assert summarise([{"kind": "of magic", "power": 9}]).rows == []
+@pytest.mark.parametrize(
+    ("epsilons", "most"), [([2.0, 3.0], 3.0), ([2.0, None], None), ([None], None)]
+)
+def test_the_most_that_a_client_has_spent(epsilons: list[float | None], most: float | None) -> None:
+    spent = [e and PrivacySpent(epsilon=e, delta=1e-5, unit="client") for e in epsilons]
+    uploads = [upload(i, "a", privacy=each) for i, each in enumerate(spent)]
+    [row] = rows(*uploads, score("a", 9.0, PROTECTED))
+    assert row.epsilon == most
 
 
-def test_words_are_those_of_the_scorer() -> None:
-    words = {LEAKED, PARTLY, PROTECTED, ATTACK_FAILED, UNSCORED}
-    assert words == {m.value for m in scoring.Meaning}
+def test_the_measure_is_that_of_the_modality() -> None:
+    assert summary_of().measure is PSNR
+    assert summarise([started(modality="texts")]).measure is TOKENS
+
+
+def test_without_a_record_there_is_no_summary() -> None:
+    with pytest.raises(RunError, match="has not recorded anything yet"):
+        summarise([])
 
 
 def test_a_summary_loads_neither_torch_nor_flower() -> None:

@@ -5,8 +5,8 @@ import sys
 import pytest
 
 from fedsim.core.errors import RunError
-from fedsim.log.summary import SUM
-from fedsim.scenario import RESERVED_FOR_SUM, Scenario
+from fedsim.core.names import SUM
+from fedsim.scenario import Scenario
 from fedsim.scenario.aggregation import MODULUS, Ckks, Plain, SecAggPlus, load_tenseal
 from fedsim.server.orderly import draw_cohort
 from tests.fedsim.small import refusal, small
@@ -72,7 +72,6 @@ def test_what_cannot_work_is_refused(overrides: list[str], expected: str) -> Non
 
 
 def test_no_group_may_be_called_like_the_sum() -> None:
-    assert RESERVED_FOR_SUM == SUM
     assert "what the sum of all uploads is called" in refusal(f"clients.0.name='{SUM}'")
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from fedsim.clients.defenses import Fp16, GaussianNoise
 from fedsim.core.errors import ScenarioError
-from fedsim.log.files import SAFE_NAME
+from fedsim.log.writer import SAFE_NAME
 from fedsim.scenario.comparison import Comparison, comparisons, load_comparison
 from tests.fedsim.engine.tiny import TOML, tiny
 

@@ -7,8 +7,8 @@ import pytest
 
 from fedsim.clients.site import open_site
 from fedsim.core.errors import DataError, ScenarioError
-from fedsim.log.summary import CONTROL
-from fedsim.scenario import RESERVED_NAME, Scenario, load_scenario, scenario_text
+from fedsim.core.names import CONTROL
+from fedsim.scenario import Scenario, load_scenario, scenario_text
 from tests.fedsim.small import TOML, groups, refusal, small
 
 
@@ -158,7 +158,6 @@ def test_group_names_must_differ() -> None:
 
 
 def test_no_group_may_pass_for_the_control() -> None:
-    assert RESERVED_NAME == CONTROL
     assert "small: clients.0.name: " in refusal(f"clients.0.name='{CONTROL}'")
 
 

@@ -12,11 +12,13 @@ from fedsim.attacks import Reconstruction
 from fedsim.attacks.types import Status
 from fedsim.clients.site import open_site
 from fedsim.clients.training import gradient, local_sgd
+from fedsim.core.measures import FIT_FLOOR
+from fedsim.core.names import NEAREST
+from fedsim.log.schema import Meaning, Verdict
 from fedsim.scenario import Scenario
-from fedsim.scoring import FIT_FLOOR, FIT_MARGIN, Meaning, Scored, Scorer
+from fedsim.scoring import FIT_MARGIN, Scored, Scorer
 from fedsim.scoring.metrics.baselines import nearest_public
 from fedsim.scoring.metrics.images import PSNR_CAP_DB
-from fedsim.scoring.metrics.verdict import NEAREST, Verdict
 from fedsim.server.control import control_indices
 from fedsim.server.victims import Outcome, Victim
 from tests.fedsim.small import TWENTY_EVALUATIONS, groups, small
@@ -99,10 +101,10 @@ def test_the_truth_of_the_control_is_public() -> None:
 def test_a_perfect_reconstruction_is_a_leak() -> None:
     result = scored(adversary(), lambda originals: originals)
     for i, leak in enumerate(result.leakage):
-        assert leak.image == i
-        assert leak.psnr == PSNR_CAP_DB
-        assert leak.mse == 0.0
-        assert leak.ssim == pytest.approx(1.0)
+        assert leak.example == i
+        assert leak.metrics["psnr"] == PSNR_CAP_DB
+        assert leak.metrics["mse"] == 0.0
+        assert leak.metrics["ssim"] == pytest.approx(1.0)
         assert leak.label_found == leak.label
         assert leak.verdict is Verdict.RECOGNISABLE
         assert leak.meaning is Meaning.LEAKED
@@ -122,13 +124,13 @@ def test_a_permuted_batch_is_matched_picture_by_picture() -> None:
     result = judge.score(having(real, originals[order], 0.0, labels[order]))
     assert result.matching is not None
     assert torch.equal(order[result.matching], torch.arange(5))
-    assert [leak.psnr for leak in result.leakage] == [PSNR_CAP_DB] * 5
+    assert [leak.metrics.get("psnr") for leak in result.leakage] == [PSNR_CAP_DB] * 5
     assert [leak.label_found for leak in result.leakage] == labels.tolist()
 
 
 def test_one_good_picture_does_not_stand_for_two() -> None:
     result = scored(adversary(), lambda originals: originals[:1].expand_as(originals))
-    assert [leak.psnr == PSNR_CAP_DB for leak in result.leakage].count(True) == 1
+    assert [leak.metrics["psnr"] == PSNR_CAP_DB for leak in result.leakage].count(True) == 1
 
 
 def test_a_picture_between_truth_and_noise_is_a_part_of_it() -> None:
@@ -207,10 +209,10 @@ def test_what_cannot_be_scored_is_unscored_and_never_zero(
     result = scored(adversary(), make)
     assert len(result.leakage) == 2
     for leak in result.leakage:
-        assert (leak.mse, leak.psnr, leak.ssim, leak.label_found) == (None, None, None, None)
+        assert (leak.metrics, leak.label_found) == ({}, None)
         assert leak.verdict is Verdict.UNSCORED
         assert leak.meaning is Meaning.UNSCORED
-        assert leak.baselines["grey"][0] > 0
+        assert (leak.baselines["grey"]["psnr"] or 0) > 0
 
 
 def test_one_picture_that_is_not_finite_leaves_the_others_scored() -> None:
@@ -218,7 +220,7 @@ def test_one_picture_that_is_not_finite_leaves_the_others_scored() -> None:
         return torch.cat([torch.full_like(originals[:1], math.inf), originals[:1]])
 
     result = scored(adversary(), half)
-    assert [leak.psnr for leak in result.leakage] == [PSNR_CAP_DB, None]
+    assert [leak.metrics.get("psnr") for leak in result.leakage] == [PSNR_CAP_DB, None]
     assert [leak.meaning for leak in result.leakage] == [Meaning.LEAKED, Meaning.UNSCORED]
 
 
@@ -248,7 +250,7 @@ def test_the_controls_picture_is_not_its_own_nearest() -> None:
     own = control_indices(public, 2, seed=case.seed, server_round=1)
     assert nearest_public(originals, everything).tolist() == own.tolist()
     for leak in result.leakage:
-        assert leak.baselines[NEAREST][0] < 40
+        assert (leak.baselines[NEAREST]["psnr"] or 0) < 40
         assert leak.meaning is Meaning.LEAKED
 
 

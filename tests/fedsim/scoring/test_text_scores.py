@@ -11,11 +11,12 @@ from fedsim.attacks import Reconstruction
 from fedsim.attacks.types import Status
 from fedsim.clients.site import open_site
 from fedsim.clients.training import gradient
+from fedsim.core.names import NEAREST
 from fedsim.data import TokenDataset
+from fedsim.log.schema import ExampleScore, Meaning, Verdict
 from fedsim.models import TextModel
 from fedsim.scenario import Scenario
-from fedsim.scoring import Meaning, Scored, Scorer, TextLeakage
-from fedsim.scoring.metrics.verdict import NEAREST, Verdict
+from fedsim.scoring import Scored, Scorer
 from fedsim.scoring.texts import TextJudge
 from fedsim.server.victims import Outcome
 from tests.fedsim.text_runs import texts
@@ -43,14 +44,12 @@ def judge(case: Scenario) -> Scorer:
 
 def score(
     judge: Scorer, outcome: Outcome, make: Callable[[Tensor], Tensor | None], objective: float = 1.0
-) -> tuple[Scored, list[TextLeakage]]:
+) -> tuple[Scored, tuple[ExampleScore, ...]]:
     """Return the score of what ``make`` makes of the private texts."""
     data = make(judge.originals(outcome.victim))
     found = Reconstruction(data, None, objective, objective, Status.COMPUTED, 1)
     result = judge.score(replace(outcome, reconstruction=found))
-    leakage = [leak for leak in result.leakage if isinstance(leak, TextLeakage)]
-    assert len(leakage) == len(result.leakage)
-    return result, leakage
+    return result, result.leakage
 
 
 def client(outcomes: list[Outcome]) -> Outcome:
@@ -78,11 +77,12 @@ def test_the_truth_is_what_the_client_trained_on(override: str) -> None:
 def test_a_perfect_reconstruction_is_a_leak(judge: Scorer, outcomes: list[Outcome]) -> None:
     _, leakage = score(judge, client(outcomes), lambda originals: originals)
     for number, leak in enumerate(leakage):
-        assert leak.image == number
-        assert leak.exact
+        assert leak.example == number
+        assert leak.metrics["exact"] == 1
         assert leak.found == leak.original
-        assert leak.edit_distance == 0
-        assert leak.rouge1 == leak.rouge2 == leak.rouge_l == leak.token_accuracy == 100.0
+        assert leak.metrics["edit_distance"] == 0
+        full = ("rouge1", "rouge2", "rouge_l", "token_accuracy")
+        assert [leak.metrics[name] for name in full] == [100.0] * 4
         assert leak.verdict is Verdict.RECOGNISABLE
         assert leak.meaning is Meaning.LEAKED
         assert "[CLS]" not in leak.original
@@ -94,12 +94,12 @@ def test_a_permuted_batch_is_matched(judge: Scorer, outcomes: list[Outcome]) -> 
     result, leakage = score(judge, client(outcomes), lambda originals: originals.flip(0))
     assert result.matching is not None
     assert result.matching.tolist() == [1, 0]
-    assert [leak.exact for leak in leakage] == [True, True]
+    assert [leak.metrics["exact"] for leak in leakage] == [1, 1]
 
 
 def test_one_good_text_does_not_stand_for_two(judge: Scorer, outcomes: list[Outcome]) -> None:
     _, leakage = score(judge, client(outcomes), lambda x: x[:1].expand_as(x).clone())
-    assert [leak.exact for leak in leakage].count(True) == 1
+    assert [leak.metrics["exact"] for leak in leakage].count(1) == 1
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_what_cannot_be_scored_is_unscored_and_never_zero(
     assert len(leakage) == 2
     assert result.matching is None
     for leak in leakage:
-        assert leak.rouge1 is leak.token_accuracy is leak.exact is leak.found is None
+        assert (leak.metrics, leak.found) == ({}, None)
         assert leak.verdict is Verdict.UNSCORED
         assert leak.meaning is Meaning.UNSCORED
         assert leak.original
@@ -133,7 +133,7 @@ def test_the_controls_text_is_not_its_own_nearest(judge: Scorer, outcomes: list[
     """It is public, and leaked all the same."""
     _, leakage = score(judge, control(outcomes), lambda originals: originals)
     for leak in leakage:
-        assert leak.baselines[NEAREST][1] < 100
+        assert (leak.baselines[NEAREST]["rouge_l"] or 0) < 100
         assert leak.meaning is Meaning.LEAKED
 
 

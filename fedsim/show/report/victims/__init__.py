@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from fedsim.core.measures import TOKENS
 from fedsim.core.modality import PICTURES, TEXTS
-from fedsim.log.files import Record
 from fedsim.log.run import Run
+from fedsim.log.schema import LeakageRecord, ReconstructionRecord
 from fedsim.show.report.victims.cards import Card
 from fedsim.show.report.victims.compared import Compared, Step
 from fedsim.show.report.victims.pictures import PictureView
@@ -28,7 +27,7 @@ class View(Protocol):
         compared_template: shows one piece of it under a defense at all strengths.
         thumbnail_template: shows one piece of it and what was rebuilt, in an index.
         legend: a template that explains the marks of both; None if there are none.
-        columns: figures of a leakage record that stand in the file of all scores.
+        columns: metrics of a score that stand in the file of all scores.
     """
 
     noun: tuple[str, str]
@@ -48,7 +47,9 @@ class View(Protocol):
         """Return one piece of it under a defense at all strengths; None if there is none."""
         ...
 
-    def thumbnail(self, run: Run, leakage: Record, found: Record) -> object | None:
+    def thumbnail(
+        self, run: Run, leakage: LeakageRecord, found: ReconstructionRecord
+    ) -> object | None:
         """Return what the template for an index shows; None if the log does not hold it."""
         ...
 
@@ -57,12 +58,8 @@ VIEWS: dict[str, View] = {PICTURES: PictureView(), TEXTS: TextView()}
 
 
 def view_of(run: Run) -> View:
-    """Return the view for the kind of data that a run's first record names."""
-    kind = run.start.get("data_kind")
-    if kind is None:  # logs of versions that did not name it
-        texts = run.summary.rows and run.summary.measure is TOKENS
-        kind = TEXTS if texts else PICTURES
-    return VIEWS[kind]
+    """Return the view for the modality that a run's first record names."""
+    return VIEWS[run.start.modality]
 
 
 __all__ = ["VIEWS", "Card", "Compared", "Step", "View", "view_of"]

@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from fedsim.core.measures import Measure, measure_of
-from fedsim.log.files import Record
+from fedsim.core.measures import Measure
 from fedsim.log.run import Run
-from fedsim.log.summary import CONTROL
+from fedsim.log.schema import (
+    CONTROL,
+    NAIVE,
+    Attacker,
+    LeakageRecord,
+    Meaning,
+    ReconstructionRecord,
+)
 from fedsim.show.report.victims.lines import Token
 from fedsim.show.report.words import WORST_FIRST, who
 
@@ -20,40 +26,37 @@ class Attempt:
     Attributes:
         leakage: the record of its score.
         reconstruction: the record of the attack.
+        measure: of the score.
         at: the evaluation of each moment that is shown; empty if the log does not hold how it
             emerged.
         objectives: at each of them; None where it was not finite.
     """
 
-    leakage: Record
-    reconstruction: Record
+    leakage: LeakageRecord
+    reconstruction: ReconstructionRecord
+    measure: Measure
     at: Sequence[int] = ()
     objectives: Sequence[float | None] = ()
 
     @property
-    def attacker(self) -> str:
+    def attacker(self) -> Attacker:
         """Naive or adaptive."""
-        return str(self.leakage["attacker"])
+        return self.leakage.attacker
 
     @property
-    def meaning(self) -> str:
+    def meaning(self) -> Meaning:
         """The score in a word."""
-        return str(self.leakage["meaning"])
-
-    @property
-    def measure(self) -> Measure:
-        """What the score is."""
-        return measure_of(self.leakage)
+        return self.leakage.score.meaning
 
     @property
     def blind(self) -> float:
         """The score of the best blind guess at the same."""
-        return self.measure.blind(self.leakage)
+        return self.leakage.score.blind(self.measure)
 
     @property
     def score(self) -> float | None:
         """By the measure; None if there is none."""
-        return self.measure.of(self.leakage)
+        return self.leakage.score.figure(self.measure)
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ class Card:
         group: the client group, or the positive control.
         defense: of the group, in words.
         server_round: in which it was attacked.
-        image: its position in the batch, and how many there are in it.
+        example: its position in the batch, and how many there are in it.
         original: as the view's template shows it; None if the log does not hold it.
         attempts: at least one, the naive one first.
     """
@@ -76,7 +79,7 @@ class Card:
     group: str
     defense: str
     server_round: int
-    image: tuple[int, int]
+    example: tuple[int, int]
     original: str | Sequence[Token] | None
     attempts: Sequence[Attempt]
 
@@ -85,7 +88,7 @@ class Card:
         """A name that is unique in the page and safe in it."""
         alone = "control" if self.is_control else "sum"
         who = alone if self.partition is None else f"c{self.partition}"
-        return f"r{self.server_round}-{who}-{self.image[0]}"
+        return f"r{self.server_round}-{who}-{self.example[0]}"
 
     @property
     def is_control(self) -> bool:
@@ -98,7 +101,7 @@ class Card:
         return min(self.attempts, key=lambda a: (WORST_FIRST.index(a.meaning), -(a.score or 0)))
 
     @property
-    def meanings(self) -> list[str]:
+    def meanings(self) -> list[Meaning]:
         """The meanings of all attempts."""
         return [a.meaning for a in self.attempts]
 
@@ -113,34 +116,33 @@ class Card:
 class Attacked:
     """The records of one private piece of data: one pair for each attacker."""
 
-    pairs: Sequence[tuple[Record, Record]]
+    pairs: Sequence[tuple[LeakageRecord, ReconstructionRecord]]
     batch: int
 
     @property
-    def first(self) -> Record:
+    def first(self) -> LeakageRecord:
         """The score under the first attacker."""
         return self.pairs[0][0]
 
 
 def attacked(run: Run) -> Iterator[Attacked]:
     """Yield what was attacked, by round, client and position in the batch; the control last."""
-    found = {r["victim"]: r for r in run.of_kind("reconstruction")}
-    pieces: dict[tuple[int, bool, int, int], list[tuple[Record, Record]]] = {}
-    for leakage in run.of_kind("leakage"):
-        partition = leakage["partition"]
+    found = {r.victim: r for r in run.of_kind(ReconstructionRecord)}
+    pieces: dict[tuple[int, bool, int, int], list[tuple[LeakageRecord, ReconstructionRecord]]] = {}
+    for leakage in run.of_kind(LeakageRecord):
         key = (
-            leakage["round"],
-            leakage["group"] is None,
-            -1 if partition is None else partition,
-            leakage["image"],
+            leakage.round,
+            leakage.is_control,
+            -1 if leakage.partition is None else leakage.partition,
+            leakage.score.example,
         )
-        if leakage["victim"] in found:
-            pieces.setdefault(key, []).append((leakage, found[leakage["victim"]]))
+        if leakage.victim in found:
+            pieces.setdefault(key, []).append((leakage, found[leakage.victim]))
     sizes: dict[tuple[int, bool, int], int] = {}
     for key in pieces:
         sizes[key[:3]] = sizes.get(key[:3], 0) + 1
     for key in sorted(pieces):
-        pairs = sorted(pieces[key], key=lambda pair: pair[0]["attacker"] != "naive")
+        pairs = sorted(pieces[key], key=lambda pair: pair[0].attacker != NAIVE)
         yield Attacked(pairs, sizes[key[:3]])
 
 
@@ -159,14 +161,13 @@ def card(
         attempts: what it shows of each attack.
     """
     record = one.first
-    group = record["group"] or CONTROL
     return Card(
         who=who(record),
-        partition=record["partition"],
-        group=group,
-        defense=defenses.get(group, ""),
-        server_round=record["round"],
-        image=(record["image"], one.batch),
+        partition=record.partition,
+        group=record.who,
+        defense=defenses.get(record.who, ""),
+        server_round=record.round,
+        example=(record.score.example, one.batch),
         original=original,
         attempts=attempts,
     )

@@ -6,14 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from fedsim.core.measures import measure_of
-from fedsim.log.files import Record
+from fedsim.core.measures import Measure
 from fedsim.log.run import Run
-from fedsim.log.summary import UNSCORED
+from fedsim.log.schema import NAIVE, ExampleScore, Meaning
 from fedsim.show.report.victims.cards import Attacked, attacked
 from fedsim.show.report.words import MEANINGS, who
 
-PRIVATE, NAIVE = "private", "naive"
+PRIVATE = "private"
 Said = dict[str, str]
 """What stands below something: text, sign and css."""
 
@@ -118,17 +117,16 @@ def compare(
     )
 
 
-def said(leakage: Record) -> Said:
+def said(score: ExampleScore, measure: Measure) -> Said:
     """Return the score in a word and a figure."""
-    about, measure = MEANINGS[leakage["meaning"]], measure_of(leakage)
-    score = measure.of(leakage)
-    figure = "" if score is None else f", {measure.show(score)}"
-    return {"css": about.css, "sign": about.sign, "text": f"{leakage['meaning']}{figure}"}
+    about, figure = MEANINGS[score.meaning], score.figure(measure)
+    shown = "" if figure is None else f", {measure.show(figure)}"
+    return {"css": about.css, "sign": about.sign, "text": f"{score.meaning}{shown}"}
 
 
 def missing(why: str) -> Said:
     """Return why there is nothing to see."""
-    about = MEANINGS[UNSCORED]
+    about = MEANINGS[Meaning.UNSCORED]
     return {"css": about.css, "sign": about.sign, "text": why}
 
 
@@ -138,10 +136,6 @@ def _place(attacker: str) -> tuple[bool, bool]:
 
 def _first(run: Run, server_round: int) -> Attacked | None:
     return next(
-        (
-            v
-            for v in attacked(run)
-            if v.first["round"] == server_round and v.first["group"] is not None
-        ),
+        (v for v in attacked(run) if v.first.round == server_round and not v.first.is_control),
         None,
     )

@@ -50,15 +50,15 @@ def compare_pictures(
 def _shots(run: Run, victim: Attacked) -> Shots[FloatImage]:
     shots: dict[str, Shot[FloatImage]] = {}
     for leakage, reconstruction in victim.pairs:
-        arrays = run.arrays(reconstruction["tensors"])
+        arrays = run.arrays(reconstruction.tensors)
         if arrays is None:
             continue
-        original: FloatImage = arrays["original"][leakage["image"]]
+        original: FloatImage = arrays["original"][leakage.score.example]
         shots.setdefault(PRIVATE, Shot(original))
         image = np.full_like(original, _MID_GREY)
         if "matching" in arrays and "reconstruction" in arrays:
-            image = arrays["reconstruction"][arrays["matching"][leakage["image"]]]
-        shots[leakage["attacker"]] = Shot(image, said(leakage))
+            image = arrays["reconstruction"][arrays["matching"][leakage.score.example]]
+        shots[leakage.attacker] = Shot(image, said(leakage.score, run.start.measure))
     return shots
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fedsim.log.files import Record
+from fedsim.core.measures import PSNR
 from fedsim.log.run import Arrays, Run
+from fedsim.log.schema import LeakageRecord, ReconstructionRecord
 from fedsim.show.report.images import data_uri, evenly, largest_side, most_frames, strip
 from fedsim.show.report.victims.cards import Attacked, Attempt, Card, attacked, card, finite
 from fedsim.show.report.victims.compared import Compared, Step
@@ -42,13 +43,15 @@ class PictureView:
         """Return the same picture under a defense at all strengths; None if there is none."""
         return compare_pictures(label, stage, server_round, steps)
 
-    def thumbnail(self, run: Run, leakage: Record, found: Record) -> object | None:
+    def thumbnail(
+        self, run: Run, leakage: LeakageRecord, found: ReconstructionRecord
+    ) -> object | None:
         """Return a private picture and what was rebuilt of it, small."""
-        arrays = run.arrays(found["tensors"])
+        arrays = run.arrays(found.tensors)
         if arrays is None or "matching" not in arrays or "reconstruction" not in arrays:
             return None
-        rebuilt = arrays["reconstruction"][arrays["matching"][leakage["image"]]]
-        original = arrays["original"][leakage["image"]]
+        rebuilt = arrays["reconstruction"][arrays["matching"][leakage.score.example]]
+        original = arrays["original"][leakage.score.example]
         return data_uri(original, _THUMBNAIL), data_uri(rebuilt, _THUMBNAIL)
 
 
@@ -84,7 +87,7 @@ class _Limits:
 def _shape(run: Run, victims: Sequence[Attacked]) -> Sequence[int]:
     """Return the shape of the first picture that there is: all of a run are alike."""
     for victim in victims:
-        arrays = run.arrays(victim.pairs[0][1]["tensors"])
+        arrays = run.arrays(victim.pairs[0][1].tensors)
         if arrays is not None:
             return arrays["original"].shape[1:]
     return (1, 1, 1)
@@ -94,27 +97,30 @@ def _card(run: Run, victim: Attacked, defenses: dict[str, str], limits: _Limits)
     original = None
     attempts = []
     for leakage, reconstruction in victim.pairs:
-        arrays = run.arrays(reconstruction["tensors"])
+        arrays = run.arrays(reconstruction.tensors)
         if arrays is None:
-            attempts.append(PictureAttempt(leakage, reconstruction))
+            attempts.append(PictureAttempt(leakage, reconstruction, PSNR))
             continue
-        original = original or data_uri(arrays["original"][leakage["image"]], limits.side)
+        original = original or data_uri(arrays["original"][leakage.score.example], limits.side)
         attempts.append(_attempt(leakage, reconstruction, arrays, limits))
     return card(victim, defenses, original, attempts)
 
 
-def _attempt(leakage: Record, found: Record, arrays: Arrays, limits: _Limits) -> PictureAttempt:
+def _attempt(
+    leakage: LeakageRecord, found: ReconstructionRecord, arrays: Arrays, limits: _Limits
+) -> PictureAttempt:
     """Return what became of one picture of a batch, the one that was matched to it."""
     if "matching" not in arrays or "reconstruction" not in arrays:
-        return PictureAttempt(leakage, found)
-    position = arrays["matching"][leakage["image"]]
+        return PictureAttempt(leakage, found, PSNR)
+    position = arrays["matching"][leakage.score.example]
     final = data_uri(arrays["reconstruction"][position], limits.side)
     if "history" not in arrays:
-        return PictureAttempt(leakage, found, final=final)
+        return PictureAttempt(leakage, found, PSNR, final=final)
     shown = evenly(len(arrays["history"]), limits.frames)
     return PictureAttempt(
         leakage,
         found,
+        PSNR,
         [int(arrays["evaluations"][i]) for i in shown],
         [finite(float(arrays["objectives"][i])) for i in shown],
         final,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from fedsim.log.files import Record
+from fedsim.core.measures import TOKENS
 from fedsim.log.run import Run
+from fedsim.log.schema import EmergenceRecord, LeakageRecord, ReconstructionRecord
 from fedsim.show.report.victims.cards import Attacked, Attempt, Card, attacked, card, finite
 from fedsim.show.report.victims.compared import (
     PRIVATE,
@@ -22,7 +23,7 @@ from fedsim.show.report.victims.compared import (
 from fedsim.show.report.victims.lines import Token, found_line, packed, private_line
 
 Line = Sequence[Token]
-Moments = Mapping[tuple[str, int], Sequence[tuple[int, list[str]]]]
+Moments = Mapping[tuple[str, int], Sequence[tuple[int, Sequence[str]]]]
 """How each text of each victim emerged: evaluations spent, and its tokens then."""
 
 _THUMBNAIL = 12
@@ -45,7 +46,7 @@ class TextView:
         Raises:
             RunError: a record points outside the run folder, or to what is no file of tensors.
         """
-        moments = {(r["victim"], r["image"]): r["moments"] for r in run.of_kind("emergence")}
+        moments = {(r.victim, r.example): r.moments for r in run.of_kind(EmergenceRecord)}
         defenses = {row.group: row.defense for row in run.summary.rows}
         return [_card(run, victim, defenses, moments) for victim in attacked(run)]
 
@@ -55,10 +56,12 @@ class TextView:
         """Return the same text under a defense at all strengths; None if there is none."""
         return compare(label, stage, server_round, steps, _shots, _film)
 
-    def thumbnail(self, run: Run, leakage: Record, found: Record) -> object | None:
+    def thumbnail(
+        self, run: Run, leakage: LeakageRecord, found: ReconstructionRecord
+    ) -> object | None:
         """Return a private text and what was rebuilt of it, cut short."""
-        original = leakage["original"]
-        lines = private_line(original), found_line(leakage["found"], original)
+        original = leakage.score.original or ()
+        lines = private_line(original), found_line(leakage.score.found or (), original)
         return [(line[:_THUMBNAIL], len(line) > _THUMBNAIL) for line in lines]
 
 
@@ -89,40 +92,44 @@ class TextFilm(Film):
 
 
 def _card(run: Run, victim: Attacked, defenses: Mapping[str, str], moments: Moments) -> Card:
-    original = victim.first["original"]
+    original = victim.first.score.original or ()
     attempts = [_attempt(run, leakage, found, moments) for leakage, found in victim.pairs]
     return card(victim, defenses, private_line(original), attempts)
 
 
-def _attempt(run: Run, leakage: Record, found: Record, moments: Moments) -> TextAttempt:
-    if leakage["found"] is None:
-        return TextAttempt(leakage, found)
-    final = found_line(leakage["found"], leakage["original"])
-    own = moments.get((leakage["victim"], leakage["image"]), [])
+def _attempt(
+    run: Run, leakage: LeakageRecord, found: ReconstructionRecord, moments: Moments
+) -> TextAttempt:
+    score, original = leakage.score, leakage.score.original or ()
+    if score.found is None:
+        return TextAttempt(leakage, found, TOKENS)
+    final = found_line(score.found, original)
+    own = moments.get((leakage.victim, score.example), [])
     if len(own) < 2:
-        return TextAttempt(leakage, found, final=final)
-    lines = [found_line(tokens, leakage["original"]) for _, tokens in own]
+        return TextAttempt(leakage, found, TOKENS, final=final)
+    lines = [found_line(tokens, original) for _, tokens in own]
     at = [evaluation for evaluation, _ in own]
     objectives = _objectives(run, found, len(own))
     if lines[-1] != final:  # what is shown last is what was scored
-        last = max(at[-1] + 1, found["evaluations"])
-        at, lines, objectives = [*at, last], [*lines, final], [*objectives, found["objective"]]
-    return TextAttempt(leakage, found, at, objectives, final, packed(lines))
+        last = max(at[-1] + 1, found.evaluations)
+        at, lines, objectives = [*at, last], [*lines, final], [*objectives, found.objective]
+    return TextAttempt(leakage, found, TOKENS, at, objectives, final, packed(lines))
 
 
-def _objectives(run: Run, found: Record, count: int) -> list[float | None]:
-    arrays = run.arrays(found["tensors"])
+def _objectives(run: Run, found: ReconstructionRecord, count: int) -> list[float | None]:
+    arrays = run.arrays(found.tensors)
     if arrays is None or len(arrays.get("objectives", ())) != count:
         return [None] * count
     return [finite(float(value)) for value in arrays["objectives"]]
 
 
 def _shots(run: Run, victim: Attacked) -> Shots[Line]:
-    original = victim.first["original"]
+    original = victim.first.score.original or ()
     shots: dict[str, Shot[Line]] = {PRIVATE: Shot(private_line(original))}
     for leakage, _ in victim.pairs:
-        found = [] if leakage["found"] is None else found_line(leakage["found"], original)
-        shots[leakage["attacker"]] = Shot(found, said(leakage))
+        score = leakage.score
+        found = [] if score.found is None else found_line(score.found, original)
+        shots[leakage.attacker] = Shot(found, said(score, TOKENS))
     return shots
 
 

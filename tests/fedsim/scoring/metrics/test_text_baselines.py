@@ -1,6 +1,7 @@
 """What can be said of a text without its gradient."""
 
-from fedsim.scoring.metrics.text_baselines import FREQUENT, MODEL, NEAREST, RANDOM, TextBaselines
+from fedsim.core.names import NEAREST
+from fedsim.scoring.metrics.text_baselines import FREQUENT, MODEL, RANDOM, TextBaselines
 
 
 def words(text: str) -> list[str]:

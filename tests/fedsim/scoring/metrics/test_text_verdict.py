@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fedsim.core.names import NEAREST
 from fedsim.data.texts.messages import messages
+from fedsim.log.schema import Verdict
 from fedsim.models.text import Vocabulary, embedded_vocabulary
-from fedsim.scoring.metrics.text_baselines import NEAREST, TextBaselines
+from fedsim.scoring.metrics.text_baselines import TextBaselines
 from fedsim.scoring.metrics.text_verdict import FUNCTION_WORDS, content_share, text_verdict
-from fedsim.scoring.metrics.verdict import Verdict
 
 
 def words(text: str) -> list[str]:

@@ -9,10 +9,23 @@ import tomli_w
 import torch
 
 from fedsim.log.comparison import cell_folder
-from fedsim.log.files import FORMAT, RunLog
+from fedsim.log.schema import (
+    ADAPTIVE,
+    NAIVE,
+    Attacker,
+    ExampleScore,
+    LeakageRecord,
+    Meaning,
+    ReconstructionRecord,
+    RunEnded,
+    RunStarted,
+    Source,
+    Verdict,
+)
+from fedsim.log.writer import RunLog
 from fedsim.scenario.comparison import Comparison
+from tests.fedsim.runs import BASELINES, VERDICTS, accuracy, started, upload
 
-BASELINES = {"grey": [8.0, 0.1], "mean": [11.0, 0.2], "nearest": [15.0, 0.4]}
 MARKUP = '<img src=x onerror="document.title=1">'
 ENDS_SCRIPT = "</script><script>document.title=2</script>"
 FRAMES = (1, 4, 9, 16)
@@ -58,36 +71,31 @@ class Log:
         torch.manual_seed(3)
         log = RunLog(folder)
         log.write_text("scenario.toml", tomli_w.dumps(self._scenario()))
-        log.append("run", **self._start())
-        log.append("round", round=0, accuracy=0.1)
+        log.append(self._start())
+        log.append(accuracy(0, 0.1))
         for server_round in self.rounds:
             self._write_round(log, server_round)
-            log.append("round", round=server_round, accuracy=0.1 + 0.1 * server_round)
+            log.append(accuracy(server_round, 0.1 + 0.1 * server_round))
         if self.status is not None:
-            log.append("end", status=self.status, error=None, seconds=61.0)
+            log.append(RunEnded(status=self.status, error=None, seconds=61.0))
         log.close()
         return folder
 
-    def _start(self) -> dict[str, Any]:
-        return {
-            "format": FORMAT,
+    def _start(self) -> RunStarted:
+        about = {
             "title": self.title,
             "seed": 7,
-            "engine": "inline",
-            "device": "cpu",
-            "random_label": 0.1,
             "versions": {"fedsim": "0.1.0", "torch": "2.9"},
-            "started": "2026-01-02T03:04:05+0000",
-            "command": ["/somewhere/bin/fedsim", "run", "quickstart"],
-            "sources": [
-                {
-                    "kind": "attack",
-                    "name": "dlg",
-                    "text": "Deep Leakage.\n\nZhu et al., arXiv 1906.08935; ``start`` is grey.",
-                }
-            ],
-            **self.start,
+            "command": ("/somewhere/bin/fedsim", "run", "quickstart"),
+            "sources": (
+                Source(
+                    kind="attack",
+                    name="dlg",
+                    text="Deep Leakage.\n\nZhu et al., arXiv 1906.08935; ``start`` is grey.",
+                ),
+            ),
         }
+        return started(**{**about, **self.start})
 
     def _scenario(self) -> dict[str, Any]:
         return {
@@ -122,22 +130,14 @@ class Log:
     def _write_round(self, log: RunLog, server_round: int) -> None:
         clients = [(g, m) for g in self.groups for m in g.meanings]
         for partition, (group, _) in enumerate(clients):
-            log.append(
-                "upload",
-                round=server_round,
-                partition=partition,
-                group=group.name,
-                bytes=1000.0,
-                defenses=list(group.defenses),
-                privacy=None,
-                problem=None,
-            )
-        self._write_victim(log, server_round, None, None, "naive", self.control)
+            values = {"round": server_round, "bytes": 1000.0, "defenses": group.defenses}
+            log.append(upload(partition, group.name, **values))
+        self._write_victim(log, server_round, None, None, NAIVE, self.control)
         for partition, (group, meaning) in enumerate(clients):
-            self._write_victim(log, server_round, partition, group.name, "naive", meaning)
+            self._write_victim(log, server_round, partition, group.name, NAIVE, meaning)
             if group.adaptive is not None:
                 self._write_victim(
-                    log, server_round, partition, group.name, "adaptive", group.adaptive
+                    log, server_round, partition, group.name, ADAPTIVE, group.adaptive
                 )
 
     def _write_victim(
@@ -146,7 +146,7 @@ class Log:
         server_round: int,
         partition: int | None,
         group: str | None,
-        attacker: str,
+        attacker: Attacker,
         meaning: str,
     ) -> None:
         who = "control" if partition is None else f"c{partition:04d}"
@@ -172,30 +172,40 @@ class Log:
                 "evaluations": torch.tensor(self.frames),
                 "objectives": torch.tensor([10.0**-i for i in range(last + 1)]),
             }
-        log.append(
-            "reconstruction",
-            **about,
-            attack="DLG",
-            objective=1e-5 if scored else None,
-            truth_objective=1e-6,
-            evaluations=16,
-            seconds=1.0,
-            approximate=False,
-            error=None if scored else "RuntimeError: no luck",
-            tensors=log.save_tensors(about["victim"], tensors),
+        saved = log.save_tensors(about["victim"], tensors)
+        log.append(ended_attack(about, saved, scored=scored))
+        for example in range(self.batch):
+            log.append(LeakageRecord(**about, score=self._score(example, meaning)))
+
+    def _score(self, example: int, meaning: str) -> ExampleScore:
+        if meaning == Meaning.UNSCORED:
+            return ExampleScore.unscored(example, BASELINES, label=3)
+        return ExampleScore(
+            example=example,
+            metrics={"psnr": PSNR[meaning], "ssim": 0.5},
+            baselines=BASELINES,
+            label=3,
+            label_found=3,
+            verdict=VERDICTS.get(Meaning(meaning), Verdict.GUESSING),
+            meaning=Meaning(meaning),
         )
-        for image in range(self.batch):
-            log.append(
-                "leakage",
-                **about,
-                image=image,
-                psnr=PSNR.get(meaning),
-                ssim=0.5 if scored else None,
-                label=3,
-                label_found=3 if scored else None,
-                baselines=BASELINES,
-                meaning=meaning,
-            )
+
+
+def ended_attack(about: dict[str, Any], tensors: str, *, scored: bool) -> ReconstructionRecord:
+    """Return the record of an attack that found something, or nothing."""
+    return ReconstructionRecord(
+        **about,
+        attack="DLG",
+        status="converged" if scored else "failed",
+        objective=1e-5 if scored else None,
+        truth_objective=1e-6,
+        evaluations=16,
+        trial=0,
+        seconds=1.0,
+        approximate=False,
+        error=None if scored else "RuntimeError: no luck",
+        tensors=tensors,
+    )
 
 
 def write_comparison_log(

@@ -70,7 +70,7 @@ def test_nothing_finished_is_an_error(tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_comparison_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "comparison.toml").write_text("grid = 3", "utf-8")
-    with pytest.raises(RunError, match="this is no comparison"):
+    with pytest.raises(RunError, match="not a comparison"):
         write_report(tmp_path)
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from fedsim.log.run import Run
+from fedsim.log.schema import LeakageRecord, Meaning
 from fedsim.scenario import load_scenario
-from fedsim.scoring import Meaning
 from fedsim.show.report.charts import COLOURS, plain
 from fedsim.show.report.images import (
     FEWEST_FRAMES,
@@ -95,7 +95,9 @@ def test_many_curves_are_thinned_out_and_it_is_said(tmp_path: Path) -> None:
 
 def test_a_run_without_attacks_has_a_chart_of_its_accuracy_alone(tmp_path: Path) -> None:
     run = Run.read(Log(groups=[]).write(tmp_path / "run"))
-    run = Run(run.folder, [r for r in run.records if r["kind"] != "leakage"], run.scenario_text)
+    run = Run(
+        run.folder, [r for r in run.records if not isinstance(r, LeakageRecord)], run.scenario_text
+    )
     assert [c.key for c in run_charts(view_of(run).cards(run), run.summary)] == ["rounds"]
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from fedsim.core.errors import RunError
-from fedsim.log.files import RECORDS
+from fedsim.log.folders import RECORDS
 from fedsim.log.run import Run
+from fedsim.log.schema import Source
 from fedsim.show.report.run import conclude_run, run_page, write_run
 from fedsim.show.report.write import write_report
 from tests.fedsim.show.report.logs import ENDS_SCRIPT, MARKUP, NOISY, PRUNED, UNDEFENDED, Group, Log
@@ -156,7 +157,7 @@ def test_names_with_markup_are_text(tmp_path: Path) -> None:
         start={
             "command": [MARKUP, ENDS_SCRIPT],
             "versions": {MARKUP: ENDS_SCRIPT},
-            "sources": [{"kind": MARKUP, "name": ENDS_SCRIPT, "text": f"{MARKUP} {ENDS_SCRIPT}"}],
+            "sources": [Source(kind=MARKUP, name=ENDS_SCRIPT, text=f"{MARKUP} {ENDS_SCRIPT}")],
         },
         scenario={"description": ENDS_SCRIPT + MARKUP},
     )
@@ -223,7 +224,17 @@ def test_a_log_of_another_shape_is_an_error_that_names_it(tmp_path: Path) -> Non
     folder = Log().write(tmp_path / "run")
     place = folder / RECORDS
     place.write_text(place.read_text("utf-8").replace('"baselines"', '"other"'), "utf-8")
-    with pytest.raises(RunError, match=r"this log is not as fedsim .* writes it"):
+    with pytest.raises(RunError, match=r"records\.jsonl, line \d+: score\.baselines: Field req"):
+        write_run(folder)
+
+
+@pytest.mark.parametrize("text", ["clients = 3", "seed = 7", "[[clients]]\nname = 'a'", "[data]"])
+def test_a_scenario_of_another_shape_is_an_error_that_names_the_run(
+    tmp_path: Path, text: str
+) -> None:
+    folder = Log().write(tmp_path / "run")
+    (folder / "scenario.toml").write_text(text, "utf-8")
+    with pytest.raises(RunError, match=r"run: this log is not as fedsim .* writes it"):
         write_run(folder)
 
 

@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from fedsim.log.run import Run
+from fedsim.log.schema import EmergenceRecord
 from fedsim.show.report.comparison import Compares, comparison_page
 from fedsim.show.report.index import write_index
 from fedsim.show.report.run import run_page, write_run
@@ -103,7 +104,7 @@ def test_an_attack_in_one_go_has_no_slider(tmp_path: Path) -> None:
     html = page(tmp_path, TextLog(groups=[UNDEFENDED]))
     assert "Evaluations, client 0" in html
     place = TextLog(groups=[UNDEFENDED]).write(tmp_path / "other")
-    records = [r for r in Run.read(place).records if r["kind"] != "emergence"]
+    records = [r for r in Run.read(place).records if not isinstance(r, EmergenceRecord)]
     html = run_page(Run(place, records, ""))
     assert "Evaluations, client 0" not in html
     assert "please pay the bill" in html
@@ -112,19 +113,20 @@ def test_an_attack_in_one_go_has_no_slider(tmp_path: Path) -> None:
 def test_what_is_shown_last_is_what_was_scored(tmp_path: Path) -> None:
     """Some attacks put a text in order after their last look at it."""
     place = TextLog(groups=[Group("a", ["leaked"])]).write(tmp_path / "run")
+    moments = {"moments": ((1, ("a",) * 6), (16, ("b",) * 6))}
     records = [
-        {**r, "moments": [[1, ["a"] * 6], [16, ["b"] * 6]]} if r["kind"] == "emergence" else r
+        r.model_copy(update=moments) if isinstance(r, EmergenceRecord) else r
         for r in Run.read(place).records
     ]
     html = run_page(Run(place, records, ""))
     assert 'data-at="1,16,17"' in html
 
 
-def test_logs_that_do_not_name_their_data_are_told_apart(tmp_path: Path) -> None:
-    texts = TextLog(kind=False).write(tmp_path / "texts")
+def test_the_view_is_that_of_the_modality(tmp_path: Path) -> None:
+    texts = TextLog().write(tmp_path / "texts")
     assert view_of(Run.read(texts)).noun == ("text", "texts")
     assert view_of(Run.read(Log().write(tmp_path / "pictures"))).noun == ("picture", "pictures")
-    assert "test accuracy at the end" in text_of(run_page(Run.read(texts)))
+    assert "accuracy on masked tokens at the end" in text_of(run_page(Run.read(texts)))
 
 
 def test_tokens_with_markup_are_text(tmp_path: Path) -> None:

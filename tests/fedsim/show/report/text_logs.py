@@ -1,12 +1,21 @@
 """Run folders of texts, written by the run log itself."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
-from fedsim.log.files import RunLog
-from tests.fedsim.show.report.logs import Log
+from fedsim.log.schema import (
+    Attacker,
+    EmergenceRecord,
+    ExampleScore,
+    LeakageRecord,
+    Meaning,
+    RunStarted,
+    Verdict,
+)
+from fedsim.log.writer import RunLog
+from tests.fedsim.runs import VERDICTS, changed
+from tests.fedsim.show.report.logs import Log, ended_attack
 
 ORIGINAL = ["please", "pay", "the", "bill", "to", "##day"]
 FOUND = {
@@ -16,7 +25,10 @@ FOUND = {
     "attack failed": ["cat", "cat", "the", "dog", "it", "##s"],
 }
 HOSTILE = ["<script>", "document.title=3", "</script>", "<!--", "&amp;", '"', "##'><b>"]
-GUESSES = {"common": [10.0, 8.0], "nearest": [50.0, 40.0]}
+GUESSES = {
+    "common": {"token_accuracy": 10.0, "rouge_l": 8.0},
+    "nearest": {"token_accuracy": 50.0, "rouge_l": 40.0},
+}
 
 
 @dataclass
@@ -25,15 +37,13 @@ class TextLog(Log):
 
     Attributes:
         original: what every text says.
-        kind: whether the first record names the kind of data, as it does today.
     """
 
     original: tuple[str, ...] = tuple(ORIGINAL)
-    kind: bool = True
 
-    def _start(self) -> dict[str, Any]:
-        about = {"data_kind": "texts", "task": "masked", "chance": 0.1} if self.kind else {}
-        return {**super()._start(), **about}
+    def _start(self) -> RunStarted:
+        about = {"modality": "texts", "task": "masked", "chance": 0.1}
+        return changed(super()._start(), about)
 
     def _write_victim(
         self,
@@ -41,7 +51,7 @@ class TextLog(Log):
         server_round: int,
         partition: int | None,
         group: str | None,
-        attacker: str,
+        attacker: Attacker,
         meaning: str,
     ) -> None:
         who = "control" if partition is None else f"c{partition:04d}"
@@ -57,52 +67,45 @@ class TextLog(Log):
         tensors = {"original": torch.zeros((self.batch, len(original)), dtype=torch.int64)}
         if found is not None:
             tensors["objectives"] = torch.tensor([10.0**-i for i in range(len(self.frames))])
-        log.append(
-            "reconstruction",
-            **about,
-            attack="DLG",
-            objective=1e-5 if found else None,
-            truth_objective=1e-6,
-            evaluations=16,
-            seconds=1.0,
-            approximate=False,
-            error=None if found else "RuntimeError: no luck",
-            tensors=log.save_tensors(about["victim"], tensors),
-        )
+        saved = log.save_tensors(about["victim"], tensors)
+        log.append(ended_attack(about, saved, scored=found is not None))
         for text in range(self.batch):
-            right = sum(a == b for a, b in zip(found or [], original, strict=False))
-            figure = None if found is None else 100 * right / len(original)
+            log.append(LeakageRecord(**about, score=self._score(text, meaning)))
             log.append(
-                "leakage",
-                **about,
-                image=text,
-                token_accuracy=figure,
-                rouge_l=figure,
-                bag_recall=figure,
-                exact=None if found is None else found == original,
-                label=None,
-                label_found=None,
-                original=original,
-                found=found,
-                baselines=GUESSES,
-                meaning=meaning,
+                EmergenceRecord(
+                    victim=about["victim"], example=text, moments=tuple(self._moments(found))
+                )
             )
-            log.append(
-                "emergence", victim=about["victim"], image=text, moments=self._moments(found)
-            )
+
+    def _score(self, example: int, meaning: str) -> ExampleScore:
+        original, found = self.original, self._found(meaning)
+        if found is None:
+            return ExampleScore.unscored(example, GUESSES, original=original)
+        right = sum(a == b for a, b in zip(found, original, strict=False))
+        figure = 100 * right / len(original)
+        metrics = dict.fromkeys(("token_accuracy", "rouge_l", "bag_recall"), figure)
+        return ExampleScore(
+            example=example,
+            metrics={**metrics, "exact": float(found == list(original))},
+            baselines=GUESSES,
+            verdict=VERDICTS.get(Meaning(meaning), Verdict.GUESSING),
+            meaning=Meaning(meaning),
+            original=original,
+            found=tuple(found),
+        )
 
     def _found(self, meaning: str) -> list[str] | None:
         if meaning == "unscored":
             return None
         return list(self.original) if meaning == "leaked" else FOUND[meaning]
 
-    def _moments(self, found: list[str] | None) -> list[tuple[int, list[str]]]:
+    def _moments(self, found: list[str] | None) -> list[tuple[int, tuple[str, ...]]]:
         """Return how a text emerges: from its beginning on."""
         if found is None:
             return []
         size, last = len(found), len(self.frames) - 1
         known = [round(size * i / last) for i in range(last + 1)]
         return [
-            (at, found[:n] + ["salad"] * (size - n))
+            (at, (*found[:n], *["salad"] * (size - n)))
             for at, n in zip(self.frames, known, strict=True)
         ]

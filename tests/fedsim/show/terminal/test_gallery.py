@@ -9,9 +9,9 @@ from rich.console import Console
 from safetensors.numpy import save_file
 
 from fedsim.core.errors import RunError
-from fedsim.log.files import Record
+from fedsim.log.schema import LogRecord
 from fedsim.show.terminal.gallery import gallery
-from tests.fedsim.runs import leakage, reconstruction
+from tests.fedsim.runs import leakage, reconstruction, started
 
 
 def save(folder: Path, victim: str, **extra: np.ndarray) -> None:
@@ -20,9 +20,9 @@ def save(folder: Path, victim: str, **extra: np.ndarray) -> None:
     save_file({"original": original, **extra}, folder / "tensors" / f"{victim}.safetensors")
 
 
-def shown(folder: Path, records: list[Record]) -> str:
+def shown(folder: Path, records: list[LogRecord]) -> str:
     console = Console(width=120, record=True, file=io.StringIO())
-    console.print(gallery(folder, records))
+    console.print(gallery(folder, [started(), *records]))
     return console.export_text()
 
 
@@ -39,7 +39,7 @@ def test_pairs_of_the_last_round_for_each_group_and_attacker(tmp_path: Path) -> 
         leakage("two", "a", round=2, psnr=22.0),
         leakage("one", "a", round=1, psnr=11.0),
         leakage("adapted", "a", attacker="adaptive", psnr=33.0),
-        leakage("adapted", "a", attacker="adaptive", psnr=44.0, image=1),
+        leakage("adapted", "a", attacker="adaptive", psnr=44.0, example=1),
     ]
     text = shown(tmp_path, records)
     assert text.count("private") == 2
@@ -61,8 +61,8 @@ def test_a_record_cannot_point_outside_the_run_folder(tmp_path: Path) -> None:
     run.mkdir()
     records = [reconstruction("v", tensors="../tensors/secret.safetensors"), leakage("v", "a")]
     with pytest.raises(RunError, match="inside this run folder"):
-        gallery(run, records)
+        gallery(run, [started(), *records])
 
 
 def test_nothing_attacked_is_nothing_shown(tmp_path: Path) -> None:
-    assert gallery(tmp_path, []) is None
+    assert gallery(tmp_path, [started()]) is None

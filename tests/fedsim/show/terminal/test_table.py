@@ -5,17 +5,17 @@ import io
 import pytest
 from rich.console import Console
 
-from fedsim.log.files import Record
+from fedsim.log.schema import LogRecord
 from fedsim.log.summary import summarise
 from fedsim.show.terminal.table import remarks, summary_table
-from tests.fedsim.runs import accuracy, leakage, reconstruction, upload
+from tests.fedsim.runs import accuracy, leakage, reconstruction, started, upload
 
 PRUNING = [{"name": "pruning", "fraction": 0.7}]
 
 
-def shown(records: list[Record], width: int = 80) -> str:
+def shown(records: list[LogRecord], width: int = 80) -> str:
     console = Console(width=width, record=True, file=io.StringIO())
-    summary = summarise(records)
+    summary = summarise([started(), *records])
     console.print(summary_table(summary))
     for line in remarks(summary):
         console.print(line)
@@ -96,6 +96,5 @@ def test_broken_uploads_failed_attacks_and_approximations_are_named() -> None:
 
 
 def test_the_labels_stand_beside_a_random_guess() -> None:
-    start: Record = {"kind": "run", "random_label": 0.1}
-    text = " ".join(shown([start, upload(0, "a"), leakage("v", "a")]).split())
+    text = " ".join(shown([upload(0, "a"), leakage("v", "a")]).split())
     assert "labels: share that the attack found (a random guess: 10%)" in text

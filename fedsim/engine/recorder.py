@@ -1,0 +1,217 @@
+"""The events of a run as records of its log."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+
+from fedsim.clients.site import Site
+from fedsim.core.modality import PICTURES, TEXTS
+from fedsim.core.plugins import loaded_plugins
+from fedsim.core.tasks import IGNORED, Task
+from fedsim.core.version import __version__
+from fedsim.engine.estimate import attack_seconds
+from fedsim.engine.observer import Observer
+from fedsim.engine.sources import sources
+from fedsim.log.schema import (
+    Component,
+    EmergenceRecord,
+    LeakageRecord,
+    LogRecord,
+    ModelTraits,
+    PluginFile,
+    ReconstructionRecord,
+    RoundRecord,
+    RunEnded,
+    RunStarted,
+    SumRecord,
+    UploadRecord,
+)
+from fedsim.log.writer import RunLog
+from fedsim.models import TextModel
+from fedsim.models.traits import traits
+from fedsim.scoring import Scored, Scorer
+from fedsim.scoring.metrics.baselines import random_label_accuracy
+from fedsim.scoring.metrics.chance import commonest_share
+from fedsim.scoring.privacy import PrivacyLedger
+from fedsim.server.secure.strategy import CLEAR, CLEAR_OF_TEXTS
+from fedsim.server.uploads import Sum, Upload, digest
+from fedsim.server.victims import Outcome, Victim, group_name
+
+RECORDED_PACKAGES = ("flwr", "ray", "torch", "torchvision", "numpy")
+
+Moments = Sequence[tuple[int, Sequence[str]]]
+"""Evaluations spent, and the words of an example then."""
+
+
+class Recorder:
+    """Writes what happens in a run to its log, and tells the observer of each record.
+
+    Safe to call from several threads.
+
+    Args:
+        site: the scenario with its data.
+        log: the run's folder.
+        observer: told of each record.
+    """
+
+    def __init__(self, site: Site, log: RunLog, observer: Observer) -> None:
+        self._scenario, self._site, self._log = site.scenario, site, log
+        self._observer = observer
+        self._ledger = PrivacyLedger(site)
+        self._lock = threading.Lock()
+
+    def start(self, engine: str, device: torch.device) -> RunStarted:
+        """Write the first record and return it; the observer is not told yet."""
+        record = _started(self._site, engine, device)
+        self._log.append(record)
+        return record
+
+    def end(self, status: str, error: str | None, seconds: float) -> None:
+        """Record the end of the run."""
+        self._add(RunEnded(status=status, error=error, seconds=seconds))
+
+    def accuracy(self, server_round: int, accuracy: float) -> None:
+        """Record the accuracy of the global model."""
+        self._add(RoundRecord(round=server_round, accuracy=accuracy))
+
+    def uploads(self, server_round: int, uploads: Sequence[Upload]) -> None:
+        """Record the uploads of a round."""
+        for upload in uploads:
+            self._add(
+                UploadRecord(
+                    round=server_round,
+                    partition=upload.partition,
+                    group=self._scenario.group_of(upload.partition).name,
+                    bytes=upload.metrics.get("upload-bytes"),
+                    examples=upload.metrics.get("num-examples"),
+                    loss=upload.metrics.get("loss"),
+                    defenses=Component.chain(self._scenario.describe_defenses(upload.partition)),
+                    did=dict(upload.did),
+                    privacy=None if upload.problem else self._ledger.spend(upload.partition),
+                    digest=digest(upload) if upload.arrays else None,
+                    problem=upload.problem,
+                )
+            )
+
+    def total(self, server_round: int, total: Sum) -> None:
+        """Record the result of a secure aggregation, and the values that it does not hide."""
+        plan = Component.of(self._scenario.model_dump()["federation"]["aggregation"])
+        sizes = [u.metrics["upload-bytes"] for u in total.uploads if u.problem is None]
+        clients = len(total.partitions)
+        self._add(
+            SumRecord(
+                round=server_round,
+                partitions=tuple(total.partitions),
+                bytes=sum(sizes) / len(sizes) if sizes else None,
+                examples=total.examples,
+                defenses=(Component(name=plan.name, parameters={"clients": clients}),),
+                aggregation=plan,
+                clear=(*CLEAR, *(CLEAR_OF_TEXTS if total.lengths else ())),
+                dropped={str(p): why for p, why in sorted(total.dropped.items())},
+                costs=dict(total.costs),
+                digest=digest(total) if total.arrays else None,
+                problem=total.problem,
+            )
+        )
+
+    def outcome(self, outcome: Outcome, scored: Scored, scorer: Scorer) -> None:
+        """Save the tensors of an attack, and record it with its scores."""
+        victim, found = outcome.victim, outcome.reconstruction
+        tensors = self._log.save_tensors(victim.name, _tensors(outcome, scored))
+        group = group_name(self._scenario, victim)
+        self._add(
+            ReconstructionRecord(
+                victim=victim.name,
+                round=victim.server_round,
+                partition=victim.partition,
+                group=group,
+                attacker=victim.attacker,
+                attack=type(victim.attack).__name__,
+                status=found.status.value,
+                objective=found.relative_objective,
+                truth_objective=scored.truth_misfit,
+                evaluations=found.evaluations,
+                trial=found.trial,
+                seconds=outcome.seconds,
+                approximate=scorer.approximate(victim),
+                error=found.error,
+                tensors=tensors,
+            )
+        )
+        for score in scored.leakage:
+            self._add(
+                LeakageRecord(
+                    victim=victim.name,
+                    round=victim.server_round,
+                    partition=victim.partition,
+                    group=group,
+                    attacker=victim.attacker,
+                    score=score,
+                )
+            )
+
+    def emergence(self, victim: Victim, example: int, moments: Moments) -> None:
+        """Record the moments of one example's reconstruction in words."""
+        told = tuple((evaluations, tuple(words)) for evaluations, words in moments)
+        self._add(EmergenceRecord(victim=victim.name, example=example, moments=told))
+
+    def _add(self, record: LogRecord) -> None:
+        with self._lock:
+            self._log.append(record)
+            self._observer.on_record(record)
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of fedsim and of the packages that decide its results."""
+    found = {"fedsim": __version__, "python": platform.python_version()}
+    return found | {name: importlib.metadata.version(name) for name in RECORDED_PACKAGES}
+
+
+def _started(site: Site, engine: str, device: torch.device) -> RunStarted:
+    text = site.architecture if isinstance(site.architecture, TextModel) else None
+    random_label = random_label_accuracy(site.dataset.num_classes)
+    chance = random_label
+    if text is not None and text.task is not Task.CLASSIFY:
+        _, labels = site.dataset.test.batch(np.arange(len(site.dataset.test)))
+        chance = commonest_share(labels[labels != IGNORED])
+    return RunStarted(
+        title=site.scenario.title,
+        seed=site.scenario.seed,
+        engine=engine,
+        device=str(device),
+        modality=PICTURES if text is None else TEXTS,
+        task=(Task.CLASSIFY if text is None else text.task).value,
+        chance=chance,
+        random_label=random_label,
+        estimate_s=attack_seconds(site, device),
+        model=ModelTraits(**traits(site.model(site.architecture.state_dict()))),
+        versions=versions(),
+        sources=sources(site.scenario),
+        plugins=tuple(PluginFile(name=p.name, sha256=p.sha256) for p in loaded_plugins()),
+        started=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        command=tuple(sys.argv),
+    )
+
+
+def _tensors(outcome: Outcome, scored: Scored) -> Mapping[str, torch.Tensor]:
+    found = outcome.reconstruction
+    tensors = {"original": scored.originals}
+    if found.data is not None:
+        tensors["reconstruction"] = found.data
+    if found.labels is not None:
+        tensors["labels"] = found.labels
+    if scored.matching is not None:
+        tensors["matching"] = scored.matching
+    if found.history:
+        tensors["history"] = torch.stack([s.data for s in found.history])
+        tensors["evaluations"] = torch.tensor([s.evaluation for s in found.history])
+        tensors["objectives"] = torch.tensor([s.objective for s in found.history])
+    return tensors

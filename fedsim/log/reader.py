@@ -1,0 +1,146 @@
+"""The records and tensors of a run folder, which somebody else may have written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import ValidationError
+
+from fedsim.core.errors import RunError, UnknownNameError
+from fedsim.core.measures import Measure
+from fedsim.log.folders import RECORDS
+from fedsim.log.migrate import FORMATS, migrate, unnamed_modality
+from fedsim.log.schema import KINDS, LeakageRecord, LogRecord, RunStarted, parse
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Kind = TypeVar("Kind", bound=LogRecord)
+
+
+def read_records(folder: Path) -> Iterator[LogRecord]:
+    """Yield the records of a run, finished or not, the first of which is `RunStarted`.
+
+    A last line that was cut off while it was written is left out, and so is a record of a kind
+    that only a later version knows.
+
+    Raises:
+        RunError: the folder is not a run folder, or a line of it is not a record; the message
+            names the line and the key.
+    """
+    path = folder / RECORDS
+    try:
+        whole = path.read_bytes()
+    except OSError:
+        raise RunError(
+            f"{folder}: not a run folder: it has no readable {RECORDS}; "
+            "give the folder that `fedsim run` named"
+        ) from None
+    # Split before it is decoded: a line may be cut off inside a character.
+    version, measure, modality = 0, None, unnamed_modality(whole)
+    for number, line in enumerate(whole.split(b"\n")[:-1], start=1):
+        place = f"{path}, line {number}"
+        values = _values(line, place)
+        if number == 1:
+            version = _version(values, path)
+        if number > 1 and _is_later(values):
+            continue
+        record = _record(migrate(values, version, modality), place)
+        if number == 1:
+            measure = _measure(record, place)
+        elif measure is not None and isinstance(record, LeakageRecord):
+            _check(record, measure, place)
+        yield record
+
+
+def of_kind(records: Iterable[LogRecord], kind: type[Kind]) -> list[Kind]:
+    """Return the records of one kind, in order."""
+    return [record for record in records if isinstance(record, kind)]
+
+
+def inside(folder: Path, name: str) -> Path:
+    """Return the path of a file that a record names.
+
+    Raises:
+        RunError: the place is outside the folder, or there is no such file.
+    """
+    try:
+        path = (folder / name).resolve()
+        found = path.is_relative_to(folder.resolve()) and path.is_file()
+    except (OSError, ValueError):  # not a name that a file could have
+        found = False
+    if not found:
+        raise RunError(f"{folder}: there is no file {name!r} inside this run folder")
+    return path
+
+
+def load_tensors(folder: Path, name: str) -> dict[str, Tensor]:
+    """Load tensors of a run by the place that its record names.
+
+    Raises:
+        RunError: the place is outside the folder, or there is no such file, or it does not hold
+            tensors.
+    """
+    # Readers of records need no torch.
+    from safetensors import SafetensorError  # noqa: PLC0415
+    from safetensors.torch import load_file  # noqa: PLC0415
+
+    path = inside(folder, name)
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise RunError(f"{path}: not a file of tensors: {error}") from None
+
+
+def _values(line: bytes, place: str) -> dict[str, Any]:
+    try:
+        values = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise RunError(f"{place}: this is not JSON: {error}") from None
+    if not isinstance(values, dict):
+        raise RunError(f"{place}: this is not a record: {values!r:.60}")
+    return values
+
+
+def _is_later(values: dict[str, Any]) -> bool:
+    """Return whether a record is of a kind that only a later version knows."""
+    kind = values.get("kind")
+    return isinstance(kind, str) and kind not in KINDS
+
+
+def _version(values: dict[str, Any], path: Path) -> int:
+    found = values.get("format")
+    if type(found) is not int or found not in FORMATS:
+        known = " and ".join(map(str, FORMATS))
+        raise RunError(f"{path}: format {found!r:.60}; this version of fedsim reads {known}")
+    return found
+
+
+def _record(values: dict[str, Any], place: str) -> LogRecord:
+    try:
+        return parse(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        # The first part is the kind, which the message need not repeat.
+        key = ".".join(map(str, first["loc"][1:])) or "kind"
+        raise RunError(f"{place}: {key}: {first['msg']}, not {first['input']!r:.60}") from None
+
+
+def _measure(record: LogRecord, place: str) -> Measure:
+    if not isinstance(record, RunStarted):
+        raise RunError(f"{place}: kind: expected 'run' in the first record, not {record.kind!r}")
+    try:
+        return record.measure
+    except UnknownNameError as error:
+        raise RunError(f"{place}: modality: {error}") from None
+
+
+def _check(record: LeakageRecord, measure: Measure, place: str) -> None:
+    """See that a score can be compared with a blind guess."""
+    try:
+        record.score.blind(measure)
+    except RunError as error:
+        raise RunError(f"{place}: {error}") from None
