@@ -18,9 +18,9 @@ def draw_batch(
 ) -> IndexArray:
     """Draw the batches of one client in one round.
 
-    A pure function of its arguments, so that whoever scores an attack can draw the same batches
-    again. Images are drawn without replacement: every image comes once before any comes twice,
-    and no batch holds an image twice, even where one pass over the partition ends inside it.
+    A pure function of its arguments, so that the scorer can draw the same batches again. Images
+    are drawn without replacement: every image is used once before any is used twice, and no
+    batch holds an image twice, even if one pass over the partition ends inside it.
 
     Args:
         indices: ``(N,)`` the positions of the partition's images in the training set.
@@ -57,7 +57,7 @@ def draw_batch(
 
 
 def _next_pass(fresh: IndexArray, begun: IndexArray, batch_size: int) -> IndexArray:
-    """Reorder ``fresh`` so that the images that complete the ``begun`` batch are not in it."""
+    """Reorder ``fresh`` so that the images that complete the ``begun`` batch are not repeated."""
     if len(begun) == 0:
         return fresh
     completing = fresh[~np.isin(fresh, begun)][: batch_size - len(begun)]

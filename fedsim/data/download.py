@@ -1,4 +1,4 @@
-"""What happens when a download goes wrong."""
+"""Errors of failed downloads."""
 
 import http.client
 from collections.abc import Iterator
@@ -10,14 +10,14 @@ from fedsim.core.errors import DataError
 
 @contextmanager
 def explained(name: str, root: Path) -> Iterator[None]:
-    """Turn a failure inside the block into an error that a user can act on.
+    """Convert a failure inside the block into a ``DataError`` with a remedy.
 
     Args:
         name: the data set's registered name.
         root: the folder that is being downloaded to, or read from.
 
     Raises:
-        DataError: in place of what torchvision, the network or the disk raised.
+        DataError: replaces the exception of torchvision, the network or the disk.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""Any folder of pictures."""
+"""A folder of pictures as a data set."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -19,17 +19,17 @@ Size = Annotated[int, Field(ge=1, le=1024)]
 class Folder(DatasetSource):
     """Your own pictures: a folder of them, or a folder with one sub-folder per class.
 
-    Pictures are cropped around their centre to a square and resized. Files that do not have a
-    picture's suffix, and hidden ones, are passed over. Which pictures are held out for testing
-    follows from their names alone.
+    Pictures are cropped around their centre to a square and resized. Files without a
+    picture's suffix and hidden files are skipped. The names of the pictures alone determine which
+    of them are held out for testing.
 
     Args:
         path: the folder.
-        size: height and width to bring the pictures to, in pixels.
+        size: height and width of the resized pictures, in pixels.
         channels: 3 for colour, 1 for grey.
         test_fraction: the fraction of the pictures to hold out for testing.
-        classes: without sub-folders, how many classes to make up: a picture's label is its
-            place in the sorted names, modulo this. Ignored with sub-folders.
+        classes: number of artificial classes if there are no sub-folders: a picture's label is its
+            position in the sorted names, modulo this number. Ignored with sub-folders.
     """
 
     path: FilePath

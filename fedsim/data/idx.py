@@ -1,4 +1,4 @@
-"""The IDX files in which MNIST and its relatives are published."""
+"""Reader of IDX files, the format of MNIST and similar data sets."""
 
 import gzip
 import math
@@ -22,14 +22,14 @@ def read_idx(path: Path, ndim: int) -> npt.NDArray[np.uint8]:
     Source: the format as described at http://yann.lecun.com/exdb/mnist/.
 
     Args:
-        path: the file; one that ends in ``.gz`` is unpacked while it is read.
+        path: the file; a file that ends in ``.gz`` is unpacked while it is read.
         ndim: the number of dimensions that it must have (3 for images, 1 for labels).
 
     Returns:
-        An array with the shape that the file's header names.
+        An array with the shape in the file's header.
 
     Raises:
-        DataError: the file cannot be read, or is not what was expected.
+        DataError: the file cannot be read, or does not have the expected format.
     """
     try:
         with _open(path) as file:
@@ -37,7 +37,7 @@ def read_idx(path: Path, ndim: int) -> npt.NDArray[np.uint8]:
     except (OSError, EOFError, ValueError, struct.error, zlib.error) as error:
         raise DataError(
             f"cannot read {path} as an IDX file of {ndim} dimensions: {error}. "
-            "Expected an undamaged file of MNIST's kind: fetch it again."
+            "Expected an undamaged file in MNIST's format: fetch it again."
         ) from error
 
 
@@ -57,5 +57,5 @@ def _parse(file: BinaryIO, ndim: int) -> npt.NDArray[np.uint8]:
         raise ValueError(f"its header claims the shape {shape}, more than {_MAX_BYTES} bytes")
     body = file.read(size + 1)
     if len(body) != size:
-        raise ValueError(f"its header claims {size} bytes of data, which is not what follows")
+        raise ValueError(f"its header claims {size} bytes of data, but another number follows")
     return np.frombuffer(body, dtype=np.uint8).reshape(shape)

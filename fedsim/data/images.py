@@ -1,4 +1,4 @@
-"""Pictures from the user's disk."""
+"""Loading of pictures from the user's disk."""
 
 import struct
 import warnings
@@ -14,7 +14,7 @@ from fedsim.core.errors import DataError
 IMAGE_SUFFIXES = frozenset(
     {".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 )
-# Named, because Pillow's other readers include one that starts Ghostscript.
+# An explicit list, because Pillow's other readers include one that starts Ghostscript.
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 _MODES = {1: "L", 3: "RGB"}
 _WITH_ALPHA = ("LA", "La", "PA", "RGBA", "RGBa")
@@ -25,7 +25,7 @@ _BOMB = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 def load_image(path: Path, shape: tuple[int, int, int]) -> torch.Tensor:
     """Read a picture as a model's input.
 
-    The picture is turned as its EXIF orientation says, laid on white where it is transparent,
+    The picture is rotated by its EXIF orientation, laid on white where it is transparent,
     cropped around its centre to the aspect ratio of ``shape``, and resized.
 
     Args:
@@ -36,16 +36,16 @@ def load_image(path: Path, shape: tuple[int, int, int]) -> torch.Tensor:
         ``(C, H, W)`` float32 in [0, 1].
 
     Raises:
-        DataError: there is no such file, or it is no picture, broken or too large.
+        DataError: the file is missing, not a picture, broken or too large.
     """
     return read_image(path, shape).to(torch.float32) / 255
 
 
 def read_image(path: Path, shape: tuple[int, int, int]) -> torch.Tensor:
-    """Read a picture as :func:`load_image` does, as ``(C, H, W)`` uint8.
+    """Read a picture as ``(C, H, W)`` uint8, cropped and resized like :func:`load_image`.
 
     Raises:
-        DataError: there is no such file, or it is no picture, broken or too large.
+        DataError: the file is missing, not a picture, broken or too large.
     """
     channels, height, width = shape
     if channels not in _MODES or height < 1 or width < 1:

@@ -25,17 +25,17 @@ _LAYOUTS = (
 class Lfw(DatasetSource):
     """Faces: 13,233 colour photographs of 5,749 people, whose names are the classes.
 
-    Read from the folder of people's folders that the archive unpacks to, in the layout of
-    torchvision, scikit-learn or the Kaggle mirror; the university no longer serves it, so
-    there is no download. The official splits share no person between training and test, which
-    a classifier cannot use: a fraction of each person's photographs is held out instead.
+    Read from the unpacked archive, which has one folder per person, in the layout of torchvision,
+    scikit-learn or the Kaggle mirror; the university no longer serves the archive, so there is no
+    download. The official splits share no person between training and test, so a classifier
+    cannot use them: a fraction of each person's photographs is held out instead.
 
     Source: Huang et al., University of Massachusetts, report 07-49, 2007.
 
     Args:
         size: height and width to resize the photographs to, in pixels.
         test_fraction: the fraction of the photographs to hold out for testing.
-        min_images: leave out people with fewer photographs; 1 keeps all 5,749.
+        min_images: omit people with fewer photographs; 1 keeps all 5,749.
     """
 
     size: Size = 32

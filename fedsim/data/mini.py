@@ -22,8 +22,8 @@ FILE = "fashion-mnist-mini.json"
 class FashionMnistMini(DatasetSource):
     """Clothes: 2,000 + 500 images of Fashion-MNIST, 10 classes; comes with fedsim.
 
-    Grey, 28 x 28, as many of each class. Source: Xiao, Rasul, Vollgraf, arXiv 1708.07747; how
-    the images were drawn is told in ``embedded/ORIGIN.md``.
+    Grey, 28 x 28, the same number of each class. Source: Xiao, Rasul, Vollgraf, arXiv 1708.07747;
+    ``embedded/ORIGIN.md`` describes how the images were drawn.
     """
 
     def load(self, data_dir: Path | None) -> Dataset:

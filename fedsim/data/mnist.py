@@ -1,6 +1,6 @@
-"""MNIST and Fashion-MNIST, read from the files in which they are published.
+"""MNIST and Fashion-MNIST, read from their published files.
 
-torchvision, which knows where they can be downloaded, takes seconds to import and is asked late.
+torchvision, which knows the download addresses, takes seconds to import and is imported late.
 """
 
 from abc import ABC
@@ -31,7 +31,7 @@ _FIRST_LABELS = {
 
 @checked
 class IdxSource(DatasetSource, ABC):
-    """A data set in four IDX files, as they are or gzipped.
+    """A data set in four IDX files, plain or gzipped.
 
     The files are read here and not by torchvision, which reads unpacked files in one layout
     only and hands an old ``processed/*.pt`` to ``torch.load``. They are found directly in
@@ -42,13 +42,13 @@ class IdxSource(DatasetSource, ABC):
     """
 
     name: ClassVar[str]
-    origin: ClassVar[str]  # the class of torchvision's that knows where the files are
+    origin: ClassVar[str]  # the torchvision class that knows the download addresses
     classes: ClassVar[tuple[str, ...]]
 
     download: bool = False
 
     def load(self, data_dir: Path | None) -> Dataset:
-        """Read the four files, fetching them first if that was asked for."""
+        """Read the four files, downloading them first if requested."""
         own = self.origin
         layouts = [f"{own}/raw", own, self.name, f"{self.name}/raw", "raw", ""]
         places = search_places(data_dir, layouts)
@@ -77,7 +77,7 @@ class IdxSource(DatasetSource, ABC):
         known = _FIRST_LABELS.get(tuple(train.labels[:10].tolist()), self.name)
         if known != self.name:
             raise DataError(
-                f"the files in {train_labels.parent} are those of {known!r}, not of "
+                f"the files in {train_labels.parent} belong to {known!r}, not to "
                 f"{self.name!r} (the names are the same): set data_dir to another folder."
             )
         return Dataset(self.name, train, _read_split(test_images, test_labels), self.classes)
@@ -133,7 +133,7 @@ def _read_split(image_file: Path, label_file: Path) -> Split:
     if len(images) != len(labels):
         raise DataError(
             f"{image_file} has {len(images)} images and {label_file} {len(labels)} labels: "
-            "expected as many. One of the two is not of this data set."
+            "expected equal numbers. One of the two files belongs to another data set."
         )
     return Split(torch.tensor(images).unsqueeze(1), torch.tensor(labels).to(torch.int64))
 

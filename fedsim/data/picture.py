@@ -1,4 +1,4 @@
-"""One picture of the user's own as the whole private data set."""
+"""One picture from the user's disk as the whole private data set."""
 
 from pathlib import Path
 from typing import Annotated
@@ -20,20 +20,22 @@ PUBLIC_IMAGES = 200
 class OwnPicture(DatasetSource):
     """One picture from disk, as the private data of one client.
 
-    The public images, of which the adversary makes its positive control, are clothes of
-    ``fashion-mnist-mini`` brought to the same shape; in colour their three channels are equal.
+    The public images, from which the adversary makes its positive control, are clothes of
+    ``fashion-mnist-mini`` resized to the same shape; in colour their three channels are equal.
     """
 
     path: Annotated[FilePath, Field(description="PNG, JPEG, GIF, WebP, BMP, TIFF or PPM")]
     size: Annotated[int, Field(ge=8, description="side in pixels")] = 32
     channels: Annotated[int, Field(description="3 for colour, 1 for grey")] = 3
-    label: Annotated[int, Field(ge=0, le=9, description="the class that the client says")] = 3
+    label: Annotated[
+        int, Field(ge=0, le=9, description="the class that the client uses as the label")
+    ] = 3
 
     def load(self, data_dir: Path | None) -> Dataset:
         """Read the picture; ``data_dir`` is not used.
 
         Raises:
-            DataError: there is no such file, or it is no picture, broken or too large.
+            DataError: the file is missing, not a picture, broken or too large.
         """
         picture = read_image(self.path, (self.channels, self.size, self.size))
         clothes = FashionMnistMini().load(None)

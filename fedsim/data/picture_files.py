@@ -1,4 +1,4 @@
-"""Many pictures from a folder, and which of them are held out for testing."""
+"""Pictures of a folder, split into training and test images."""
 
 import hashlib
 from collections.abc import Sequence
@@ -15,8 +15,8 @@ def image_files(folder: Path, *, nested: bool = True) -> list[Path]:
     """List the pictures in a folder by their suffix, sorted.
 
     Args:
-        folder: where to look. Hidden files and folders are passed over.
-        nested: look into sub-folders too.
+        folder: the folder. Hidden files and folders are skipped.
+        nested: whether to search sub-folders too.
     """
     found = folder.rglob("*") if nested else folder.iterdir()
     return sorted(
@@ -35,20 +35,20 @@ def read_splits(
     shape: tuple[int, int, int],
     test_fraction: float,
 ) -> tuple[Split, Split]:
-    """Read pictures, and hold out some of them.
+    """Read pictures and hold out some of them.
 
     Args:
         files: the pictures.
         labels: the label of each.
         root: the folder that the pictures' names are relative to.
-        shape: channels, height and width to bring them to.
+        shape: channels, height and width of the resized pictures.
         test_fraction: the fraction to hold out, in (0, 1).
 
     Returns:
         The training and the test images.
 
     Raises:
-        DataError: there are fewer than two pictures, or one of them is broken.
+        DataError: there are fewer than two pictures, or a picture is broken.
     """
     if len(files) < 2:
         raise DataError(
@@ -76,7 +76,7 @@ def held_out(names: Sequence[str], labels: Sequence[int], fraction: float) -> se
         fraction: the fraction to hold out, in (0, 1).
 
     Returns:
-        The positions held out: at least one, and not all.
+        The positions held out: at least one, but not all.
     """
     digests = [hashlib.blake2b(name.encode()).digest() for name in names]
     members: dict[int, list[int]] = {}

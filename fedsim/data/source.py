@@ -1,4 +1,4 @@
-"""Where a data set comes from: the base of everything registered as one."""
+"""Base class of every data set source, and the search for data sets on disk."""
 
 import os
 from abc import ABC, abstractmethod
@@ -23,29 +23,29 @@ def _absolute(path: Path) -> Path:
 
 
 FilePath = Annotated[Path, Field(strict=False), AfterValidator(_absolute)]
-"""A path among the parameters: accepts a string, which is what TOML has.
+"""A path as a parameter: a string, as in TOML, is accepted.
 
-Made absolute at once, because workers may run in another folder.
+The path is made absolute at once, because workers may run in another folder.
 """
 
 
 @checked
 class DatasetSource(Parameters, ABC):
-    """What to load and how, in the words of a scenario."""
+    """Source of a data set, with the parameters of a scenario."""
 
     modality: ClassVar[str] = PICTURES
-    """The registered name of the kind of data."""
+    """Registered name of the modality of the data."""
 
     @abstractmethod
     def load(self, data_dir: Path | None) -> Dataset | TextDataset:
         """Read the data set.
 
         Args:
-            data_dir: where the user keeps data sets; nothing is written there unless the
-                source was told to download. None means the usual places.
+            data_dir: the user's folder of data sets; nothing is written there unless downloading
+                was requested. None means the usual folders.
 
         Raises:
-            DataError: it cannot be had.
+            DataError: it cannot be found, read or downloaded.
         """
 
 
@@ -53,13 +53,13 @@ def load_dataset(source: DatasetSource, data_dir: Path | None = None) -> Dataset
     """Load the data set that ``source`` describes, once per process.
 
     Args:
-        source: what to load.
-        data_dir: where the user keeps data sets; None means fedsim's cache and Debian's
+        source: the data set to load.
+        data_dir: the user's folder of data sets; None means fedsim's cache and Debian's
             ``/usr/share/datasets``.
 
     Raises:
-        DataError: the data set cannot be had; the message says what was looked for, where,
-            and what to do.
+        DataError: the data set cannot be found, read or downloaded; the message names the files,
+            the folders searched, and a remedy.
     """
     return _load(source, None if data_dir is None else _absolute(data_dir))
 
@@ -70,16 +70,16 @@ def _load(source: DatasetSource, data_dir: Path | None) -> Dataset | TextDataset
 
 
 def cache_dir() -> Path:
-    """Return the folder for downloads when the user named none."""
+    """Return the default folder for downloads."""
     return _absolute(Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")) / "fedsim"
 
 
 def search_places(data_dir: Path | None, layouts: Iterable[str]) -> list[Path]:
-    """List the folders in which a data set may lie, best first.
+    """List the folders in which a data set may be, in order of preference.
 
     Args:
-        data_dir: where the user keeps data sets, or None for the usual places.
-        layouts: sub-folders by which the data set is known, ``""`` for the folder itself.
+        data_dir: the user's folder of data sets, or None for the usual folders.
+        layouts: possible sub-folders of the data set, ``""`` for the folder itself.
     """
     roots = [cache_dir(), DEBIAN_DATASETS] if data_dir is None else [data_dir]
     return [root / layout for root in roots for layout in layouts]
@@ -91,8 +91,8 @@ def not_found(name: str, looked: Sequence[Path], expected: Sequence[str], remedy
     Args:
         name: the data set's registered name.
         looked: the folders that were searched.
-        expected: the files or folders that one of them should have held.
-        remedy: a clause that offers one more way out, such as downloading.
+        expected: the files or folders that one of them should contain.
+        remedy: a clause with a further remedy, such as downloading.
     """
     return DataError(
         f"the data set {name!r} is not on disk.\n"

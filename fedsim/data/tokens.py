@@ -1,4 +1,4 @@
-"""What a data set of texts is: as it is read, and as a model's tokens."""
+"""Data sets of texts: raw, and tokenised for a model."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fedsim.core.tasks import IGNORED, MASKED_SHARE, Specials, Task
 from fedsim.data.types import IndexArray
 
 LENGTHS_KEY = "token-lengths"
-"""The metric in which clients tell the lengths of their texts, sorted."""
+"""Metric in which clients report the sorted lengths of their texts."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Texts:
 
     Attributes:
         texts: one string each.
-        labels: the number of each text's kind, as many.
+        labels: the number of each text's class.
     """
 
     texts: tuple[str, ...]
@@ -37,10 +37,10 @@ class Texts:
 
 @dataclass(frozen=True)
 class TextDataset:
-    """A data set of texts, before a model's vocabulary has made tokens of them.
+    """A data set of texts before tokenisation.
 
     Attributes:
-        name: what reports call it.
+        name: name in reports.
         train: the texts that are shared out among the clients.
         test: the texts that no client holds; public.
         classes: the name of each label, in the order of the labels.
@@ -61,13 +61,13 @@ class TextDataset:
 
 @dataclass(frozen=True, eq=False)
 class TokenSplit:
-    """Texts as tokens, ready for a task.
+    """Tokenised texts for a training task.
 
     Attributes:
-        tokens: ``(N, T)`` int64, special ones included, filled up with padding.
-        labels: ``(N,)`` int64, each text's kind.
-        task: what is to be predicted.
-        specials: the tokens that are no part of a text.
+        tokens: ``(N, T)`` int64, including special tokens, padded.
+        labels: ``(N,)`` int64, the class of each text.
+        task: the training task.
+        specials: the special tokens.
     """
 
     tokens: Tensor
@@ -79,16 +79,16 @@ class TokenSplit:
         return len(self.labels)
 
     def batch(self, indices: IndexArray, seed: int = 0) -> tuple[Tensor, Tensor]:
-        """Return the inputs and what is to be predicted of them.
+        """Return a batch of inputs and the labels to predict.
 
         A pure function of its arguments. Masking follows the task of Devlin et al., BERT, 2019
-        (arXiv 1810.04805, section 3.1), with every chosen token masked, as in Zhu, Liu, Han 2019
-        (arXiv 1906.08935, section 4.2), where BERT leaves some and changes others: 15 % of a
-        text's tokens, at least one.
+        (arXiv 1810.04805, section 3.1), with 15 % of a text's tokens chosen, at least one. Every
+        chosen token is masked, as in Zhu, Liu, Han 2019 (arXiv 1906.08935, section 4.2); BERT
+        keeps some of them and replaces others.
 
         Args:
             indices: ``(B,)`` positions in this split.
-            seed: decides which tokens are masked.
+            seed: determines which tokens are masked.
 
         Returns:
             Tokens ``(B, L)`` int64, padded to the longest of the batch. Labels ``(B,)`` for
@@ -111,13 +111,13 @@ class TokenSplit:
         return tokens.masked_fill(chosen, self._mask()), labels
 
     def originals(self, inputs: Tensor, labels: Tensor) -> Tensor:
-        """Return the texts' own tokens ``(B, L)`` of what `batch` returned."""
+        """Return the original tokens ``(B, L)`` of a batch, with masks undone."""
         if self.task is not Task.MASKED:
             return inputs
         return torch.where(labels == IGNORED, inputs, labels)
 
     def sorted_lengths(self, batches: Sequence[Tensor]) -> list[int]:
-        """Return how many tokens the texts of batches have, special ones included."""
+        """Return the sorted lengths of the texts of batches, including special tokens."""
         return sorted(n for b in batches for n in (b != self.specials.pad).sum(1).tolist())
 
     def rows(self) -> list[list[int]]:
@@ -130,7 +130,7 @@ class TokenSplit:
         return self.specials.mask
 
     def _chosen(self, tokens: Tensor, seed: int) -> Tensor:
-        """Draw which tokens of each text are masked, special ones never."""
+        """Draw the tokens of each text to mask; special tokens are never masked."""
         special = [t for t in (self.specials.first, self.specials.last) if t is not None]
         ordinary = ~torch.isin(tokens, torch.tensor([self.specials.pad, *special]))
         generator = torch.Generator().manual_seed(seed)
@@ -141,11 +141,11 @@ class TokenSplit:
 
 
 def join(batches: Sequence[tuple[Tensor, Tensor]], pad: int = 0) -> tuple[Tensor, Tensor]:
-    """Return batches as one: pictures, or texts of different lengths.
+    """Concatenate batches of pictures, or of texts with different lengths.
 
     Args:
         batches: inputs and labels.
-        pad: what fills up the shorter texts.
+        pad: padding token for shorter texts.
     """
     inputs, labels = zip(*batches, strict=True)
     if not inputs[0].is_floating_point():
@@ -158,7 +158,14 @@ def join(batches: Sequence[tuple[Tensor, Tensor]], pad: int = 0) -> tuple[Tensor
 
 @dataclass(frozen=True, eq=False)
 class TokenDataset:
-    """A data set of texts as one model's tokens; attributes as those of `TextDataset`."""
+    """A data set of tokenised texts.
+
+    Attributes:
+        name: name in reports.
+        train: the texts that are shared out among the clients.
+        test: the texts that no client holds; public.
+        classes: the name of each label, in the order of the labels.
+    """
 
     name: str
     train: TokenSplit
@@ -167,5 +174,5 @@ class TokenDataset:
 
     @property
     def num_classes(self) -> int:
-        """Number of kinds of text."""
+        """Number of classes of texts."""
         return len(self.classes)

@@ -1,4 +1,4 @@
-"""CIFAR and SVHN, read by torchvision, which takes seconds to import and is asked late."""
+"""CIFAR and SVHN, read by torchvision, which takes seconds to import and is imported late."""
 
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -16,10 +16,10 @@ from fedsim.data.types import Dataset, Split
 
 @checked
 class TorchvisionSource(DatasetSource, ABC):
-    """A data set that torchvision reads.
+    """Base class of data sets that torchvision reads.
 
-    CIFAR's files are pickles, which can run code: nothing is opened before all files have the
-    checksums that torchvision knows.
+    CIFAR's files are pickles, which can run code: no file is opened before all files have the
+    checksums that torchvision expects.
 
     Args:
         download: fetch the files into ``data_dir`` if they are not there.
@@ -31,14 +31,14 @@ class TorchvisionSource(DatasetSource, ABC):
 
     @abstractmethod
     def checksums(self) -> dict[str, str]:
-        """Return the MD5 of each file that the data set needs, by its place in the root."""
+        """Return the MD5 of each file that the data set needs, by its path below the root."""
 
     @abstractmethod
     def read(self, root: Path) -> Dataset:
-        """Read the data set below ``root``, downloading it there if that was asked for."""
+        """Read the data set below ``root``, downloading it there if requested."""
 
     def load(self, data_dir: Path | None) -> Dataset:
-        """Find the files, check them and read them, fetching them first if asked to."""
+        """Find, check and read the files, downloading them first if requested."""
         places = search_places(data_dir, ["", self.name, self.name.upper()])
         root = next((place for place in places if self._complete(place)), None)
         if root is None and not self.download:
@@ -65,7 +65,7 @@ class TorchvisionSource(DatasetSource, ABC):
 
 
 def _torchvision(name: str) -> Any:
-    """Return torchvision's class of that name."""
+    """Return torchvision's class with that name."""
     import torchvision.datasets as tv  # noqa: PLC0415
 
     return getattr(tv, name)
@@ -73,12 +73,12 @@ def _torchvision(name: str) -> Any:
 
 @checked
 class CifarSource(TorchvisionSource, ABC):
-    """CIFAR with either number of classes."""
+    """Base class of CIFAR-10 and CIFAR-100."""
 
     origin: ClassVar[str]
 
     def checksums(self) -> dict[str, str]:
-        """Return what torchvision knows."""
+        """Return the checksums of torchvision."""
         kind = _torchvision(self.origin)
         files = [*kind.train_list, *kind.test_list, (kind.meta["filename"], kind.meta["md5"])]
         return {f"{kind.base_folder}/{file}": md5 for file, md5 in files}
@@ -137,7 +137,7 @@ class Svhn(TorchvisionSource):
     name: ClassVar[str] = "svhn"
 
     def checksums(self) -> dict[str, str]:
-        """Return what torchvision knows."""
+        """Return the checksums of torchvision."""
         parts = _torchvision("SVHN").split_list
         return {file: md5 for _, file, md5 in (parts[part] for part in ("train", "test"))}
 

@@ -1,4 +1,4 @@
-"""What a data set is, once it is loaded."""
+"""Data sets of pictures in memory."""
 
 from dataclasses import dataclass
 
@@ -44,7 +44,7 @@ class Split:
 
         Args:
             indices: ``(B,)`` positions in this split.
-            seed: of what is drawn for a batch, which for images is nothing.
+            seed: not used for images, which need no random draws.
 
         Returns:
             Images ``(B, C, H, W)`` float32 in [0, 1], and labels ``(B,)`` int64.
@@ -58,7 +58,7 @@ class Dataset:
     """A data set for classification, in memory.
 
     Attributes:
-        name: what reports call it.
+        name: name in reports.
         train: the images that are shared out among the clients.
         test: the images that no client holds.
         classes: the name of each label, in the order of the labels.

@@ -1,4 +1,4 @@
-"""The base of every model."""
+"""Base class of every model."""
 
 import math
 from abc import ABC, abstractmethod
@@ -21,7 +21,7 @@ Widths = Annotated[
     tuple[Width, ...],
     BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value),
 ]
-"""Widths of several layers: accepts a list, which is what TOML has, and keeps it hashable."""
+"""Widths of several layers: a list, as in TOML, is accepted and converted to a tuple."""
 
 Activation = Literal["elu", "gelu", "relu", "sigmoid", "silu", "softplus", "tanh"]
 _ACTIVATIONS: dict[str, type[nn.Module]] = {
@@ -39,19 +39,19 @@ _NORMS = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm)
 
 @checked
 class ModelSpec(Parameters, ABC):
-    """The hyper-parameters of a model, which builds it for any images."""
+    """Hyper-parameters of a model, with a method that builds it for given images."""
 
     modality: ClassVar[str] = PICTURES
-    """The registered name of the kind of data that the model takes."""
+    """Registered name of the modality that the model supports."""
 
     @final
     def for_data(self, dataset: Dataset, seed: int) -> tuple[Dataset, nn.Module]:
-        """Return the data set as the model takes it, and the model: see :meth:`build`."""
+        """Return the data set in the form that the model takes, and the built model."""
         return dataset, self.build(dataset.image_shape, dataset.num_classes, seed)
 
     @final
     def build(self, image_shape: ImageShape, num_classes: int, seed: int) -> nn.Module:
-        """Build the model with weights that depend on ``seed`` alone.
+        """Build the model with weights that depend only on ``seed``.
 
         The model takes images ``(N, C, H, W)`` float32 in [0, 1] and returns logits
         ``(N, num_classes)``. It is on the CPU and in training mode. No global random state is
@@ -63,7 +63,7 @@ class ModelSpec(Parameters, ABC):
             seed: the run's seed.
 
         Raises:
-            DataError: the images or the number of classes cannot be right.
+            DataError: the shape of the images or the number of classes is invalid.
         """
         if len(image_shape) != 3 or min(image_shape) < 1 or num_classes < 2:
             raise DataError(
@@ -81,8 +81,8 @@ class ModelSpec(Parameters, ABC):
         """Return the model in training mode without values, which takes no memory.
 
         Args:
-            image_shape: as of `build`.
-            num_classes: as there.
+            image_shape: channels, height and width of the images.
+            num_classes: number of different labels.
         """
         # On the meta device no layer draws the values that it would draw from the global state.
         with torch.device("meta"):
@@ -90,17 +90,17 @@ class ModelSpec(Parameters, ABC):
 
     @abstractmethod
     def architecture(self, image_shape: ImageShape, num_classes: int) -> nn.Module:
-        """Return the layers; values given to parameters and buffers here are lost."""
+        """Return the layers; values assigned to parameters and buffers here are discarded."""
 
     def initialise(self, model: nn.Module, generator: torch.Generator) -> None:
-        """Give every parameter and buffer its first value, as PyTorch's layers do by default.
+        """Initialise every parameter and buffer, by default as PyTorch's layers do.
 
         Args:
-            model: what :meth:`architecture` returned, with undefined values.
+            model: the result of :meth:`architecture`, with undefined values.
             generator: the only source of randomness.
 
         Raises:
-            NotImplementedError: the model has a kind of layer that is not known here.
+            NotImplementedError: the model has a layer of an unsupported type.
         """
         for layer in model.modules():
             if isinstance(layer, nn.Linear | nn.modules.conv._ConvNd):
@@ -132,5 +132,5 @@ def draw_uniform(layer: nn.Module, bound: float, generator: torch.Generator) -> 
 
 
 def activation(name: Activation) -> nn.Module:
-    """Return the activation of that name; none of them works in place."""
+    """Return the activation with that name; it does not work in place."""
     return _ACTIVATIONS[name]()

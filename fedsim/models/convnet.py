@@ -13,12 +13,11 @@ from fedsim.models.base import Activation, ImageShape, ModelSpec, Widths, activa
 class ConvNet(ModelSpec):
     """Blocks of a 3 x 3 convolution, an activation and average pooling, then a dense layer.
 
-    Pools by averages, because the maximum has no useful second derivative.
+    Average pooling is used because max pooling has no useful second derivative.
 
     Args:
         channels: channels of each block's convolution; each block halves height and width.
-        activation: a smooth one lets gradients be matched by their derivatives; ``relu`` does
-            not.
+        activation: gradient matching needs a smooth activation; ``relu`` is not smooth.
     """
 
     channels: Widths = (32, 64, 128)

@@ -18,12 +18,12 @@ _STRIDES = (2, 2, 1)
 class LeNet(ModelSpec):
     """Three 5 x 5 convolutions with sigmoids and one dense layer: the network of the DLG paper.
 
-    Twice differentiable, and with weights and biases from a wide uniform distribution, without
-    which the sigmoids would pass on almost nothing.
+    It is twice differentiable. Weights and biases come from a wide uniform distribution; with
+    smaller weights the sigmoids would pass on almost no signal.
 
     Source: Zhu, Liu, Han, NeurIPS 2019, section 4.1, and the authors' code
-    (https://github.com/mit-han-lab/dlg). There the images are 32 x 32; here the dense layer
-    fits any size.
+    (https://github.com/mit-han-lab/dlg). The paper's images are 32 x 32; here the
+    dense layer is adapted to any size.
 
     Args:
         channels: channels of each convolution.

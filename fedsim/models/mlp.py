@@ -11,14 +11,14 @@ from fedsim.models.base import Activation, ImageShape, ModelSpec, Widths, activa
 
 @MODELS.register("mlp")
 class MLP(ModelSpec):
-    """Dense layers with one kind of activation.
+    """Dense layers with the same activation after each hidden layer.
 
-    A dense first layer gives a single image away in closed form, which makes it the simplest
-    network to show a leak on.
+    A dense first layer reveals a single image in closed form, so this is the simplest network
+    to demonstrate leakage.
 
     Args:
-        hidden: widths of the hidden layers; none at all makes it logistic regression.
-        activation: what follows each hidden layer.
+        hidden: widths of the hidden layers; without any, the model is logistic regression.
+        activation: applied after each hidden layer.
     """
 
     hidden: Widths = (256,)

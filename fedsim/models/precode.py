@@ -17,15 +17,15 @@ _BASES: dict[str, type[ModelSpec]] = {"convnet": ConvNet, "lenet": LeNet, "mlp":
 
 
 class VariationalBottleneck(nn.Module):
-    """Encodes features as a Gaussian, draws from it, and decodes what was drawn.
+    """Encodes features as a Gaussian, draws a sample from it, and decodes the sample.
 
     Attributes:
-        generator: whence it draws in training mode; without one, and in evaluation mode, the mean
-            stands in for a draw. The client sets it (`draw_from`), so that its draws depend on its
-            seed alone; an attacker, who does not have them, works with the mean.
+        generator: source of the samples in training mode; without a generator, and in evaluation
+            mode, the mean replaces the sample. The client sets it (`draw_from`), so that its
+            samples depend only on its seed; an attacker, who does not know them, uses the mean.
 
     Args:
-        features: how many go in and come out.
+        features: number of input and output features.
         size: dimensions of the Gaussian.
     """
 
@@ -36,7 +36,7 @@ class VariationalBottleneck(nn.Module):
         self.generator: torch.Generator | None = None
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return decoded features, of the shape that went in ``(N, features)``."""
+        """Return decoded features, ``(N, features)`` like the input."""
         mean, log_variance = self.encoder(features).chunk(2, dim=-1)
         if self.generator is None or not self.training:
             return self.decoder(mean)  # type: ignore[no-any-return]
@@ -48,7 +48,7 @@ class VariationalBottleneck(nn.Module):
 
 
 def draw_from(model: nn.Module, generator: torch.Generator) -> None:
-    """Let the stochastic layers of a model draw from a generator."""
+    """Set the generator from which the stochastic layers of a model draw."""
     for layer in model.modules():
         if isinstance(layer, VariationalBottleneck):
             layer.generator = generator
@@ -59,9 +59,9 @@ class Precode(ModelSpec):
     """Another model with a variational bottleneck in front of its last layer (PRECODE).
 
     Source: Scheliga, Mäder, Seeland, PRECODE: A Generic Model Extension to Prevent Deep Gradient
-    Leakage, WACV 2022 (arXiv 2108.04725): a dense layer gives mean and log variance of
-    a Gaussian, a draw from it is decoded by another. There the loss has a Kullback-Leibler term
-    for the Gaussian; here, as for all models, it is the cross-entropy alone.
+    Leakage, WACV 2022 (arXiv 2108.04725): a dense layer gives the mean and the log variance of
+    a Gaussian, and another dense layer decodes a sample of it. The paper's loss has a
+    Kullback-Leibler term for the Gaussian; here, as for all models, the loss is the cross-entropy.
 
     Args:
         base: the other model, with its defaults.
@@ -72,7 +72,7 @@ class Precode(ModelSpec):
     bottleneck: Annotated[int, Field(ge=1)] = 256
 
     def architecture(self, image_shape: ImageShape, num_classes: int) -> nn.Module:
-        """Return the other model's layers with one named ``bottleneck`` before ``head``."""
+        """Return the other model's layers with a layer ``bottleneck`` before ``head``."""
         inner = _BASES[self.base]().architecture(image_shape, num_classes)
         layers = OrderedDict(inner.named_children())
         head = layers.pop("head")
@@ -83,7 +83,7 @@ class Precode(ModelSpec):
         return nn.Sequential(layers)
 
     def initialise(self, model: nn.Module, generator: torch.Generator) -> None:
-        """Draw the other model's layers as it does, and the bottleneck as PyTorch does."""
+        """Initialise the other model's layers as it does, and the bottleneck as PyTorch does."""
         _BASES[self.base]().initialise(model, generator)
         for layer in model.get_submodule("bottleneck").children():
             draw_uniform(layer, default_bound(layer), generator)

@@ -10,7 +10,7 @@ from fedsim.models.base import ImageShape, ModelSpec
 
 
 class FrozenBatchNorm2d(nn.BatchNorm2d):
-    """Batch normalisation that stays in evaluation mode, whatever mode its model is put in."""
+    """Batch normalisation that stays in evaluation mode when its model is put in training mode."""
 
     def train(self, mode: bool = True) -> Self:
         """Stay in evaluation mode."""
@@ -19,17 +19,17 @@ class FrozenBatchNorm2d(nn.BatchNorm2d):
 
 @MODELS.register("resnet18")
 class ResNet18(ModelSpec):
-    """ResNet-18 as torchvision has it, untrained; its ReLUs have no second derivative.
+    """Torchvision's ResNet-18, untrained; its ReLUs have no second derivative.
 
-    Source: He et al., arXiv 1512.03385. The stem for small images is the one common for CIFAR:
+    Source: He et al., arXiv 1512.03385. The stem for small images is the usual one for CIFAR:
     a 3 x 3 convolution of stride 1 without pooling.
 
     Args:
         batch_norm: the statistics that the batch-normalisation layers use while a client computes
-            its gradients. ``"train"``: those of the batch, and the running statistics follow
-            them. ``"eval"``: the running statistics, which never change; training mode does not
-            undo this.
-        small_images: use the stem for small images in place of the one for 224 x 224.
+            its gradients. ``"train"``: the batch's statistics, which also update the running
+            statistics. ``"eval"``: the running statistics, which never change, not even in
+            training mode.
+        small_images: use the stem for small images instead of the stem for 224 x 224.
     """
 
     batch_norm: Literal["train", "eval"] = "train"
@@ -37,7 +37,7 @@ class ResNet18(ModelSpec):
 
     def architecture(self, image_shape: ImageShape, num_classes: int) -> nn.Module:
         """Return torchvision's network with another stem, the last layer named ``fc``."""
-        # Imported late: it takes seconds, which other models need not wait for.
+        # Imported late: the import takes seconds, and other models do not need it.
         from torchvision.models import resnet18  # noqa: PLC0415
 
         norm = FrozenBatchNorm2d if self.batch_norm == "eval" else nn.BatchNorm2d
@@ -53,7 +53,7 @@ class ResNet18(ModelSpec):
         return model
 
     def initialise(self, model: nn.Module, generator: torch.Generator) -> None:
-        """Draw the convolutions as torchvision does, and the rest as PyTorch does."""
+        """Initialise the convolutions as torchvision does, and the other layers as PyTorch does."""
         super().initialise(model, generator)
         for layer in model.modules():
             if isinstance(layer, nn.Conv2d):

@@ -1,4 +1,4 @@
-"""What of a model decides whether an attack on it can work."""
+"""Model properties that matter to gradient inversion."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ _PIECEWISE_LINEAR = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.Hardtanh, nn.
 
 
 def traits(model: nn.Module) -> dict[str, int]:
-    """Return what is noted of a model in the log of a run.
+    """Return the model properties that the log of a run records.
 
     Args:
-        model: in the mode in which clients compute gradients.
+        model: the model in the mode (train or eval) in which clients compute gradients.
 
     Returns:
-        ``parameters``: how many are trained; ``batch_statistics``: how many layers normalise by
-        the batch's own statistics; ``piecewise_linear``: how many have no second derivative.
+        ``parameters``: number of trainable parameters; ``batch_statistics``: number of layers that
+        normalise by the batch's statistics; ``piecewise_linear``: number of layers without a
+        second derivative.
     """
     modules = list(model.modules())
     return {

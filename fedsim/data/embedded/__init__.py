@@ -1,1 +1,1 @@
-"""The images that come with fedsim; ORIGIN.md says where they are from."""
+"""The images that come with fedsim; see ORIGIN.md for their origin."""

@@ -1,4 +1,4 @@
-"""Draws the images that come with fedsim out of the whole of Fashion-MNIST.
+"""Draw the images that come with fedsim from the whole of Fashion-MNIST.
 
 Run as ``python -m fedsim.data.embedded._make FOLDER``, where FOLDER holds the four IDX files,
 gzipped or not.
@@ -28,15 +28,15 @@ Bytes = npt.NDArray[np.uint8]
 def draw(folder: Path) -> dict[str, Bytes]:
     """Draw the images and labels of both parts.
 
-    Images are ranked by a salted hash of their pixels, so that neither their place in the files
-    nor the version of a random generator matters.
+    Images are ranked by a salted hash of their pixels, so that neither their position in the
+    files nor the version of a random generator matters.
 
     Args:
         folder: where the four IDX files are.
 
     Returns:
-        ``train_images`` ``(2000, 28, 28)``, ``train_labels`` ``(2000,)``, and the same of
-        ``test`` with 500.
+        ``train_images`` ``(2000, 28, 28)``, ``train_labels`` ``(2000,)``, and the same
+        for ``test`` with 500.
 
     Raises:
         DataError: the files are not there or not readable.
@@ -51,7 +51,7 @@ def draw(folder: Path) -> dict[str, Bytes]:
 
 
 def pack(arrays: dict[str, Bytes]) -> str:
-    """Return the file's text: JSON, because Flower's app bundles leave binary files out."""
+    """Return the file's text: JSON, because Flower's app bundles omit binary files."""
     packed = {
         name: {
             "shape": array.shape,
@@ -78,9 +78,9 @@ def _lowest(split: Split, per_class: int) -> list[int]:
 
 
 def main() -> None:
-    """Write the file beside this script."""
+    """Write the file into the folder of this script."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path, help="where the four IDX files are")
+    parser.add_argument("folder", type=Path, help="the folder with the four IDX files")
     (HERE / FILE).write_text(pack(draw(parser.parse_args().folder)), "utf-8")
 
 

@@ -1,4 +1,4 @@
-"""Makes the vocabulary that comes with fedsim out of its messages.
+"""Make the vocabulary that comes with fedsim from its messages.
 
 Run as ``python -m fedsim.data.embedded._make_vocabulary``.
 """
@@ -15,10 +15,10 @@ FILE = Path(__file__).with_name("messages-vocabulary.json")
 
 
 def vocabulary() -> list[str]:
-    """Return the entries of a lower-case WordPiece vocabulary, the special ones first.
+    """Return the entries of a lower-case WordPiece vocabulary, special tokens first.
 
     Trained on the training messages; every printable ASCII character is an entry, at the start
-    of a word and inside, so that any such text can be written.
+    of a word and inside, so that any ASCII text can be encoded.
     """
     messages = json.loads(FILE.with_name("messages.json").read_text("utf-8"))
     characters = [c for c in string.printable.lower() if c.isprintable() and c != " "]

@@ -1,4 +1,4 @@
-"""How the training images are shared out among the clients.
+"""Partitions: rules that share the training images out among the clients.
 
 Importing this package registers every partition that comes with fedsim.
 """

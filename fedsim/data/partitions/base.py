@@ -1,4 +1,4 @@
-"""The base of every partition."""
+"""Base class of every partition."""
 
 from abc import ABC, abstractmethod
 from typing import final
@@ -13,7 +13,7 @@ from fedsim.data.types import IndexArray
 
 @checked
 class Partition(Parameters, ABC):
-    """A rule that says which client holds which training images."""
+    """A rule that assigns training images to clients."""
 
     @final
     def split(self, labels: IndexArray, clients: int, seed: int) -> list[IndexArray]:
@@ -25,12 +25,11 @@ class Partition(Parameters, ABC):
             seed: the run's seed; the same seed gives the same partitions.
 
         Returns:
-            For each client the sorted positions of its images. No client is without images, and
-            no image has two clients; an image may have none.
+            The sorted positions of each client's images. Every client has at least one image, and
+            every image at most one client.
 
         Raises:
-            DataError: the images do not suffice for so many clients, or the rule broke its
-                contract.
+            DataError: there are too few images for the clients, or the rule broke its contract.
         """
         labels = np.asarray(labels, dtype=np.int64)
         if clients < 1:

@@ -13,11 +13,11 @@ from fedsim.data.types import IndexArray
 
 @PARTITIONS.register("by-class")
 class ByClass(Partition):
-    """Each client holds images of exactly so many classes.
+    """Each client holds images of a fixed number of classes.
 
     The classes are dealt out as evenly as possible, and the images of a class are shared equally
-    by the clients that hold it. Images of classes that no client holds are left out, which
-    happens when clients x classes_per_client is less than the number of classes.
+    by the clients that hold it. Images of classes that no client holds are omitted, which
+    happens if clients x classes_per_client is less than the number of classes.
 
     Args:
         classes_per_client: number of different classes for each client.
@@ -42,7 +42,7 @@ class ByClass(Partition):
             if len(rows) < len(owners):
                 raise DataError(
                     f"class {label} has {len(rows)} images for the {len(owners)} clients that "
-                    "were to hold it: use fewer clients or a smaller classes_per_client."
+                    "should hold it: use fewer clients or a smaller classes_per_client."
                 )
             if owners:
                 for owner, piece in zip(owners, np.array_split(rows, len(owners)), strict=True):
@@ -50,7 +50,7 @@ class ByClass(Partition):
         return [np.concatenate(own) for own in pieces]
 
     def _deal(self, classes: int, clients: int, rng: np.random.Generator) -> list[list[int]]:
-        """Return the clients that hold each class, each client taking the least held ones."""
+        """Return the clients that hold each class; each client gets the least assigned classes."""
         holders: list[list[int]] = [[] for _ in range(classes)]
         for client in range(clients):
             order = sorted(rng.permutation(classes), key=lambda label: len(holders[label]))

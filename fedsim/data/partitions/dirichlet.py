@@ -1,4 +1,4 @@
-"""Partitions with uneven shares of every class."""
+"""Partitions with unequal shares of every class."""
 
 from typing import Annotated
 
@@ -16,14 +16,14 @@ class Dirichlet(Partition):
     """Each class is shared out in proportions drawn from a symmetric Dirichlet distribution.
 
     Source: Li et al., arXiv 2102.02079, section IV ("distribution-based label imbalance"), after
-    Yurochkin et al., arXiv 1905.12022. There, all proportions are drawn anew until every client
-    has enough images, which may never happen; here, images move from the largest partitions to
-    those with too few.
+    Yurochkin et al., arXiv 1905.12022. The papers redraw all proportions until every
+    client has enough images, which may never happen; here, images move from the largest partitions
+    to those with too few.
 
     Args:
         alpha: concentration; small values give each client few classes, large ones (100) come
             close to equal shares.
-        min_images: the least number of images that a client is left with.
+        min_images: minimum number of images of a client.
     """
 
     alpha: Annotated[float, Field(gt=0)] = 0.5
@@ -53,7 +53,7 @@ def _filled_up(parts: list[IndexArray], least: int) -> list[IndexArray]:
     sizes = np.array([len(part) for part in parts])
     while sizes.min() < least:
         giver, taker = int(sizes.argmax()), int(sizes.argmin())
-        # Not below the mean of the two: whoever gives must not come out with less than who takes.
+        # Not below the mean of the two: the giver must not end with fewer images than the taker.
         moved = min(least - sizes[taker], (sizes[giver] - sizes[taker]) // 2)
         parts[taker] = np.concatenate([parts[taker], parts[giver][:moved]])
         parts[giver] = parts[giver][moved:]

@@ -1,4 +1,4 @@
-"""The partitioners of Flower Datasets."""
+"""Partitioners of the package Flower Datasets."""
 
 import importlib
 import inspect
@@ -20,13 +20,13 @@ Argument = bool | int | float | str | list[int] | list[float]
 class FlwrDatasets(Partition):
     """Any partitioner of the package flwr-datasets (install ``fedsim-leakage[partitioners]``).
 
-    The partitioner is given the labels as its column ``label``, and also, where it takes them
-    and they are not among ``arguments``: the number of clients, ``label`` to partition by, and a
-    seed.
+    The partitioner gets the labels as its column ``label``. If it accepts them and they are not
+    among ``arguments``, it also gets the number of clients, ``label`` as the column to partition
+    by, and a seed.
 
     Args:
         partitioner: the name of its class, such as ``"DirichletPartitioner"``.
-        arguments: what its constructor takes, such as ``{ alpha = 0.3 }``.
+        arguments: arguments of its constructor, such as ``{ alpha = 0.3 }``.
     """
 
     partitioner: str
@@ -35,7 +35,7 @@ class FlwrDatasets(Partition):
     def assign(
         self, labels: IndexArray, clients: int, rng: np.random.Generator
     ) -> list[IndexArray]:
-        """Let the partitioner partition the positions of the images."""
+        """Partition the positions of the images with the partitioner."""
         kind = self._kind()
         given: dict[str, Any] = {
             "num_partitions": clients,
@@ -59,7 +59,7 @@ class FlwrDatasets(Partition):
             ) from error
 
     def _kind(self) -> type[Any]:
-        # Only these classes: a scenario must not be able to name any other thing to be called.
+        # Only these classes: a scenario must not be able to call anything else by its name.
         module = _required("flwr_datasets.partitioner")
         kinds = {
             name: thing

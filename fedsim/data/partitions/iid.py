@@ -1,4 +1,4 @@
-"""Partitions that all look alike."""
+"""Independent and identically distributed partitions."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from fedsim.data.types import IndexArray
 
 @PARTITIONS.register("iid")
 class Iid(Partition):
-    """Equal parts of the shuffled images, sizes differing by one at most."""
+    """Equal parts of the shuffled images; sizes differ by at most one."""
 
     def assign(
         self, labels: IndexArray, clients: int, rng: np.random.Generator

@@ -1,4 +1,4 @@
-"""Texts: data sets of them, and their tokens."""
+"""Data sets of texts."""
 
 from fedsim.data.texts.hub import HuggingFaceTexts
 from fedsim.data.texts.lines import TextFile

@@ -1,4 +1,4 @@
-"""Texts of Hugging Face's datasets."""
+"""Text data sets of the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from fedsim.data.tokens import TextDataset, Texts
 
 @DATASETS.register("hugging-face-texts")
 class HuggingFaceTexts(DatasetSource):
-    """A text data set of the Hugging Face hub, by the library ``datasets``.
+    """A text data set of the Hugging Face hub, loaded with the library ``datasets``.
 
     Args:
         path: the data set's name on the hub, or a folder that ``datasets.load_dataset`` reads.
-        config: the configuration's name, where there are several.
+        config: the configuration's name, if there are several.
         text: the column of the texts.
-        label: the column of the labels; without it all texts are of one kind.
+        label: the column of the labels; without it all texts have the same class.
         train_split: the part that is shared out among the clients.
         test_split: the part that is public.
-        limit: at most so many texts of each part.
+        limit: maximum number of texts in each part.
     """
 
     modality: ClassVar[str] = TEXTS

@@ -1,4 +1,4 @@
-"""Texts from the user's disk."""
+"""A text file from the user's disk as a data set."""
 
 from pathlib import Path
 from typing import Annotated, ClassVar
@@ -20,9 +20,8 @@ _MAX_BYTES = 50_000_000
 class TextFile(DatasetSource):
     """Your own texts: a file with one text per line.
 
-    A line may have the text's kind in front, parted from it by a tab; then all of them must.
-    Empty lines are passed over. Which texts are held out for testing follows from their number
-    alone.
+    A line may begin with the text's class, separated by a tab; then all lines must. Empty lines
+    are skipped. The number of texts alone determines which of them are held out for testing.
 
     Args:
         path: the file, in UTF-8.
@@ -60,18 +59,18 @@ class TextFile(DatasetSource):
             text = self.path.read_text("utf-8-sig")
         except OSError as error:
             raise DataError(
-                f"{self.path}: cannot be read ({error.strerror}): expected a file with one text "
+                f"{self.path} cannot be read ({error.strerror}): expected a file with one text "
                 "per line; check the path"
             ) from None
         except UnicodeDecodeError as error:
             raise DataError(
-                f"{self.path}: this is not UTF-8 text (byte {error.start}): save it as UTF-8"
+                f"{self.path}: not UTF-8 text (byte {error.start}): save it as UTF-8"
             ) from None
         return [line for line in text.splitlines() if line.strip()]
 
 
 def _kinds(lines: list[str], path: Path) -> tuple[list[str], list[int], tuple[str, ...]]:
-    """Return texts, the numbers of their kinds, and the kinds' names."""
+    """Return texts, the numbers of their classes, and the names of the classes."""
     if not any("\t" in line for line in lines):
         return [line.strip() for line in lines], [0] * len(lines), ("text",)
     pairs = [line.split("\t", 1) for line in lines]

@@ -1,4 +1,4 @@
-"""The texts that come with fedsim."""
+"""The private messages that come with fedsim."""
 
 import json
 from importlib import resources
@@ -37,5 +37,5 @@ class Messages(DatasetSource):
 
 
 def messages() -> TextDataset:
-    """Return the messages."""
+    """Load the messages."""
     return Messages().load(None)

@@ -1,4 +1,4 @@
-"""Texts written in the scenario itself."""
+"""Texts that are written in the scenario."""
 
 from pathlib import Path
 from typing import Annotated, ClassVar
@@ -20,10 +20,10 @@ _Lines = Annotated[
 
 @DATASETS.register("sentences")
 class OwnTexts(DatasetSource):
-    """Sentences that stand in the scenario, and fedsim's own messages as the public ones.
+    """Private sentences from the scenario, with fedsim's own messages as public texts.
 
     Args:
-        texts: the private sentences; with as many clients, each has one of them.
+        texts: the private sentences; with as many clients, each client has one of them.
     """
 
     modality: ClassVar[str] = TEXTS

@@ -1,4 +1,4 @@
-"""Language models. Importing this package registers those that come with fedsim."""
+"""Language models. Importing this package registers the models that come with fedsim."""
 
 from fedsim.models.text.base import LanguageModel
 from fedsim.models.text.bert import Bert

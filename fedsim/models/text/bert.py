@@ -16,12 +16,12 @@ from fedsim.models.text.vocabulary import Vocabulary
 
 @MODELS.register("bert")
 class Bert(LanguageModel):
-    """BERT, for masked-language modelling or for telling kinds of texts apart.
+    """BERT, for masked-language modelling or for text classification.
 
     Devlin et al., 2019 (arXiv 1810.04805); the layers are those of Hugging Face's transformers.
 
     Args:
-        task: ``masked`` predicts masked tokens, ``classify`` the kind of a text.
+        task: ``masked`` predicts masked tokens, ``classify`` the class of a text.
     """
 
     causal: ClassVar[bool] = False
@@ -30,7 +30,7 @@ class Bert(LanguageModel):
 
     @property
     def aim(self) -> Task:
-        """What the model is trained to do."""
+        """Training task of the model."""
         return Task(self.task)
 
     def config(self, vocabulary: Vocabulary) -> Any:
@@ -57,7 +57,7 @@ class Bert(LanguageModel):
         return TextModel(backbone, head, vocabulary, self.aim, self.causal, classes, table)
 
     def prefix(self) -> str:
-        """Return what the names of the backbone's tensors may begin with in a file."""
+        """Return the optional prefix of the names of the backbone's tensors in a file."""
         return "bert."
 
     def is_embedding(self, name: str) -> bool:

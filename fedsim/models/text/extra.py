@@ -1,4 +1,4 @@
-"""The libraries that texts need, which not everybody has installed."""
+"""Imports of the optional libraries for texts."""
 
 import importlib
 from types import ModuleType
@@ -7,7 +7,7 @@ from fedsim.core.errors import DataError
 
 
 def need(module: str) -> ModuleType:
-    """Import a library of the extra for texts.
+    """Import a library of the extra ``text``.
 
     Raises:
         DataError: it is not installed.

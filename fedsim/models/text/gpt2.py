@@ -16,13 +16,13 @@ from fedsim.models.text.vocabulary import Vocabulary
 
 @MODELS.register("gpt2")
 class Gpt2(LanguageModel):
-    """GPT-2, for predicting each token from those before it, or for telling kinds of texts apart.
+    """GPT-2, for predicting each token from the previous ones, or for text classification.
 
     Radford et al., 2019; the layers are those of Hugging Face's transformers. A text ends with
-    the vocabulary's last token, so that its own last one is an input too.
+    the vocabulary's end token, so that its own last token is an input too.
 
     Args:
-        task: ``next`` predicts each next token, ``classify`` the kind of a text.
+        task: ``next`` predicts each next token, ``classify`` the class of a text.
     """
 
     causal: ClassVar[bool] = True
@@ -31,7 +31,7 @@ class Gpt2(LanguageModel):
 
     @property
     def aim(self) -> Task:
-        """What the model is trained to do."""
+        """Training task of the model."""
         return Task(self.task)
 
     def config(self, vocabulary: Vocabulary) -> Any:
@@ -54,7 +54,7 @@ class Gpt2(LanguageModel):
         )
 
     def prefix(self) -> str:
-        """Return what the names of the backbone's tensors may begin with in a file."""
+        """Return the optional prefix of the names of the backbone's tensors in a file."""
         return "transformer."
 
     def is_embedding(self, name: str) -> bool:

@@ -1,4 +1,4 @@
-"""A language model that takes tokens, or embeddings in their place."""
+"""A language model that takes tokens or embeddings."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _POSITIONS = ("backbone.embeddings.position_embeddings.weight", "backbone.wpe.we
 
 
 class TextModel(nn.Module):
-    """A transformer of Hugging Face's with a head for one task.
+    """A Hugging Face transformer with a head for one task.
 
     Attacks on texts accept it, since it has the attributes of the protocol that they own.
 
-    The logits over the vocabulary are the product of the head's features with the table of word
-    embeddings (tied weights), computed here, so that the table is one parameter with one name.
+    The logits over the vocabulary are the product of the head's features and the token embedding
+    (tied weights), computed here, so that the table is one parameter with one name.
 
     Attributes:
         vocabulary: of its tokens.
@@ -35,11 +35,11 @@ class TextModel(nn.Module):
         backbone: the transformer.
         head: from hidden states to features ``(B, T, D)``; for classification to the features
             that the classifier takes.
-        vocabulary: its vocabulary.
-        task: what it is trained to do.
-        causal: as above.
-        classes: number of kinds of text.
-        table: the name of the word embeddings' parameter in the backbone.
+        vocabulary: vocabulary of its tokens.
+        task: training task.
+        causal: whether a position attends only to earlier positions.
+        classes: number of classes of texts.
+        table: name of the token embedding's parameter in the backbone.
     """
 
     modality: str = TEXTS
@@ -71,9 +71,9 @@ class TextModel(nn.Module):
 
     @property
     def table(self) -> Tensor:
-        """The word embeddings ``(V, D)``."""
+        """Token embedding ``(V, D)``."""
         owner, _, name = self.table_name.rpartition(".")
-        # Not get_parameter, which refuses the tensors that functional_call puts in its place.
+        # Not get_parameter, which rejects the tensors that functional_call substitutes.
         table: Tensor = getattr(self.get_submodule(owner), name)
         return table
 
@@ -96,7 +96,7 @@ class TextModel(nn.Module):
         return self.vocabulary.is_special(token)
 
     def embed(self, tokens: Tensor) -> Tensor:
-        """Return the word embeddings of tokens ``(B, T)`` as `forward` takes them."""
+        """Return the embeddings of tokens ``(B, T)`` in the form that `forward` takes."""
         real = (tokens != self.vocabulary.specials.pad).to(self.table.dtype)
         known = tokens.clamp(max=self.table.shape[0] - 1)  # GPT-2 has no padding of its own
         return torch.cat([self.table[known], real[..., None]], dim=-1)
@@ -105,8 +105,8 @@ class TextModel(nn.Module):
         """Return logits: ``(B, T, V)``, or ``(B, classes)`` for classification.
 
         Args:
-            inputs: tokens ``(B, T)`` int64; or ``(B, T, D + 1)`` floating: word embeddings, and
-                behind them 1 where there is a token and 0 where there is padding.
+            inputs: tokens ``(B, T)`` int64; or ``(B, T, D + 1)`` floating: token embeddings,
+                followed by 1 for a token or 0 for padding.
         """
         embedded = inputs if inputs.is_floating_point() else self.embed(inputs)
         words, real = embedded[..., :-1], embedded[..., -1]
@@ -119,7 +119,7 @@ class TextModel(nn.Module):
 
     def _transform(self, words: Tensor, real: Tensor) -> Tensor:
         batch, length = real.shape
-        # Made here in full: what the library would do depends on the data, which vmap forbids.
+        # The full mask is made here: the library's code depends on the data, which vmap forbids.
         seen = real[:, None, None, :].expand(batch, 1, length, length)
         if self.causal:
             seen = seen * torch.ones((length, length), device=real.device, dtype=real.dtype).tril()
@@ -130,7 +130,7 @@ class TextModel(nn.Module):
         return hidden
 
     def _summary(self, hidden: Tensor, real: Tensor) -> Tensor:
-        """Return the hidden state that stands for a text: the first, or the last if causal."""
+        """Return the hidden state that represents a text: the first, or the last if causal."""
         if not self.causal:
             return hidden[:, 0]
         last = (real.cumsum(1) == real.sum(1, keepdim=True)) * real

@@ -20,13 +20,13 @@ _PATTERNS = ["config.json", _WEIGHTS, "tokenizer.json", "vocab.txt"]
 
 
 def locate(name: str) -> Path:
-    """Return the folder of pretrained weights.
+    """Return the folder with pretrained weights.
 
     Args:
         name: ``minilm``, a folder, or a name on the Hugging Face hub.
 
     Raises:
-        DataError: there is nothing of that name.
+        DataError: there are no weights with that name.
     """
     if name == MINILM:
         return _minilm()
@@ -39,13 +39,13 @@ def locate(name: str) -> Path:
     except Exception as error:  # names, networks and servers fail in many ways
         reason = str(error).split("\n")[0]
         raise DataError(
-            f"pretrained = {name!r}: there is no such folder, and the Hugging Face hub does not "
-            f"give a model of that name ({reason:.200}); give 'minilm', a folder or a hub name"
+            f"pretrained = {name!r}: there is no such folder, and the Hugging Face hub did not "
+            f"return a model of that name ({reason:.200}); use 'minilm', a folder or a hub name"
         ) from None
 
 
 def _minilm() -> Path:
-    # Found without importing the package, which would import much that is not needed.
+    # Located without importing the package, which would import many unneeded modules.
     found = importlib.util.find_spec(_MINILM_PACKAGE)
     if found is None or not found.submodule_search_locations:
         raise DataError(
@@ -59,11 +59,11 @@ def read_config(folder: Path, like: Any) -> Any:
     """Return the configuration of pretrained weights.
 
     Args:
-        folder: where they lie.
-        like: a configuration of the kind of model that is expected.
+        folder: the folder with the weights.
+        like: a configuration of the expected model type.
 
     Raises:
-        DataError: there is none, or it is that of another kind of model.
+        DataError: there is no configuration, or it belongs to another model type.
     """
     path = folder / "config.json"
     try:
@@ -77,17 +77,17 @@ def read_config(folder: Path, like: Any) -> Any:
 
 
 def read_weights(folder: Path, backbone: nn.Module, prefix: str) -> None:
-    """Put pretrained weights into a backbone.
+    """Load pretrained weights into a backbone.
 
     Args:
-        folder: where they lie.
-        backbone: whose tensors are all to be found there.
-        prefix: what the tensors' names in the file may begin with.
+        folder: the folder with the weights.
+        backbone: the module to fill; the file must have all of its tensors.
+        prefix: optional prefix of the tensors' names in the file.
 
     Raises:
         DataError: the file cannot be read, lacks a tensor, or has one of another shape.
     """
-    # Only those who want pretrained weights need it.
+    # Needed only for pretrained weights.
     from safetensors import SafetensorError  # noqa: PLC0415
     from safetensors.torch import load_file  # noqa: PLC0415
 

@@ -24,14 +24,14 @@ _FILES = ("tokenizer.json", "vocab.txt")
 
 
 class Vocabulary:
-    """A tokenizer with its special tokens. Immutable, and so never copied.
+    """A tokenizer with its special tokens. Immutable, so it is never copied.
 
     Args:
-        tokenizer: of Hugging Face's ``tokenizers``.
-        name: what errors call it.
+        tokenizer: a tokenizer of Hugging Face's ``tokenizers``.
+        name: name in error messages.
 
     Raises:
-        DataError: it lacks a token that marks the end of a text, or one that pads.
+        DataError: it lacks an end-of-text token or a padding token.
     """
 
     def __init__(self, tokenizer: Tokenizer, name: str) -> None:
@@ -47,11 +47,11 @@ class Vocabulary:
         last = number("[SEP]", "<|endoftext|>", "</s>")
         if last is None:
             raise DataError(
-                f"the vocabulary {name!r} has none of the tokens [SEP], <|endoftext|> and </s>, "
-                "which end a text: expected that of a BERT or GPT-2 model"
+                f"the vocabulary {name!r} has no [SEP], <|endoftext|> or </s>, "
+                "one of which must end a text: expected the vocabulary of a BERT or GPT-2 model"
             )
         pad = number("[PAD]", "<pad>")
-        # GPT-2's own vocabulary pads with nothing of its own; a text never has this number.
+        # GPT-2's vocabulary has no padding token; no text contains this number.
         self.specials = Specials(
             pad=len(self) if pad is None else pad,
             first=number("[CLS]", "<s>"),
@@ -67,27 +67,27 @@ class Vocabulary:
         return self
 
     def encode(self, text: str, *, first: bool) -> list[int]:
-        """Return a text's tokens between the special ones.
+        """Return a text's tokens, enclosed in special tokens.
 
         Args:
             text: the text.
-            first: whether the model wants a special token in front.
+            first: whether the model needs a special token at the start.
         """
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
         begin = [self.specials.first] if first and self.specials.first is not None else []
         return [*begin, *ids, self.specials.last]
 
     def words(self, tokens: Sequence[int]) -> list[str]:
-        """Return each token as it is shown, special ones too."""
+        """Return the displayed form of each token, including special tokens."""
         return [self._tokenizer.id_to_token(int(t)) or "[?]" for t in tokens]
 
     def text(self, tokens: Sequence[int]) -> str:
-        """Return tokens as a text, without the special ones."""
+        """Return tokens as a text, without special tokens."""
         decoded: str = self._tokenizer.decode([int(t) for t in tokens], skip_special_tokens=True)
         return decoded
 
     def is_special(self, token: int) -> bool:
-        """Return whether a token is no part of any text."""
+        """Return whether a token is special, and so not a part of any text."""
         return token in self._special
 
     @cached_property
@@ -104,22 +104,22 @@ class Vocabulary:
     def prepare(
         self, dataset: TextDataset, task: Task, max_tokens: int, *, first: bool
     ) -> TokenDataset:
-        """Return a data set's texts as this vocabulary's tokens.
+        """Return a data set tokenised with this vocabulary.
 
         Args:
             dataset: the texts.
-            task: what is to be predicted.
-            max_tokens: the most that a text may have, special ones included.
-            first: whether the model wants a special token in front.
+            task: the training task.
+            max_tokens: maximum number of tokens in a text, including special tokens.
+            first: whether the model needs a special token at the start.
 
         Raises:
-            DataError: a text is empty, too long or has a special token in it, or the vocabulary
-                has no mask token.
+            DataError: a text is empty, too long or contains a special token, or the vocabulary has
+                no mask token.
         """
         if task is Task.MASKED and self.specials.mask is None:
             raise DataError(
-                f"the vocabulary {self.name!r} has no mask token: expected that of a BERT model, "
-                "or another task than 'masked'"
+                f"the vocabulary {self.name!r} has no mask token: expected the vocabulary of "
+                "a BERT model, or another task than 'masked'"
             )
         splits = [
             self._split(part, task, max_tokens, first, f"{dataset.name}, {kind} text")
@@ -133,7 +133,7 @@ class Vocabulary:
         rows = []
         for number, text in enumerate(texts.texts, start=1):
             row = self.encode(text, first=first)
-            least = 3 if first else 2  # the special tokens, and one of the text's own
+            least = 3 if first else 2  # the special tokens, and at least one other token
             if len(row) < least:
                 raise DataError(f"{what} {number} has no tokens ({text!r:.40}): remove it")
             if len(row) > max_tokens:
@@ -167,10 +167,10 @@ def embedded_vocabulary() -> Vocabulary:
 
 
 def read_vocabulary(folder: Path) -> Vocabulary:
-    """Read the vocabulary that lies beside a model's weights.
+    """Read the vocabulary in the folder of a model's weights.
 
     Raises:
-        DataError: there is none, it cannot be read, or the extra for texts is not installed.
+        DataError: the vocabulary is missing or unreadable, or the extra ``text`` is not installed.
     """
     tokenizers = need("tokenizers")
     full, plain = (folder / name for name in _FILES)

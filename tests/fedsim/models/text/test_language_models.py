@@ -113,7 +113,7 @@ def test_bad_parameters(kind: type[LanguageModel], parameters: dict[str, object]
 
 
 def test_a_width_that_the_heads_do_not_divide() -> None:
-    with pytest.raises(DataError, match="width = 9 is no multiple of heads = 2: change one"):
+    with pytest.raises(DataError, match="width = 9 is not a multiple of heads = 2: change one"):
         Bert(layers=1, width=9, heads=2).for_data(DATA, seed=0)
 
 

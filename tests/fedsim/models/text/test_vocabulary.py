@@ -68,8 +68,8 @@ def test_unknown_numbers_are_shown(embedded: Vocabulary) -> None:
 def test_a_vocabulary_without_an_end_of_text() -> None:
     with pytest.raises(DataError) as caught:
         byte_level("<pad>")
-    assert "'bytes' has none of the tokens [SEP], <|endoftext|> and </s>" in str(caught.value)
-    assert "expected that of a BERT or GPT-2 model" in str(caught.value)
+    assert "'bytes' has no [SEP], <|endoftext|> or </s>" in str(caught.value)
+    assert "expected the vocabulary of a BERT or GPT-2 model" in str(caught.value)
 
 
 def test_gpt2_pads_with_a_number_that_no_text_has() -> None:
@@ -85,7 +85,9 @@ def test_masking_needs_a_mask_token() -> None:
     with pytest.raises(DataError) as caught:
         words.prepare(DATA, Task.MASKED, 200, first=True)
     assert "'bytes' has no mask token" in str(caught.value)
-    assert "expected that of a BERT model, or another task than 'masked'" in str(caught.value)
+    assert "expected the vocabulary of a BERT model, or another task than 'masked'" in str(
+        caught.value
+    )
 
 
 def test_prepared() -> None:
