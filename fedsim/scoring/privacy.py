@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
 
 class PrivacyLedger:
-    """Adds up what each client's uploads cost, by Renyi differential privacy (Mironov 2017).
+    """Sums the privacy cost of each client's uploads, by Renyi differential privacy (Mironov 2017).
 
-    Of several private mechanisms in a chain the first is accounted for; the others can only add
-    to its privacy. There is no guarantee, and so no figure, where another defense mixes examples
-    into each other before gradients of single examples are bounded, or where the upload carries
-    BatchNorm's statistics, which nothing bounds.
+    If a chain has several private mechanisms, the first is accounted for; the others can only add
+    privacy. There is no guarantee, and so no epsilon, if another defense mixes examples before the
+    gradients of single examples are bounded, or if the upload contains BatchNorm statistics, which
+    are not bounded.
 
-    Steps that draw examples are accounted for as if each example were drawn independently, as
-    Opacus does, though a client draws batches of a fixed size. Taking part in a round hides
-    nothing, since the server sees who does.
+    Steps that sample examples are accounted for as if each example were drawn independently, as in
+    Opacus, although a client draws batches of a fixed size. Participation in a round adds no
+    privacy, because the server sees the participants.
 
     Args:
         site: the scenario with its data.
@@ -66,16 +66,16 @@ class PrivacyLedger:
 
 
 def epsilon_of(accountant: RDPAccountant, delta: float) -> float:
-    """Return the epsilon that an accountant has come to."""
+    """Return the accountant's current epsilon."""
     with warnings.catch_warnings():
-        # The best order lies at the end of Opacus' list where there is hardly any noise, or much.
+        # With very little or very much noise, the best order is at an end of Opacus' list.
         warnings.simplefilter("ignore")
         epsilon: Any = accountant.get_epsilon(delta=delta)
     return float(epsilon)
 
 
 def _accountant() -> RDPAccountant:
-    # Seconds to import, and most runs have no use for it.
+    # The import takes seconds, and most runs do not need it.
     from opacus.accountants import RDPAccountant  # noqa: PLC0415
 
     return RDPAccountant()

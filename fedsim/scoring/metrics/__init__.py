@@ -1,6 +1,6 @@
-"""How close a reconstruction came to the private picture, and whether that is leakage.
+"""Metrics of reconstructions, blind baselines, and verdicts.
 
-Import from the modules: ``images`` (scores), ``matching`` (which reconstruction is whose),
-``baselines`` (what a blind guesser scores) need torch; ``verdict`` (the scores in a word) does
-not, so that what only reads a finished run's log can use it without loading torch.
+Import from the modules: ``images`` (scores), ``matching`` (assignment of reconstructions to
+originals) and ``baselines`` (scores of blind guesses) need torch; ``verdict`` does not, so that
+code that only reads a finished run's log can use it without loading torch.
 """

@@ -1,7 +1,7 @@
-"""What someone scores who has seen no gradient at all.
+"""Blind baselines: scores of guesses made without the gradient.
 
-A score is leakage only above its blind baselines: plain grey has some 12 dB against a typical
-small photograph, and far more against a pale one.
+A score is evidence of leakage only above its blind baselines: plain grey has about 12 dB against a
+typical small photograph, and far more against a pale one.
 """
 
 from collections.abc import Mapping
@@ -19,24 +19,23 @@ _CHUNK_VALUES = 4_000_000
 def blind_baselines(
     originals: Tensor, public_images: Tensor | None = None
 ) -> dict[str, ImageScores]:
-    """Return the scores of guesses that owe nothing to the upload.
+    """Return the scores of guesses that do not use the upload.
 
     - ``"grey"``: every pixel 0.5.
     - ``"mean"``: the mean of the public pictures.
     - ``"nearest"``: for each original the public picture with the least squared error. The truth
-      is used to choose it, so no guesser could: it is the best that *any* copy of a public
-      picture could score, and by that the strictest of the three. It grows with the number of
-      public pictures, which a report should state beside it. Its SSIM is that of the same
-      picture, not the best SSIM among all.
+      is used to choose it, so a guesser could not: it is the best score of *any* copy of a public
+      picture, and so the strictest of the three. It grows with the number of public pictures,
+      which a report should state with it. Its SSIM belongs to the same picture and is not the
+      best SSIM of all.
 
     Args:
         originals: (N, C, H, W) in [0, 1], the private pictures.
-        public_images: (M, C, H, W) in [0, 1], of the same kind and none of them private: a
-            private one among them would be its own nearest. None, or M = 0, leaves only
-            ``"grey"``.
+        public_images: (M, C, H, W) in [0, 1], similar to the originals but not private: a private
+            picture would be its own nearest. None, or M = 0, leaves only ``"grey"``.
 
     Raises:
-        ValueError: the shapes do not fit or a picture leaves [0, 1].
+        ValueError: the shapes differ or a picture leaves [0, 1].
     """
     baselines = {GREY: score(torch.full_like(originals, 0.5), originals)}
     if public_images is None or len(public_images) == 0:
@@ -54,10 +53,10 @@ def nearest_public(originals: Tensor, public_images: Tensor) -> Tensor:
 
     Args:
         originals: (N, C, H, W).
-        public_images: (M, C, H, W), M at least 1; read in chunks, so 10,000 pictures do no harm.
+        public_images: (M, C, H, W), M at least 1; read in chunks to limit the memory.
 
     Returns:
-        (N,) int64; the first of several that are equally near.
+        (N,) int64; the first of several equally near ones.
     """
     truths = originals.detach().to("cpu", torch.float64).flatten(1)
     best = torch.full((len(truths),), torch.inf, dtype=torch.float64)
@@ -73,7 +72,7 @@ def nearest_public(originals: Tensor, public_images: Tensor) -> Tensor:
 
 
 def of_picture(baselines: Mapping[str, ImageScores], index: int) -> dict[str, tuple[float, float]]:
-    """Return (PSNR in dB, SSIM) of each baseline for one picture, as ``verdict`` takes them."""
+    """Return (PSNR in dB, SSIM) of each baseline for one picture, as ``verdict`` needs them."""
     return {
         name: (float(scores.psnr[index]), float(scores.ssim[index]))
         for name, scores in baselines.items()
@@ -81,10 +80,10 @@ def of_picture(baselines: Mapping[str, ImageScores], index: int) -> dict[str, tu
 
 
 def random_label_accuracy(num_classes: int) -> float:
-    """Return the share of labels that a guesser has right who draws them evenly.
+    """Return the expected accuracy of labels drawn uniformly.
 
     Raises:
-        ValueError: there is no class.
+        ValueError: the number of classes is below 1.
     """
     if num_classes < 1:
         raise ValueError(f"expected at least one class, not {num_classes}")

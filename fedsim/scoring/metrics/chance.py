@@ -1,4 +1,4 @@
-"""What a model has right that has learnt nothing but how often each answer comes."""
+"""Chance accuracy: always predict the most frequent class."""
 
 from collections import Counter
 
@@ -6,13 +6,13 @@ from torch import Tensor
 
 
 def commonest_share(answers: Tensor) -> float:
-    """Return the share of the commonest answer, which is what a constant guess has right.
+    """Return the share of the most frequent answer, the accuracy of the best constant guess.
 
     Args:
-        answers: ``(N,)``, the right ones.
+        answers: ``(N,)``, the correct answers.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there are no answers.
     """
     if answers.numel() == 0:
         raise ValueError("expected at least one answer")

@@ -1,12 +1,12 @@
-"""Scores of reconstructed pictures against the originals, each picture for itself.
+"""Scores of reconstructed pictures against the originals, per picture.
 
 Scores are never pooled over a batch: the mean PSNR of a perfect and a failed reconstruction
-says something else than the PSNR of their mean error. Everything is computed in float64 on the
+differs from the PSNR of their mean error. Everything is computed in float64 on the
 CPU, so that the same picture has the same score wherever the attack ran.
 
-A reconstruction is clamped to [0, 1] before it is scored, as it would be to be looked at; a
-reconstruction with a NaN or an infinity cannot be scored, and asking for it is an error, so that
-it can never pass for a low score (see ``scorable``).
+A reconstruction is clamped to [0, 1] before it is scored, as it would be for display; scoring a
+reconstruction with a NaN or an infinity is an error, so that it can never be taken for a low score
+(see ``scorable``).
 """
 
 from dataclasses import dataclass
@@ -16,18 +16,18 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 PSNR_CAP_DB = 100.0
-"""PSNR of identical pictures, where the formula gives infinity: keeps means and files finite."""
+"""Cap of the PSNR, which is infinite for identical pictures; keeps means and files finite."""
 
 FINE = 1 / 14
-"""Sigma of the blur, in parts of a picture's shorter side, that separates what is fine in it: 2
-pixels of 28."""
+"""Sigma of the blur that separates fine detail, as a fraction of a picture's shorter side: 2 pixels
+of 28."""
 
 SSIM_WINDOW = 11
 SSIM_SIGMA = 1.5
 _SIGMAS_PER_RADIUS = 3.5
 _RANGE_TOLERANCE = 1e-6
 _NO_DETAIL = 1e-12
-"""Sum of squares of what is fine in a plain picture, which rounding leaves above zero."""
+"""Sum of squares below which the fine detail is rounding noise of a plain picture."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class ImageScores:
         mse: mean squared error, (N,), in [0, 1]; lower is closer.
         psnr: peak signal-to-noise ratio in dB, (N,), at most ``PSNR_CAP_DB``.
         ssim: structural similarity, (N,), in [-1, 1].
-        detail: share of what is fine in the original that is there too, (N,).
+        detail: share of the original's fine detail in the reconstruction, (N,).
     """
 
     mse: Tensor
@@ -67,12 +67,12 @@ def score(reconstructed: Tensor, originals: Tensor) -> ImageScores:
 
 
 def scorable(reconstructed: Tensor) -> Tensor:
-    """Return which of N reconstructions can be scored: those that are finite; bool, (N,)."""
+    """Return a mask of the finite reconstructions, which can be scored; bool, (N,)."""
     return torch.isfinite(reconstructed.detach()).flatten(1).all(dim=1).cpu()
 
 
 def mse(reconstructed: Tensor, originals: Tensor) -> Tensor:
-    """Return the mean squared error of each picture, (N,) float64; arguments as in ``score``."""
+    """Return the mean squared error of each picture, (N,) float64. See ``score`` for arguments."""
     guess, truth = _comparable(reconstructed, originals)
     return (guess - truth).square().flatten(1).mean(dim=1)
 
@@ -81,21 +81,21 @@ def psnr(reconstructed: Tensor, originals: Tensor) -> Tensor:
     """Return the PSNR of each picture in dB for a peak of 1, (N,) float64.
 
     ``-10 log10(MSE)``, capped at ``PSNR_CAP_DB``, which is below the rounding noise of float32
-    pictures. Arguments as in ``score``.
+    pictures. See ``score`` for arguments.
     """
     return -10 * mse(reconstructed, originals).clamp_min(10 ** (-PSNR_CAP_DB / 10)).log10()
 
 
 def ssim(reconstructed: Tensor, originals: Tensor) -> Tensor:
-    """Return the structural similarity of each picture, (N,) float64; arguments as in ``score``.
+    """Return the structural similarity of each picture, (N,) float64. See ``score`` for arguments.
 
     Wang et al., "Image quality assessment: from error visibility to structural similarity", 2004:
     a Gaussian window of 11x11 and sigma 1.5, K = (0.01, 0.03), a data range of 1. The pictures are
-    mirrored at their border and the mean is taken over all pixels and channels, where Wang's code
-    (and scikit-image) leave the border out, which is more than half of a 28x28 picture.
+    mirrored at their border and the mean is taken over all pixels and channels, while Wang's code
+    (and scikit-image) omit the border, which is more than half of a 28x28 picture.
 
-    A picture with a side below 11 is compared with the largest odd window that fits, and a sigma
-    to match: scores of such pictures are not comparable with those of larger ones. With a side
+    A picture with a side below 11 is compared with the largest odd window that fits, and a matching
+    sigma: scores of such pictures are not comparable with scores of larger ones. With a side
     below 3 the window is one pixel and only brightness is compared.
     """
     # Imported late: torchmetrics loads torchvision's models, which takes seconds.
@@ -113,14 +113,14 @@ def ssim(reconstructed: Tensor, originals: Tensor) -> Tensor:
 
 
 def detail(reconstructed: Tensor, originals: Tensor) -> Tensor:
-    """Return the share of each original's fine detail that is there, (N,) float64.
+    """Return the share of each original's fine detail in its reconstruction, (N,) float64.
 
-    What a Gaussian blur (``FINE``) takes away is what is fine in a picture. The share is the
-    factor by which the original's has to be multiplied to be nearest to the reconstruction's: 1
-    for the original, with any noise on it, since noise is alike to no picture; 0 for a plain
-    picture; below 0 for an inverted one. PSNR and SSIM both take a smooth smudge in the right
-    place for much of a picture; this does not. An original without any detail has none to miss,
-    and 1 is returned. Arguments as in ``score``.
+    The fine detail of a picture is its difference from a Gaussian blur of it (``FINE``). The share
+    is the factor that, multiplied with the original's detail, comes closest to the
+    reconstruction's detail: 1 for the original, also with noise, because noise is uncorrelated
+    with pictures; 0 for a plain picture; below 0 for an inverted one. PSNR and SSIM both overrate a
+    smooth smudge in the right place; this metric does not. The share is 1 for an original without
+    detail. See ``score`` for arguments.
     """
     guess, truth = (_fine(x) for x in _comparable(reconstructed, originals))
     power = truth.square().sum(dim=1)
@@ -129,14 +129,14 @@ def detail(reconstructed: Tensor, originals: Tensor) -> Tensor:
 
 
 def _fine(pictures: Tensor) -> Tensor:
-    """Return what a blur takes away from each picture, (N, C * H * W)."""
+    """Return the difference of each picture from its blur, (N, C * H * W)."""
     sigma = FINE * min(pictures.shape[-2:])
     blurred = gaussian_filter(pictures.numpy(), (0, 0, sigma, sigma), mode="nearest")
     return (pictures - torch.from_numpy(blurred)).flatten(1)
 
 
 def _window_sigma(side: int) -> float:
-    """Return the sigma whose window, as torchmetrics derives it, fits into a side in pixels."""
+    """Return the sigma whose window, derived by torchmetrics, fits into a side in pixels."""
     radius = (min(side, SSIM_WINDOW) - 1) // 2
     if radius == SSIM_WINDOW // 2:
         return SSIM_SIGMA
@@ -144,7 +144,7 @@ def _window_sigma(side: int) -> float:
 
 
 def _comparable(reconstructed: Tensor, originals: Tensor) -> tuple[Tensor, Tensor]:
-    """Return both as float64 on the CPU, the reconstruction clamped; checks as in ``score``."""
+    """Check both and return them as float64 on the CPU, the reconstruction clamped."""
     if reconstructed.shape != originals.shape or originals.ndim != 4:
         raise ValueError(
             f"cannot compare pictures of shapes {tuple(reconstructed.shape)} and "
@@ -155,7 +155,7 @@ def _comparable(reconstructed: Tensor, originals: Tensor) -> tuple[Tensor, Tenso
     if not bool(torch.isfinite(guess).all()):
         raise ValueError(
             "a reconstruction holds NaN or infinity and cannot be scored: "
-            "leave out those for which scorable() is false"
+            "omit those for which scorable() is false"
         )
     if not bool(((truth >= -_RANGE_TOLERANCE) & (truth <= 1 + _RANGE_TOLERANCE)).all()):
         raise ValueError("an original leaves [0, 1]: undo its normalisation before scoring")

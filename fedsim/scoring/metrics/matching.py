@@ -1,8 +1,8 @@
-"""Which reconstruction belongs to which picture of a batch.
+"""Assignment of reconstructions to the pictures of a batch.
 
-A gradient is a sum over its batch, so an attack cannot know the batch's order. Each original is
-given a reconstruction of its own: taking the best one for each would let a single good
-reconstruction stand for several originals.
+A gradient is a sum over its batch, so an attack cannot know the batch's order. Each original gets a
+different reconstruction: with the best one for each, a single good reconstruction could count for
+several originals.
 """
 
 import torch
@@ -14,15 +14,15 @@ def match(reconstructed: Tensor, originals: Tensor) -> Tensor:
     """Return the one-to-one assignment with the least total squared error.
 
     Solved exactly (scipy's ``linear_sum_assignment``). Reconstructions are clamped to [0, 1], as
-    they are to be scored. One that is not finite costs the same with every original and more than
-    any other, so it goes to an original that no other reconstruction wants.
+    for scoring. A reconstruction that is not finite has the same cost for every original, higher
+    than any other cost, so it goes to an original that is left over.
 
     Args:
         reconstructed: (B, C, H, W), in any order.
         originals: (B, C, H, W) in [0, 1].
 
     Returns:
-        (B,) int64: for each original the index of its reconstruction, so that
+        (B,) int64: the index of each original's reconstruction, so that
         ``reconstructed[match(reconstructed, originals)]`` is in the order of the originals.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What can be said of a private text without its gradient."""
+"""Blind baselines for texts: guesses made without the gradient."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class TextBaselines:
     Args:
         public: the public texts' tokens.
         vocabulary: all tokens that a text may have.
-        model_guess: returns what the model says of a text of so many tokens that it knows nothing
-            of; None if it says nothing.
+        model_guess: returns the model's unconditional guess for a text of a given number of
+            tokens, or None if it has none.
     """
 
     def __init__(
@@ -39,14 +39,14 @@ class TextBaselines:
     def guesses(self, reference: Sequence[str], own: Sequence[int] = ()) -> dict[str, list[str]]:
         """Return each baseline's tokens for one private text, whose length is public.
 
-        ``random``: tokens drawn evenly from the vocabulary, the draw of median ROUGE-L of 20.
-        ``frequent``: at each place the most frequent public token there. ``model``: the model's
-        unconditional guess. ``nearest``: the public text of the greatest ROUGE-L, which is no
-        blind guess: it shows what being one of the public texts comes to.
+        ``random``: tokens drawn uniformly from the vocabulary, the draw with the median ROUGE-L of
+        20. ``frequent``: the most frequent public token at each position. ``model``: the model's
+        unconditional guess. ``nearest``: the public text with the greatest ROUGE-L, which is not
+        a blind guess: it shows the best score of a public text.
 
         Args:
             reference: the private tokens.
-            own: positions of public texts that are private here.
+            own: positions of public texts that serve as private data here.
         """
 
         def likeness(guess: Sequence[str]) -> tuple[float, float]:

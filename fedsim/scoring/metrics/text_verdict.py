@@ -1,26 +1,26 @@
-"""A rebuilt text's scores in a word: what would a reader know?
+"""Verdict on a reconstructed text: would a reader understand the private text?
 
-What a message says is in its content words: function words and punctuation, which any message has,
-count for nothing by themselves. A text is recognisable if most of its content words are there, in
-their order, and nothing is denied that was not; partly known if some of them are, beyond what a
-blind guess and the nearest public text have.
+The meaning of a message is in its content words: function words and punctuation, which any message
+has, do not count by themselves. A text is recognisable if most of its content words are there, in
+their order, and no negation was added or lost; it is partly known if some of them are there, more
+than in a blind guess and in the nearest public text.
 
-The thresholds were set by one reader's grades of 107 rebuilt texts, each made up for a kind of
-outcome (exact, a word off, the gist, some words, a wrong entity, a lost negation, shuffled, blind
-guesses, public neighbours) and graded before any score was seen: on every other one the thresholds
-were chosen, by a search over a coarse grid. The words agree with the grades for 48 of those 54 and
-for 51 of the other 53; none is off by more than one step. A rule by the share of content tokens and
-ROUGE-L alone, without what is said above of order, negations, whole words and public texts, agreed
-for 79 of the 107. Grades and guesses are one person's, about short messages in English:
-they show that the words are not arbitrary, and no more.
+The thresholds were set by one reader's grades of 107 rebuilt texts, each written for one type
+of outcome (exact, a word off, the gist, some words, a wrong entity, a lost negation, shuffled,
+blind guesses, public neighbours) and graded before any score was seen. The thresholds were chosen
+on every second one, by a search over a coarse grid. The verdicts agree with the grades for 48 of
+those 54 and for 51 of the other 53; none is off by more than one step. A rule by the share of
+content tokens and ROUGE-L alone, without the rules above on order, negations, whole words and
+public texts, agreed for 79 of the 107. Grades and guesses are one person's, about short messages in
+English: they show only that the verdicts are not arbitrary.
 
-What to keep in mind, where the words are wrong:
+Known errors of the verdict:
 
-- One wrong word that is the point of a message ("to close the hospital" for the canteen) is one
-  wrong word here: the text is still called recognisable.
-- A single content word counts as chance, even where it tells all ("HIV").
-- A public text that was picked for its likeness may have the words that matter: what an attack
-  found of them then counts for nothing.
+- The word that matters most in a message ("to close the hospital" instead of the canteen) is only
+  one wrong word here: the text is still called recognisable.
+- A single content word counts as chance, even if it reveals everything ("HIV").
+- The nearest public text may have the words that matter: an attack then gets no credit for finding
+  them.
 - Other languages have other function words and negations: there, all words count as content.
 """
 
@@ -37,35 +37,35 @@ from fedsim.scoring.metrics.words import FUNCTION_WORDS, NEGATIONS, whole_words
 __all__ = ["FUNCTION_WORDS", "content_share", "text_verdict"]
 
 RECOGNISABLE_CONTENT = 72.0
-"""ROUGE-L of the content words from which a reader knows what a message says: three of four. With
-two of three ("launch" and "catalogue" of "the launch slips to the autumn catalogue") it is a
+"""Minimum ROUGE-L of the content words for a reader to understand a message: three of four words.
+Two of three ("launch" and "catalogue" of "the launch slips to the autumn catalogue") give only the
 topic; a shuffled text's words are mostly out of order."""
 
 RECOGNISABLE_ROUGE_L = 45.0
-"""Least ROUGE-L of all words: how the content words belong together."""
+"""Minimum ROUGE-L of all words, which relate the content words to each other."""
 
 PARTLY_CONTENT = 25.0
-"""F1 of the content words, wherever they stand, that gives something away."""
+"""Minimum F1 of the content words, in any order, for partial leakage."""
 
 PARTLY_WORDS = 2
-"""Least content words besides, if the text has so many: chance gives short texts one."""
+"""Minimum number of content words for partial leakage, or all of a shorter text's."""
 
 GAIN = 15.0
-"""How much more of the content than the best blind guess."""
+"""Minimum gain in content F1 over the best blind guess."""
 
 
 def text_verdict(
     found: Sequence[str], reference: Sequence[str], blind: Mapping[str, Sequence[str]] | None = None
 ) -> Verdict:
-    """Return the word for one text.
+    """Return the verdict on one text.
 
-    An exact copy is recognisable unless a blind guess is one too. Else what is not nearer by its
-    content than the nearest public text is guessing: it could have come from there.
+    An exact copy is recognisable unless a blind guess is exact too. A text whose content is not
+    closer than the nearest public text counts as guessing: it could have come from there.
 
     Args:
-        found: the rebuilt tokens.
-        reference: the private ones.
-        blind: guesses at the same text, by name; all but ``"nearest"`` are blind.
+        found: the reconstructed tokens.
+        reference: the private tokens.
+        blind: guesses at the same text, by name; all except ``"nearest"`` are blind.
 
     Raises:
         ValueError: the private text has no tokens.
@@ -88,9 +88,9 @@ def text_verdict(
 
 
 def content_share(found: Sequence[str], reference: Sequence[str]) -> float:
-    """Return how many content words two texts have in common, as an F1 in %.
+    """Return the F1 of the content words of two texts, in %.
 
-    Of a private text of function words alone all words count. It has at least one token.
+    If the private text has only function words, all words count. It has at least one token.
     """
     guess, wanted = _content(found, reference)
     return 200 * _common(guess, wanted) / (len(guess) + len(wanted))
@@ -109,7 +109,7 @@ def _common(one: Sequence[str], other: Sequence[str]) -> int:
 
 
 def _is_read(found: Sequence[str], reference: Sequence[str]) -> bool:
-    """Return whether a reader knows what the private text says."""
+    """Return whether a reader understands the private text."""
     guess, wanted = whole_words(found), whole_words(reference)
     if _negations(guess) != _negations(wanted):
         return False

@@ -1,13 +1,13 @@
-"""How like a rebuilt text is to the private one. Token lists in, figures out.
+"""Similarity metrics of a reconstructed text and the private text, from lists of tokens.
 
 Definitions:
 
-- token accuracy: share of the private text's places at which the right token stands.
-- bag recall and precision: tokens as a multiset, wherever they stand.
+- token accuracy: share of the private text's positions with the correct token.
+- bag recall and precision: tokens as a multiset, in any position.
 - ROUGE-1, ROUGE-2: F1 of common uni- and bigrams (two single tokens, which have no bigrams, have a
   ROUGE-2 of 100 if they are the same, else 0); ROUGE-L: F1 of the longest common subsequence
-  (Lin, ROUGE: a package for automatic evaluation of summaries, 2004). Over the model's tokens as
-  they are, without stemming, times 100.
+  (Lin, ROUGE: a package for automatic evaluation of summaries, 2004). Over the model's tokens
+  without stemming, times 100.
 - edit distance: insertions, deletions and replacements of tokens (Levenshtein).
 """
 
@@ -26,14 +26,14 @@ Tokens = Sequence[Hashable]
 
 @dataclass(frozen=True)
 class TextScores:
-    """The scores of one rebuilt text; all but the last two run from 0 to 100.
+    """Scores of one reconstructed text; all except the last two range from 0 to 100.
 
     Attributes:
-        token_accuracy: places that are right.
-        bag_recall: of the private tokens, those that were found.
-        bag_precision: of the found tokens, those that are private ones.
+        token_accuracy: share of correct positions.
+        bag_recall: share of the private tokens that were found.
+        bag_precision: share of the found tokens that are private.
         rouge1, rouge2, rouge_l: F1.
-        exact: whether both are the same.
+        exact: whether both texts are the same.
         edit_distance: in tokens.
     """
 
@@ -48,11 +48,11 @@ class TextScores:
 
 
 def score_text(found: Tokens, reference: Tokens) -> TextScores:
-    """Return the scores of a rebuilt text.
+    """Return the scores of a reconstructed text.
 
     Args:
         found: its tokens.
-        reference: the private text's, at least one.
+        reference: the tokens of the private text, at least one.
 
     Raises:
         ValueError: the private text has no tokens.
@@ -74,14 +74,14 @@ def score_text(found: Tokens, reference: Tokens) -> TextScores:
 
 
 def match_texts(found: Sequence[Tokens], references: Sequence[Tokens]) -> list[int]:
-    """Return for each private text the position of its reconstruction, one to one.
+    """Return the one-to-one assignment: the index of each private text's reconstruction.
 
     The assignment with the greatest sum of ROUGE-1 and ROUGE-L (scipy's
-    ``linear_sum_assignment``): the words of a text decide, then their order. Accuracy by place
-    would lose a text that is shifted by a token.
+    ``linear_sum_assignment``): the tokens of a text decide, then their order. Accuracy by
+    position would fail for a text that is shifted by one token.
 
     Raises:
-        ValueError: there are not as many of both.
+        ValueError: the numbers of texts differ.
     """
     if len(found) != len(references):
         raise ValueError(f"cannot match {len(found)} texts to {len(references)}")
@@ -106,7 +106,7 @@ def _rouge2(one: Tokens, other: Tokens) -> float:
 
 
 def _f1(common: int, one: int, other: int) -> float:
-    """Return 100 times the F1 of two bags; of two empty ones, 0."""
+    """Return 100 times the F1 of two bags, or 0 if both are empty."""
     return 200 * common / max(1, one + other)
 
 

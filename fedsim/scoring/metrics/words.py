@@ -1,4 +1,4 @@
-"""The words of a text, and which of them say what it is about."""
+"""Words of a text, and lists of function words and negations."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ _FUNCTION_WORDS = """
 """
 
 FUNCTION_WORDS = frozenset(_FUNCTION_WORDS.split())
-"""English function words and punctuation: any message has them. Negations are none: they turn what
-is said into its opposite."""
+"""English function words and punctuation, which any message has. Negations do not count as function
+words: they reverse the meaning."""
 
 _NEGATIONS = "cannot neither never no nobody none nor not nothing t without"  # t as in don't
 
 NEGATIONS = frozenset(_NEGATIONS.split())
-"""English words that deny."""
+"""English negations."""
 
-_PIECE = "##"  # WordPiece: goes on from the token before
-_SPACE = "Ġ"  # byte-level BPE: a space goes before
+_PIECE = "##"  # WordPiece: continues the previous token
+_SPACE = "Ġ"  # byte-level BPE: preceded by a space
 
 
 def whole_words(tokens: Sequence[str]) -> list[str]:
     """Return the words of a text in lower case, each joined from its pieces.
 
     Args:
-        tokens: WordPiece's, or those of GPT-2's byte-level BPE, where letters without a space in
-            front go on from letters before them.
+        tokens: tokens of WordPiece, or of GPT-2's byte-level BPE, where letters without a leading
+            space continue the letters before them.
     """
     spaced = any(token.startswith(_SPACE) for token in tokens)
     words: list[str] = []
