@@ -1,1 +1,1 @@
-"""The honest side: the ClientApp, local training, and one file for each defense."""
+"""Honest clients: the ClientApp, local training, and one file for each defense."""

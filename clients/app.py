@@ -1,4 +1,4 @@
-"""The ClientApp: honest clients that train on private data and defend what they upload."""
+"""The ClientApp of honest clients, which train on private data and defend their uploads."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -23,8 +23,8 @@ def make_client_app(scenario_toml: str, plugins: Sequence[Plugin] = ()) -> Clien
     """Return the ClientApp of a scenario.
 
     Args:
-        scenario_toml: the resolved scenario. Text, because Flower's simulation ships the app to
-            its workers with every message; what it describes is loaded once per worker.
+        scenario_toml: the resolved scenario. Text, because Flower's simulation sends the app to
+            its workers with every message; the scenario's data are loaded once per worker.
         plugins: files whose registrations the scenario names; their text travels with the app.
     """
 
@@ -37,11 +37,12 @@ def make_client_app(scenario_toml: str, plugins: Sequence[Plugin] = ()) -> Clien
 
 
 def deployed_scenario(context: Context) -> str:
-    """Return the resolved scenario that ``flwr run`` was given in its run config.
+    """Return the resolved scenario of the run config of ``flwr run``.
 
     Args:
-        context: of a ClientApp or ServerApp; its run config has ``scenario``, a bundled name or
-            a path, and ``overrides``, texts like those of ``--set`` separated by semicolons.
+        context: context of a ClientApp or ServerApp; its run config has ``scenario``, a bundled
+            name or a path, and ``overrides``, texts like those of ``--set`` separated by
+            semicolons.
     """
     overrides = [o for o in str(context.run_config.get("overrides", "")).split(";") if o.strip()]
     name = str(context.run_config.get("scenario", QUICKSTART))
@@ -101,7 +102,8 @@ def _train(site: Site, message: Message, context: Context) -> Message:
             }
         )
         if isinstance(site.dataset, TokenDataset):
-            # What text attacks are commonly granted (LAMP, arXiv 2202.08827, section 3).
+            # Text attacks are commonly assumed to know the lengths (LAMP, arXiv 2202.08827, section
+            # 3).
             metrics[LENGTHS_KEY] = site.dataset.train.sorted_lengths([x for x, _ in batches])
         content = RecordDict({"arrays": ArrayRecord(trained.arrays), "metrics": metrics})
         return Message(content, reply_to=message)

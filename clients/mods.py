@@ -1,4 +1,4 @@
-"""A Flower mod that defends what any Flower ClientApp uploads."""
+"""A Flower mod that defends the uploads of any Flower ClientApp."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,32 +30,32 @@ STATE_KEY = "defense-state"
 
 @dataclass(frozen=True)
 class DefenseMod:
-    """Defends the arrays of each reply to a train message, and says in the reply what it did.
+    """Defends the arrays of each reply to a train message, and reports in the reply what it did.
 
     The reply's first MetricRecord, if it has one, gets ``upload-bytes``: the size of the payload
     in bytes, by the model of ``fedsim.clients.defenses.payload_bytes``. A ConfigRecord ``defenses``
-    says what each defense did, as floats by keys like ``0.gaussian-noise.noise_std`` (position,
-    name, measure). Other messages and error replies are left alone.
+    reports what each defense did, as floats with keys like ``0.gaussian-noise.noise_std``
+    (position, name, measure). Other messages and error replies are not changed.
 
     Flower applies the mod that is listed last to outgoing arrays first. Give several defenses to
-    one mod, where they apply in the written order: a mod cannot see how the one before it would
-    encode the values.
+    one mod, which applies them in the written order: a mod cannot see how another mod would encode
+    the values.
 
     Attributes:
         defenses: in the order in which they are applied.
-        uploads: what the ClientApp replies with. Of ``"gradients"`` the arrays themselves are
-            defended; of ``"weights"`` the update, reply minus received, to which the received
-            weights are added again.
+        uploads: content of the ClientApp's replies. For ``"gradients"`` the arrays themselves are
+            defended; for ``"weights"`` the update (reply minus received) is defended, and the
+            received weights are added again.
         seed: None draws fresh noise from the operating system each time, which real deployments
-            need: who knows the seed can subtract the noise. A seed makes the reply a pure
-            function of it, the node's ``partition-id`` and the message's ``server-round``.
+            need: anyone who knows the seed can subtract the noise. With a seed the reply is a
+            pure function of it, the node's ``partition-id`` and the message's ``server-round``.
         only: names of the arrays to defend, such as a model's parameters without its BatchNorm
             buffers; None for all floating-point arrays.
-        report: whether replies carry the ConfigRecord. It holds measures of the very noise that
-            was drawn, which is for research: a formal guarantee needs them to stay private.
+        report: whether replies carry the ConfigRecord. It holds measures of the drawn noise,
+            for research: a formal guarantee needs them to stay private.
         steps_defended: whether the ClientApp itself trains with
-            ``fedsim.clients.defenses.DefendedSteps`` and these very defenses. A mod sees
-            replies alone, so without that it refuses what acts on batches and gradients.
+            ``fedsim.clients.defenses.DefendedSteps`` and the same defenses. A mod sees only
+            replies, so without this it refuses defenses of batches and gradients.
 
     Raises:
         ValueError: ``uploads`` is neither of its two values, or a defense acts on batches or
@@ -83,10 +83,10 @@ class DefenseMod:
         """Return the reply of ``call_next`` with its arrays defended.
 
         Raises:
-            UploadError: the reply, or the message where it is needed, has not exactly one
+            UploadError: the reply, or the message if it is needed, does not have exactly one
                 ArrayRecord; weights differ from the received ones in names or shapes; ``only``
-                names an array that is not there; or a seed is given and the message does not say
-                its round or the node its partition.
+                names a missing array; or a seed is given and the message lacks its round or the
+                node its partition.
         """
         if msg.metadata.message_type.split(".")[0] != MessageType.TRAIN:
             return call_next(msg, ctx)
@@ -111,10 +111,10 @@ class DefenseMod:
         generator: torch.Generator,
         memory: "_Memory",
     ) -> Sequence[Mapping[str, Tensor]]:
-        """Replace the arrays of ``content`` by defended ones and note what was done.
+        """Replace the arrays of ``content`` by defended ones and record what was done.
 
         Returns:
-            What to keep of each defense until the next reply.
+            The state of each defense to keep until the next reply.
         """
         key, arrays = _single_arrays(content, "reply")
         chosen = self._chosen(arrays)
@@ -155,31 +155,31 @@ class DefenseMod:
 
 
 def _refuse_defenses_of_steps(defenses: Sequence[Defense]) -> None:
-    """Refuse what would do nothing here, for a client that believes itself protected."""
+    """Refuse defenses without effect here, so that no client falsely believes it is protected."""
     early = [DEFENSES.name_of(d) for d in defenses if acts_on_steps(type(d))]
     if early:
         of_uploads = [n for n in DEFENSES.names() if not acts_on_steps(DEFENSES.get(n))]
         raise ValueError(
-            f"DefenseMod: {', '.join(map(repr, early))} would do nothing here: what acts on the "
-            "batch or on the gradient comes before there is a reply, which is all that a mod sees. "
-            "Train with fedsim.clients.defenses.DefendedSteps and say steps_defended=True, or use "
+            f"DefenseMod: {', '.join(map(repr, early))} would do nothing here: defenses of "
+            "the batch or of the gradient act before the reply, and a mod sees only the reply. "
+            "Train with fedsim.clients.defenses.DefendedSteps and set steps_defended=True, or use "
             f"defenses of uploads: {', '.join(of_uploads)}"
         )
 
 
 class _Memory:
-    """What stateful defenses keep between replies, in the node's Flower state."""
+    """State of defenses between replies, stored in the node's Flower state."""
 
     def __init__(self, ctx: Context) -> None:
         self._records = ctx.state
 
     def states(self, count: int) -> list[Mapping[str, Tensor]]:
-        """Return what was kept of each of ``count`` defenses."""
+        """Return the stored state of each of ``count`` defenses."""
         held = [self._records.array_records.get(f"{STATE_KEY}.{i}") for i in range(count)]
         return [dict(record.to_torch_state_dict()) if record else {} for record in held]
 
     def keep(self, states: Sequence[Mapping[str, Tensor]]) -> None:
-        """Keep something for the next reply."""
+        """Store the states for the next reply."""
         for i, state in enumerate(states):
             if state:
                 self._records[f"{STATE_KEY}.{i}"] = ArrayRecord(dict(state))
@@ -198,8 +198,8 @@ def _single_arrays(content: RecordDict, whose: str) -> tuple[str, dict[str, Tens
 
 
 def _check_same_arrays(arrays: Mapping[str, Tensor], received: Mapping[str, Tensor]) -> None:
-    # Missing names count too: gradients lack a model's buffers, and that they were sent where
-    # weights were promised would otherwise go unseen.
+    # Missing names are errors too: gradients lack a model's buffers, and gradients sent instead of
+    # weights would otherwise go unnoticed.
     unpaired = sorted(set(arrays) ^ set(received))
     if unpaired:
         raise UploadError(
@@ -216,8 +216,8 @@ def _check_same_arrays(arrays: Mapping[str, Tensor], received: Mapping[str, Tens
 
 
 def _moved(reply: Tensor, received: Tensor, update: Tensor, defended: Tensor) -> Tensor:
-    """Return the weights that the defended update leads to."""
-    # Where the update is as it was, so is the reply: adding back would round it once more.
+    """Return the received weights plus the defended update."""
+    # An unchanged update leaves the reply unchanged: adding it back would round once more.
     return torch.where(defended == update, reply, received + defended).to(reply.dtype)
 
 
@@ -227,7 +227,7 @@ def _note_bytes(content: RecordDict, num_bytes: int) -> None:
 
 
 def note_defenses(content: RecordDict, records: Sequence[DefenseRecord], first: int) -> None:
-    """Say in a reply what defenses did, the first of them at position ``first``."""
+    """Record in a reply what defenses did, the first of them at position ``first``."""
     noted = content.config_records.get(RECORD_KEY, ConfigRecord())
     for position, record in enumerate(records, start=first):
         for measure, value in record.did.items():
@@ -241,7 +241,7 @@ def _partition(ctx: Context) -> int:
     except KeyError:
         raise UploadError(
             "DefenseMod with a seed: the node has no 'partition-id'; start it with "
-            '--node-config "partition-id=..." or leave the seed out'
+            '--node-config "partition-id=..." or omit the seed'
         ) from None
 
 
@@ -252,5 +252,5 @@ def _server_round(msg: Message) -> int:
             return value
     raise UploadError(
         "DefenseMod with a seed: no ConfigRecord of the message has a 'server-round'; let the "
-        "strategy send it, as Flower's own do, or leave the seed out"
+        "strategy send it, as Flower's own strategies do, or omit the seed"
     )

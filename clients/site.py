@@ -1,4 +1,4 @@
-"""What a client has at home: its data, its model's architecture, its defenses."""
+"""Client-side state of a scenario: data set, partitions, model, defenses."""
 
 import copy
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ from fedsim.scenario import Scenario
 
 @dataclass(frozen=True, eq=False)
 class Site:
-    """A scenario made ready for its clients, shared by all that live in one process."""
+    """A scenario with its loaded data, shared by all clients of one process."""
 
     scenario: Scenario
     dataset: Dataset | TokenDataset
@@ -44,7 +44,7 @@ class Site:
         ]
 
     def private(self, partition: int, model: nn.Module, generator: torch.Generator) -> Private:
-        """Return what a client has at home beside its batch."""
+        """Return the private data and the model that a client has besides its batch."""
         own = self.partitions[partition]
 
         def draw(count: int) -> tuple[Tensor, Tensor]:
@@ -61,10 +61,10 @@ class Site:
 
 
 def open_site(scenario: Scenario) -> Site:
-    """Load the data of a scenario and spread it over its clients.
+    """Load the data of a scenario and partition it among its clients.
 
     Raises:
-        DataError: the data cannot be had, or are too few for the clients and their batches.
+        DataError: the data cannot be loaded, or are too few for the clients and their batches.
     """
     folder = scenario.data.data_dir
     source = load_dataset(scenario.data.dataset, Path(folder) if folder else None)
@@ -89,5 +89,5 @@ def open_site(scenario: Scenario) -> Site:
 
 @lru_cache(maxsize=2)
 def site_of(scenario_toml: str) -> Site:
-    """Open a site once per process, from the scenario's text."""
+    """Return the site of a scenario's text, opened once per process."""
     return open_site(Scenario.from_toml(scenario_toml))

@@ -1,4 +1,4 @@
-"""What an honest client computes on its private batch, before any defense."""
+"""Local training of an honest client, before any defense."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
@@ -20,11 +20,11 @@ Compute = Callable[[nn.Module, Batch], Computed]
 
 @dataclass(frozen=True)
 class Trained:
-    """What local training yields.
+    """Result of local training.
 
     Attributes:
-        arrays: the upload by name; for a gradient, buffers (BatchNorm's running statistics) are
-            in it too, as values and not as gradients, and frozen parameters are not.
+        arrays: the upload by name; a gradient also includes buffers (BatchNorm's running
+            statistics), as values and not as gradients, and excludes frozen parameters.
         loss: mean cross-entropy over the batches, before each step.
     """
 
@@ -36,7 +36,7 @@ def differentiate(model: nn.Module, batch: Batch) -> Computed:
     """Return the gradient of the mean cross-entropy over one batch.
 
     Args:
-        model: its mode decides about BatchNorm and dropout.
+        model: the model, whose mode (train or eval) affects BatchNorm and dropout.
         batch: inputs and labels.
     """
     inputs, labels = batch
@@ -50,9 +50,9 @@ def gradient(model: nn.Module, batch: Batch, compute: Compute = differentiate) -
     """Return the gradient of one batch (FedSGD).
 
     Args:
-        model: with the global weights.
+        model: the model with the global weights.
         batch: inputs and labels.
-        compute: the gradient; a defense may have its own way.
+        compute: computes the gradient; a defense may replace it.
     """
     computed = compute(model, batch)
     parameters = {k for k, _ in model.named_parameters()}
@@ -69,10 +69,10 @@ def local_sgd(
     """Return the weights after one step of plain SGD per batch (FedAvg).
 
     Args:
-        model: with the global weights; modified.
+        model: the model with the global weights; modified.
         batches: one ``(inputs, labels)`` for each local step.
-        learning_rate: of plain SGD, without momentum or weight decay.
-        compute: the gradient of a step; a defense may have its own way.
+        learning_rate: learning rate of plain SGD, without momentum or weight decay.
+        compute: computes the gradient of a step; a defense may replace it.
     """
     optimizer = torch.optim.SGD(model.parameters(), lr=learning_rate)
     losses = []
@@ -89,7 +89,7 @@ def local_sgd(
 
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
-    """Compute on one thread, so that sums are taken in the same order by every engine."""
+    """Compute on one thread, so that every engine adds numbers in the same order."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -1,4 +1,4 @@
-"""The base of attacks that compute instead of searching."""
+"""Base class of attacks that compute the data instead of searching for it."""
 
 from __future__ import annotations
 
@@ -29,28 +29,28 @@ Found = tuple[Tensor, Tensor]
 class ClosedForm(Attack):
     """An attack that computes the batch from the gradient, with nothing to optimise.
 
-    How well what it found explains the gradient is judged by DLG's objective, so that closed
-    forms and searches can be compared.
+    DLG's objective measures how well the result explains the gradient, so that closed forms and
+    searches can be compared.
     """
 
     @abstractmethod
     def _solve(
         self, model: nn.Module, observations: Mapping[int, Observation], seed: int
     ) -> Mapping[int, Found | str]:
-        """Return the batch behind each observation, or why there is none.
+        """Return the batch behind each observation, or the reason for the failure.
 
         Raises:
-            AttackError: none of them can be attacked.
+            AttackError: no observation can be attacked.
         """
 
     @abstractmethod
     def _at_once(self, model: nn.Module, observation: Observation) -> int:
-        """Return how many observations like this one may be solved together."""
+        """Return the maximum number of observations like this one to solve together."""
 
     def misfit(
         self, model: nn.Module, observation: Observation, data: Tensor, labels: Tensor
     ) -> float:
-        """Return DLG's relative objective of a batch that somebody else supplies."""
+        """Return DLG's relative objective of a given batch."""
         return _misfit(Client(model), observation, data, labels)
 
     def _reconstruct(
@@ -109,7 +109,7 @@ def _result(client: Client, observation: Observation, batch: Found | str) -> Rec
 
 
 def _misfit(client: Client, observation: Observation, data: Tensor, labels: Tensor) -> float:
-    """Return the squared distance of the batch's gradient, relative to that of no gradient."""
+    """Return the squared distance of the batch's gradient, relative to a zero gradient's."""
     like = next(iter(client.parameters.values()))
     dummy = client.gradient_at(data.to(like), labels.to(like.device))
     shared = {k: observation.gradient[k].to(like) for k in client.parameters}

@@ -1,4 +1,4 @@
-"""The closed form of a dense first layer."""
+"""Closed form for a dense first layer."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from fedsim.core.registry import ATTACKS
 class DenseInversion(ClosedForm):
     """Dense inversion: one example divided out of a dense first layer's gradient.
 
-    For ``z = W x + b`` and one example, ``dL/dW = (dL/dz) xᵀ`` and ``dL/db = dL/dz``, so that
-    any row of the first divided by its entry of the second is ``x`` (Phong et al. 2017, IEEE
-    TIFS 13(5), section 3; Geiping et al., NeurIPS 2020, proposition 3.1). We do not choose a
-    row: all of them are combined by least squares, ``x = dWᵀ db / ‖db‖²``, which small and zero
-    entries cannot spoil and which averages noise. Whatever follows the layer does not matter.
+    For ``z = W x + b`` and one example, ``dL/dW = (dL/dz) xᵀ`` and ``dL/db = dL/dz``, so that any
+    row of the first divided by its entry of the second is ``x`` (Phong et al. 2017, IEEE TIFS
+    13(5), section 3; Geiping et al., NeurIPS 2020, proposition 3.1). Unlike these papers we do not
+    choose a row: all rows are combined by least squares, ``x = dWᵀ db / ‖db‖²``, which is robust to
+    small and zero entries and averages noise. The layers after it do not matter.
     """
 
     def _at_once(self, model: nn.Module, observation: Observation) -> int:
@@ -36,8 +36,9 @@ class DenseInversion(ClosedForm):
         first = next(iter(observations.values()))
         if first.batch_size != 1 or first.training is not None:
             raise AttackError(
-                f"the dense closed form is for the one example of one step, and this gradient is "
-                f"that of {first.batch_size}; use 'spear', or an attack that matches gradients"
+                "the dense closed form needs the gradient of one example and one step, but this is "
+                f"the gradient of {first.batch_size} examples; use 'spear', or an attack that "
+                "matches gradients"
             )
         name = first_dense(model, first.input_shape)
         found: dict[int, Found | str] = {}
@@ -54,7 +55,7 @@ class DenseInversion(ClosedForm):
 
 
 def with_labels(model: nn.Module, observation: Observation, data: Tensor) -> Found | str:
-    """Return data with their known or inferred labels, or why these cannot be inferred."""
+    """Return data with their known or inferred labels, or the reason why inference failed."""
     try:
         return data, known_or_inferred(model, observation)
     except AttackError as error:
@@ -62,10 +63,10 @@ def with_labels(model: nn.Module, observation: Observation, data: Tensor) -> Fou
 
 
 def first_dense(model: nn.Module, input_shape: tuple[int, ...]) -> str:
-    """Return the name of the dense layer that takes the flattened input as it is.
+    """Return the name of the dense layer whose input is the flattened example.
 
     Raises:
-        AttackError: there is none, it has no bias, or it is frozen.
+        AttackError: there is no such layer, it has no bias, or it is frozen.
     """
     probe = torch.rand((1, *input_shape), generator=torch.Generator().manual_seed(0))
     parameter = next(model.parameters())
@@ -85,6 +86,6 @@ def first_dense(model: nn.Module, input_shape: tuple[int, ...]) -> str:
             names: dict[nn.Module, str] = {module: name for name, module in model.named_modules()}
             return names[layer]
     raise AttackError(
-        "no dense layer with bias takes the input as it is, which the closed form needs; use "
+        "no dense layer with bias takes the unchanged input, which the closed form needs; use "
         "'rgap', or an attack that matches gradients"
     )

@@ -1,4 +1,4 @@
-"""SPEAR: exact batches through a dense ReLU layer."""
+"""SPEAR: exact batches from a dense ReLU layer."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from fedsim.core.seeds import derive
 
 _DRAWN_AT_ONCE = 4096
 _ZERO = 1e-4
-"""An entry so much smaller than the largest of its column counts as zero."""
+"""Entries smaller than this fraction of the largest of their column count as zero."""
 _POOL = 4
-"""Directions kept for each example while others are still missing."""
+"""Number of directions kept for each example while some examples are missing."""
 _AGREEMENT = 0.995
-"""Share of the activations that must agree before a batch is accepted."""
+"""Minimum share of consistent activations for a batch to be accepted."""
 
 
 @ATTACKS.register("spear")
@@ -36,15 +36,14 @@ class SPEAR(ClosedForm):
     layer's weights is ``A X`` with the examples as the rows of ``X`` and the loss's derivatives
     by the layer's outputs as the columns of ``A``. It has the rank of the batch size, so any
     factorisation ``L R`` gives ``A = L Q`` and ``X = Q⁻¹ R`` for one unknown small ``Q``. ReLU
-    makes about half of each column of ``A`` zero: rows of ``L`` drawn at random that meet zeros
-    of one column have that column of ``Q`` as their kernel (section 4). Its length follows from
-    the bias's gradient.
+    makes about half of each column of ``A`` zero: random rows of ``L`` at which one column is zero
+    have that column of ``Q`` as their kernel (section 4). Its length follows from the bias's
+    gradient.
 
-    The rows that must be drawn grow like 2 to the batch size: batches of 8 take moments, those
-    of 20 minutes. We differ in that a direction is computed again from all the zeros that it
-    has, which averages the upload's rounding; that the sparsest directions are taken greedily,
-    with no search over combinations; and that labels are found by trying each class on each
-    recovered example.
+    The number of draws grows like 2 to the batch size: batches of 8 take moments, batches of 20
+    minutes. Differences from the paper: a direction is computed again from all of its zeros, which
+    averages the upload's rounding; the sparsest directions are taken greedily, without a search
+    over combinations; and labels are found by trying each class on each recovered example.
     """
 
     draws: Annotated[
@@ -60,8 +59,8 @@ class SPEAR(ClosedForm):
         first = next(iter(observations.values()))
         if first.training is not None:
             raise AttackError(
-                "SPEAR needs the gradient of one step, and this is an update of several; use an "
-                "attack that matches gradients"
+                "SPEAR needs the gradient of one step, but this is an update of several steps; "
+                "use an attack that matches gradients"
             )
         name = first_dense(model, first.input_shape)
         found: dict[int, Found | str] = {}
@@ -83,7 +82,7 @@ class SPEAR(ClosedForm):
         bias = observation.gradient[f"{name}.bias"].double().cpu()[:, None]
 
         def mixing(directions: Tensor) -> Tensor:
-            """Return ``Q``: the directions in the lengths that the bias's gradient asks for."""
+            """Return ``Q``: the directions, with lengths from the bias's gradient."""
             lengths: Tensor = torch.linalg.lstsq(left @ directions, bias).solution[:, 0]
             return directions * lengths
 
@@ -99,7 +98,7 @@ class SPEAR(ClosedForm):
     def _directions(
         self, left: Tensor, generator: torch.Generator, accept: Callable[[Tensor], bool]
     ) -> Tensor:
-        """Return the columns of ``Q`` up to their lengths, ``(b, b)``."""
+        """Return the directions of the columns of ``Q``, ``(b, b)``."""
         size = left.shape[1]
         if size == 1:
             return torch.ones(1, 1, dtype=left.dtype)
@@ -122,13 +121,13 @@ def _factorise(gradient: Tensor, size: int) -> tuple[Tensor, Tensor]:
     if min(gradient.shape) < size + 1:
         raise AttackError(
             f"a layer of {gradient.shape[0]} neurons on {gradient.shape[1]} inputs cannot separate "
-            f"a batch of {size}: it needs more of both than examples"
+            f"a batch of {size}: both numbers must exceed the number of examples"
         )
     u, s, v = torch.linalg.svd(gradient.double().cpu(), full_matrices=False)
     if not s[size - 1] > 1e-6 * s[0]:
         raise AttackError(
             f"the gradient of the dense layer has a lower rank than the batch of {size}: examples "
-            "are alike, or leave no trace in it"
+            "are too similar, or have no influence on it"
         )
     return u[:, :size] * s[:size].sqrt(), s[:size].sqrt()[:, None] * v[:size]
 
@@ -144,24 +143,24 @@ def _kernels(live: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _zeros(left: Tensor, directions: Tensor) -> Tensor:
-    """Return where the columns of ``A`` are zero, ``(c, m)``."""
+    """Return a mask of the zeros in the columns of ``A``, ``(c, m)``."""
     columns = (directions @ left.mT).abs()
     return columns <= _ZERO * columns.amax(1, keepdim=True)
 
 
 def _sparsest(directions: Tensor, live: Tensor) -> Tensor:
-    """Return different directions that make the most zeros, most first, made exact."""
+    """Return the distinct directions with the most zeros, most first, refined."""
     size = live.shape[1]
     zeros = _zeros(live, directions)
-    # Every direction makes the zeros that it was drawn from; only more than those mean anything.
+    # Every direction has the zeros that it was drawn from; only additional zeros are evidence.
     meant = zeros.sum(1) > size
     directions, zeros = directions[meant], zeros[meant]
     kept: list[Tensor] = []
     while len(directions) and len(kept) < _POOL * size:
         best = int(zeros.sum(1).argmax())
         kept.append(_refined(live[zeros[best]]))
-        # A mixture of two columns is zero where both are: within the zeros of either, but for
-        # those that it was drawn from.
+        # A mixture of two columns is zero where both are: a subset of the zeros of either, except
+        # for those that it was drawn from.
         others = (zeros & ~zeros[best]).sum(1) > size
         directions, zeros = directions[others], zeros[others]
     if not kept:
@@ -171,7 +170,7 @@ def _sparsest(directions: Tensor, live: Tensor) -> Tensor:
 
 
 def _refined(rows: Tensor) -> Tensor:
-    """Return the direction that all of these rows are orthogonal to, as nearly as can be."""
+    """Return the direction that is closest to orthogonal to all of these rows."""
     direction: Tensor = torch.linalg.svd(rows).Vh[-1]
     return direction
 
@@ -179,8 +178,8 @@ def _refined(rows: Tensor) -> Tensor:
 def _independent(pool: Tensor) -> Tensor | None:
     """Return the sparsest linearly independent directions ``(b, b)``; None if there are fewer.
 
-    A mixture of columns of ``A`` has fewer zeros than any of them, so that taking the sparsest
-    first takes the columns themselves once all of them are in the pool.
+    A mixture of columns of ``A`` has fewer zeros than any of them, so taking the sparsest first
+    gives the columns themselves once all of them are in the pool.
     """
     size = pool.shape[1]
     chosen = pool[:0]
@@ -194,20 +193,20 @@ def _independent(pool: Tensor) -> Tensor | None:
 
 
 def _agrees(weight: Tensor, bias: Tensor, data: Tensor, derivatives: Tensor) -> bool:
-    """Return whether ReLU, on these data, is active where the derivatives say so (section 4.3)."""
+    """Return whether ReLU is active on the data as the derivatives require (section 4.3)."""
     active = data.flatten(1).to(weight) @ weight.T + bias > 0
     found = ~_zeros(derivatives, torch.eye(len(data), dtype=derivatives.dtype))
     return bool((active.cpu() == found).double().mean() > _AGREEMENT)
 
 
 def _labels(model: nn.Module, name: str, data: Tensor, derivatives: Tensor) -> Tensor:
-    """Return each example's label: the class that gives the derivatives found for it.
+    """Return each example's label: the class that explains its derivatives.
 
     Args:
         model: the attacked model.
-        name: of its first dense layer.
+        name: name of its first dense layer.
         data: ``(b, *input_shape)``.
-        derivatives: of the mean loss by that layer's outputs, ``(m, b)``.
+        derivatives: derivatives of the mean loss by that layer's outputs, ``(m, b)``.
     """
     forward, params = as_function(model), parameters(model)
     bias = f"{name}.bias"

@@ -1,4 +1,4 @@
-"""What the last layer's gradient says of the labels, before any optimisation."""
+"""Label inference from the last layer's gradient, before any optimisation."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,13 +10,13 @@ from fedsim.attacks.text.model import TextModel, middle
 from fedsim.core.errors import AttackError
 from fedsim.core.modules import last_linear, probing
 
-# Where a class's own part in its row of the gradient is below this fraction of the largest such
-# part, its features are drawn towards the mean of all.
+# If a class's own part in its row of the gradient is below this fraction of the largest such
+# part, its features are shrunk towards the mean of all.
 _SHRINKAGE = 0.03
 _ROUNDS = 2
 _FIXED_POINT_STEPS = 30
 
-# What single precision may add to a share.
+# Error of a share in single precision.
 _ROUNDING = 1e-5
 
 _TINY = torch.finfo(torch.float64).tiny
@@ -31,22 +31,22 @@ def infer_labels(
     """Read the labels of a batch off the gradient of the classification layer.
 
     Under cross-entropy the gradient with respect to the logit of class c is, averaged over
-    the batch, ``mean probability of c - share of c in the batch``. Where the layer has a bias
-    this is the bias's gradient. Else it is the leading left singular vector of the weight's
-    gradient, as far as all examples have the same features; its length and sign are those that
-    fit the features of a mid-grey example.
+    the batch, ``mean probability of c - share of c in the batch``. If the layer has a bias,
+    this is the bias's gradient. Otherwise it is approximately the leading left singular vector of
+    the weight's gradient, exactly if all examples have the same features; the features of a
+    mid-grey example determine its length and sign.
 
     For one example the true class is the only negative entry (iDLG; Zhao, Mopuri, Bilen 2020,
     arXiv 2001.02610, section 3.2). The paper reads the rows of the weight's gradient and needs
-    features that are not negative. Here no features are assumed: the bias needs none, and
-    without it the true class's row is the only one that points the other way. Two classes
-    without a bias are the exception: their rows differ in the sign alone, which is taken from
-    the mid-grey example.
+    features that are not negative. Here nothing is assumed about features: the bias does
+    not depend on them, and without a bias the true class's row is the only one with the opposite
+    direction. The exception are two classes without a bias: their rows differ only in the sign,
+    which is taken from the mid-grey example.
 
     For a batch the counts follow from the mean probabilities: see `_shares`.
 
     Args:
-        model: the model that the gradient answers. Not modified.
+        model: the model that the client received. Not modified.
         gradient: the shared gradient by parameter name.
         input_shape: shape of one example.
         batch_size: number of examples.
@@ -69,7 +69,7 @@ def infer_labels(
             logits = -logits
     elif weight is None:
         weight = torch.outer(logits, _mid_grey_features(model, input_shape))
-    # No entry can exceed one, except where the input is senseless.
+    # No entry can exceed one for a valid input.
     scale = logits.abs().max().clamp(min=1)
     weight, logits = weight / scale, logits / scale
     if batch_size == 1:
@@ -83,7 +83,7 @@ def check_range(labels: Tensor | None, classes: int) -> None:
     """Check that labels are classes of the model.
 
     Raises:
-        AttackError: one is not.
+        AttackError: a label is out of range.
     """
     if labels is not None and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
         raise AttackError(
@@ -95,12 +95,12 @@ def classifier(model: nn.Module) -> tuple[str, nn.Linear]:
     """Return the name and the module of the classification layer.
 
     Raises:
-        AttackError: there is none.
+        AttackError: there is no dense layer.
     """
     found = last_linear(model)
     if found is None:
         raise AttackError(
-            "labels are read off a dense last layer, and this model has none; "
+            "labels are read off a dense last layer, which this model lacks; "
             "give the labels or use an attack that optimises them"
         )
     return found
@@ -136,18 +136,18 @@ def _mid_grey_features(model: nn.Module, input_shape: tuple[int, ...]) -> Tensor
 
 
 def _logits_gradient(weight: Tensor, features: Tensor) -> Tensor:
-    """Return the logits' mean gradient ``(C,)`` that the weight's ``(C, D)`` tells."""
+    """Return the logits' mean gradient ``(C,)``, estimated from the weight's ``(C, D)``."""
     unit = weight / weight.abs().max().clamp(min=_TINY)
     leading = torch.linalg.eigh(unit @ unit.T).eigenvectors[:, -1]
     direction = nn.functional.normalize(unit.T @ leading, dim=0)
     signal, along = weight @ direction, features @ direction
-    # Features are at least as long as keeps all entries below one.
+    # The norm of the features is at least large enough to keep all entries below one.
     length = torch.maximum(along.abs(), signal.abs().max()).clamp(min=_TINY)
     return torch.where(along < 0, -signal, signal) / length
 
 
 def _stray(logits: Tensor) -> Tensor:
-    """Return the sum of all negative entries but the lowest, without its sign."""
+    """Return the absolute sum of all negative entries except the lowest."""
     return logits.min() - logits.clamp(max=0).sum()
 
 
@@ -162,18 +162,18 @@ def _shares(layer: nn.Linear, weight: Tensor, logits: Tensor) -> Tensor:
     Let the examples of class k have the features m_k, which the layer turns into the
     probabilities p_k, and let s be the shares and g the logits' mean gradient. Then
     ``s = sum_k s_k p_k - g``, and row k of the weight's gradient is
-    ``sum_j s_j p_jk m_j - s_k m_k``. With the mean features h in place of those of the other
-    classes, ``row_k - g_k h = -s_k (1 - p_kk) (m_k - h)``. So two rounds find in turn the
-    features and, by iteration, the shares. At first ``s_k (1 - p_kk)`` is taken for ``-g_k``.
+    ``sum_j s_j p_jk m_j - s_k m_k``. With the mean features h instead of the other classes'
+    features, ``row_k - g_k h = -s_k (1 - p_kk) (m_k - h)``. Two rounds alternately find
+    the features and, by iteration, the shares. Initially ``s_k (1 - p_kk)`` is set to ``-g_k``.
 
-    That a class's row tells its features is the idea of iLRG (Ma et al., ICLR 2023), which takes
-    ``m_k = row_k / g_k`` and solves a linear system for the shares. Differences: other classes'
-    part in a row is allowed for, faint rows are drawn towards the mean, and shares do not turn
-    negative. Where all examples have the same features the result is exact.
+    Reading a class's features off its row is the idea of iLRG (Ma et al., ICLR 2023), which uses
+    ``m_k = row_k / g_k`` and solves a linear system for the shares. Differences: the other classes'
+    part in a row is corrected for, faint rows are shrunk towards the mean, and shares cannot become
+    negative. If all examples have the same features the result is exact.
     """
     kernel = layer.weight.detach().to("cpu", torch.float64)
     base = 0 if layer.bias is None else layer.bias.detach().to("cpu", torch.float64)
-    # Features matter by the logits that they give alone: C numbers for each class.
+    # Features matter only through their logits: C numbers for each class.
     mean = kernel @ _mean_features(weight, logits)
     beyond = weight @ kernel.T - torch.outer(logits, mean)
     shares = _normalised(torch.softmax(mean + base, 0) - logits)
@@ -196,9 +196,8 @@ def _normalised(shares: Tensor) -> Tensor:
 def _whole_counts(shares: Tensor, logits: Tensor, batch_size: int) -> Tensor:
     """Round estimated shares to whole counts that sum to the batch size.
 
-    A probability is not negative, so that no count is below ``-batch_size * logits``. The
-    logits' gradients sum to zero: what is left of the sum shows how far noise may have moved
-    them.
+    A probability is not negative, so no count is below ``-batch_size * logits``. The logits'
+    gradients sum to zero: a nonzero sum shows how far noise may have changed them.
     """
     estimate = batch_size * shares
     slack = logits.sum().abs() + _ROUNDING

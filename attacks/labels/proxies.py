@@ -1,4 +1,4 @@
-"""What local steps do to the weights, followed on pictures that stand in for the private ones."""
+"""Simulation of local steps on proxy pictures instead of the private ones."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from fedsim.attacks.types import Observation
 from fedsim.core.errors import AttackError
 from fedsim.core.modules import normalises_by_batch
 
-# Clients followed at once: what bounds the memory beside their weights.
+# Clients simulated at once, which bounds the memory in addition to their weights.
 CHUNK = 16
 
 _ROUNDS = 8
 
 
 class StandIns:
-    """Many clients' local steps at once; all have the same pictures, and labels of their own.
+    """Simulated local steps of many clients on the same proxy pictures with different labels.
 
     Args:
         model: the global model, in the clients' mode.
         head: name of the classification layer's weight.
         pictures: ``(n, *input_shape)``; each has the mean label of the step.
-        learning_rate: of SGD.
+        learning_rate: learning rate of SGD.
     """
 
     def __init__(self, model: nn.Module, head: str, pictures: Tensor, learning_rate: float) -> None:
@@ -38,7 +38,7 @@ class StandIns:
         self._gradients = vmap(grad(self._loss), chunk_size=CHUNK)
 
     def look(self, weights: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Return what the clients' networks, ``(B, ...)``, make of the pictures, on average.
+        """Return the mean outputs of the clients' networks, ``(B, ...)``, on the pictures.
 
         Returns:
             The probabilities ``(B, classes)`` and the inputs of the classification layer
@@ -50,7 +50,7 @@ class StandIns:
     def step(
         self, weights: Mapping[str, Tensor], targets: Tensor
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Return the weights after a step towards ``(B, classes)``, and the step's gradients."""
+        """Return the weights after a step on targets ``(B, classes)``, and its gradients."""
         gradients: dict[str, Tensor] = self._gradients(dict(weights), targets)
         return {k: w - self._rate * gradients[k] for k, w in weights.items()}, gradients
 
@@ -69,10 +69,10 @@ class StandIns:
 
 
 def stand_in_pictures(model: nn.Module, input_shape: tuple[int, ...]) -> list[Tensor]:
-    """Return batches ``(n, *input_shape)`` that could be anybody's: plain grey of three shades.
+    """Return batches ``(n, *input_shape)`` of proxy pictures: plain grey in three shades.
 
-    BatchNorm that normalises by the batch makes nothing of plain pictures: for models that have
-    it there is one batch, of noise.
+    BatchNorm that normalises by the batch removes plain pictures: for models with such layers there
+    is one batch of noise.
     """
     like = next(model.parameters())
     if normalises_by_batch(model):
@@ -94,22 +94,23 @@ def head_of(model: nn.Module) -> str:
 
 
 def drifted_labels(model: nn.Module, observation: Observation) -> Tensor:
-    """Read label counts off an update of several steps, in no order.
+    """Estimate the label counts of an update of several steps, without their order.
 
-    As `fedsim.attacks.labels.infer.infer_labels` does: the bias's gradient is mean probability less
-    share of each class. Here the mean is over the steps, along the path that the weights take on
-    grey pictures if each step has the same shares of labels; shares and path are found in turn. Too
-    large a learning rate, which makes the probabilities jump from step to step, spoils it.
+    Like `fedsim.attacks.labels.infer.infer_labels`, this uses that the bias's gradient is the mean
+    probability minus the share of each class. Here the mean is over the steps, along the path of
+    the weights on grey pictures if each step has the same shares of labels; shares and path are
+    found alternately. The estimate fails if the learning rate is so large that the probabilities
+    jump from step to step.
 
     Args:
         model: the global model, in the client's mode.
-        observation: with its ``training``.
+        observation: an observation with its ``training``.
 
     Returns:
-        ``(batch_size,)``, each class spread evenly over the steps.
+        Labels ``(batch_size,)``, each class spread evenly over the steps.
 
     Raises:
-        AttackError: there is no dense last layer whose weight and bias are trained.
+        AttackError: there is no dense last layer with a trained weight and bias.
     """
     training, head = observation.training, head_of(model)
     name = f"{head.removesuffix('.weight')}.bias"
@@ -137,10 +138,10 @@ def drifted_labels(model: nn.Module, observation: Observation) -> Tensor:
 
 
 def _fixed_point(function: Callable[[Tensor], Tensor], start: Tensor) -> Tensor:
-    """Return where a function of shares ends up, by Anderson's mixing over all rounds.
+    """Return the fixed point of a function of shares, by Anderson mixing over all rounds.
 
-    The plain iteration creeps: the longer a client trains, the closer do its mean probabilities
-    come to whatever shares it is thought to have.
+    The plain iteration converges slowly: the longer a client trains, the closer its mean
+    probabilities come to any assumed shares.
     """
     points, images = [start], [function(start)]
     for _ in range(_ROUNDS):
@@ -166,7 +167,7 @@ def share_out(weights: Tensor, count: int) -> Tensor:
 
 
 def spread_evenly(counts: Tensor) -> Tensor:
-    """Return labels, as many of each class as ``counts`` ``(L,)`` says, far from their like."""
+    """Return labels with ``counts`` ``(L,)`` of each class, equal labels far apart."""
     labels = torch.repeat_interleave(torch.arange(len(counts)), counts)
     before = torch.cumsum(counts, 0) - counts
     place = torch.arange(len(labels)) - before[labels]

@@ -1,4 +1,4 @@
-"""Which labels of a local step leave a rest that the steps to come can explain."""
+"""Rank test for the labels of one local step."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from torch import Tensor
 
 
 class RankJudge:
-    """Tells how far what a step leaves unexplained is from the rank that it must have.
+    """Measures how far the residual after a step exceeds the rank that later steps can explain.
 
-    B sequences of labels are judged at once, on L classes and D features.
+    B sequences of labels are tested at once, on L classes and D features.
 
     Args:
-        rest: what the steps before have left of the gradient, ``(B, L, D)``.
-        left: how often each class may still come, ``(B, L)``.
+        rest: residual of the gradient after the previous steps, ``(B, L, D)``.
+        left: remaining count of each class, ``(B, L)``.
         probabilities: ``(B, L)``.
         features: ``(B, D)``.
-        again: how often each class comes among the step's examples that came before, ``(B, L)``.
-        to_come: steps after this one.
-        new: the number of the step's other examples.
+        again: count of each class among the step's examples that were used before, ``(B, L)``.
+        to_come: number of steps after this one.
+        new: number of the step's other examples.
     """
 
     def __init__(
@@ -43,14 +43,14 @@ class RankJudge:
         self._beyond = max(0, rest.shape[1] - to_come)
 
     def best(self, counts: Tensor, width: int) -> tuple[Tensor, Tensor]:
-        """Return who is continued, ``(width,)``, and how, ``(width, L)``; best first."""
+        """Return the sequences to continue ``(width,)`` and their counts ``(width, L)``."""
         tails = self._tails(counts).flatten()
         chosen = tails.argsort(stable=True)[:width]
         chosen = chosen[tails[chosen].isfinite()]
         return chosen // counts.shape[1], counts.flatten(0, 1)[chosen]
 
     def climb(self, counts: Tensor) -> Tensor:
-        """Change one label at a time from ``(B, L)`` on; return the top and what is next to it."""
+        """Climb from ``(B, L)`` by single label changes; return the best and its neighbours."""
         eye = torch.eye(counts.shape[1], dtype=torch.long)
         changes = (eye[:, None] - eye).flatten(0, 1)
         changes = torch.cat([changes[:1], changes[(changes != 0).any(1)]])  # the first is none

@@ -1,13 +1,13 @@
-"""Label sequences: which labels the local steps of a client took, and in which order.
+"""Search for label sequences: the labels of a client's local steps, in order.
 
 After several local steps the probabilities that `fedsim.attacks.labels.infer.infer_labels` relies
-on have drifted away, and the order of the labels matters. Both can be read off the update of the
-classification layer. If the pictures of a step look alike to the network, as they do to an
-untrained one, step t adds a matrix of rank one to the sum of that layer's gradients,
-``(p_t - y_t) h_t^T``, with p the probabilities, y the mean one-hot label and h the features in
-front of the layer. What the first t steps leave unexplained must then be a sum of as many
-matrices of rank one as steps are left, and a wrong label shows at once in the singular values
-beyond. We know of no source for this.
+on have drifted, and the order of the labels matters. Labels and order can be read off the update of
+the classification layer. If the pictures of a step have similar features, as in an untrained
+network, step t adds a matrix of rank one to the sum of that layer's gradients,
+``(p_t - y_t) h_t^T``, with the probabilities p, the mean one-hot label y and the layer's input
+features h. The residual after the first t steps must then be a sum of as many matrices of rank one
+as there are steps left, and a wrong label is visible at once in the singular values beyond this
+rank. We know of no source for this.
 """
 
 from __future__ import annotations
@@ -35,43 +35,42 @@ from fedsim.core.errors import AttackError
 
 GUESSES = 8
 
-# What bounds the work: the sequences kept after each step, where all continuations are tried and
-# where they are too many for that; the numbers in their weights taken together; the continuations
-# of one that are tried; the classes whose rows are looked at.
+# Bounds of the work: the sequences kept after each step, if all continuations are tried and
+# if there are too many; the total size of their weights; the continuations tried for each
+# sequence; the classes whose rows are used.
 WIDTH, CLIMBING_WIDTH = 128, 16
 WEIGHTS = 50_000_000
 CONTINUATIONS = 500
 CLASSES = 16
 
-# A learning rate that is a guess may be that much off.
+# Factors by which a guessed learning rate may be wrong.
 _STRETCHES = (0.5, 2**-0.5, 1.0, 2**0.5, 2.0)
 
 
 def search_labels(model: nn.Module, observation: Observation) -> Tensor:
-    """Find the labels that a client's local steps took, in the order in which they took them.
+    """Find the labels of a client's local steps, in order, by a beam search.
 
-    A beam search: after each step those sequences are kept whose unexplained rest is closest to
-    the rank that it must have. Each sequence moves weights of its own, by real local steps on
-    plain grey pictures, which stand in for the private ones. At last all of the update is
-    compared with what these pictures would have given. Where a step has too many continuations
-    to try them all, the best is approached by changing one label at a time.
+    After each step the search keeps the sequences whose residual is closest to the rank that it
+    must have. Each sequence has its own weights, changed by real local steps on plain grey proxy
+    pictures. Finally the whole update is compared with the update that the proxy pictures give. If
+    a step has too many continuations to try them all, the best is approached by changing one label
+    at a time.
 
-    Later passes over the same examples are taken to come in the order of the first.
+    Later passes over the same examples are assumed to have the order of the first.
 
     Args:
         model: the global model, in the client's mode.
-        observation: with its ``training``. Labels, where known, are taken as a multiset: the
-            search finds their order. A learning rate that is a guess is tried at half to twice
-            its value.
+        observation: an observation with its ``training``. Known labels are used as a multiset: the
+            search finds their order. A guessed learning rate is tried at half to twice its value.
 
     Returns:
-        ``(guesses, batch_size)``, the likeliest sequence first, at most `GUESSES`; labels of
-        the same step are in ascending order. Where the rank does not tell, since there are too
-        many steps for so few classes or too many different labels, it is one guess: the known
-        labels as they are, else `drifted_labels`.
+        ``(guesses, batch_size)``, the most likely sequence first, at most `GUESSES`; labels of the
+        same step are in ascending order. If the rank is not informative, because there are too many
+        steps for the number of classes or too many different labels, it is one guess: the known
+        labels, or else `drifted_labels`.
 
     Raises:
-        AttackError: labels are unknown, and there is no dense last layer, or none with a bias.
+        AttackError: labels are unknown, and there is no dense last layer with a bias.
     """
     search = _Search.of(model, observation)
     if search is None:
@@ -89,13 +88,13 @@ def search_labels(model: nn.Module, observation: Observation) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class _Beam:
-    """Sequences that have taken the same number of steps; B of them.
+    """B candidate sequences after the same number of steps.
 
     Attributes:
-        weights: the client's weights by now, each ``(B, ...)``.
-        rest: what is unexplained of the classification layer's gradient, ``(B, L, D)``.
-        left: how often each class may still come, ``(B, L)``.
-        labels: of the examples, ``(B, N)`` as places among the L classes; -1 if still to come.
+        weights: the client's current weights, each ``(B, ...)``.
+        rest: residual of the classification layer's gradient, ``(B, L, D)``.
+        left: remaining count of each class, ``(B, L)``.
+        labels: labels of the examples, ``(B, N)``, as indices of the L classes; -1 if not yet set.
     """
 
     weights: dict[str, Tensor]
@@ -110,16 +109,16 @@ class _Beam:
 
 @dataclass(frozen=True, eq=False)
 class _Search:
-    """The search for one observation. What is small stays on the CPU.
+    """Label search for one observation. Small tensors stay on the CPU.
 
     Attributes:
         model: the global model.
         head: name of the classification layer's weight.
-        training: of the client.
-        gradient: the shared one.
-        classes: the rows of the classification layer that are looked at, ``(L,)``.
-        left: how often each of these classes may come, ``(L,)``.
-        examples: the number of different examples, N.
+        training: the client's local training.
+        gradient: the shared gradient.
+        classes: the rows of the classification layer that are used, ``(L,)``.
+        left: maximum count of each of these classes, ``(L,)``.
+        examples: number of different examples, N.
     """
 
     model: nn.Module
@@ -132,7 +131,7 @@ class _Search:
 
     @classmethod
     def of(cls, model: nn.Module, observation: Observation) -> _Search | None:
-        """Return the search, or None if the rank would not tell."""
+        """Return the search, or None if the rank is not informative."""
         training, count = observation.training, observation.batch_size
         try:
             head = head_of(model)
@@ -145,7 +144,7 @@ class _Search:
         left = torch.full((len(sizes),), count)
         if observation.labels is not None:
             left = torch.bincount(observation.labels.cpu(), minlength=len(sizes))
-        # A class that never came and never was likely has a row of zeros, which says nothing.
+        # An absent and improbable class has a row of zeros, which holds no information.
         order = (sizes + (left > 0) * sizes.sum()).argsort(descending=True, stable=True)
         classes = order[:CLASSES].sort().values
         search = cls(model, head, training, gradient, classes, left[classes], count)
@@ -153,18 +152,18 @@ class _Search:
         return search if distinct <= len(classes) and search._tells(len(sizes)) else None
 
     def _tells(self, classes: int) -> bool:
-        # The rows of all classes sum to zero. While the steps to come can fill any rank, nothing
-        # speaks for one label or another: all of them must be kept.
+        # The rows of all classes sum to zero. While the later steps can fill any rank, there is no
+        # evidence for any label: all of them must be kept.
         rank = min(len(self.classes), classes - 1)
         untold = max(0, self.training.steps - rank)
         return untold == 0 or self._ways(self.training.batch_size) ** untold <= WIDTH
 
     def _ways(self, new: int) -> int:
-        """Return in how many ways ``new`` examples may be labelled."""
+        """Return the number of ways to label ``new`` examples."""
         return math.comb(int((self.left > 0).sum()) + new - 1, new)
 
     def run(self, pictures: Tensor, stretch: float) -> tuple[Tensor, Tensor]:
-        """Return sequences ``(B, N)``, and how badly each explains the update, ``(B,)``."""
+        """Return sequences ``(B, N)``, and each one's error in explaining the update, ``(B,)``."""
         start, training = parameters(self.model), self.training
         rate, size = training.learning_rate * stretch, training.batch_size
         client = StandIns(self.model, self.head, pictures, rate)
@@ -184,7 +183,7 @@ class _Search:
         return self.classes[beam.labels], (torch.stack(costs).sum(0) / scale).cpu()
 
     def _advance(self, beam: _Beam, client: StandIns, examples: Tensor, to_come: int) -> _Beam:
-        """Take one local step in every way that is likely."""
+        """Extend the sequences by one local step with its most likely labels."""
         new = examples[beam.labels[0, examples] < 0]
         old = examples[beam.labels[0, examples] >= 0]
         again = F.one_hot(beam.labels[:, old], len(self.classes)).sum(1)
@@ -208,7 +207,7 @@ class _Search:
         return _Beam(weights, rest, kept.left - counts, labels)
 
     def _all_ways(self, new: int) -> Tensor:
-        """Return how often each class comes, in every way to label examples: ``(M, L)``."""
+        """Return the class counts of every way to label examples, ``(M, L)``."""
         possible = (self.left > 0).nonzero().flatten().tolist()
         ways = list(itertools.combinations_with_replacement(possible, new))
         picked = torch.tensor(ways, dtype=torch.long).view(len(ways), new)
@@ -216,7 +215,7 @@ class _Search:
 
 
 def _in_order(counts: Tensor) -> Tensor:
-    """Return labels in ascending order, as many as counts ``(B, L)`` say: ``(B, sum)``."""
+    """Return the labels with counts ``(B, L)`` in ascending order, ``(B, sum)``."""
     sequences, classes = counts.shape
     places = torch.arange(classes).repeat(sequences)
     return torch.repeat_interleave(places, counts.flatten()).view(sequences, int(counts[0].sum()))

@@ -12,9 +12,9 @@ def answer(site: Site, train: ClientAppCallable, message: Message, context: Cont
 
     Args:
         site: the scenario with its data.
-        train: returns the reply in the clear, defended.
-        message: from the server; of one stage of a protocol, if there is one.
-        context: the client's.
+        train: returns the defended reply in the clear.
+        message: the server's message, which belongs to one stage of a protocol, if there is one.
+        context: the client's context.
     """
     aggregation = site.scenario.federation.aggregation
     if not aggregation.hides:

@@ -1,9 +1,9 @@
-"""A client's side of homomorphic encryption: keys that the server never sees, and ciphertexts.
+"""Client side of homomorphic encryption: secret keys, which the server never sees, and ciphertexts.
 
 TenSEAL's keys cannot be drawn from a seed, so one client of the run, the dealer, makes the key
-pair in the first round and sends it to each other client under a key that the two agree on
-(elliptic-curve Diffie-Hellman, Fernet; both Flower's own). The server carries these messages and
-gets the public key alone. What a client holds is in its Flower state.
+pair in the first round and sends it to each other client, encrypted with a key that the two agree
+on (elliptic-curve Diffie-Hellman, Fernet; both from Flower). The server carries these messages and
+gets only the public key. Clients keep their keys in their Flower state.
 """
 
 import time
@@ -44,7 +44,7 @@ def encrypted(plan: Ckks, side: ClientSide, message: Message, context: Context) 
     """Return the reply to a message of one of the stages.
 
     Raises:
-        UploadError: the message asks for what this client cannot do.
+        UploadError: the stage is unknown, or the client cannot answer the message.
     """
     asked = message.content.config_records.get(HE_RECORD, ConfigRecord())
     stages: dict[str, Callable[[ConfigRecord, Context], RecordDict]] = {
@@ -66,14 +66,14 @@ def encrypted(plan: Ckks, side: ClientSide, message: Message, context: Context) 
 
 
 def _hello(asked: ConfigRecord, context: Context) -> RecordDict:
-    """Make the pair with which this client gets its share of the run's keys."""
+    """Make the key pair with which this client receives the run's keys."""
     private, public = generate_key_pairs()
     _remember(context, OWN, private_key_to_bytes(private))
     return _said(public=public_key_to_bytes(public))
 
 
 def _deal(asked: ConfigRecord, context: Context) -> RecordDict:
-    """Make the run's keys, for the other clients and, the public one, for the server."""
+    """Make the run's keys: all of them for the other clients, the public key for the server."""
     ts = load_tenseal()
     made = ts.context(
         ts.SCHEME_TYPE.CKKS,
@@ -90,7 +90,7 @@ def _deal(asked: ConfigRecord, context: Context) -> RecordDict:
 
 
 def _keep(asked: ConfigRecord, context: Context) -> RecordDict:
-    """Keep the run's keys."""
+    """Store the run's keys."""
     dealer, sealed = asked["dealer"], asked["sealed"]
     if not isinstance(dealer, bytes) or not isinstance(sealed, bytes):
         raise UploadError("ckks: the dealer's message cannot be read")
@@ -99,7 +99,7 @@ def _keep(asked: ConfigRecord, context: Context) -> RecordDict:
 
 
 def _encrypt(vector: torch.Tensor, reply: Message, context: Context) -> RecordDict:
-    """Return ciphertexts of a vector, times its examples, and what stays in the clear."""
+    """Return ciphertexts of a vector times its number of examples, and the records in the clear."""
     keys, ts = _keys(context), load_tenseal()
     weighted = vector * examples_of(reply)
     began = time.monotonic()
@@ -114,7 +114,7 @@ def _encrypt(vector: torch.Tensor, reply: Message, context: Context) -> RecordDi
 
 
 def _decrypt(asked: ConfigRecord, context: Context) -> RecordDict:
-    """Return the vector behind ciphertexts: the sum, if the server is honest about it."""
+    """Return the decrypted vector: the sum, if the server is honest."""
     keys, ts = _keys(context), load_tenseal()
     began = time.monotonic()
     parts = [
@@ -128,7 +128,7 @@ def _decrypt(asked: ConfigRecord, context: Context) -> RecordDict:
 
 def _keys(context: Context) -> object:
     if SHARED not in context.state.config_records:
-        raise UploadError("ckks: this client was not there when the keys were dealt")
+        raise UploadError("ckks: this client was absent when the keys were dealt")
     keys: object = load_tenseal().context_from(_remembered(context, SHARED), n_threads=1)
     return keys
 
@@ -146,7 +146,7 @@ def _remember(context: Context, name: str, value: bytes) -> None:
 def _remembered(context: Context, name: str) -> bytes:
     value = context.state.config_records[name]["key"]
     if not isinstance(value, bytes):
-        raise UploadError(f"ckks: the state {name!r} is spoilt")
+        raise UploadError(f"ckks: the state {name!r} is damaged")
     return value
 
 

@@ -1,7 +1,7 @@
-"""A client's side of SecAgg+, by Flower's own mod.
+"""Client side of SecAgg+, with Flower's own mod.
 
-This is the only module of the clients that touches Flower's mod, which is written for the
-clients before Flower's Message API: what it asks of them is stood in for here.
+This is the only module of the clients that uses Flower's mod, which was written for clients before
+Flower's Message API: this module provides the interface that the mod expects.
 """
 
 import contextlib
@@ -19,14 +19,15 @@ from fedsim.core.seeds import derive
 from fedsim.scenario.aggregation import SecAggPlus
 
 CLEAR = ("metrics", "defenses")
-"""The records of a reply that stay as they are."""
+"""Records of a reply that stay in the clear."""
 
 
 def masked(plan: SecAggPlus, side: ClientSide, message: Message, context: Context) -> Message:
     """Return the reply to a message of one of the protocol's stages.
 
-    Masks are drawn from the operating system and differ in every run. The rounding to whole
-    numbers is drawn from the run's seed, so that the sum, in which the masks cancel, does not.
+    Masks are drawn from the operating system and differ in every run. The rounding to whole numbers
+    is drawn from the run's seed, so that the sum, in which the masks cancel, is the same in every
+    run.
     """
     vector_of = side.vector_of(plan.clipping_range, "clipping_range")
 
@@ -58,7 +59,7 @@ def _rounding_seed(seed: int, message: Message, context: Context) -> int:
 
 @contextlib.contextmanager
 def _same_random_numbers_after() -> Iterator[None]:
-    """Undo what is done to NumPy's global generator, which Flower rounds with."""
+    """Restore the state of NumPy's global generator, with which Flower rounds."""
     before = np.random.get_state()  # noqa: NPY002
     try:
         yield

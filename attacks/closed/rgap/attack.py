@@ -1,4 +1,4 @@
-"""R-GAP: the recursive analytic attack."""
+"""R-GAP: recursive analytic attack."""
 
 from __future__ import annotations
 
@@ -27,18 +27,22 @@ class RGAP(ClosedForm):
 
     Zhu and Blaschko, ICLR 2021 (arXiv 2010.07733). The derivative of the loss by the logits
     is the gradient of the last bias; from there each layer's input is the solution of linear
-    equations (`fedsim.attacks.closed.rgap.recursion`). For sequences of dense layers, convolutions
-    and invertible activations, ReLU where it is active; one example, one step, cross-entropy.
+    equations (`fedsim.attacks.closed.rgap.recursion`). Supports sequences of dense layers,
+    convolutions and invertible activations (ReLU where it is active), for one example, one step and
+    cross-entropy.
 
-    We differ in that all victims are solved together, by conjugate gradients in place of one
-    dense system each; that the equations from the gradient count more than those from the
-    layers behind, which carry the errors of the recursion; and that the derivative by the
-    logits is read off the bias, where the paper needs a loss of one logit.
+    Differences from the paper: all victims are solved together, by conjugate gradients instead of
+    one dense system each; the equations of the gradient have a larger weight than those of the
+    layers behind, which carry the errors of the recursion; and the derivative by the logits is read
+    off the bias, while the paper needs a loss of one logit.
     """
 
     memory_gb: Annotated[
         float | None,
-        Field(gt=0, description="memory for the victims solved together, in GB; else what is free"),
+        Field(
+            gt=0,
+            description="memory for the victims solved together, in GB; by default the free memory",
+        ),
     ] = None
 
     def _at_once(self, model: nn.Module, observation: Observation) -> int:
@@ -56,8 +60,8 @@ class RGAP(ClosedForm):
         first = next(iter(observations.values()))
         if first.batch_size != 1 or first.training is not None:
             raise AttackError(
-                f"R-GAP computes the one example of one step, and this gradient is that of "
-                f"{first.batch_size}; use an attack that matches gradients"
+                "R-GAP needs the gradient of one example and one step, but this is the gradient "
+                f"of {first.batch_size} examples; use an attack that matches gradients"
             )
         layers = layers_of(model, first.input_shape)
         device = next(model.parameters()).device
@@ -73,10 +77,10 @@ class RGAP(ClosedForm):
 
 
 def _trained(layers: list[Layer]) -> list[str]:
-    """Return the names of the gradients that are needed.
+    """Return the names of the required gradients.
 
     Raises:
-        AttackError: a layer is frozen, so that its gradient is not shared.
+        AttackError: a layer is frozen, so its gradient is not shared.
     """
     names = []
     for layer in layers:
@@ -91,7 +95,7 @@ def _trained(layers: list[Layer]) -> list[str]:
 
 
 def _numbers(layer: Layer) -> int:
-    """Return how many numbers the equations of one victim have."""
+    """Return the number of coefficients in one victim's equations."""
     numbers = math.prod(layer.entering) + math.prod(layer.leaving)
     if isinstance(layer.module, nn.Conv2d):
         _, height, width = layer.entering

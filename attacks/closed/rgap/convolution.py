@@ -1,4 +1,4 @@
-"""What entered a convolution, from what left it and from the gradient of its weights."""
+"""Inversion of a convolution from its output and its weight gradient."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import torch.nn.functional as F  # noqa: N812  (the name that everybody knows)
 from torch import Tensor, nn
 
 GRADIENT_WEIGHT = 100.0
-"""How much more the gradient's equations count than the output's.
+"""Weight of the gradient's equations relative to the output's.
 
-The gradient is what was uploaded; the output was reconstructed from the layers behind, which
-adds up their errors. Between 100 and 1,000 the sixteen colour pictures of the benchmark come
-back at 80 to 99 dB, at 1 at 33 to 68 dB.
+The gradient was uploaded; the output was reconstructed from the layers behind, which accumulates
+their errors. With weights from 100 to 1,000 the sixteen colour pictures of the benchmark are
+reconstructed at 80 to 99 dB, with a weight of 1 at 33 to 68 dB.
 """
 RIDGE = 1e-9
 TOLERANCE = 1e-12
@@ -24,8 +24,8 @@ class Convolution:
     """A convolution without its bias in float64, and its transpose.
 
     Args:
-        conv: with groups and dilation of 1 and zero padding.
-        entering: the shape ``(I, H, W)`` of what enters.
+        conv: a convolution with groups and dilation of 1 and zero padding.
+        entering: the shape ``(I, H, W)`` of its input.
     """
 
     def __init__(self, conv: nn.Conv2d, entering: tuple[int, ...]) -> None:
@@ -39,7 +39,7 @@ class Convolution:
                 entering[1:], self._padding, conv.kernel_size, conv.stride, strict=True
             )
         ]
-        # What a stride leaves over at the end, which the transpose must put back.
+        # Rows and columns that a stride omits at the end, which the transpose must restore.
         self._over = [
             size - (o * s - 2 * p + k)
             for size, o, s, p, k in zip(
@@ -48,7 +48,7 @@ class Convolution:
         ]
 
     def push(self, u: Tensor) -> Tensor:
-        """Return what leaves, ``(V, O, P, Q)``, for what enters, ``(V, I, H * W)``."""
+        """Return the output ``(V, O, P, Q)`` for an input ``(V, I, H * W)``."""
         image = u.view(len(u), *self._entering)
         return F.conv2d(image, self.weight, stride=self._stride, padding=self._padding)
 
@@ -70,18 +70,18 @@ def invert_conv(
 ) -> Tensor:
     """Solve ``conv(u) = output`` and ``correlation(delta, u) = gradient`` by least squares.
 
-    Both are linear in ``u`` (R-GAP, section 3.2). The second kind of equations is the same for
-    each input channel, so that they are one small matrix per victim; the first kind is a
-    convolution. Conjugate gradients on the normal equations need no other matrix, with the
-    inverse of the second kind as preconditioner, where R-GAP solves one dense system.
+    Both equations are linear in ``u`` (R-GAP, section 3.2). The second has the same matrix for each
+    input channel, so it is one small matrix per victim; the first is a convolution. Conjugate
+    gradients on the normal equations need no other matrix and use the inverse of the second as
+    preconditioner, while R-GAP solves one dense system.
 
     Args:
-        conv: with groups and dilation of 1 and zero padding.
-        output: what left it, ``(V, O, P, Q)`` in float64.
-        certain: which of these are known, 0 or 1, of the same shape.
-        delta: the loss's derivative by the output, of the same shape.
-        gradient: of the weights, ``(V, O, I, k, l)``.
-        entering: the shape ``(I, H, W)`` of what enters.
+        conv: a convolution with groups and dilation of 1 and zero padding.
+        output: its output, ``(V, O, P, Q)`` in float64.
+        certain: 1 where the output is known, else 0, ``(V, O, P, Q)``.
+        delta: the loss's derivative by the output, ``(V, O, P, Q)``.
+        gradient: the weight's gradient, ``(V, O, I, k, l)``.
+        entering: the shape ``(I, H, W)`` of its input.
 
     Returns:
         ``(V, I, H, W)``, finite.
@@ -156,8 +156,9 @@ def _preconditioner(rows: Tensor, columns: Tensor, typical: Tensor) -> Callable[
 def _inverse(matrices: Tensor) -> Tensor:
     """Return the inverses of positive definite matrices ``(V, n, n)``.
 
-    By Cholesky: the LU factorisation behind ``torch.linalg.inv`` gives wrong results for several
-    matrices at once on several threads (PyTorch 2.15 with oneMKL, from 4 of 256 x 256 on).
+    Computed by Cholesky factorisation: the LU factorisation behind ``torch.linalg.inv`` gives wrong
+    results for several matrices at once on several threads (PyTorch 2.15 with oneMKL, for 4 or more
+    of 256 x 256).
     """
     factors, _ = torch.linalg.cholesky_ex(matrices)
     return torch.cholesky_inverse(factors)
@@ -169,7 +170,7 @@ def _conjugate_gradients(
     right: Tensor,
     start: Tensor,
 ) -> Tensor:
-    """Solve for each victim, all together; one that has converged stands still."""
+    """Solve for all victims together; a victim that has converged no longer changes."""
 
     def dot(a: Tensor, b: Tensor) -> Tensor:
         return (a * b).sum(dim=(1, 2), keepdim=True)

@@ -1,8 +1,8 @@
-"""The input of a feed-forward network from the gradient of one example, layer by layer.
+"""Recursion of R-GAP: the input of a feed-forward network, computed layer by layer.
 
-R-GAP (Zhu and Blaschko, ICLR 2021, arXiv 2010.07733), section 3: going backwards, what leaves a
-layer and the loss's derivative by it are known, which makes both the layer's output and its
-weights' gradient linear equations in what enters it.
+R-GAP (Zhu and Blaschko, ICLR 2021, arXiv 2010.07733), section 3: going backwards, the output of a
+layer and the loss's derivative by it are known, so both the layer's output and its weights'
+gradient give linear equations for its input.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from fedsim.attacks.closed.rgap.convolution import Convolution, invert_conv
 from fedsim.core.errors import AttackError
 
 EDGE = 1e-7
-"""How near to the ends of its range an activation's output is still inverted."""
+"""Minimum distance of an activation's output from the ends of its range to be inverted."""
 
 
 @dataclass(frozen=True, eq=False)
 class Known:
-    """What is known between two layers, for ``V`` victims with one example each.
+    """Known values between two layers, for ``V`` victims with one example each.
 
     Attributes:
         features: the activations, ``(V, *shape)``.
         delta: the loss's derivatives by them, ``(V, *shape)``.
-        certain: where ``features`` holds, ``(V, *shape)`` of 0 and 1.
+        certain: 1 where ``features`` is valid, else 0, ``(V, *shape)``.
     """
 
     features: Tensor
@@ -37,7 +37,7 @@ class Known:
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer, its name, and the shapes of one example in front of it and behind it."""
+    """A layer, its name, and the shapes of one example before and after it."""
 
     name: str
     module: nn.Module
@@ -47,7 +47,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Inverse:
-    """An activation backwards: from its output to its input, and to its derivative there."""
+    """Inverse of an activation: from its output to its input and to its derivative there."""
 
     undo: Callable[[Tensor], Tensor]
     slope: Callable[[Tensor], Tensor]
@@ -81,12 +81,12 @@ def layers_of(model: nn.Module, input_shape: tuple[int, ...]) -> list[Layer]:
 
 
 def invert(layers: list[Layer], gradient: Mapping[str, Tensor]) -> Tensor:
-    """Return what went into the network, ``(V, *input_shape)`` in float64.
+    """Return the input of the network, ``(V, *input_shape)`` in float64.
 
     Args:
-        layers: of the network, from `layers_of`.
-        gradient: of the mean cross-entropy over one example, by parameter name, each with the
-            victims as its first axis ``(V, ...)``.
+        layers: the layers of the network, from `layers_of`.
+        gradient: gradient of the mean cross-entropy over one example, by parameter name, each with
+            the victims as its first axis ``(V, ...)``.
     """
     head = layers[-1]
     # The derivative of cross-entropy by the logits is the bias's gradient.
@@ -117,7 +117,7 @@ def _through_dense(layer: Layer, known: Known, gradient: Mapping[str, Tensor]) -
     """Divide the weights' gradient, an outer product, by its known factor."""
     assert isinstance(layer.module, nn.Linear)  # noqa: S101  (dispatched on it)
     weight = layer.module.weight.detach().double()
-    # A bias's gradient is the derivative by the layer's output itself, without detours.
+    # The bias's gradient equals the derivative by the layer's output.
     delta = gradient.get(f"{layer.name}.bias", known.delta).double()
     outer = gradient[f"{layer.name}.weight"].double()
     size = (delta**2).sum(1, keepdim=True).clamp(min=torch.finfo(torch.float64).tiny)
@@ -154,7 +154,7 @@ def _problem(module: nn.Module) -> str | None:
     if isinstance(module, nn.Conv2d):
         plain = module.groups == 1 and module.dilation == (1, 1) and module.padding_mode == "zeros"
         if not plain or isinstance(module.padding, str):
-            return "is a convolution with groups, dilation or padding that is not solved for"
+            return "is a convolution with groups, dilation or padding that is not supported"
         return None
     if isinstance(module, nn.Dropout) and not module.training:
         return None
@@ -197,10 +197,10 @@ def _leaky_relu(module: nn.Module) -> Inverse:
 
 
 def _relu(_: nn.Module) -> Inverse:
-    """Where its output is zero, nothing is known of its input."""
+    """Return the inverse of ReLU; a zero output leaves the input unknown."""
 
     def active(h: Tensor) -> Tensor:
-        # Features are known up to rounding: a thousandth of the largest may be a zero.
+        # Features have rounding errors: a value below a thousandth of the largest may be a zero.
         edge = 1e-3 * h.flatten(1).amax(1).clamp(min=0)
         return (h > edge.view(-1, *[1] * (h.ndim - 1))).to(h)
 

@@ -52,10 +52,10 @@ def test_noise_is_averaged() -> None:
 def test_only_shapes_may_change_in_front_of_it() -> None:
     assert first_dense(MLP().build((1, 4, 4), 3, seed=0), (1, 4, 4)) == "dense1"
     convolution = LeNet().build((1, 8, 8), 3, seed=0)
-    with pytest.raises(AttackError, match="no dense layer with bias takes the input as it is"):
+    with pytest.raises(AttackError, match="no dense layer with bias takes the unchanged input"):
         first_dense(convolution, (1, 8, 8))
     scaled = nn.Sequential(nn.Flatten(), nn.Tanh(), nn.Linear(16, 3))
-    with pytest.raises(AttackError, match="takes the input as it is"):
+    with pytest.raises(AttackError, match="takes the unchanged input"):
         first_dense(scaled, (1, 4, 4))
 
 

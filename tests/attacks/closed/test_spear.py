@@ -62,7 +62,7 @@ def test_columns_are_told_from_their_mixtures() -> None:
 @pytest.mark.parametrize(
     ("gradient", "size", "expected"),
     [
-        (torch.rand(3, 20), 4, "needs more of both"),
+        (torch.rand(3, 20), 4, "both numbers must exceed"),
         (torch.rand(9, 1) @ torch.rand(1, 20), 2, "lower rank"),
         (torch.zeros(9, 20), 2, "lower rank"),
     ],

@@ -293,7 +293,7 @@ def test_leaves_model_and_generator_alone() -> None:
 
 def test_no_dense_layer() -> None:
     model = nn.Sequential(nn.Conv2d(1, 3, 2), nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    with pytest.raises(AttackError, match="this model has none; give the labels"):
+    with pytest.raises(AttackError, match="which this model lacks; give the labels"):
         infer_labels(model, {}, (1, 4, 4), 1)
 
 

@@ -66,7 +66,7 @@ def test_ciphertexts_need_keys() -> None:
     pytest.importorskip("tenseal")
     case = small("federation.aggregation=ckks")
     app = make_client_app(case.to_toml())
-    with pytest.raises(UploadError, match="was not there when the keys were dealt"):
+    with pytest.raises(UploadError, match="was absent when the keys were dealt"):
         app(asked(case, stage="encrypt"), context_of(0))
 
 
@@ -77,6 +77,6 @@ def test_a_value_that_the_sum_cannot_hold_is_not_told() -> None:
     case = small(groups(noise, "[]", "[]"), table, "federation.rounds=1")
     _, seen, _ = train(case)
     why = seen.sums[1].dropped[0]
-    assert "holds a value outside of ±1" in why
+    assert "has a value outside of ±1" in why
     assert "raise federation.aggregation.limit" in why
     assert seen.sums[1].partitions == (1, 2)

@@ -50,7 +50,7 @@ def test_files_of_another_set_are_not_taken_for_it(
     idx_folder(tmp_path, packed=False)
     labels = np.array([9, 0, 0, 3, 0, 2, 7, 2, 5, 5, 0, 0])
     write_idx(tmp_path / "train-labels-idx1-ubyte", labels)
-    with pytest.raises(DataError, match="those of 'fashion-mnist'"):
+    with pytest.raises(DataError, match="belong to 'fashion-mnist'"):
         load_dataset(Mnist(), tmp_path)
     assert len(load_dataset(FashionMnist(), tmp_path).train) == 12
 

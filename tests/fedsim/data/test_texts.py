@@ -93,7 +93,7 @@ def test_kinds_in_front_of_a_tab(tmp_path: Path) -> None:
 def test_a_kind_in_some_lines_alone(tmp_path: Path) -> None:
     message = refusal(written(tmp_path, "spam\tbuy now\nhello\n"))
     assert "texts.txt, text 2: no tab" in message
-    assert "expected the kind of the text in front of a tab in every line, or in none" in message
+    assert "expected the class of the text before a tab in every line, or in none" in message
 
 
 @given(st.integers(2, 60), st.floats(0.01, 0.99))
@@ -116,7 +116,7 @@ def test_too_few_lines(tmp_path: Path, content: str) -> None:
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     message = refusal(TextFile(path=tmp_path / "missing.txt"))
-    assert f"{tmp_path / 'missing.txt'}: cannot be read (No such file or directory)" in message
+    assert f"{tmp_path / 'missing.txt'} cannot be read (No such file or directory)" in message
     assert "expected a file with one text per line; check the path" in message
 
 
@@ -126,7 +126,7 @@ def test_a_folder_in_place_of_a_file(tmp_path: Path) -> None:
 
 def test_not_utf_8(tmp_path: Path) -> None:
     message = refusal(written(tmp_path, "Grüße\nfrom\n".encode("latin-1")))
-    assert "texts.txt: this is not UTF-8 text (byte 2): save it as UTF-8" in message
+    assert "texts.txt: not UTF-8 text (byte 2): save it as UTF-8" in message
 
 
 def test_a_file_too_big(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -90,7 +90,7 @@ def test_who_was_not_there_when_keys_were_dealt_is_left_out() -> None:
     case = hidden()
     _, seen, _ = train(case, dropping(case, lambda p, stage: p == 2 and stage == "hello"))
     assert seen.sums[1].partitions == (0, 1)
-    assert "was not there when the keys were dealt" in seen.sums[1].dropped[2]
+    assert "was absent when the keys were dealt" in seen.sums[1].dropped[2]
 
 
 def test_another_client_decrypts_if_the_first_does_not() -> None:

@@ -121,7 +121,7 @@ def test_no_folder_and_nothing_on_the_hub(monkeypatch: pytest.MonkeyPatch) -> No
     message = str(caught.value)
     assert "pretrained = 'nobody/nothing': there is no such folder" in message
     assert "(cannot reach the hub for nobody/nothing)" in message
-    assert "give 'minilm', a folder or a hub name" in message
+    assert "use 'minilm', a folder or a hub name" in message
 
 
 def test_a_model_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
