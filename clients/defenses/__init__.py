@@ -1,4 +1,4 @@
-"""What clients do so that their uploads tell less: one file per defense, PyTorch alone.
+"""Defenses of clients, one file each; they need only PyTorch.
 
 ``protect`` applies defenses to an upload; a guide for a new one is in ``clients/README.md``.
 """

@@ -1,4 +1,4 @@
-"""What a defense is: parameters, and hooks into the making of an upload."""
+"""Base class of every defense: parameters, and hooks into the computation of an upload."""
 
 import secrets
 from collections.abc import Callable, Mapping
@@ -18,12 +18,12 @@ class Protected:
     """An upload after one defense, and what the defense did.
 
     Attributes:
-        tensors: the upload; names, shapes and dtypes are those that went in.
-        value_bits: bits that one floating-point value takes on the wire from now on, or None if
-            the defense left the values on the grid that they were on.
-        overhead_bytes: bytes on the wire beside the values, such as quantisation scales.
-        did: what the defense did, measured from the tensors where it can be.
-        state: what the client keeps of this defense until its next upload.
+        tensors: the upload, with unchanged names, shapes and dtypes.
+        value_bits: bits that one floating-point value takes on the wire after the defense, or None
+            if the defense did not change the grid of the values.
+        overhead_bytes: bytes on the wire in addition to the values, such as quantisation scales.
+        did: report of what the defense did, measured from the tensors where possible.
+        state: state of this defense that the client keeps until its next upload.
     """
 
     tensors: dict[str, Tensor]
@@ -35,12 +35,12 @@ class Protected:
 
 @dataclass(frozen=True)
 class Batch:
-    """What one step trains on.
+    """Training batch of one step.
 
     Attributes:
-        images: ``(N, C, H, W)`` in [0, 1]; outside of it after a defense of inputs.
+        images: ``(N, C, H, W)`` in [0, 1]; a defense of inputs may leave this range.
         labels: classes ``(N,)``, or probabilities ``(N, classes)``.
-        did: what a defense did to make it.
+        did: report of the defense that made it.
     """
 
     images: Tensor
@@ -50,12 +50,12 @@ class Batch:
 
 @dataclass(frozen=True)
 class Private:
-    """What a client has at home beside the batch.
+    """Private data and model of a client, besides the batch.
 
     Attributes:
-        draw: returns that many other private images and their labels.
-        num_classes: how many classes there are.
-        model: the global model; a defense must leave it as it is.
+        draw: returns the given number of other private images, and their labels.
+        num_classes: number of classes.
+        model: the global model; a defense must not change it.
     """
 
     draw: Callable[[int], tuple[Tensor, Tensor]]
@@ -65,12 +65,12 @@ class Private:
 
 @dataclass(frozen=True)
 class Computed:
-    """A step's gradient that a defense computed in place of plain automatic differentiation.
+    """A step's gradient, computed by a defense instead of plain automatic differentiation.
 
     Attributes:
-        gradients: by name, of all parameters that are trained.
+        gradients: gradients of all trained parameters, by name.
         loss: mean cross-entropy of the batch.
-        did: what the defense did.
+        did: report of what the defense did.
     """
 
     gradients: dict[str, Tensor]
@@ -84,8 +84,8 @@ class Mechanism:
 
     Attributes:
         noise_multiplier: standard deviation of the noise on the sum, in units of the bound.
-        delta: of the (epsilon, delta) that is to be reported.
-        unit: whose contribution is bounded: each example's, or all of the client's data.
+        delta: delta of the reported (epsilon, delta).
+        unit: the bounded contribution: each example's, or that of all the client's data.
     """
 
     noise_multiplier: float
@@ -95,22 +95,21 @@ class Mechanism:
 
 @checked
 class Defense(Parameters):
-    """What a client does so that its upload tells less about its data.
+    """A change to a client's batch, gradient or upload that reduces leakage.
 
-    Subclasses carry their parameters as fields and override the hooks that they need: the batch
-    is changed first, then the gradient is computed from it, then the upload is changed. Each is
-    a pure function: what it is given is not modified, and all randomness comes from
-    ``generator``.
+    Subclasses have their parameters as fields and override the hooks that they need: the batch
+    is changed first, then the gradient is computed from it, then the upload is changed. Each hook
+    is a pure function: arguments are not modified, and all randomness comes from ``generator``.
     """
 
     modalities: ClassVar[frozenset[str] | None] = None
-    """The kinds of data whose batches it can change; None for any, as of uploads."""
+    """Supported modalities; None for all. Defenses of uploads support all."""
 
     def protect_batch(self, batch: Batch, private: Private, generator: torch.Generator) -> Batch:
-        """Return what to train on in place of the private batch: here, the batch.
+        """Return the batch to train on; by default, the private batch.
 
         Args:
-            batch: what the step would train on; as many images come out as went in.
+            batch: the private batch; its number of images must not change.
             private: the client's other data, and the model.
             generator: source of all randomness.
         """
@@ -119,35 +118,35 @@ class Defense(Parameters):
     def compute_gradient(
         self, model: nn.Module, batch: Batch, generator: torch.Generator
     ) -> Computed | None:
-        """Return the gradient of a step, or None to leave that to automatic differentiation.
+        """Return the gradient of a step, or None to use automatic differentiation.
 
         Args:
-            model: with the weights before the step, in the client's mode. Its buffers may change
-                as they do in a forward pass.
-            batch: after all changes.
+            model: the model with the weights before the step, in the client's mode. Its buffers may
+                change as in a forward pass.
+            batch: the batch after all changes.
             generator: source of all randomness.
         """
         return None
 
     def objection(self, spec: ModelSpec | LanguageModel) -> str | None:
-        """Return why clients that train this model cannot have this defense, None if they can.
+        """Return the reason why the defense does not support the model, or None.
 
-        Asked when a scenario is loaded, before there are data.
+        Called when a scenario is loaded, before the data are loaded.
 
         Args:
-            spec: of the model.
+            spec: hyper-parameters of the model.
         """
         return None
 
     def mechanism(self) -> Mechanism | None:
-        """Return the differential privacy of each step (or upload), None if there is none."""
+        """Return the differential privacy of each step (or upload), or None."""
         return None
 
     def protect_upload(self, upload: Mapping[str, Tensor], generator: torch.Generator) -> Protected:
-        """Return the upload as it leaves the client: here, as it came.
+        """Return the defended upload; by default, the upload itself.
 
         A pure function: neither ``upload`` nor its tensors are modified, all randomness comes
-        from ``generator``, and tensors that are not floating-point stay as they are.
+        from ``generator``, and tensors that are not floating-point do not change.
 
         Args:
             upload: gradients or updates by parameter name, of any shapes.
@@ -158,12 +157,12 @@ class Defense(Parameters):
     def protect_next(
         self, upload: Mapping[str, Tensor], generator: torch.Generator, state: Mapping[str, Tensor]
     ) -> Protected:
-        """Return the upload as it leaves a client that remembers: here, without a memory.
+        """Return the defended upload of a defense with a state; by default, without a state.
 
         Args:
-            upload: as in `protect_upload`, which is the first upload.
-            generator: as there.
-            state: what the client kept after its last upload; empty before the first.
+            upload: gradients or updates by parameter name, of any shapes.
+            generator: source of all randomness.
+            state: the state after the client's last upload; empty before the first.
         """
         return self.protect_upload(upload, generator)
 
@@ -177,7 +176,7 @@ def defense_generator(
         seed: the run's seed.
         partition: index of the client's slice of the data.
         server_round: number of the round, from 1.
-        purpose: what it is for; others give other numbers.
+        purpose: purpose of the generator; different purposes give different numbers.
     """
     return torch.Generator().manual_seed(derive(seed, purpose, partition, server_round))
 
@@ -185,8 +184,8 @@ def defense_generator(
 def fresh_generator() -> torch.Generator:
     """Return a generator seeded by the operating system, for clients with real data.
 
-    Its noise cannot be repeated, yet it is not cryptographic: PyTorch's CPU generator is a
-    Mersenne Twister of which a seed sets 32 bits. An adversary who sees noise alone (where the
-    gradient is known to be zero) can search for the seed and subtract the rest.
+    Its noise cannot be repeated, but it is not cryptographic: PyTorch's CPU generator is a
+    Mersenne Twister of which a seed sets 32 bits. An adversary who sees pure noise (where the
+    gradient is known to be zero) can search for the seed and subtract all of the noise.
     """
     return torch.Generator().manual_seed(secrets.randbits(63))

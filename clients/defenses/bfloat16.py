@@ -18,5 +18,5 @@ class Bfloat16(Defense):
     """
 
     def protect_upload(self, upload: Mapping[str, Tensor], generator: torch.Generator) -> Protected:
-        """Round to bfloat16 and back; a finite value beyond its largest becomes that."""
+        """Round to bfloat16 and back; a finite value beyond the largest one becomes the largest."""
         return round_to(upload, torch.bfloat16)

@@ -22,9 +22,9 @@ class Clipping(Defense):
 
     All floating-point tensors together are one vector x, which becomes x * min(1, norm / |x|).
     Source: Abadi et al., Deep Learning with Differential Privacy, CCS 2016 (arXiv 1607.00133),
-    section 3.1, there for the gradient of each example; of a client's update as "flat clipping"
-    in McMahan et al., ICLR 2018 (arXiv 1710.06963). Without noise after it, this is
-    not differential privacy.
+    section 3.1, for the gradient of each example; for a client's update, "flat clipping" in
+    McMahan et al., ICLR 2018 (arXiv 1710.06963). Without noise after it, this is not differential
+    privacy.
     """
 
     norm: Annotated[
@@ -32,7 +32,7 @@ class Clipping(Defense):
     ]
 
     def protect_upload(self, upload: Mapping[str, Tensor], generator: torch.Generator) -> Protected:
-        """Clip; reports ``norm_before`` and ``clipped_share``, 1 if it was longer and 0 if not.
+        """Clip; reports ``norm_before`` and ``clipped_share``, 1 if it was clipped and else 0.
 
         An upload with a NaN or an infinity has no norm and becomes NaN throughout.
         """
@@ -44,14 +44,14 @@ class LayerClipping(Defense):
     """Scale each tensor down to an L2 norm, if it is longer.
 
     Source: McMahan et al., Learning Differentially Private Recurrent Language Models, ICLR 2018
-    (arXiv 1710.06963), "per-layer clipping". There each layer has a bound of its
-    own; here all tensors have the same one.
+    (arXiv 1710.06963), "per-layer clipping". In the paper each layer has its own
+    bound; here all tensors have the same bound.
     """
 
     norm: Annotated[float, Field(gt=0, le=_LARGEST, description="largest L2 norm of each tensor")]
 
     def protect_upload(self, upload: Mapping[str, Tensor], generator: torch.Generator) -> Protected:
-        """Clip; reports ``norm_before`` (of the whole) and ``clipped_share`` of the tensors.
+        """Clip; reports ``norm_before`` of the whole upload and ``clipped_share`` of the tensors.
 
         A tensor with a NaN or an infinity has no norm and becomes NaN throughout.
         """
@@ -75,7 +75,7 @@ def clip(upload: Mapping[str, Tensor], norm: float) -> Protected:
     did = {"norm_before": before, "clipped_share": float(not before <= norm)}
     if before <= norm:
         return Protected(dict(upload), did=did)
-    # Not norm / before alone: an infinity would make zeros of all finite values.
+    # Not only norm / before: an infinity would turn all finite values into zeros.
     factor = norm / before if before < float("inf") else float("nan")
     tensors = map_floating(upload, lambda x: (x.double() * factor).to(x.dtype))
     return Protected(tensors, value_bits=full_bits(upload), did=did)

@@ -12,38 +12,44 @@ from fedsim.clients.defenses.tensors import floating, kept_fraction, share_of
 from fedsim.core.registry import DEFENSES
 
 _FIRST_SHARE = 0.25
-"""Share of the coordinates that the first upload of a warm-up sends."""
+"""Share of the coordinates sent in the first upload of a warm-up."""
 
 
 @DEFENSES.register("dgc")
 class DeepGradientCompression(Defense):
-    """Send each tensor's largest values only, and keep the rest for later uploads.
+    """Send only each tensor's largest values, and keep the others for later uploads.
 
     Source: Lin et al., Deep Gradient Compression, ICLR 2018 (arXiv 1712.01887), section 3 and
     algorithm 4: with momentum correction, momentum factor masking, local accumulation and warm-up.
-    Differences: the warm-up counts the client's uploads where the paper counts epochs, the largest
-    values are found exactly and not by sampling, gradients are not clipped, and at least one value
-    of each tensor is sent.
+    Differences: the warm-up counts the client's uploads instead of epochs, the largest values are
+    found exactly and not by sampling, gradients are not clipped, and at least one value of each
+    tensor is sent.
 
     Momentum correction (section 3.2) moves the training's own momentum into the accumulation. A
-    server that takes plain steps, as `FedSGD` does, has none, and local accumulation alone is
-    what the paper derives for it: 0 is the default. With momentum m a coordinate that has to wait
-    moves 1 / (1 - m) times as far in the end, which asks for a learning rate that is as much
-    smaller, and those that are sent at once, and lose their momentum, then lag behind.
+    server that takes plain steps, like `FedSGD`, has no momentum, and for this case the paper
+    derives local accumulation alone: 0 is the default. With momentum m a delayed coordinate finally
+    moves 1 / (1 - m) times as far, which needs a learning rate smaller by this factor; coordinates
+    that are sent at once lose their momentum and then lag behind.
 
-    With ``fraction = 0`` everything is sent at once and nothing is changed, whatever the momentum:
-    what is sent loses its momentum.
+    With ``fraction = 0`` everything is sent at once and nothing is changed, for any momentum,
+    because sent coordinates lose their momentum.
     """
 
     fraction: Annotated[
         float,
-        Field(ge=0, lt=1, description="share of each tensor's coordinates that is not sent yet"),
+        Field(
+            ge=0, lt=1, description="share of each tensor's coordinates that is withheld for later"
+        ),
     ]
     momentum: Annotated[
-        float, Field(ge=0, lt=1, description="that of the training; 0 for a server's plain steps")
+        float,
+        Field(
+            ge=0, lt=1, description="momentum of the training; 0 if the server takes plain steps"
+        ),
     ] = 0.0
     warmup: Annotated[
-        int, Field(ge=0, description="uploads over which the fraction rises from 0.75 or so")
+        int,
+        Field(ge=0, description="number of uploads over which the fraction rises from about 0.75"),
     ] = 0
 
     def protect_upload(self, upload: Mapping[str, Tensor], generator: torch.Generator) -> Protected:
@@ -53,10 +59,10 @@ class DeepGradientCompression(Defense):
     def protect_next(
         self, upload: Mapping[str, Tensor], generator: torch.Generator, state: Mapping[str, Tensor]
     ) -> Protected:
-        """Compress; reports ``kept_fraction``, the share of coordinates that are not zero then.
+        """Compress; reports ``kept_fraction``, the share of coordinates that are then not zero.
 
-        Also ``withheld_norm``, the norm of what is kept for later uploads. The state holds the
-        number of uploads, and for each tensor its momentum and what is withheld.
+        Also reports ``withheld_norm``, the norm of the values kept for later uploads. The state
+        holds the number of uploads, and for each tensor its momentum and its withheld values.
         """
         uploads = int(state.get("uploads", torch.zeros(())))
         fraction = self._fraction_of(uploads)
@@ -73,7 +79,7 @@ class DeepGradientCompression(Defense):
         return Protected(tensors, did={**kept_fraction(tensors), "withheld_norm": norm}, state=kept)
 
     def _fraction_of(self, uploads: int) -> float:
-        """Return the fraction withheld from the upload after so many."""
+        """Return the fraction withheld after the given number of uploads."""
         if uploads >= self.warmup:
             return self.fraction
         # As in the paper, the share that is sent falls exponentially: 25 %, 6.25 %, ...
@@ -83,7 +89,7 @@ class DeepGradientCompression(Defense):
 
 
 def _largest(x: Tensor, fraction: float) -> Tensor:
-    """Return where the values are that are sent: all but the smallest ``fraction`` of them."""
+    """Return a mask of the sent values: all except the smallest ``fraction`` of them."""
     count = min(share_of(fraction, x.numel()), x.numel() - 1)
     if count <= 0:
         return torch.ones_like(x, dtype=torch.bool)

@@ -1,4 +1,4 @@
-"""Differentially private SGD: each example's gradient clipped, noise on their sum."""
+"""Differentially private SGD: clipping of each example's gradient, and noise on the sum."""
 
 from collections.abc import Mapping
 from typing import Annotated
@@ -16,7 +16,7 @@ from fedsim.models import LanguageModel, cross_entropy
 from fedsim.models.base import ModelSpec
 
 _ANY_SHAPE = (3, 32, 32)
-"""Of pictures: a model's kinds of layers do not depend on it."""
+"""A shape of pictures; the types of a model's layers do not depend on it."""
 
 
 @DEFENSES.register("dp-sgd")
@@ -24,12 +24,12 @@ class DPSGD(Defense):
     """Clip the gradient of each example, and add Gaussian noise to their sum (DP-SGD).
 
     Source: Abadi et al., Deep Learning with Differential Privacy, CCS 2016 (arXiv 1607.00133),
-    section 3.1 and algorithm 1, with one norm over all parameters. The sum is divided by the
-    number of examples in the batch. There the batch is a Poisson sample and the sum is divided by
-    its expected size; here batches have a fixed size, which is for the accountant to know.
+    section 3.1 and algorithm 1, with one norm over all parameters. The sum is divided by the number
+    of examples in the batch. In the paper the batch is a Poisson sample and the sum is divided by
+    its expected size; here batches have a fixed size, which the accountant must consider.
 
-    The unit of the guarantee is one example of what is trained on. A defense that mixes several
-    private images into one (``mixup``, ``instahide``) takes that meaning from it.
+    The unit of the guarantee is one training example. After a defense that mixes several private
+    images into one (``mixup``, ``instahide``) this is not one private image.
     """
 
     norm: Annotated[
@@ -42,11 +42,11 @@ class DPSGD(Defense):
             ge=0,
             le=1e6,
             description="standard deviation of the noise on the sum, in units of the norm; "
-            "0 clips alone, which is no privacy",
+            "0 only clips, which is not private",
         ),
     ]
     delta: Annotated[
-        float, Field(gt=0, lt=1, description="of the (epsilon, delta) that is reported")
+        float, Field(gt=0, lt=1, description="delta of the reported (epsilon, delta)")
     ] = 1e-5
 
     def compute_gradient(
@@ -58,7 +58,7 @@ class DPSGD(Defense):
         the norm, and ``noise_std``, the root mean square of the noise on the mean gradient.
 
         Raises:
-            ScenarioError: the model normalises by the batch.
+            ScenarioError: the model has layers that normalise by the batch.
         """
         objection = _batch_statistics(model)
         if objection is not None:
@@ -80,13 +80,13 @@ class DPSGD(Defense):
         )
 
     def objection(self, spec: ModelSpec | LanguageModel) -> str | None:
-        """Object to models with layers that normalise by the batch."""
-        if isinstance(spec, LanguageModel):  # transformers normalise each position by itself
+        """Reject models with layers that normalise by the batch."""
+        if isinstance(spec, LanguageModel):  # transformers normalise each position separately
             return None
         return _batch_statistics(spec.skeleton(_ANY_SHAPE, num_classes=2))
 
     def mechanism(self) -> Mechanism | None:
-        """Return the privacy of a step; None without noise."""
+        """Return the differential privacy of a step, or None without noise."""
         if not self.noise_multiplier:
             return None
         return Mechanism(self.noise_multiplier, self.delta, "example")
@@ -106,14 +106,14 @@ def _per_example(model: nn.Module, batch: Batch) -> tuple[dict[str, Tensor], Ten
         logits = functional_call(model, dict(parameters), (image[None],))
         return cross_entropy(logits, label[None])
 
-    # A layer that draws (dropout) draws for each example.
+    # A random layer (dropout) draws for each example.
     each = vmap(grad_and_value(loss), in_dims=(None, 0, 0), randomness="different")
     gradients, losses = each(trained, batch.images, batch.labels)
     return gradients, losses
 
 
 def _batch_statistics(model: nn.Module) -> str | None:
-    """Return what is wrong with a model that normalises by the batch."""
+    """Return the reason why a model with batch normalisation is unsupported, or None."""
     for name, layer in normalising_by_batch(model).items():
         return (
             f"its layer {name!r} ({type(layer).__name__}) normalises by the whole batch, so no "

@@ -1,4 +1,4 @@
-"""InstaHide: several images mixed, and the sign of each pixel drawn at random."""
+"""InstaHide: mixtures of several images, with random pixel signs."""
 
 from typing import Annotated, ClassVar
 
@@ -16,22 +16,23 @@ LARGEST_SHARE = 0.65
 
 @DEFENSES.register("instahide")
 class InstaHide(Defense):
-    """Mix each image with others, and flip the sign of each of its pixels by a coin.
+    """Mix each image with others, and flip the sign of each pixel at random.
 
     Source: Huang et al., InstaHide: Instance-hiding Schemes for Private Distributed Learning,
-    ICML 2020 (arXiv 2010.02772): the shares are random, none above 0.65, and labels are mixed
-    alike. This is its inside-dataset variant: all images are the client's.
-    We differ in how shares are drawn (uniformly from all that are possible) and in what they are
-    mixed with (drawn anew in each step, where the paper permutes the data set).
+    ICML 2020 (arXiv 2010.02772): the shares are random, at most 0.65 each, and labels are mixed
+    with the same shares. This is the inside-dataset variant: all images are the client's.
+    Differences: shares are drawn uniformly from all possible ones, and the other images are drawn
+    anew in each step, while the paper permutes the data set.
 
-    Signs are those of pixels on [-1, 1], as in the paper. Ours are in [0, 1], where that is
-    ``2 x - 1``: a flip maps x to ``1 - x``, and the result is in [0, 1] again.
+    The paper flips the signs of pixels in [-1, 1]. Here pixels are in [0, 1], where a flip maps x
+    to ``1 - x``, so the result is in [0, 1] again.
     """
 
     modalities: ClassVar[frozenset[str] | None] = frozenset({PICTURES})
 
     images: Annotated[
-        int, Field(ge=2, le=64, description="how many are mixed, the own one with it")
+        int,
+        Field(ge=2, le=64, description="number of images in a mixture, including the image itself"),
     ]
 
     def protect_batch(self, batch: Batch, private: Private, generator: torch.Generator) -> Batch:
@@ -45,7 +46,7 @@ class InstaHide(Defense):
 
 
 def _shares(count: int, parts: int, generator: torch.Generator) -> Tensor:
-    """Return rows ``(count, parts)`` that sum to 1, uniform among those without a large part."""
+    """Return rows ``(count, parts)`` that sum to 1, uniform among rows without a large part."""
     shares = torch.ones(count, parts, dtype=torch.float64)
     while bool((again := shares.amax(1) > LARGEST_SHARE).any()):
         drawn = torch.empty(int(again.sum()), parts, dtype=torch.float64)

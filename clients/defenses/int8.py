@@ -18,7 +18,7 @@ class Int8(Defense):
     """Quantise each tensor to 255 evenly spaced levels around zero.
 
     Symmetric and linear: the levels are the multiples -127 ... 127 of max|x| / 127, and a value
-    goes to the nearest. Source: Zhu, Liu and Han, Deep Leakage from Gradients, NeurIPS 2019,
+    is rounded to the nearest. Source: Zhu, Liu and Han, Deep Leakage from Gradients, NeurIPS 2019,
     section 5.
     """
 

@@ -1,4 +1,4 @@
-"""Part of the layers."""
+"""Partial upload: random tensors are withheld."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -15,12 +15,12 @@ from fedsim.core.registry import DEFENSES
 
 @DEFENSES.register("partial-upload")
 class PartialUpload(Defense):
-    """Keep some tensors back, drawn anew for each upload.
+    """Withhold some tensors, drawn anew for each upload.
 
-    Of n tensors floor(fraction * n) are set to zero, and nothing of them is sent. After Wang et
+    Of n tensors floor(fraction * n) are set to zero and not sent. After Wang et
     al., Why Go Full? Elevating Federated Learning Through Partial Network Updates, NeurIPS 2024
-    (arXiv 2410.11559), where only the layers in turn are trained and sent; here all are trained,
-    and chance decides. What is kept back is dropped, not accumulated for later rounds.
+    (arXiv 2410.11559), which trains and sends the layers in turn; here all layers are trained and
+    the withheld ones are random. Withheld values are dropped, not accumulated for later rounds.
     """
 
     fraction: Annotated[
@@ -28,15 +28,15 @@ class PartialUpload(Defense):
     ]
 
     def protect_upload(self, upload: Mapping[str, Tensor], generator: torch.Generator) -> Protected:
-        """Keep tensors back; reports ``kept_fraction`` and ``kept_tensors``.
+        """Withhold tensors; reports ``kept_fraction`` and ``kept_tensors``.
 
-        The first is the share of coordinates that are not zero then, the second how many
-        tensors were not kept back.
+        The first is the share of coordinates that are then not zero, the second the number of
+        tensors that were sent.
         """
         names = list(floating(upload))
         # As a decimal, since 0.29 * 100 in binary is below 29.
         count = int(Decimal(repr(float(self.fraction))) * len(names))
-        # On the generator's device: a permutation has no other.
+        # On the generator's device, where a permutation has to be drawn.
         order = torch.randperm(len(names), generator=generator, device=generator.device).tolist()
         dropped = {names[i]: torch.zeros_like(upload[names[i]]) for i in order[:count]}
         tensors = {**upload, **dropped}

@@ -1,4 +1,4 @@
-"""Differential privacy of the client as a whole, without trust in the server."""
+"""Local differential privacy of a client's whole upload."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -20,13 +20,13 @@ _LARGEST = 1e6
 class LocalDP(Defense):
     """Clip the whole upload, then add Gaussian noise in proportion to the bound.
 
-    The Gaussian mechanism of Dwork and Roth, The Algorithmic Foundations of Differential
-    Privacy, 2014, appendix A, on the client's contribution clipped as in Abadi et al., CCS 2016
-    (arXiv 1607.00133), and before it leaves the client as in Wei et al., Federated Learning with
+    The Gaussian mechanism of Dwork and Roth, The Algorithmic Foundations of Differential Privacy,
+    2014, appendix A, applied to the client's contribution, clipped as in Abadi et al., CCS 2016
+    (arXiv 1607.00133), before it leaves the client, as in Wei et al., Federated Learning with
     Differential Privacy (arXiv 1911.00222), algorithm 1. Each coordinate gets noise of standard
-    deviation noise_multiplier * norm. Neighbours differ by a contribution in place of none (zeros),
-    so the sensitivity is norm; for one contribution in place of another it is twice that, and the
-    noise multiplier counts half.
+    deviation noise_multiplier * norm. Neighbouring data sets are with and without the contribution
+    (zeros), so the sensitivity is norm; if one contribution replaces another it is twice that, and
+    the noise multiplier counts half.
     """
 
     norm: Annotated[
@@ -41,10 +41,10 @@ class LocalDP(Defense):
     ] = 1e-5
 
     def protect_upload(self, upload: Mapping[str, Tensor], generator: torch.Generator) -> Protected:
-        """Clip and add the noise; reports what both did.
+        """Clip and add the noise; reports ``norm_before``, ``clipped_share`` and ``noise_std``.
 
-        ``norm_before`` and ``clipped_share`` are as in `Clipping`, ``noise_std`` is the root mean
-        square of what was added. None of them is private: they tell of the data, or of the noise.
+        ``noise_std`` is the root mean square of the added noise; see `Clipping` for the others. The
+        reports are not private: they depend on the data, or on the noise.
         """
         clipped = clip(upload, self.norm)
         noisy = add_gaussian_noise(clipped.tensors, self.noise_multiplier * self.norm, generator)

@@ -1,4 +1,4 @@
-"""What the defenses that mix images share."""
+"""Functions shared by the defenses that mix images."""
 
 import torch
 import torch.nn.functional as F  # noqa: N812  (the name that everybody knows)
@@ -8,15 +8,15 @@ from fedsim.clients.defenses.base import Batch, Private
 
 
 def with_others(batch: Batch, private: Private, others: int) -> tuple[Tensor, Tensor]:
-    """Return each image beside others of the client's, and all of their labels.
+    """Return each image together with other images of the client, and all labels.
 
     Args:
         batch: N images.
-        private: whence the other images are drawn, anew for each.
-        others: how many for each image.
+        private: source of the other images, drawn independently per image.
+        others: number of other images for each image.
 
-    Returns:
-        ``(N, 1 + others, C, H, W)``, the batch's own first, and ``(N, 1 + others, classes)``.
+    Returns: ``(N, 1 + others, C, H, W)``, the batch's own images first, and ``(N, 1 + others,
+        classes)``.
     """
     images, labels = private.draw(len(batch.images) * others)
     images = images.to(batch.images).view(len(batch.images), others, *batch.images.shape[1:])
@@ -29,7 +29,7 @@ def with_others(batch: Batch, private: Private, others: int) -> tuple[Tensor, Te
 
 
 def probabilities(labels: Tensor, num_classes: int, dtype: torch.dtype) -> Tensor:
-    """Return classes ``(N,)`` as rows ``(N, classes)``; such rows stay as they are."""
+    """Return classes ``(N,)`` as rows of probabilities ``(N, classes)``; rows are unchanged."""
     return (labels if labels.ndim == 2 else F.one_hot(labels.long(), num_classes)).to(dtype)
 
 

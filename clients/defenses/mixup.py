@@ -1,4 +1,4 @@
-"""Mixup: what is trained on is a mixture of two images and of their labels."""
+"""Mixup: training on mixtures of two images and of their labels."""
 
 from typing import Annotated, ClassVar
 
@@ -13,12 +13,12 @@ from fedsim.core.registry import DEFENSES
 
 @DEFENSES.register("mixup")
 class Mixup(Defense):
-    """Train on ``a x + (1 - a) x'`` and the labels mixed alike, with a from Beta(alpha, alpha).
+    """Train on ``a x + (1 - a) x'``, with labels mixed like the images, a from Beta(alpha, alpha).
 
     Source: Zhang et al., mixup: Beyond Empirical Risk Minimization, ICLR 2018 (arXiv 1710.09412),
-    section 2. There x' is another image of the batch and a the same for all of it; here x' is
-    drawn from all of the client's images, so that a batch of one is mixed too, and each image has
-    a share of its own. Of few images the same one may be drawn.
+    section 2. In the paper x' is another image of the batch and a is the same for the whole batch;
+    here x' is drawn from all of the client's images, so a batch of one is mixed too, and each image
+    has its own share. If the client has few images, x' may be x itself.
     """
 
     modalities: ClassVar[frozenset[str] | None] = frozenset({PICTURES})
@@ -28,7 +28,8 @@ class Mixup(Defense):
         Field(
             gt=0,
             le=1e6,
-            description="of Beta(alpha, alpha): small leaves mostly one image, large halves both",
+            description="parameter of Beta(alpha, alpha): if small, one image dominates; if large, "
+            "both have the same share",
         ),
     ]
 

@@ -19,8 +19,8 @@ _LARGEST = 1e6
 class GaussianNoise(Defense):
     """Add independent Gaussian noise to each coordinate.
 
-    Source: Zhu, Liu and Han, Deep Leakage from Gradients, NeurIPS 2019, section 5. Without a
-    clipping of the upload before it, this is not differential privacy.
+    Source: Zhu, Liu and Han, Deep Leakage from Gradients, NeurIPS 2019, section 5. Without
+    clipping the upload first, this is not differential privacy.
     """
 
     std: Annotated[
@@ -29,7 +29,7 @@ class GaussianNoise(Defense):
     ]
 
     def protect_upload(self, upload: Mapping[str, Tensor], generator: torch.Generator) -> Protected:
-        """Add the noise; reports ``noise_std``, the root mean square of what was added."""
+        """Add the noise; reports ``noise_std``, the root mean square of the added noise."""
         return add_gaussian_noise(upload, self.std, generator)
 
 
@@ -52,7 +52,7 @@ class LaplacianNoise(Defense):
     ]
 
     def protect_upload(self, upload: Mapping[str, Tensor], generator: torch.Generator) -> Protected:
-        """Add the noise; reports ``noise_std``, the root mean square of what was added."""
+        """Add the noise; reports ``noise_std``, the root mean square of the added noise."""
 
         def standard(like: Tensor) -> Tensor:
             # Two exponentials: the inverse of the distribution function would meet log(0).

@@ -6,4 +6,4 @@ from fedsim.core.registry import DEFENSES
 
 @DEFENSES.register("none")
 class NoDefense(Defense):
-    """Send the upload as it is, for all others to be compared with."""
+    """Send the upload unchanged, as a baseline for comparisons."""

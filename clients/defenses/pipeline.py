@@ -1,4 +1,4 @@
-"""Several defenses on one upload, in the order in which they are written."""
+"""A chain of defenses on one upload, in the written order."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -14,12 +14,12 @@ from fedsim.core.registry import DEFENSES
 
 @dataclass(frozen=True)
 class DefenseRecord:
-    """What one defense did to one upload.
+    """Record of one defense applied to one upload.
 
     Attributes:
         name: the registered name of the defense.
         parameters: its parameters by name.
-        did: what it did, as it told in ``Protected.did``.
+        did: its report, ``Protected.did``.
     """
 
     name: str
@@ -32,10 +32,10 @@ class ProtectedUpload:
     """An upload after all of a client's defenses.
 
     Attributes:
-        tensors: what leaves the client; names, shapes and dtypes are those that went in.
+        tensors: the defended upload, with unchanged names, shapes and dtypes.
         records: one for each defense, in the order in which they were applied.
         num_bytes: size of the payload on the wire, by the model of ``payload_bytes``.
-        states: what the client keeps of each defense until its next upload.
+        states: the state of each defense that the client keeps until its next upload.
     """
 
     tensors: dict[str, Tensor]
@@ -45,10 +45,10 @@ class ProtectedUpload:
 
 
 def record_of(defense: Defense, did: Mapping[str, float]) -> DefenseRecord:
-    """Return the record of what a defense did.
+    """Return the record of an applied defense.
 
     Raises:
-        UnknownNameError: it is of a class that is not registered.
+        UnknownNameError: the defense's class is not registered.
     """
     return DefenseRecord(DEFENSES.name_of(defense), dataclasses.asdict(defense), dict(did))
 
@@ -61,18 +61,18 @@ def protect(
 ) -> ProtectedUpload:
     """Apply defenses to an upload, the first one first.
 
-    The encoding on the wire is that of the last defense which set one: noise after rounding puts
-    the values off the grid and so back to full precision, where the scales of a quantisation
-    before it are not needed either; pruning after rounding keeps the grid.
+    The last defense that sets an encoding determines the encoding on the wire: noise after rounding
+    moves the values off the grid and so back to full precision, without the scales of an earlier
+    quantisation; pruning after rounding keeps the grid.
 
     Args:
-        defenses: in the order in which they are applied; none leaves the upload as it is.
+        defenses: in the order in which they are applied; without any, the upload is unchanged.
         upload: gradients or updates by parameter name, of any shapes; not modified.
         generator: source of all randomness.
-        states: what the client kept after its last upload; none before the first.
+        states: the states after the client's last upload; empty before the first.
 
     Raises:
-        UnknownNameError: a defense is of a class that is not registered.
+        UnknownNameError: a defense's class is not registered.
     """
     tensors = dict(upload)
     records: list[DefenseRecord] = []

@@ -16,9 +16,9 @@ from fedsim.core.registry import DEFENSES
 class Pruning(Defense):
     """Set the smallest values of each tensor to zero and keep the largest.
 
-    By magnitude, in each tensor of n coordinates exactly floor(fraction * n) of them; of equal
-    ones those that come first. What is pruned is dropped: it is not accumulated for later rounds
-    as in Deep Gradient Compression (arXiv 1712.01887). Source: Zhu, Liu and Han, Deep Leakage
+    In each tensor of n coordinates the floor(fraction * n) smallest magnitudes are pruned; among
+    equal ones the first. Pruned values are dropped, not accumulated for later rounds as in Deep
+    Gradient Compression (arXiv 1712.01887). Source: Zhu, Liu and Han, Deep Leakage
     from Gradients, NeurIPS 2019, section 5.
     """
 
@@ -28,7 +28,7 @@ class Pruning(Defense):
     ]
 
     def protect_upload(self, upload: Mapping[str, Tensor], generator: torch.Generator) -> Protected:
-        """Prune; reports ``kept_fraction``, the share of coordinates that are not zero then."""
+        """Prune; reports ``kept_fraction``, the share of coordinates that are then not zero."""
         tensors = map_floating(upload, self._pruned)
         return Protected(tensors, did=kept_fraction(tensors))
 

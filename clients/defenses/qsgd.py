@@ -1,4 +1,4 @@
-"""Quantisation by unbiased random rounding."""
+"""Quantisation with unbiased random rounding."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -19,14 +19,17 @@ _SCALE_BYTES = 4
 class QSGD(Defense):
     """Round each value at random to a multiple of its tensor's L2 norm over the levels.
 
-    A value between two multiples of |x| / levels goes to either with the probability at which its
-    mean stays. Source: Alistarh et al., QSGD, NeurIPS 2017 (arXiv 1610.02132), section 3.1. Each
-    tensor is one bucket. A value takes ceil(log2(2 levels + 1)) bits or is left out as a zero,
-    in place of the paper's Elias code.
+    A value between two multiples of |x| / levels is rounded to one of them at random, so that its
+    mean does not change. Source: Alistarh et al., QSGD, NeurIPS 2017 (arXiv 1610.02132), section
+    3.1. Each tensor is one bucket. A value takes ceil(log2(2 levels + 1)) bits or is omitted as a
+    zero, instead of the paper's Elias code.
     """
 
     levels: Annotated[
-        int, Field(ge=1, le=2**15, description="positive levels, up to the L2 norm of a tensor")
+        int,
+        Field(
+            ge=1, le=2**15, description="number of positive levels, up to the L2 norm of a tensor"
+        ),
     ]
 
     def protect_upload(self, upload: Mapping[str, Tensor], generator: torch.Generator) -> Protected:
@@ -39,13 +42,13 @@ class QSGD(Defense):
 
 @DEFENSES.register("stochastic-quantisation")
 class StochasticQuantisation(Defense):
-    """Round each value at random to one of the levels up to its tensor's largest.
+    """Round each value at random to one of the levels up to its tensor's largest magnitude.
 
     The levels are the multiples -m ... m of max|x| / m, with m = 2^(bits - 1) - 1, and a value
-    between two of them goes to either with the probability at which its mean stays. Source:
+    between two of them is rounded to one at random, so that its mean does not change. Source:
     Suresh et al., Distributed Mean Estimation with Limited Communication, ICML 2017
-    (arXiv 1611.00429), section 2.2, there between minimum and maximum. Ours are symmetric, as those
-    of TernGrad (Wen et al., NeurIPS 2017, arXiv 1705.07878), which two bits give.
+    (arXiv 1611.00429), section 2.2, where the levels lie between minimum and maximum. Here they are
+    symmetric, and two bits give TernGrad (Wen et al., NeurIPS 2017, arXiv 1705.07878).
     """
 
     bits: Annotated[int, Field(ge=2, le=8, description="bits that one value takes")]
@@ -78,7 +81,7 @@ def _quantise(
             x.shape, dtype=torch.float64, generator=generator, device=generator.device
         )
         level = (wide * (levels / size) + draws.to(x.device)).floor()
-        # The largest value itself may come out of the division a little above the last level.
+        # By rounding, the largest value may be slightly above the last level.
         return (level.clamp(-levels, levels) * (size / levels)).to(x.dtype)
 
     tensors = map_floating(upload, quantised)

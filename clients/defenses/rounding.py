@@ -1,4 +1,4 @@
-"""Rounding to a shorter floating-point format, for the defenses that are one each."""
+"""Rounding to a shorter floating-point format, shared by several defenses."""
 
 from collections.abc import Mapping
 
@@ -12,14 +12,14 @@ from fedsim.clients.defenses.tensors import floating, map_floating, rms_change
 def round_to(upload: Mapping[str, Tensor], dtype: torch.dtype) -> Protected:
     """Round an upload to the nearest values of ``dtype`` and back.
 
-    A finite value beyond the largest of ``dtype`` becomes that largest; NaN and infinity stay.
-    Reports ``rounding_rms``, the root mean square of the change, and ``saturated``, how many
-    values were beyond the largest.
+    A finite value beyond the largest of ``dtype`` becomes the largest; NaN and infinity do not
+    change. Reports ``rounding_rms``, the root mean square of the change, and ``saturated``, the
+    number of values beyond the largest.
     """
     limits = torch.finfo(dtype)
 
     def rounded(x: Tensor) -> Tensor:
-        # A value of a 16-bit upload need not have the limit of another format in its own.
+        # The limit of the other format may not be representable in a 16-bit upload.
         wide = x.to(torch.promote_types(x.dtype, torch.float32))
         held = torch.where(wide.isfinite(), wide.clamp(-limits.max, limits.max), wide)
         return held.to(dtype).to(x.dtype)

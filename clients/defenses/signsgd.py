@@ -1,4 +1,4 @@
-"""One bit for each value."""
+"""signSGD: one bit for each value."""
 
 from collections.abc import Mapping
 
@@ -16,10 +16,10 @@ _SCALE_BYTES = 4
 class SignSGD(Defense):
     """Send the sign of each value, times the mean magnitude of its tensor.
 
-    Source: Bernstein et al., signSGD, ICML 2018 (arXiv 1802.04434), algorithm 1, which sends signs
-    alone. The scale |x|_1 / n is that of Karimireddy et al., Error Feedback Fixes SignSGD, ICML
-    2019 (arXiv 1901.09847), algorithm 1, for each tensor in place of the whole; what is lost is not
-    fed back. Zero counts as positive, as there is no third sign in one bit.
+    Source: Bernstein et al., signSGD, ICML 2018 (arXiv 1802.04434), algorithm 1, which sends only
+    signs. The scale |x|_1 / n is from Karimireddy et al., Error Feedback Fixes SignSGD, ICML
+    2019 (arXiv 1901.09847), algorithm 1, but per tensor instead of for the whole gradient, and
+    without error feedback. Zero counts as positive, because one bit has only two signs.
     """
 
     def protect_upload(self, upload: Mapping[str, Tensor], generator: torch.Generator) -> Protected:

@@ -1,4 +1,4 @@
-"""Soteria: a pruned representation in the gradient of the classification layer."""
+"""Soteria: the classification layer's gradient from a pruned representation."""
 
 from decimal import Decimal
 from typing import Annotated, ClassVar
@@ -15,24 +15,24 @@ from fedsim.core.modules import last_linear
 from fedsim.core.registry import DEFENSES
 
 _AT_ONCE = 64
-"""Features whose derivatives are computed together."""
+"""Number of features whose derivatives are computed together."""
 
 
 @DEFENSES.register("soteria")
 class Soteria(Defense):
-    """Prune the features that tell most of the image from the last layer's gradient.
+    """Prune the features that reveal most about the image from the last layer's gradient.
 
     Source: Sun et al., Provable Defense against Privacy Leakage in Federated Learning from
     Representation Perspective, CVPR 2021 (arXiv 2012.06043), section 4 and algorithm 1, for the
-    l0 norm. Of the representation r in front of the last dense layer the features with the largest
-    ``|r_i| / ||d r_i / d x||`` are set to zero, where its weight's gradient (the outer product of
-    the logits' gradient and r) is formed. The forward pass, the loss and all other gradients, the
-    layer's bias included, stay as they are.
+    l0 norm. In the representation r before the last dense layer, the features with the largest
+    ``|r_i| / ||d r_i / d x||`` are set to zero for the computation of the layer's weight gradient
+    (the outer product of the logits' gradient and r). The forward pass, the loss and all other
+    gradients, including the layer's bias, do not change.
 
-    We differ for batches: each example has a mask of its own, where the authors' code adds the
-    scores up and prunes the same columns for all. A feature that is zero with a derivative of
-    zero (behind a ReLU) has no score and is pruned last; the authors' code divides 0 by 0.
-    Derivatives are computed for every feature, which costs a backward pass each.
+    Differences for batches: each example has its own mask, while the authors' code adds the scores
+    and prunes the same columns for all examples. A feature that is zero with a derivative of zero
+    (behind a ReLU) has no score and is pruned last; the authors' code divides 0 by 0. Derivatives
+    are computed for every feature, which costs a backward pass each.
     """
 
     modalities: ClassVar[frozenset[str] | None] = frozenset({PICTURES})
@@ -47,11 +47,11 @@ class Soteria(Defense):
     ) -> Computed | None:
         """Return the gradient with the last layer's weight computed from pruned features.
 
-        Reports ``pruned_fraction``, and ``representation_change``, the norm of what was pruned
-        relative to that of the representation, on average over the examples.
+        Reports ``pruned_fraction``, and ``representation_change``, the norm of the pruned
+        features relative to the norm of the representation, averaged over the examples.
 
         Raises:
-            ScenarioError: the model has no dense layer that the batch's features go through.
+            ScenarioError: the model has no dense layer that the batch's features pass through.
         """
         if not self.fraction:
             return None
@@ -84,14 +84,14 @@ def _last_dense(model: nn.Module) -> tuple[str, nn.Linear]:
     found = last_linear(model)
     if found is None:
         raise ScenarioError(
-            "soteria: the model has no dense layer whose representation could be pruned; use a "
+            "soteria: the model has no dense layer with a representation to prune; use a "
             "model that ends in one, or another defense"
         )
     return found
 
 
 def _forward(model: nn.Module, layer: nn.Linear, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the logits, and what goes into ``(N, D)`` and comes out of the layer."""
+    """Return the logits, the layer's input ``(N, D)`` and its output."""
     seen: list[tuple[Tensor, Tensor]] = []
     hook = layer.register_forward_hook(lambda _, inputs, output: seen.append((inputs[0], output)))
     try:
@@ -107,7 +107,7 @@ def _forward(model: nn.Module, layer: nn.Linear, images: Tensor) -> tuple[Tensor
 
 
 def _mask(features: Tensor, images: Tensor, count: int) -> Tensor:
-    """Return 0 where a feature of an example is to be pruned, else 1, ``(N, D)``."""
+    """Return a mask ``(N, D)``: 0 for features of an example to prune, else 1."""
     sizes = _derivative_norms(features, images)
     scores = features.detach().abs() / sizes
     scores = scores.nan_to_num(nan=0.0, posinf=torch.inf)
@@ -116,7 +116,7 @@ def _mask(features: Tensor, images: Tensor, count: int) -> Tensor:
 
 
 def _derivative_norms(features: Tensor, images: Tensor) -> Tensor:
-    """Return the norm of each feature's derivative by its example's pixels, ``(N, D)``."""
+    """Return the norms of the features' derivatives by their example's pixels, ``(N, D)``."""
     if not features.requires_grad or features.grad_fn is None:
         return torch.ones_like(features)
     norms = []

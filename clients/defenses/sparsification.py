@@ -15,12 +15,12 @@ from fedsim.core.registry import DEFENSES
 
 @DEFENSES.register("random-sparsification")
 class RandomSparsification(Defense):
-    """Set values to zero at random, whatever their size.
+    """Set values to zero at random, independently of their magnitude.
 
-    Each with the probability ``fraction``, independently and anew in each round. Source: Konečný
-    et al., Federated Learning: Strategies for Improving Communication Efficiency, 2016 (arXiv
-    1610.05492), section 3, "subsampling". Which values are kept is counted on the wire, though a
-    seed of the draws would do.
+    Each value has the probability ``fraction``, independently and anew in each round. Source:
+    Konečný et al., Federated Learning: Strategies for Improving Communication Efficiency, 2016
+    (arXiv 1610.05492), section 3, "subsampling". The positions of the kept values count on the
+    wire, although a seed would suffice.
     """
 
     fraction: Annotated[
@@ -28,11 +28,11 @@ class RandomSparsification(Defense):
     ]
     unbiased: Annotated[
         bool,
-        Field(description="divide what is kept by 1 - fraction, so that the mean stays"),
+        Field(description="divide kept values by 1 - fraction, so that the mean does not change"),
     ]
 
     def protect_upload(self, upload: Mapping[str, Tensor], generator: torch.Generator) -> Protected:
-        """Sparsify; reports ``kept_fraction``, the share of coordinates that are not zero then."""
+        """Sparsify; reports ``kept_fraction``, the share of coordinates that are then not zero."""
         if not self.fraction:
             return Protected(dict(upload), did=kept_fraction(upload))
         factor = 1 / (1 - self.fraction) if self.unbiased else 1.0

@@ -1,4 +1,4 @@
-"""Defenses that act before there is an upload: on the batch of a step, and on its gradient."""
+"""Defenses of a step's batch and gradient, which act before the upload is computed."""
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ Plain = Callable[[nn.Module, tuple[Tensor, Tensor]], Computed]
 
 
 def acts_on_steps(kind: type[Defense]) -> bool:
-    """Return whether a kind of defense changes a step's batch, or computes its gradient."""
+    """Return whether a class of defenses changes a step's batch, or computes its gradient."""
     return (
         kind.protect_batch is not Defense.protect_batch
         or kind.compute_gradient is not Defense.compute_gradient
@@ -26,14 +26,14 @@ class DefendedSteps:
     """The local steps of one client in one round, with its defenses.
 
     Args:
-        defenses: in the order in which they are written. Batches pass through all of them;
-            the gradient is computed by the one that has its own way, if there is one.
-        private: what the client has at home.
+        defenses: in the written order. Batches pass through all of them; at most one of them
+            computes the gradient.
+        private: the client's private data and model.
         generator: source of all randomness.
-        plain: computes the gradient where no defense does.
+        plain: computes the gradient if no defense does.
 
     Raises:
-        ScenarioError: two defenses have their own way to compute the gradient.
+        ScenarioError: two defenses compute the gradient.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class DefendedSteps:
         self._did: list[dict[str, list[float]]] = [defaultdict(list) for _ in defenses]
 
     def protect(self, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        """Return what to train on in place of a private batch."""
+        """Return the defended batch to train on."""
         images, labels = batch
         for each, did in zip(self._defenses, self._did, strict=True):
             changed = each.protect_batch(Batch(images, labels), self._private, self._generator)
@@ -59,7 +59,7 @@ class DefendedSteps:
         return images, labels
 
     def compute(self, model: nn.Module, batch: tuple[Tensor, Tensor]) -> Computed:
-        """Return the gradient of a step, as the defenses would have it."""
+        """Return the defended gradient of a step."""
         for each, did in zip(self._defenses, self._did, strict=True):
             computed = each.compute_gradient(model, Batch(*batch), self._generator)
             if computed is not None:
@@ -69,17 +69,17 @@ class DefendedSteps:
         return self._plain(model, batch)
 
     def records(self) -> tuple[DefenseRecord, ...]:
-        """Return what each defense did, on average over the steps."""
+        """Return each defense's report, averaged over the steps."""
         means = [{k: sum(v) / len(v) for k, v in did.items()} for did in self._did]
         return tuple(record_of(d, did) for d, did in zip(self._defenses, means, strict=True))
 
 
 def _refuse_two_ways(defenses: Sequence[Defense]) -> None:
-    """Refuse what would leave one defense out, and with it the privacy that it claims."""
+    """Refuse two defenses that compute the gradient, since one of them would have no effect."""
     own = [d for d in defenses if type(d).compute_gradient is not Defense.compute_gradient]
     if len(own) > 1:
         names = " and ".join(repr(DEFENSES.name_of(d)) for d in own)
         raise ScenarioError(
-            f"defenses {names} each compute the gradient in a way of their own, and a step has "
-            "only one; keep one of them"
+            f"defenses {names} each compute the gradient, but a step can use only one of "
+            "them; keep one"
         )

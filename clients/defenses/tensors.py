@@ -1,4 +1,4 @@
-"""What the defenses share: a change of all floating-point tensors, and its measure."""
+"""Functions shared by defenses: changes to all floating-point tensors, and their size."""
 
 from collections.abc import Callable, Mapping
 from decimal import Decimal
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def floating(upload: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the tensors that defenses change: floating-point ones with coordinates."""
+    """Return the tensors that defenses change: non-empty floating-point tensors."""
     return {name: x for name, x in upload.items() if x.is_floating_point() and x.numel()}
 
 
@@ -16,7 +16,7 @@ def map_floating(
 ) -> dict[str, Tensor]:
     """Return ``upload`` with ``change`` applied to each floating-point tensor.
 
-    Tensors of other types (a BatchNorm counter) and empty ones are passed on as they are.
+    Tensors of other types (a BatchNorm counter) and empty tensors are unchanged.
     """
     return {**upload, **{name: change(x) for name, x in floating(upload).items()}}
 
@@ -26,7 +26,7 @@ def rms_change(
 ) -> dict[str, float]:
     """Return ``{name: root mean square of after - before}`` over floating-point coordinates.
 
-    Empty if there are no such coordinates, as nothing was measured.
+    Empty if there are no such coordinates.
     """
     squares, count = 0.0, 0
     for key, x in floating(before).items():
@@ -36,7 +36,7 @@ def rms_change(
 
 
 def share_of(fraction: float, count: int) -> int:
-    """Return floor(fraction * count), with the fraction as it is written."""
+    """Return floor(fraction * count), with the fraction as a decimal number."""
     # As a decimal, since 0.29 * 100 in binary is below 29.
     return int(Decimal(repr(float(fraction))) * count)
 

@@ -1,4 +1,4 @@
-"""Transformations chosen so that gradients say little of how to reach the image."""
+"""Automatic transformation search: image transformations that hinder gradient matching."""
 
 import copy
 from collections.abc import Callable, Mapping
@@ -17,27 +17,27 @@ Transformation = Callable[[Tensor], Tensor]
 Pair = tuple[float, float]
 
 _LENGTH = 3
-"""Transformations in a policy, as many as in the paper's."""
+"""Number of transformations in a policy, as in the paper."""
 
 _POINTS = 10
-"""Intervals of the path over which the score is averaged."""
+"""Number of intervals of the path over which the score is averaged."""
 
 
 @DEFENSES.register("transform-search")
 class TransformSearch(Defense):
-    """Train on transformed images, by the policy of several that hides them best (ATS).
+    """Train on transformed images, with the policy that hides them best (ATS).
 
     Source: Gao et al., Privacy-preserving Collaborative Learning with Automatic Transformation
     Search, CVPR 2021 (arXiv 2011.12505), and the authors' code
-    (https://github.com/gaow0007/ATSPrivacy). A policy is three transformations in a row. Its
-    privacy score is how alike, by the cosine averaged over layers, the gradients of the
-    transformed image and of points on the straight way to it from a random image are: where they
-    are not alike, an attacker who follows them is lost. The policy with the lowest score is taken.
+    (https://github.com/gaow0007/ATSPrivacy). A policy is a sequence of three transformations.
+    Its privacy score is the similarity (cosine, averaged over layers) of the gradients of the
+    transformed image and of points on the straight path to it from a random image: if they are not
+    similar, an attacker who follows them fails. The policy with the lowest score is used.
 
-    We differ: there 1,600 policies are scored once, with a model that was trained a little, and
-    those that score badly for accuracy are dropped. Here a client scores a few random policies
-    anew in each step, on its batch and the global model; there is no score for accuracy, for
-    which the transformations are mild ones. The way has 10 intervals in place of 20.
+    Differences: the paper scores 1,600 policies once, with a slightly trained model, and drops
+    those with a bad score for accuracy. Here a client scores a few random policies in each step, on
+    its batch and the global model; there is no score for accuracy, so the transformations are mild.
+    The path has 10 intervals instead of 20.
     """
 
     modalities: ClassVar[frozenset[str] | None] = frozenset({PICTURES})
@@ -47,13 +47,13 @@ class TransformSearch(Defense):
         Field(
             ge=1,
             le=1000,
-            description="random policies that are scored in each step, at the cost of 11 "
-            "gradients each; 1 takes any",
+            description="number of random policies scored in each step, at the cost of "
+            "11 gradients each; 1 uses a random policy",
         ),
     ]
 
     def protect_batch(self, batch: Batch, private: Private, generator: torch.Generator) -> Batch:
-        """Transform; reports ``privacy_score``, that of the policy that was taken."""
+        """Transform; reports ``privacy_score``, the score of the chosen policy."""
         transformations = list(library().values())
         start = torch.rand(batch.images.shape, generator=generator, device=generator.device)
         model = copy.deepcopy(private.model)  # a forward pass may change its buffers
@@ -73,10 +73,10 @@ class TransformSearch(Defense):
 def library() -> Mapping[str, Transformation]:
     """Return the transformations of images ``(N, C, H, W)`` in [0, 1] by name.
 
-    From the paper's list, those that are defined for any number of channels, each in a strength
-    that leaves the picture to be recognised.
+    A subset of the paper's list: those defined for any number of channels, each at a strength that
+    keeps the picture recognisable.
     """
-    # Imported late: it takes seconds, which other defenses need not wait for.
+    # Imported late: the import takes seconds, and other defenses do not need it.
     from torchvision.transforms.v2 import functional as V  # noqa: N812, PLC0415
 
     def affine(
@@ -107,12 +107,12 @@ def library() -> Mapping[str, Transformation]:
 
 
 def privacy_score(model: nn.Module, batch: Batch, start: Tensor) -> float:
-    """Return how alike a batch's gradient and those on the way to it are, in [-1, 1].
+    """Return the similarity of a batch's gradient and those on the path to it, in [-1, 1].
 
     Args:
-        model: in the client's mode; its buffers may change.
+        model: the model in the client's mode; its buffers may change.
         batch: the transformed images, and their labels.
-        start: images of the same shape, where the way begins.
+        start: images with the batch's shape, where the path begins.
     """
     goal = _gradient(model, batch.images, batch.labels)
     scores = []

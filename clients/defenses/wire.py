@@ -1,4 +1,4 @@
-"""How many bytes an upload needs on the wire."""
+"""Size of an upload on the wire."""
 
 from collections.abc import Mapping
 
@@ -22,21 +22,21 @@ def payload_bytes(
 ) -> int:
     """Return the size in bytes of a compact encoding of ``tensors``.
 
-    The simulated message itself carries the tensors in their own dtype; this is what the
-    encoding that a defense allows would need. Each floating-point tensor of n coordinates, of
-    which z are not zero, takes the smaller of
+    The simulated message carries the tensors in their own dtype; this is the size with the encoding
+    that a defense allows. Each floating-point tensor of n coordinates, of which z are not zero,
+    takes the smaller of
 
     - dense: n values;
-    - sparse: z values and where they are, either a bitmap of n bits or z indices of 4 bytes;
+    - sparse: z values and their positions, either a bitmap of n bits or z indices of 4 bytes;
 
-    rounded up to bytes. Tensors of other types are dense in their own dtype. Names, shapes and
-    framing are not counted, as they are the same for all defenses, and neither is entropy coding.
+    rounded up to bytes. Tensors of other types are dense in their own dtype. Names, shapes, framing
+    (which are the same for all defenses) and entropy coding are not counted.
 
     Args:
         tensors: the upload after all defenses, of any shapes.
-        value_bits: bits that a value takes after the defenses, at most those of its dtype; None
-            for those of its dtype.
-        overhead_bytes: bytes beside the values, such as quantisation scales.
+        value_bits: bits that a value takes after the defenses, at most the bits of its dtype; None
+            for the bits of its dtype.
+        overhead_bytes: bytes in addition to the values, such as quantisation scales.
     """
     return overhead_bytes + sum(_tensor_bytes(x, value_bits) for x in tensors.values())
 

@@ -1,4 +1,4 @@
-"""Lessons: what federated learning gives away, from the first gradient to what protects."""
+"""Lessons on leakage in federated learning, from the first gradient to defenses that work."""
 
 from fedsim.lessons.course import Ran, lesson
 from fedsim.lessons.plan import Lesson, lessons, load_lesson

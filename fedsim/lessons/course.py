@@ -1,4 +1,4 @@
-"""Lessons in a notebook: read, predict, run, look, answer."""
+"""Lessons in a notebook: read, predict, run, inspect, answer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fedsim.log.summary import Summary
 
 @dataclass(frozen=True)
 class Text:
-    """Markdown, which notebooks show as such."""
+    """Markdown text that notebooks render."""
 
     markdown: str
 
@@ -44,7 +44,7 @@ class Ran(Mapping[str, Run]):
 
     @property
     def summaries(self) -> dict[str, Summary]:
-        """What each run came to."""
+        """Summary of each run."""
         return {name: each.summary for name, each in self.runs.items()}
 
     def __repr__(self) -> str:
@@ -56,13 +56,13 @@ class Ran(Mapping[str, Run]):
 
 @dataclass
 class Course:
-    """A lesson that somebody takes.
+    """A lesson in progress.
 
     Attributes:
-        number: of the lesson.
+        number: number of the lesson.
         plan: its texts, runs and questions.
-        predicted: the choice that was predicted; None as long as there is none.
-        ran: its runs; None as long as they have not been run.
+        predicted: the predicted choice; None before the prediction.
+        ran: its runs; None before they have been run.
     """
 
     number: int
@@ -81,7 +81,7 @@ class Course:
         )
 
     def predict(self, choice: int) -> Text:
-        """Take down what you think will happen: the number of a choice.
+        """Record a prediction: the number of a choice.
 
         Raises:
             FedsimError: there is no such choice.
@@ -90,11 +90,11 @@ class Course:
         return Text(f"You predict: *{self.plan.prediction.choices[choice - 1]}*.")
 
     def run(self, out: Path | str | None = None, *, live: bool = False) -> Ran:
-        """Run it, each run in a folder of its own.
+        """Run the lesson, each run in its own folder.
 
         Args:
-            out: where these go; a new folder in ``runs`` if None.
-            live: show how each goes.
+            out: parent folder of the runs; a new folder in ``runs`` if None.
+            live: whether to show the progress.
         """
         folder = new_folder(slug(self.number)) if out is None else Path(out)
         self.ran = Ran(
@@ -106,10 +106,10 @@ class Course:
         return self.ran
 
     def outcome(self) -> Text:
-        """Return what was predicted, what happened, and what to look at.
+        """Return the prediction, the result, and hints for inspecting it.
 
         Raises:
-            FedsimError: it has not been run.
+            FedsimError: the lesson has not been run.
         """
         said = ""
         if self.predicted is not None:
@@ -117,11 +117,11 @@ class Course:
         return Text(f"{said}{self._told(self.plan.prediction)}\n\n{self.plan.look}")
 
     def question(self, number: int) -> Text:
-        """Return a question by its number, from 1."""
+        """Return a question by its number, starting at 1."""
         return Text(f"**{number}.** {asked(self._question(number))}")
 
     def answer(self, number: int, choice: int) -> Text:
-        """Return whether a choice is right, and why.
+        """Return a statement on whether a choice is right, with the reason.
 
         Raises:
             FedsimError: there is no such question or choice, or the lesson has not been run.
@@ -132,7 +132,7 @@ class Course:
         return Text(f"{said} {self._told(question)}")
 
     def conclusion(self) -> Text:
-        """Return what to take home."""
+        """Return the conclusion of the lesson."""
         return Text(self.plan.conclusion)
 
     def _told(self, question: Question) -> str:
@@ -153,7 +153,7 @@ class Course:
 
 
 def lesson(number: int) -> Course:
-    """Return a lesson to take: read it, `predict`, `run`, look at the `outcome`, `answer`.
+    """Open a lesson: read it, `predict`, `run`, inspect the `outcome`, `answer`.
 
     Raises:
         ScenarioError: there is no such lesson.
@@ -168,7 +168,7 @@ def asked(question: Question) -> str:
 
 
 def checked(question: Question, choice: int) -> int:
-    """Return a choice.
+    """Return a choice after checking it.
 
     Raises:
         FedsimError: there is no such choice.

@@ -1,4 +1,4 @@
-"""The figures of runs that the questions of a lesson are about."""
+"""Figures of runs that decide the questions of a lesson."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from fedsim.log.summary import Row, Summary
 
 
 def right_choice(question: Question, summaries: Mapping[str, Summary]) -> int:
-    """Return the number of the right choice, from 1.
+    """Return the number of the right choice, starting at 1.
 
     Args:
         question: the question.
-        summaries: of the lesson's runs, by name.
+        summaries: summaries of the lesson's runs, by name.
 
     Raises:
-        RunError: the runs do not have the figure that decides.
+        RunError: the runs do not have the deciding figure.
     """
     if question.right is not None:
         return question.right
     value = value_of(question, summaries)
     since = question.since or []
-    # Figures are shares and decibels: what rounding does is no difference.
+    # Tolerance for rounding errors of shares and decibels.
     return max(1, sum(value >= bound - 1e-9 for bound in since))
 
 
 def explanation(question: Question, summaries: Mapping[str, Summary]) -> str:
-    """Return why a choice is right, with the figure."""
+    """Return the reason for the right choice, with the figure."""
     if question.fact is None:
         return question.why
     return question.why.replace("{fact}", in_words(question.fact, value_of(question, summaries)))

@@ -17,7 +17,7 @@ def write_notebook(number: int, path: Path) -> Path:
     """Write a lesson as a notebook for Jupyter.
 
     Args:
-        number: of the lesson.
+        number: number of the lesson.
         path: the file to write.
 
     Raises:
@@ -29,7 +29,7 @@ def write_notebook(number: int, path: Path) -> Path:
 
 
 def notebook(number: int) -> dict[str, Any]:
-    """Return a lesson as a notebook, in version 4.5 of the format (nbformat.readthedocs.io)."""
+    """Return a lesson as a notebook in version 4.5 of the format (nbformat.readthedocs.io)."""
     plan = load_lesson(number)
     looks = [
         [_code(f"runs[{name!r}]")] + [_code(f"runs[{name!r}].figures(0)")] * _attacks(scenario)

@@ -1,4 +1,4 @@
-"""A page per lesson for those who teach."""
+"""A page for teachers on each lesson."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from fedsim.lessons.plan import Lesson, Question, load_lesson
 
 
 def page(number: int, ran: Ran) -> str:
-    """Return the page on a lesson, in Markdown, with what its runs came to.
+    """Return the page for teachers on a lesson, in Markdown, with the results of its runs.
 
     Args:
-        number: of the lesson.
+        number: number of the lesson.
         ran: its runs.
     """
     plan = load_lesson(number)

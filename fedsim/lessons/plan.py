@@ -1,4 +1,4 @@
-"""What a lesson is: one TOML file with a scenario, texts, and questions about what happened."""
+"""Definition of a lesson: a TOML file with a scenario, texts, and questions on the results."""
 
 from __future__ import annotations
 
@@ -19,18 +19,17 @@ _HERE = files("fedsim.lessons").joinpath("texts")
 
 
 class Fact(Section):
-    """A figure of a run, so that no answer is written down before it was measured.
+    """A measured figure of a run, which decides an answer.
 
     Attributes:
-        what: ``leaked``, the share of what was attacked that is recognisable; ``score``, the
-            median of them, and ``above blind``, how far it is above that of the best blind guess,
-            in dB or percentage points; ``labels``, the share of the labels that were found;
-            ``accuracy``, that of the last round; ``kilobytes`` of an upload; ``epsilon``, the
-            most that a client has spent.
+        what: ``leaked``, the share of recognisable reconstructions; ``score``, the median score,
+            and ``above blind``, its difference to the best blind guess, in dB or percentage points;
+            ``labels``, the share of the labels that were found; ``accuracy`` of the last round;
+            ``kilobytes`` of an upload; ``epsilon``, the largest that a client has spent.
         run: the run's name; the first if None.
         clients: the group of clients; the first if None.
         attacker: naive or adaptive.
-        less: a fact that is taken away from it.
+        less: a fact to subtract.
     """
 
     what: What
@@ -44,12 +43,12 @@ class Question(Section):
     """A question with choices, one of which is right.
 
     Attributes:
-        question: in Markdown.
+        question: the question, in Markdown.
         choices: at least two.
-        right: the right one's number, from 1, if it does not depend on a run.
-        fact: else what decides.
-        since: for each choice the fact from which on it is right, the lowest first.
-        why: why it is, in Markdown; ``{fact}`` stands for the fact.
+        right: number of the right choice, starting at 1, if it does not depend on a run.
+        fact: otherwise, the fact that decides.
+        since: minimum fact for which each choice is right, in ascending order.
+        why: the reason, in Markdown; ``{fact}`` is replaced by the fact.
     """
 
     question: str
@@ -78,7 +77,7 @@ class Part(Section):
     """A run of a lesson.
 
     Attributes:
-        name: what the lesson calls it.
+        name: name of the run in the lesson.
         set: changes to the lesson's scenario, by dotted key.
     """
 
@@ -90,17 +89,17 @@ class Lesson(Section):
     """A lesson: its texts, its runs and its questions.
 
     Attributes:
-        title: in a line.
-        minutes: how long it takes with reading and thinking.
-        seconds: how long its runs take on two cores.
-        aims: what one knows afterwards; for teachers.
-        introduction: before the prediction, in Markdown.
-        prediction: what one should think of before the run.
-        look: what to look at after it, in Markdown.
-        questions: about it.
-        conclusion: what to take home, in Markdown.
-        hints: what goes wrong in class, and what to discuss; for teachers, in Markdown.
-        scenario: of all runs, as tables.
+        title: one line.
+        minutes: duration including reading and thinking.
+        seconds: duration of its runs on two cores.
+        aims: learning objectives; for teachers.
+        introduction: text before the prediction, in Markdown.
+        prediction: question before the run.
+        look: hints for inspecting the results, in Markdown.
+        questions: questions on the results.
+        conclusion: summary, in Markdown.
+        hints: likely problems in class and points to discuss; for teachers, in Markdown.
+        scenario: scenario of all runs, as tables.
         runs: at least one.
     """
 
@@ -119,10 +118,10 @@ class Lesson(Section):
 
     @cached_property
     def scenarios(self) -> dict[str, Scenario]:
-        """The scenario of each run, by its name.
+        """Scenario of each run, by the run's name.
 
         Raises:
-            ScenarioError: one is not valid.
+            ScenarioError: a scenario is not valid.
         """
         return {part.name: self._scenario(part) for part in self.runs}
 
@@ -139,7 +138,7 @@ class Lesson(Section):
 
 
 def load_lesson(number: int) -> Lesson:
-    """Return a lesson by its number, from 1.
+    """Return a lesson by its number, starting at 1.
 
     Raises:
         ScenarioError: there is no such lesson.
@@ -160,7 +159,7 @@ def lessons() -> dict[int, Lesson]:
 
 
 def slug(number: int) -> str:
-    """Return what a lesson's files are called.
+    """Return the base name of a lesson's files.
 
     Raises:
         ScenarioError: there is no such lesson.

@@ -21,7 +21,7 @@ from fedsim.show.terminal.table import remarks, summary_table
 
 
 def contents(console: Console) -> None:
-    """Print what lessons there are."""
+    """Print a list of the lessons."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False, title="Lessons", title_justify="left")
     table.add_column("", justify="right")
     table.add_column("lesson")
@@ -33,13 +33,13 @@ def contents(console: Console) -> None:
 
 
 def take(number: int, console: Console, *, ask: bool, out: Path | None = None) -> None:
-    """Guide somebody through a lesson.
+    """Guide the user through a lesson.
 
     Args:
-        number: of the lesson.
-        console: where to.
-        ask: wait for answers; else tell the right ones.
-        out: where its runs go.
+        number: number of the lesson.
+        console: the console to print to.
+        ask: whether to wait for answers; otherwise show the right ones.
+        out: parent folder of its runs.
     """
     course = lesson(number)
     plan = course.plan
@@ -61,7 +61,7 @@ def take(number: int, console: Console, *, ask: bool, out: Path | None = None) -
         else:
             accuracy = each.accuracy[max(each.accuracy)]
             console.print(
-                f"nobody attacked; {each.summary.accuracy_name} {accuracy:.1%}", highlight=False
+                f"no attack; {each.summary.accuracy_name} {accuracy:.1%}", highlight=False
             )
     for line in dict.fromkeys(str(r) for each in ran.values() for r in remarks(each.summary)):
         console.print(line, style="dim", markup=False, highlight=False)
@@ -72,18 +72,18 @@ def take(number: int, console: Console, *, ask: bool, out: Path | None = None) -
     console.print(Markdown(plan.conclusion))
     if ask:
         console.print(f"\n{right} of {len(plan.questions)} right.")
-    console.print(f"\nLook closer: fedsim report {folder} --open", soft_wrap=True)
+    console.print(f"\nSee more: fedsim report {folder} --open", soft_wrap=True)
     if number + 1 in lessons():
-        console.print(f"Go on: fedsim lesson {number + 1}")
+        console.print(f"Continue: fedsim lesson {number + 1}")
 
 
 def write_page(number: int, path: Path, out: Path | None = None) -> Path:
     """Run a lesson and write the page for teachers.
 
     Args:
-        number: of the lesson.
+        number: number of the lesson.
         path: the file to write.
-        out: where its runs go.
+        out: parent folder of its runs.
     """
     ran = lesson(number).run(out or new_folder(slug(number)), live=True)
     path.write_text(page(number, ran), "utf-8")
@@ -91,7 +91,7 @@ def write_page(number: int, path: Path, out: Path | None = None) -> Path:
 
 
 def _asked(course: Course, number: int, console: Console, ask: bool) -> bool:
-    """Ask a question; return whether the answer was right."""
+    """Ask a question and return whether the answer was right."""
     question = course.plan.questions[number - 1]
     console.print(Rule(f"Question {number}"))
     console.print(Markdown(asked(question)))

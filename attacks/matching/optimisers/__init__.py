@@ -1,4 +1,4 @@
-"""Optimisers for many independent problems at once."""
+"""Optimisers for batches of independent problems."""
 
 from fedsim.attacks.matching.optimisers.base import Lanes, Optimiser
 from fedsim.attacks.matching.optimisers.driver import Ended, Evaluate, Minimisation, Observe

@@ -1,8 +1,7 @@
-"""The contract of an optimiser for batches.
+"""Interface of batched optimisers.
 
-Each row of the point matrix, a *lane*, is a problem of its own. Lanes share nothing but the
-evaluation, which is one batch: a lane that diverges, stalls or turns to NaN leaves the others
-as they would be without it.
+Each row of the point matrix, a *lane*, is a separate problem. Lanes share only the evaluation,
+which is one batch: a lane that diverges, stalls or becomes NaN has no effect on the others.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from collections.abc import Callable
 from torch import Tensor
 
 Project = Callable[[Tensor], Tensor]
-"""``(points (A, n)) -> (A, n)``: the nearest points that are allowed."""
+"""``(points (A, n)) -> (A, n)``: projection to the nearest allowed points."""
 
 
 def anywhere(points: Tensor) -> Tensor:
@@ -22,7 +21,7 @@ def anywhere(points: Tensor) -> Tensor:
 
 
 class Lanes(ABC):
-    """The state of the lanes that are running, one row each.
+    """State of the running lanes, one row each.
 
     Attributes:
         point: each lane's best point so far, ``(A, n)``.
@@ -34,11 +33,11 @@ class Lanes(ABC):
 
     @abstractmethod
     def admit(self, starts: Tensor) -> None:
-        """Add lanes that begin at ``starts`` ``(new, n)``, after the others."""
+        """Append lanes that begin at ``starts`` ``(new, n)``."""
 
     @abstractmethod
     def keep(self, rows: Tensor) -> None:
-        """Drop all lanes but these, a mask ``(A,)``."""
+        """Keep only the lanes of a mask ``(A,)``."""
 
     @abstractmethod
     def trial(self) -> Tensor:
@@ -46,7 +45,7 @@ class Lanes(ABC):
 
     @abstractmethod
     def update(self, value: Tensor, gradient: Tensor) -> None:
-        """Learn from the evaluation of the last `trial`.
+        """Update the lanes with the evaluation of the last `trial`.
 
         Args:
             value: ``(A,)``, finite or not.
@@ -55,24 +54,24 @@ class Lanes(ABC):
 
     @abstractmethod
     def stuck(self) -> Tensor:
-        """Return the lanes that can get no further, a mask ``(A,)``."""
+        """Return a mask ``(A,)`` of the lanes that cannot improve any further."""
 
 
 class Optimiser(ABC):
-    """The hyper-parameters of an optimiser: a frozen dataclass."""
+    """Hyper-parameters of an optimiser: a frozen dataclass."""
 
     @abstractmethod
     def lanes(self, like: Tensor, size: int, budget: int, project: Project) -> Lanes:
         """Return a state without lanes.
 
         Args:
-            like: a tensor of the type and on the device of the points.
-            size: numbers in a point.
-            budget: evaluations that a lane may have.
-            project: for optimisers that keep to a box; others may ignore it.
+            like: a tensor with the dtype and the device of the points.
+            size: dimension of a point.
+            budget: maximum number of evaluations of a lane.
+            project: projection for optimisers that stay in a box; others may ignore it.
         """
 
     @property
     @abstractmethod
     def copies(self) -> int:
-        """Return how many points' worth of memory a lane takes at the most."""
+        """Return the maximum memory of a lane, in points."""

@@ -1,4 +1,4 @@
-"""Runs any number of lanes through an optimiser, as many at once as fit the memory."""
+"""Minimisation of any number of lanes, as many at once as fit into memory."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ Observe = Callable[[int, Tensor, Tensor, Tensor], None]
 all lanes that have had equally many."""
 
 HOPELESS = 10.0
-"""A trial is hopeless if it is so many times as far from its goal as its best sibling."""
+"""A trial is hopeless if its value is this many times that of its best sibling."""
 
 
 @dataclass(frozen=True, eq=False)
 class Ended:
-    """Where a lane ended: its best point ``(n,)``, the value there, why, and after how much."""
+    """Result of a lane: best point ``(n,)``, its value, the reason for the end, and evaluations."""
 
     lane: int
     point: Tensor
@@ -38,26 +38,26 @@ class Ended:
 class Minimisation:
     """Minimise one function per lane, all lanes together.
 
-    Lanes come in groups of siblings: the trials of one victim. A group enters together as soon
-    as there is room for it, so that what happens to it does not depend on how many run at once;
-    a lane leaves as soon as it has ended, and makes room. When one of a group has converged the
-    others are abandoned, and after ``patience`` evaluations those that are far behind.
+    Lanes form groups of siblings: the trials of one victim. A group enters together as soon as
+    there is room for it, so its result does not depend on how many lanes run at once; a lane leaves
+    as soon as it has ended, and makes room. When one lane of a group has converged the others are
+    abandoned, and after ``patience`` evaluations those that are far behind.
 
     Attributes:
-        evaluate: values and gradients of the lanes asked for; called once per iteration.
-        start: the first point ``(n,)`` of a lane, asked for when it enters.
+        evaluate: returns values and gradients of the given lanes; called once per iteration.
+        start: returns the first point ``(n,)`` of a lane; called when the lane enters.
         count: number of lanes, a multiple of ``siblings``.
-        optimiser: how lanes move.
-        max_evaluations: how many evaluations each lane may have.
-        on_end: told of each lane when it ends.
-        capacity: lanes that may run at once; one group always may.
+        optimiser: the update rule of lanes.
+        max_evaluations: maximum number of evaluations of each lane.
+        on_end: called for each lane when it ends.
+        capacity: maximum number of lanes at once; one group is always allowed.
         siblings: size of a group.
         patience: evaluations before hopeless siblings are abandoned; None to keep them.
         tolerance: value at or below which a lane has converged.
-        project: the nearest allowed points.
+        project: projection to the nearest allowed points.
         observe: called after each evaluation.
-        should_stop: asked before each evaluation; when true, the running lanes end where they
-            are and no others begin.
+        should_stop: called before each evaluation; if true, the running lanes end and no others
+            begin.
     """
 
     evaluate: Evaluate
@@ -144,7 +144,7 @@ class Minimisation:
         self._drop(~staying)
 
     def _abandoned(self, value: Tensor, converged: Tensor) -> Tensor:
-        """Return the lanes whose siblings have made them pointless."""
+        """Return the lanes to abandon because a sibling has converged or is far ahead."""
         if self.siblings == 1:
             return torch.zeros_like(converged)
         group = self._running // self.siblings
@@ -182,7 +182,7 @@ class Minimisation:
         self._running, self._spent = self._running[~rows], self._spent[~rows]
 
     def _retreat(self) -> bool:
-        """Begin the running groups again, half as many at a time; False if there is but one."""
+        """Restart the running groups with half the capacity; return False if there is only one."""
         groups = sorted({lane // self.siblings for lane in self._running.tolist()})
         if len(groups) == 1:
             return False

@@ -1,4 +1,4 @@
-"""L-BFGS with a safeguarded step for each lane."""
+"""L-BFGS with a safeguarded line search for each lane."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class LBFGS(Optimiser):
 
     Nocedal and Wright, Numerical Optimization, 2006, algorithm 7.5. A step is taken only if it
     satisfies Armijo's condition, else shortened by quadratic interpolation. One evaluation
-    serves every lane, whichever phase it is in. A lane whose search fails restarts once from
+    serves every lane, in any phase. A lane whose search fails restarts once from
     steepest descent and is stuck if that fails too.
 
     Args:
-        history: how many past evaluations the curvature estimate remembers.
+        history: number of past evaluations in the curvature estimate.
     """
 
     history: int = 100
@@ -36,7 +36,7 @@ class LBFGS(Optimiser):
 
     @property
     def copies(self) -> int:
-        """Return how many points' worth of memory a lane takes at the most."""
+        """Return the maximum memory of a lane, in points."""
         # Twice the pairs, since dropping a lane copies those of the others.
         return 4 * self.history + 8
 
@@ -60,8 +60,8 @@ class _LBFGSLanes(Lanes):
         self.gamma = none  # scale of the initial inverse Hessian; 0 before the first pair
 
     def admit(self, starts: Tensor) -> None:
-        # Before its first evaluation a lane stands still at an infinitely high point, so that
-        # whatever finite value it finds at its start is accepted.
+        # Before its first evaluation the value of a lane is infinite, so that any finite value at
+        # its start is accepted.
         infinite = starts.new_full((len(starts),), torch.inf)
         zero, still = torch.zeros_like(infinite), torch.zeros_like(starts)
         new = (starts, infinite, still, still, zero, zero, zero, zero.bool(), zero)
@@ -96,7 +96,7 @@ class _LBFGSLanes(Lanes):
         return self._stuck
 
     def _shortened(self, value: Tensor) -> Tensor:
-        """Return the step length at the minimum of the parabola through what is known."""
+        """Return the step length at the minimum of the interpolating parabola."""
         rise = value - self.value - self.step * self.slope
         parabola = -self.slope * self.step**2 / (2 * rise)
         parabola = torch.where(torch.isfinite(parabola), parabola, 0.1 * self.step)
@@ -106,7 +106,7 @@ class _LBFGSLanes(Lanes):
         s, y = trial - self.point, gradient - self.gradient
         sy, yy = torch.linalg.vecdot(s, y), torch.linalg.vecdot(y, y)
         ss = torch.linalg.vecdot(s, s)
-        # Armijo alone does not promise positive curvature: such a pair is left out.
+        # Armijo's condition does not guarantee positive curvature: such a pair is omitted.
         useful = accepted & (sy > 1e-10 * (ss * yy).sqrt())
         zero = s.new_zeros(())
         self._pairs.push(
@@ -135,11 +135,11 @@ class _LBFGSLanes(Lanes):
 
 
 class _Pairs:
-    """Curvature pairs in a ring whose slots all lanes share.
+    """Curvature pairs in a ring buffer with slots shared by all lanes.
 
-    Every evaluation opens one slot; a lane whose step was rejected, or that was not there yet,
+    Every evaluation uses one slot; a lane whose step was rejected, or that had not entered yet,
     leaves its part of the slot empty (``rho = 0``), which makes it a no-op in the two-loop
-    recursion. So no lane needs an order of its own, and nothing is gathered or moved.
+    recursion. So no lane needs its own order, and no data are gathered or moved.
     """
 
     def __init__(self, slots: int, nothing: Tensor) -> None:
@@ -150,7 +150,7 @@ class _Pairs:
 
     def admit(self, lanes: int) -> None:
         slots, _, size = self.s.shape
-        # One after the other, so that only one of them is there twice.
+        # One after the other, so that only one of them is copied at a time.
         self.s = torch.cat([self.s, self.s.new_zeros((slots, lanes, size))], dim=1)
         self.y = torch.cat([self.y, self.y.new_zeros((slots, lanes, size))], dim=1)
         self.rho = torch.cat([self.rho, self.rho.new_zeros((slots, lanes))], dim=1)

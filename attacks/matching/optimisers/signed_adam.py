@@ -22,11 +22,11 @@ class SignedAdam(Optimiser):
     Geiping et al., Inverting Gradients, NeurIPS 2020 (arXiv 2003.14053), section 4 and the
     supplementary material: the sign of the gradient goes into Adam, the step size falls by ten
     after 3/8, 5/8 and 7/8 of the steps, and the data are put back into their box after each.
-    What a lane returns is its best point by objective, where the paper takes the last.
+    A lane returns its best point by objective, while the paper takes the last.
 
     Args:
-        step_size: of Adam.
-        signed: whether only the gradient's sign counts; else plain Adam.
+        step_size: step size of Adam.
+        signed: whether to use only the gradient's sign; otherwise plain Adam.
         drops: shares of the budget after which the step size falls to a tenth.
     """
 
@@ -40,7 +40,7 @@ class SignedAdam(Optimiser):
 
     @property
     def copies(self) -> int:
-        """Return how many points' worth of memory a lane takes at the most."""
+        """Return the maximum memory of a lane, in points."""
         return 12
 
 
@@ -53,7 +53,7 @@ class _AdamLanes(Lanes):
         none = nothing.new_zeros(0)
         self._optimiser, self._budget, self._project = optimiser, budget, project
         self.point, self.value = nothing, none
-        self.here = nothing  # where the lane is, which need not be its best point
+        self.here = nothing  # the lane's current point, which may not be its best
         self.mean = nothing
         self.square = nothing
         self.steps = none
@@ -78,7 +78,7 @@ class _AdamLanes(Lanes):
         better = finite & (value < self.value)
         self.point = torch.where(better[:, None], self.here, self.point)
         self.value = torch.where(better, value, self.value)
-        # After a value that is no number there is no direction to go on in.
+        # After a NaN there is no direction to continue in.
         self.broken = self.broken | ~finite
         gradient = torch.where(self.broken[:, None], 0.0, gradient)
         self._step(gradient.sign() if self._optimiser.signed else gradient)

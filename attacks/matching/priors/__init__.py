@@ -1,4 +1,4 @@
-"""What is known of the data before anything is observed: one file for each prior."""
+"""Priors on the data, one file each."""
 
 from fedsim.attacks.matching.priors.base import Prior
 from fedsim.attacks.matching.priors.l2 import L2

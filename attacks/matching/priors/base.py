@@ -1,4 +1,4 @@
-"""The contract of a prior."""
+"""Base class of every prior."""
 
 from abc import ABC, abstractmethod
 from typing import ClassVar
@@ -9,13 +9,13 @@ from fedsim.core.modality import PICTURES
 
 
 class Prior(ABC):
-    """A differentiable cost of dummy data, small where they are plausible.
+    """A differentiable cost of dummy data, small for plausible data.
 
-    It is added to an attack's objective, in the objective's own unit.
+    It is added to an attack's objective, in the objective's unit.
     """
 
     modality: ClassVar[str] = PICTURES
-    """What it knows something of; attacks on other data go without it."""
+    """Supported modality; attacks on other data ignore the prior."""
 
     @abstractmethod
     def __call__(self, data: Tensor) -> Tensor:

@@ -17,25 +17,25 @@ STEPS = 400
 BATCH_SIZE = 8
 LEARNING_RATE = 5e-3
 NOISE_STD = (0.02, 0.3)
-"""Between these it has seen images at all levels of noise."""
+"""Range of the noise levels in training."""
 
 _SIDE = 32
 
 
 class Denoiser(nn.Module):
-    """The energy of a gradient-step denoiser.
+    """Energy of a gradient-step denoiser.
 
     Hurault, Leclaire, Papadakis, ICLR 2022 (arXiv 2110.03220), equation 6: the denoised image is
     ``x - t^2 * gradient of E(x, t)`` with ``E(x, t) = |x - N(x, t)|^2 / (2 t^2)`` and a network N.
-    If that is the best denoiser at noise of standard deviation t, E is minus the logarithm of the
+    If this is the best denoiser at noise of standard deviation t, E is minus the logarithm of the
     density of noisy images up to a constant (Tweedie's formula), and so a prior in its natural
-    unit. We differ in N: the best linear denoiser, which the mean and the covariance of the
-    images give, plus a correction by three convolutions which see both the image and that
-    estimate. A few hundred images and seconds of training are enough for it.
+    unit. Our N differs from the paper's: the best linear denoiser, which follows from the mean and
+    the covariance of the images, plus a correction by three convolutions of the image and this
+    estimate. It needs only a few hundred images and seconds of training.
 
     Args:
         images: public images ``(N, C, H, W)`` in [0, 1].
-        generator: of the weights to begin with.
+        generator: generator of the initial weights.
     """
 
     mean: Tensor
@@ -68,7 +68,7 @@ class Denoiser(nn.Module):
 
         Args:
             images: ``(N, C, H, W)``.
-            noise_std: the standard deviation t at which to judge each, ``(N,)``.
+            noise_std: standard deviation t of the noise for each image, ``(N,)``.
         """
         t = noise_std[:, None]
         linear = self._linear(images.flatten(1), t).view(images.shape)
@@ -80,7 +80,7 @@ class Denoiser(nn.Module):
         return energy
 
     def _linear(self, flat: Tensor, t: Tensor) -> Tensor:
-        """Return the best linear estimate from images at noise t (Wiener's), ``(N, n)``."""
+        """Return the best linear estimate (Wiener filter) for images at noise t, ``(N, n)``."""
         centred = flat - self.mean
         outside = self.rest / (self.rest + t**2)
         inside = self.variances / (self.variances + t**2) - outside
@@ -88,13 +88,13 @@ class Denoiser(nn.Module):
 
 
 def train_denoiser(images: Tensor, seed: int = 0, steps: int = STEPS) -> Denoiser:
-    """Return a denoiser of such images. Takes seconds on one core.
+    """Return a denoiser trained on images. Takes seconds on one core.
 
     Args:
         images: public images ``(N, C, H, W)`` in [0, 1], float32 on the CPU, at least two and
             at most a few thousand.
-        seed: of the training.
-        steps: of Adam.
+        seed: seed of the training.
+        steps: number of Adam steps.
     """
     generator = torch.Generator().manual_seed(derive(seed, "denoiser"))
     denoiser = Denoiser(images, generator)
@@ -124,11 +124,11 @@ def _loss(denoiser: Denoiser, clean: Tensor, generator: torch.Generator) -> Tens
 
 
 def _principal_components(flat: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return the mean, an orthonormal basis, the variances along it and that of the rest."""
+    """Return the mean, an orthonormal basis, the variances along it and the residual variance."""
     count, size = flat.shape
     mean = flat.mean(0)
     centred = (flat - mean).double()
-    # The images are fewer than their pixels, or few enough: the n x n matrix of their products.
+    # Fewer images than pixels, or few enough: use the n x n matrix of their products.
     values, vectors = torch.linalg.eigh(centred @ centred.T)
     rank = min(RANK, count - 1, size - 1)
     values, vectors = values.clamp(min=0), vectors[:, count - rank :]
@@ -142,7 +142,7 @@ def _principal_components(flat: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]
 def _convolution(
     inputs: int, outputs: int, generator: torch.Generator, scale: float = 1.0
 ) -> nn.Conv2d:
-    # Made without weights, since PyTorch draws them from its global random state.
+    # Created without weights, because PyTorch draws them from its global random state.
     layer: nn.Conv2d = skip_init(nn.Conv2d, inputs, outputs, 3, padding=1)  # type: ignore[no-untyped-call]
     with torch.no_grad():
         spread = scale / math.sqrt(layer.weight[0].numel())

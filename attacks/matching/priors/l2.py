@@ -11,11 +11,11 @@ from fedsim.attacks.matching.priors.base import Prior
 class L2(Prior):
     """Squared distance from mid-grey, summed over all numbers.
 
-    Yin et al., GradInversion, CVPR 2021 (arXiv 2104.07586), equation 7, whose data are normalised
-    and so have their zero at the mean; ours are in [0, 1].
+    Yin et al., GradInversion, CVPR 2021 (arXiv 2104.07586), equation 7, for normalised data with a
+    mean of zero; here data are in [0, 1].
 
     Args:
-        weight: what it is multiplied by.
+        weight: factor of the cost.
     """
 
     weight: float = 1e-6

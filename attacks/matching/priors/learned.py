@@ -17,27 +17,27 @@ from fedsim.core.errors import AttackError
 from fedsim.core.seeds import derive
 
 MAX_IMAGES = 1000
-"""Of more public images only so many are looked at."""
+"""Maximum number of public images that are used."""
 
 LEAST_ENERGY = 1e-6
-"""Images that are all the same have none, and the cost divides by it."""
+"""Lower bound of the mean energy, which is zero for identical images; the cost divides by it."""
 
 
 @dataclass(frozen=True)
 class Learned(Prior):
-    """What public images look like, as a small denoiser has learned it.
+    """Prior learned from public images by a small denoiser.
 
     ``weight * k * log(1 + E / k)``, summed over the examples, with the denoiser's energy E
-    (`fedsim.attacks.matching.priors.denoiser`) and its mean over the public images k. For data like
-    those this is about half of the energy, which is minus the logarithm of a density; for data that
-    are nothing like them it grows slowly, as Student's t does, so that an attacker whose public
-    images are of the wrong kind is not led far astray.
+    (`fedsim.attacks.matching.priors.denoiser`) and its mean over the public images k. For similar
+    data this is about half of the energy, which is minus the logarithm of a density; for very
+    different data it grows slowly, like Student's t, so that unsuitable public images do little
+    harm to the attack.
 
     Args:
         denoiser: a trained denoiser.
-        noise_std: standard deviation of the noise at which it judges.
-        typical: its mean energy of the public images at that noise.
-        weight: what the cost is multiplied by.
+        noise_std: standard deviation of the noise at which the energy is computed.
+        typical: mean energy of the public images at this noise.
+        weight: factor of the cost.
     """
 
     denoiser: Denoiser
@@ -49,19 +49,19 @@ class Learned(Prior):
     def from_images(
         cls, images: Tensor, *, noise_std: float, weight: float = 1.0, seed: int = 0
     ) -> Learned:
-        """Return the prior of such images; trains once per process, in seconds.
+        """Return the prior of public images; trains once per process, in seconds.
 
         Args:
-            images: public images ``(N, C, H, W)`` in [0, 1], hundreds of them, best where the
-                attack is to run.
-            noise_std: noise in the data at which to judge them, in [0.02, 0.3]: about that of
-                what the attack would find without a prior. Too much costs detail; with too
-                little the search gets stuck.
-            weight: what the cost is multiplied by.
-            seed: of the training.
+            images: public images ``(N, C, H, W)`` in [0, 1], hundreds of them, preferably on
+                the device of the attack.
+            noise_std: noise level of the energy, in [0.02, 0.3]: about the noise in the
+                attack's result without a prior. Too much loses detail; with too little the search
+                gets stuck.
+            weight: factor of the cost.
+            seed: seed of the training.
 
         Raises:
-            AttackError: these are not at least two images.
+            AttackError: there are fewer than two images, or they have a wrong shape.
         """
         if images.ndim != 4 or len(images) < 2:
             raise AttackError(
@@ -74,7 +74,7 @@ class Learned(Prior):
         """Return the cost, a scalar >= 0.
 
         Raises:
-            AttackError: the data are not of the public images' shape.
+            AttackError: the shapes of the data and of the public images differ.
         """
         if data.shape[1:] != self.denoiser.shape:
             raise AttackError(
@@ -88,7 +88,7 @@ class Learned(Prior):
 
 
 class _Images:
-    """Some of the public images, as the key of a cache."""
+    """Public images as the key of a cache."""
 
     def __init__(self, images: Tensor, seed: int) -> None:
         generator = torch.Generator().manual_seed(derive(seed, "public images"))

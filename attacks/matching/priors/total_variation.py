@@ -10,19 +10,19 @@ from fedsim.attacks.matching.priors.base import Prior
 
 @dataclass(frozen=True)
 class TotalVariation(Prior):
-    """Absolute difference of neighbouring pixels, down plus across, for any channels.
+    """Absolute differences of neighbouring pixels, vertical plus horizontal, for any channels.
 
-    Rudin, Osher, Fatemi 1992, as Geiping et al., NeurIPS 2020 (arXiv 2003.14053), section 4,
-    regularise: anisotropic, each direction averaged over pixels, channels and examples. The sum in
-    place of the mean makes it minus the logarithm of a density up to a constant, with Laplacian
+    Rudin, Osher, Fatemi 1992, in the form of Geiping et al., NeurIPS 2020 (arXiv 2003.14053),
+    section 4: anisotropic, each direction averaged over pixels, channels and examples. The sum
+    instead of the mean makes it minus the logarithm of a density up to a constant, with Laplacian
     differences of scale 1 / weight. We smooth the absolute value at zero:
     ``sqrt(d² + s²) - s``.
 
     Args:
-        weight: what it is multiplied by.
+        weight: factor of the cost.
         reduction: whether to average over the differences of a direction, or to sum them.
-        smoothing: s; differences below it count by their square, so that there is a derivative
-            at zero.
+        smoothing: s; differences below it count quadratically, so that the derivative exists at
+            zero.
     """
 
     weight: float = 1e-4

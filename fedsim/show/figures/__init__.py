@@ -1,4 +1,4 @@
-"""Pictures for people: in a terminal, as figures and as animations; loads no torch."""
+"""Drawing of pictures: in a terminal, as figures and as animations; does not load torch."""
 
 from fedsim.show.figures.animation import Emergence, animate
 from fedsim.show.figures.files import save_png

@@ -16,19 +16,19 @@ from fedsim.show.figures.pixels import FloatImage, Pixels, to_pixels
 from fedsim.show.figures.text import LINE_HEIGHT
 
 HOLD_MS = 2000
-"""How long the last frame stays before the animation starts again."""
+"""Display time of the last frame, in milliseconds, before the animation repeats."""
 
 _COLUMNS = 8
 
 
 @dataclass(frozen=True)
 class Emergence:
-    """How the reconstruction of one victim emerged.
+    """Emergence of one victim's reconstruction.
 
     Attributes:
         original: the private picture, (C, H, W) in [0, 1].
         frames: (evaluation number, reconstruction so far), in any order.
-        label: written above the original.
+        label: text above the original.
     """
 
     original: FloatImage
@@ -41,20 +41,21 @@ def animate(
 ) -> None:
     """Write an animated GIF: originals above, the emerging reconstructions below.
 
-    One frame for each evaluation number that any victim has; a victim without one shows its
-    latest before it, or an empty box. The last frame stays for ``HOLD_MS``, then it starts again.
-    More than eight victims run on in a further band. The same input gives the same bytes.
+    There is one frame for each evaluation number that any victim has; a victim without it shows its
+    latest earlier frame, or an empty box. The last frame stays for ``HOLD_MS``, then the animation
+    repeats. More than eight victims continue in a further band. The same input gives the same
+    bytes.
 
-    Grey pictures are exact; colours are reduced to 256 a frame.
+    Grey pictures are exact; colours are reduced to 256 per frame.
 
     Args:
-        victims: those who are shown side by side.
-        path: the file to write, whole or not at all; its folder must exist.
+        victims: the victims to show side by side.
+        path: the file to write atomically; its folder must exist.
         scale: the side in pixels of one pixel of a picture.
-        frame_ms: how long each frame stays; GIF counts in steps of 10 ms.
+        frame_ms: display time of each frame in milliseconds, rounded to GIF's steps of 10 ms.
 
     Raises:
-        DataError: there is no frame, or an array is no picture.
+        DataError: there is no frame, or an array is not a picture.
         OSError: the file cannot be written.
     """
     steps = sorted({number for victim in victims for number, _ in victim.frames})
@@ -120,7 +121,7 @@ def _band(films: Sequence[_Film], step: int, scale: int) -> Image.Image:
 
 
 def _reduce(page: Image.Image) -> Image.Image:
-    """Return a page in the at most 256 colours of a GIF: exactly so if it is grey."""
+    """Return a page with the at most 256 colours of a GIF, exact for grey pages."""
     grey = page.convert("L")
     if ImageChops.difference(page, grey.convert("RGB")).getbbox() is None:
         return grey

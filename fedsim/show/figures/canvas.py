@@ -1,4 +1,4 @@
-"""A white page with the parts of a figure: pictures, boxes for missing ones, and text."""
+"""A white page with the parts of a figure: pictures, boxes for missing pictures, and text."""
 
 from collections.abc import Sequence
 
@@ -16,8 +16,8 @@ class Canvas:
     """A white page.
 
     Args:
-        width: of the page, in pixels.
-        height: of the page, in pixels.
+        width: width of the page, in pixels.
+        height: height of the page, in pixels.
     """
 
     def __init__(self, width: int, height: int) -> None:
@@ -25,13 +25,13 @@ class Canvas:
         self._draw = ImageDraw.Draw(self.page)
 
     def picture(self, picture: Image.Image, left: int, top: int, *, framed: bool = False) -> None:
-        """Draw a picture within a line that tells a white one from the page.
+        """Draw a picture with a thin outline, which separates a white picture from the page.
 
         Args:
-            picture: drawn as it is.
-            left: of the picture; the line lies outside of it.
-            top: of the picture.
-            framed: whether there is a black frame besides, set off from dark pictures.
+            picture: the picture, drawn unscaled.
+            left: left edge of the picture; the outline is outside of it.
+            top: top edge of the picture.
+            framed: whether to add a black frame, separated from dark pictures by a gap.
         """
         right, bottom = left + picture.width, top + picture.height
         self._draw.rectangle((left - 1, top - 1, right, bottom), outline=_HAIRLINE)
@@ -40,7 +40,7 @@ class Canvas:
         self.page.paste(picture, (left, top))
 
     def missing(self, label: str, left: int, top: int, size: tuple[int, int]) -> None:
-        """Draw a crossed box of ``size`` (width, height) that says why there is no picture."""
+        """Draw a crossed box of ``size`` (width, height) with the reason for a missing picture."""
         width, height = size
         right, bottom = left + width - 1, top + height - 1
         self._draw.rectangle((left, top, right, bottom), fill=_BOX, outline=_HAIRLINE)
@@ -60,7 +60,7 @@ class Canvas:
     def text(
         self, lines: Sequence[str], left: int, top: int, width: int, *, align_right: bool = False
     ) -> None:
-        """Write lines that fit into ``width`` pixels, centred or against its right side."""
+        """Write lines that fit into ``width`` pixels, centred or right-aligned."""
         for i, line in enumerate(lines):
             spare = width - width_of(line)
             x = left + (spare if align_right else spare // 2)

@@ -1,4 +1,4 @@
-"""Where everything lies in a figure of pictures in rows."""
+"""Layout of a figure with pictures in rows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,16 +25,16 @@ _CAPTION_GAP = 6
 
 @dataclass(frozen=True)
 class Figure:
-    """What a figure shows; all cells are as large as its largest picture.
+    """Contents of a figure; all cells are as large as its largest picture.
 
     Attributes:
         rows: pixels, or None for a missing picture; rows may differ in length.
-        row_labels: one for each row, or none at all.
-        column_labels: one for each column, or none at all.
-        captions: one for each picture, or none at all.
+        row_labels: one for each row, or empty.
+        column_labels: one for each column, or empty.
+        captions: one for each picture, or empty.
         scale: the side in pixels of one pixel of a picture.
-        missing: what the box in place of a missing picture says.
-        framed_last: whether the last picture of all has a black frame.
+        missing: text in the box for a missing picture.
+        framed_last: whether the very last picture has a black frame.
     """
 
     rows: Sequence[Sequence[Pixels | None]]
@@ -81,7 +81,7 @@ class Figure:
 
     def _draw_labels(self, canvas: Canvas) -> None:
         for j, lines in enumerate(self._column_labels):
-            # Short labels stand next to the pictures that they name, not at the page's top.
+            # Short labels are placed next to their pictures, not at the page's top.
             top = MARGIN + (self._header_lines - len(lines)) * LINE_HEIGHT
             canvas.text(lines, self._left(j), top, self._width)
         for i, text in enumerate(self.row_labels):

@@ -1,4 +1,4 @@
-"""Picture files that are there whole or not at all."""
+"""Atomic writing of picture files."""
 
 import io
 import secrets
@@ -10,15 +10,15 @@ from fedsim.show.figures.pixels import FloatImage, enlarge, to_pixels
 
 
 def save_png(image: FloatImage | Image.Image, path: Path | str, scale: int = 1) -> None:
-    """Write a picture as PNG, replacing what was there only once it is complete.
+    """Write a picture as PNG, replacing an existing file only when complete.
 
     Args:
         image: (C, H, W) in [0, 1], or a figure from ``grid`` or ``strip``.
         path: its folder must exist.
-        scale: the side in pixels of one pixel of the picture; a figure is written as it is.
+        scale: the side in pixels of one pixel of the picture; a figure is not scaled.
 
     Raises:
-        DataError: the array is no picture.
+        DataError: the array is not a picture.
         OSError: the file cannot be written.
     """
     figure = image if isinstance(image, Image.Image) else enlarge(to_pixels(image), scale)
@@ -28,10 +28,10 @@ def save_png(image: FloatImage | Image.Image, path: Path | str, scale: int = 1) 
 
 
 def replace_file(path: Path | str, content: bytes) -> None:
-    """Write a file beside ``path``, then put it in its place in one step.
+    """Write a temporary file beside ``path``, then move it there in one step.
 
     Raises:
-        OSError: the file cannot be written; what was at ``path`` is untouched.
+        OSError: the file cannot be written; an existing file at ``path`` is unchanged.
     """
     target = Path(path)
     part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")

@@ -1,4 +1,4 @@
-"""Figures of many pictures: grids with labels, and how one reconstruction emerged."""
+"""Figures of many pictures: grids with labels, and strips of an emerging reconstruction."""
 
 from collections.abc import Sequence
 
@@ -17,22 +17,22 @@ def grid(
     scale: int = 3,
     captions: Sequence[Sequence[str]] = (),
 ) -> Image.Image:
-    """Return a figure of pictures in rows, on white, their pixels enlarged to sharp squares.
+    """Return a figure of pictures in rows, on white, with pixels enlarged to sharp squares.
 
-    Labels are wrapped and cut to their place and never touch a picture. Characters that Pillow's
-    bundled font does not have (it knows little beyond ASCII) are replaced by near ones.
+    Labels are wrapped and cut to the available space and never touch a picture. Characters that
+    Pillow's bundled font lacks (it has little beyond ASCII) are replaced by similar ones.
 
     Args:
         rows: pictures (C, H, W) in [0, 1], of any sizes; None is drawn as a crossed grey box.
             Rows may differ in length.
-        row_labels: written at the left, one for each row, or none at all.
-        column_labels: written above, one for each column of the longest row, or none at all.
+        row_labels: labels at the left, one for each row, or empty.
+        column_labels: labels above, one for each column of the longest row, or empty.
         scale: the side in pixels of one pixel of a picture.
-        captions: written below the pictures, one for each, or none at all.
+        captions: captions below the pictures, one for each, or empty.
 
     Raises:
-        DataError: there is nothing to draw, an array is no picture, or labels and pictures differ
-            in number.
+        DataError: there is nothing to draw, an array is not a picture, or the numbers of labels and
+            pictures differ.
     """
     return Figure(
         [[None if image is None else to_pixels(image) for image in row] for row in rows],
@@ -46,10 +46,10 @@ def grid(
 def strip(
     frames: Sequence[tuple[FloatImage, str]], original: FloatImage, scale: int = 3
 ) -> Image.Image:
-    """Return how one reconstruction emerged, its original last, in a black frame.
+    """Return a strip of an emerging reconstruction, with the original last, in a black frame.
 
-    The figure of "Deep Leakage from Gradients" (Zhu, Liu, Han, 2019). More than ten pictures run
-    on in a further row.
+    The figure of "Deep Leakage from Gradients" (Zhu, Liu, Han, 2019). More than ten pictures
+    continue in a further row.
 
     Args:
         frames: (picture (C, H, W) in [0, 1], caption), in order; the caption is commonly the
@@ -58,7 +58,7 @@ def strip(
         scale: the side in pixels of one pixel of a picture.
 
     Raises:
-        DataError: an array is no picture.
+        DataError: an array is not a picture.
     """
     pictures = [to_pixels(image) for image, _ in frames] + [to_pixels(original)]
     captions = [caption for _, caption in frames] + ["original"]

@@ -2,8 +2,8 @@
 
 The upper half block is drawn in the colour of the upper pixel on the colour of the lower one, so
 that a 28x28 picture takes 28 columns and 14 lines, and its pixels are nearly square. Without
-colours, or without the block in the terminal's encoding, a cell is a character whose ink is the
-mean of its two pixels, dense for bright as on a dark background.
+colours, or without the block in the terminal's encoding, a cell is a character whose density is
+the mean of its two pixels, dense for bright, for a dark background.
 """
 
 from functools import lru_cache
@@ -27,7 +27,7 @@ Lines: TypeAlias = tuple[tuple[Segment, ...], ...]
 
 _NO_PIXEL = -1
 _LUMA_PER_MILLE = np.array([299, 587, 114])
-# 32 levels for each channel: not told from 256 on a screen, and greys then share their styles.
+# 32 levels for each channel look like 256 on a screen, and greys then share their styles.
 _LEVELS = np.rint(np.rint(np.arange(256) * 31 / 255) * 255 / 31).astype(np.int32)
 
 
@@ -36,11 +36,11 @@ class HalfBlocks:
 
     Args:
         image: (C, H, W) in [0, 1], C 1 or 3; values outside are clipped, NaN is mid-grey.
-        width: the most columns to take; a wider picture is averaged down. None: as many as it has
-            pixels. It never takes more than the console has, and is never enlarged.
+        width: maximum number of columns; a wider picture is averaged down. None: one per pixel. It
+            never takes more than the console has, and is never enlarged.
 
     Raises:
-        DataError: the array is no picture.
+        DataError: the array is not a picture.
     """
 
     def __init__(self, image: FloatImage, width: int | None = None) -> None:
@@ -48,7 +48,7 @@ class HalfBlocks:
         self._pixels = pixels if width is None else shrink(pixels, width)
 
     def lines(self, console: Console, options: ConsoleOptions) -> Lines:
-        """Return the picture's lines for a console, each as wide as the picture is drawn."""
+        """Return the picture's lines for a console, all with the drawn picture's width."""
         pixels = shrink(self._pixels, options.max_width)
         has_colour = not (console.no_color or options.ascii_only)
         return _draw(
@@ -67,7 +67,7 @@ class HalfBlocks:
 
 @lru_cache(maxsize=64)
 def _draw(data: bytes, width: int, color_system: str | None) -> Lines:
-    """Return the lines of (H, width, 3) bytes; cached, as most pictures of a live view stay."""
+    """Return the lines of (H, width, 3) bytes; cached, since most pictures of a live view stay."""
     pixels = np.frombuffer(data, np.uint8).reshape(-1, width, 3)
     return _shades(pixels) if color_system is None else _blocks(pixels, color_system)
 
@@ -90,8 +90,8 @@ def _blocks(pixels: Pixels, color_system: str) -> Lines:
 def _style(upper: int, lower: int, color_system: str) -> Style:
     """Return the style of a cell.
 
-    A rich style keeps the escape codes of the first colour system that it was drawn with, hence
-    one style for each.
+    A rich style keeps the escape codes of the first colour system that it was drawn with, so there
+    is one style for each colour system.
     """
     return Style.from_color(_color(upper), None if lower == _NO_PIXEL else _color(lower))
 

@@ -1,4 +1,4 @@
-"""From the pictures of the project to the pixels of a screen or a file."""
+"""Conversion of pictures to pixels of a screen or a file."""
 
 from typing import Any, TypeAlias
 
@@ -12,7 +12,7 @@ FloatImage: TypeAlias = NDArray[Any]
 """A picture: (C, H, W) with C 1 or 3, floats in [0, 1]."""
 
 Pixels: TypeAlias = NDArray[np.uint8]
-"""The same picture as it is drawn: (H, W, 3), 0 to 255."""
+"""A picture ready to draw: (H, W, 3), 0 to 255."""
 
 _MID_GREY = 0.5
 
@@ -20,14 +20,14 @@ _MID_GREY = 0.5
 def to_pixels(image: FloatImage) -> Pixels:
     """Return a picture as 8-bit RGB, (H, W, 3).
 
-    A picture from a failed attack must still be drawn: what lies outside [0, 1] is clipped, and
+    A picture from a failed attack must still be drawn: values outside [0, 1] are clipped, and
     NaN becomes mid-grey.
 
     Args:
         image: (C, H, W), C 1 or 3, of any real type.
 
     Raises:
-        DataError: the array has another shape or holds no pixel.
+        DataError: the array has another shape or is empty.
     """
     array = np.asarray(image)
     if array.ndim != 3 or array.shape[0] not in (1, 3) or array.size == 0:
@@ -42,7 +42,7 @@ def to_pixels(image: FloatImage) -> Pixels:
 
 
 def shrink(pixels: Pixels, width: int) -> Pixels:
-    """Return pixels averaged down to at most ``width`` columns, the proportions kept."""
+    """Return pixels averaged down to at most ``width`` columns, with the same proportions."""
     height, full_width = pixels.shape[:2]
     if full_width <= width:
         return pixels
@@ -51,6 +51,6 @@ def shrink(pixels: Pixels, width: int) -> Pixels:
 
 
 def enlarge(pixels: Pixels, scale: int) -> Image.Image:
-    """Return a Pillow picture in which every pixel is a square of ``scale`` pixels a side."""
+    """Return a Pillow picture in which every pixel is a square with a side of ``scale`` pixels."""
     height, width = pixels.shape[:2]
     return Image.fromarray(pixels).resize((width * scale, height * scale), Image.Resampling.NEAREST)

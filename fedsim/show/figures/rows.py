@@ -17,11 +17,11 @@ _CAPTION_WIDTH = 12
 
 
 class Picture(NamedTuple):
-    """A picture and what is written below it.
+    """A picture and its caption.
 
     Attributes:
         image: (C, H, W) in [0, 1].
-        caption: a line, or several; each is cut to the width of its column.
+        caption: one or several lines, each cut to the width of its column.
         style: a rich style for the caption.
     """
 
@@ -37,20 +37,19 @@ class _Tile(NamedTuple):
 
 
 class PictureRow:
-    """Captioned pictures side by side, as many to a line as the console is wide.
+    """Captioned pictures side by side, as many per row as fit into the console.
 
-    Where the number of lines is limited, by ``max_rows`` or by the region of a rich ``Layout``,
-    the pictures that have no room are counted in a last line: ``+3 more``. At least one row is
-    drawn.
+    If the number of lines is limited, by ``max_rows`` or by the region of a rich ``Layout``, a last
+    line counts the pictures that do not fit: ``+3 more``. At least one row is drawn.
 
     Args:
-        pictures: what to draw, in order; plain tuples will do.
-        width: the most columns for each picture; None: as many as it has pixels.
+        pictures: the pictures to draw, in order; plain tuples are accepted.
+        width: maximum number of columns for each picture; None: one per pixel.
         gap: blank columns between pictures.
-        max_rows: the most rows of pictures; None: as many as are needed.
+        max_rows: maximum number of rows of pictures; None: no limit.
 
     Raises:
-        DataError: an array is no picture.
+        DataError: an array is not a picture.
     """
 
     def __init__(
@@ -105,7 +104,7 @@ class PictureRow:
         if height is None:
             return max(1, most)
         ends = list(accumulate((sum(_heights(row)) + 1 for row in rows), initial=0))
-        # No blank line is needed after the last row, but one for the note if rows are left out.
+        # No blank line is needed after the last row, but one for the note if rows are omitted.
         fit = [n for n, end in enumerate(ends) if end - 1 + (n < len(rows)) <= height]
         return max(1, min(most, *fit[-1:]))
 
@@ -124,12 +123,12 @@ class PictureRow:
 
 
 def _heights(row: list[_Tile]) -> tuple[int, int]:
-    """Return the lines that a row's pictures and its captions take."""
+    """Return the numbers of lines of a row's pictures and of its captions."""
     return max(len(tile.picture) for tile in row), max(len(tile.caption) for tile in row)
 
 
 def _block(lines: Lines, width: int, height: int) -> list[tuple[Segment, ...]]:
-    """Return lines centred in a column of ``width``, filled up below to ``height`` lines."""
+    """Return lines centred in a column of ``width``, padded below to ``height`` lines."""
     blank = (Segment(" " * width),)
     return [_centred(line, width) for line in lines] + [blank] * (height - len(lines))
 

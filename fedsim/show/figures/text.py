@@ -1,4 +1,4 @@
-"""Text in figures, in the one font that every installation has."""
+"""Text in figures, in Pillow's bundled font, which every installation has."""
 
 import unicodedata
 from functools import lru_cache
@@ -10,7 +10,7 @@ LINE_HEIGHT = 16
 
 _SIZE = 13
 _ELLIPSIS = "..."
-# Pillow's bundled font holds little beyond ASCII; these stand in for what labels use most.
+# Pillow's bundled font has little beyond ASCII; these replace the most frequent characters.
 _STAND_INS = {
     **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212", "-"),
     "\u00d7": "x",
@@ -30,12 +30,12 @@ _STAND_INS = {
 
 @lru_cache(maxsize=1)
 def font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """Return Pillow's bundled font, so that a figure looks the same on every machine."""
+    """Return Pillow's bundled font, with which a figure looks the same on every machine."""
     return ImageFont.load_default(size=_SIZE)
 
 
 def legible(text: str) -> str:
-    """Return the text with stand-ins for the characters that the bundled font does not have."""
+    """Return the text with replacements for characters that the bundled font lacks."""
     return "".join(_legible(character) for character in text)
 
 
@@ -47,7 +47,7 @@ def width_of(text: str) -> int:
 def wrap(text: str, width: int, max_lines: int) -> list[str]:
     """Return legible lines of at most ``width`` pixels, broken at spaces where there are any.
 
-    What exceeds ``max_lines`` is left out, and an ellipsis says so.
+    Text beyond ``max_lines`` is omitted and replaced by an ellipsis.
     """
     lines: list[str] = []
     for paragraph in legible(text).split("\n"):

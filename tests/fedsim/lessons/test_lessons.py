@@ -80,7 +80,7 @@ def test_in_the_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert "Right. It is: how each of the model's weights should change." in text
     assert "No. It is: more than 50 dB better." in text
     assert "2 of 3 right." in text
-    assert "Go on: fedsim lesson 2" in text
+    assert "Continue: fedsim lesson 2" in text
     assert "What leaked" in text
     assert (tmp_path / "runs" / "1" / "report.html").is_file()
 
