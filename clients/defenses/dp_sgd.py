@@ -116,8 +116,8 @@ def _batch_statistics(model: nn.Module) -> str | None:
     """Return the reason why a model with batch normalisation is unsupported, or None."""
     for name, layer in normalising_by_batch(model).items():
         return (
-            f"its layer {name!r} ({type(layer).__name__}) normalises by the whole batch, so no "
-            "example has a gradient of its own to be clipped; use a model without batch "
+            f"its layer {name!r} ({type(layer).__name__}) normalises by the whole batch, so "
+            "the gradient of a single example is not defined; use a model without batch "
             "normalisation (lenet, convnet, mlp), or batch_norm = 'eval' if the model has it"
         )
     return None

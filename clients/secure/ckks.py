@@ -1,4 +1,4 @@
-"""Client side of homomorphic encryption: secret keys, which the server never sees, and ciphertexts.
+"""Client side of homomorphic encryption: keys that the server never sees, and ciphertexts.
 
 TenSEAL's keys cannot be drawn from a seed, so one client of the run, the dealer, makes the key
 pair in the first round and sends it to each other client, encrypted with a key that the two agree

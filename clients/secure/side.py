@@ -1,4 +1,4 @@
-"""The material of a client's side of secure aggregation."""
+"""Building blocks of the client side of secure aggregation."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from fedsim.core.vectors import differences, flat
 from fedsim.scenario.aggregation import Aggregation
 
 VectorOf = Callable[[Message, Message], Tensor]
-"""``(message, honest reply)`` to the vector that is hidden."""
+"""Function from ``(message, honest reply)`` to the vector to hide."""
 
 
 @dataclass(frozen=True, eq=False)
 class ClientSide:
-    """One client's train messages under a secure aggregation.
+    """A client's scenario and training function, for a secure aggregation.
 
     Attributes:
         site: the scenario with its data.
-        train: returns the reply in the clear, defended.
+        train: returns the defended reply in the clear.
     """
 
     site: Site
@@ -36,7 +36,7 @@ class ClientSide:
         return self.site.scenario.seed
 
     def vector_of(self, limit: float, parameter: str) -> VectorOf:
-        """Return the function that turns an honest reply into the vector to hide.
+        """Return a function from an honest reply to the vector to hide.
 
         Args:
             limit: greatest absolute value that the vector may hold; a reply beyond it raises
@@ -53,12 +53,12 @@ class ClientSide:
             received = message.content.array_records["arrays"].to_torch_state_dict()
             arrays = reply.content.array_records["arrays"].to_torch_state_dict()
             vector = flat(differences(arrays, received, own))
-            # The server cannot look, so the client sees to it that it spoils no sum. How far
+            # The server cannot check, so the client must not spoil the sum. How far
             # outside a value is stays with the client.
             if not bool((vector.abs() <= limit).all()):
                 raise UploadError(
-                    f"the upload holds a value outside of ±{limit:g}, which hidden sums cannot "
-                    f"hold; raise federation.aggregation.{parameter}, or clip what clients upload"
+                    f"the upload has a value outside of ±{limit:g}, the range of hidden sums; "
+                    f"raise federation.aggregation.{parameter}, or clip the uploads"
                 )
             if not 0 < examples_of(reply) <= most:
                 raise UploadError(f"num-examples is {examples_of(reply)}: expected 1 to {most}")
@@ -68,7 +68,7 @@ class ClientSide:
 
 
 Answer = Callable[[Aggregation, ClientSide, Message, Context], Message]
-"""``(aggregation, side, train message, context)`` to the reply: what `Aggregation.client` names."""
+"""``(aggregation, side, train message, context)`` to the reply; named by `Aggregation.client`."""
 
 
 def examples_of(reply: Message) -> int:
