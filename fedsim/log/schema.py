@@ -7,17 +7,17 @@ can be read if it only says more. Numbers that are not finite are null.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from enum import StrEnum
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, TypeAdapter
+from pydantic import Field, TypeAdapter
 
-from fedsim.core.errors import RunError
 from fedsim.core.measures import Measure
 from fedsim.core.modality import MODALITIES
-from fedsim.core.names import ADAPTIVE, CONTROL, NAIVE, NEAREST, NO_DEFENSE, SUM, Attacker
+from fedsim.core.names import ADAPTIVE, CONTROL, NAIVE, NO_DEFENSE, SUM, Attacker
+from fedsim.log.parts import Component, ModelTraits, PluginFile, PrivacySpent, Source
+from fedsim.log.score import ExampleScore, Meaning, Verdict
+from fedsim.log.values import Clients, Figure, Lax, Names, Typed
 
 __all__ = [
     "ADAPTIVE",
@@ -53,179 +53,7 @@ __all__ = [
 FORMAT = 2
 
 
-class Verdict(StrEnum):
-    """The scores of a reconstruction in a word, from most leakage to least."""
-
-    RECOGNISABLE = "recognisable"
-    PARTLY = "partly"
-    GUESSING = "no more than guessing"
-    UNSCORED = "unscored"
-
-
-class Meaning(StrEnum):
-    """The conclusion from one scored example about attack and defense."""
-
-    LEAKED = "leaked"
-    PARTLY = "partly leaked"
-    PROTECTED = "protected"  # the attack fitted the upload as well as the truth does
-    ATTACK_FAILED = "attack failed"  # the truth fits better, or the attack is an approximation
-    UNSCORED = "unscored"
-
-
-def _finite(value: Any) -> Any:
-    """Return a value with null in place of each number in it that is not finite."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: _finite(part) for key, part in value.items()}
-    return [_finite(part) for part in value] if isinstance(value, list | tuple) else value
-
-
-Figure = Annotated[float | None, BeforeValidator(_finite)]
-"""A number, or None where there is none, or none that is finite."""
-
-Lax = Field(strict=False)
-"""For what JSON has no type for: its lists become tuples, its strings members of an enumeration."""
-
-Names = Annotated[tuple[str, ...], Lax]
-Clients = Annotated[tuple[int, ...], Lax]
-
-
-class _Typed(BaseModel):
-    """A part of a record, or a whole one."""
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="ignore", allow_inf_nan=False)
-
-
-class Component(_Typed):
-    """A named part of a scenario, such as a defense, with its parameters."""
-
-    name: str
-    parameters: Annotated[dict[str, JsonValue], BeforeValidator(_finite)] = Field(
-        default_factory=dict
-    )
-
-    @classmethod
-    def of(cls, table: Mapping[str, Any]) -> Component:
-        """Return the component of a scenario's table: a name, and the parameters beside it."""
-        return cls(name=table["name"], parameters={k: v for k, v in table.items() if k != "name"})
-
-    @classmethod
-    def chain(cls, tables: Sequence[Mapping[str, Any]]) -> tuple[Component, ...]:
-        """Return the components of a chain, in order."""
-        return tuple(map(cls.of, tables))
-
-
-class ModelTraits(_Typed):
-    """Properties of a model that decide whether an attack on it can work.
-
-    Attributes:
-        parameters: how many are trained.
-        batch_statistics: layers that normalise by the batch's own statistics.
-        piecewise_linear: layers without a second derivative.
-    """
-
-    parameters: int
-    batch_statistics: int
-    piecewise_linear: int
-
-
-class Source(_Typed):
-    """The documentation of a named part of the scenario: registry, name, docstring."""
-
-    kind: str
-    name: str
-    text: str
-
-
-class PluginFile(_Typed):
-    """A plugin file that was loaded: name and digest of its contents."""
-
-    name: str
-    sha256: str
-
-
-class PrivacySpent(_Typed):
-    """The guarantee that a client's uploads so far still give.
-
-    Attributes:
-        epsilon, delta: of differential privacy; without an epsilon there is no guarantee.
-        unit: between data sets that differ in one example of the client's, or in all of them.
-    """
-
-    epsilon: Figure
-    delta: float
-    unit: str
-
-
-class ExampleScore(_Typed):
-    """The score of one reconstructed example, of any modality, against the private one.
-
-    Attributes:
-        example: position in the private batch.
-        metrics: figures against the private example, by name, such as ``psnr`` in dB; empty if
-            there is no reconstruction.
-        baselines: the same figures of guesses that see no upload, by the guess's name.
-        label: the private label; None if the model learns none.
-        label_found: the label that the attack assigns to this example.
-        verdict: the scores in a word.
-        meaning: the conclusion about attack and defense.
-        original, found: the private example and the reconstructed one in words, such as a text's
-            tokens; None for a modality without words.
-    """
-
-    example: int
-    metrics: dict[str, Figure]
-    baselines: dict[str, dict[str, Figure]]
-    label: int | None = None
-    label_found: int | None = None
-    verdict: Annotated[Verdict, Lax]
-    meaning: Annotated[Meaning, Lax]
-    original: Names | None = None
-    found: Names | None = None
-
-    @classmethod
-    def unscored(
-        cls,
-        example: int,
-        baselines: Mapping[str, Mapping[str, float | None]],
-        *,
-        label: int | None = None,
-        original: Sequence[str] | None = None,
-    ) -> ExampleScore:
-        """Return the score of an example without a reconstruction: no figure, never 0."""
-        return cls(
-            example=example,
-            metrics={},
-            baselines={name: dict(figures) for name, figures in baselines.items()},
-            label=label,
-            verdict=Verdict.UNSCORED,
-            meaning=Meaning.UNSCORED,
-            original=None if original is None else tuple(original),
-        )
-
-    def figure(self, measure: Measure) -> float | None:
-        """Return the headline figure; None if the example is unscored."""
-        return self.metrics.get(measure.key)
-
-    def second(self, measure: Measure) -> float | None:
-        """Return the figure beside the headline; None if the example is unscored."""
-        return self.metrics.get(measure.second)
-
-    def blind(self, measure: Measure) -> float:
-        """Return the headline figure of the best blind guess.
-
-        Raises:
-            RunError: no blind guess has it.
-        """
-        guesses = (v.get(measure.key) for name, v in self.baselines.items() if name != NEAREST)
-        known = [figure for figure in guesses if figure is not None]
-        if not known:
-            raise RunError(f"score.baselines: expected the {measure.key} of a blind guess")
-        return max(known)
-
-
-class RunStarted(_Typed):
+class RunStarted(Typed):
     """The first record of a run.
 
     Attributes:
@@ -269,7 +97,7 @@ class RunStarted(_Typed):
         return MODALITIES.get(self.modality).measure
 
 
-class UploadRecord(_Typed):
+class UploadRecord(Typed):
     """One client's upload, as the server received it.
 
     Attributes:
@@ -297,7 +125,7 @@ class UploadRecord(_Typed):
     problem: str | None
 
 
-class SumRecord(_Typed):
+class SumRecord(Typed):
     """The result of a round of secure aggregation.
 
     Attributes:
@@ -329,7 +157,7 @@ class SumRecord(_Typed):
     problem: str | None
 
 
-class VictimRecord(_Typed):
+class VictimRecord(Typed):
     """A record about one victim.
 
     Attributes:
@@ -395,7 +223,7 @@ Moment = Annotated[tuple[int, Names], Lax]
 """Evaluations spent, and the words of the example then."""
 
 
-class EmergenceRecord(_Typed):
+class EmergenceRecord(Typed):
     """The reconstruction of one example in words, from the first moment to the last."""
 
     kind: Literal["emergence"] = "emergence"
@@ -404,7 +232,7 @@ class EmergenceRecord(_Typed):
     moments: Annotated[tuple[Moment, ...], Lax]
 
 
-class RoundRecord(_Typed):
+class RoundRecord(Typed):
     """The accuracy of the global model on test data after a round; round 0 is before the first."""
 
     kind: Literal["round"] = "round"
@@ -412,7 +240,7 @@ class RoundRecord(_Typed):
     accuracy: float
 
 
-class RunEnded(_Typed):
+class RunEnded(Typed):
     """The last record of a run that did not die.
 
     Attributes:

@@ -1,0 +1,34 @@
+"""The types of values in records."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+
+def finite(value: Any) -> Any:
+    """Return a value with null in place of each number in it that is not finite."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: finite(part) for key, part in value.items()}
+    return [finite(part) for part in value] if isinstance(value, list | tuple) else value
+
+
+Figure = Annotated[float | None, BeforeValidator(finite)]
+"""A number, or None where there is none, or none that is finite."""
+
+Lax = Field(strict=False)
+"""For what JSON has no type for: its lists become tuples, its strings members of an enumeration."""
+
+Names = Annotated[tuple[str, ...], Lax]
+Clients = Annotated[tuple[int, ...], Lax]
+
+
+class Typed(BaseModel):
+    """A part of a record, or a whole one."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore", allow_inf_nan=False)
