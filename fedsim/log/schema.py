@@ -65,6 +65,10 @@ class RunStarted(Typed):
         chance: accuracy of a model that has learnt nothing.
         random_label: share of labels that a random guess has right; None if it is not known.
         estimate_s: expected time of the attacks; None if it is short or not known.
+        model: properties that decide whether an attack can work.
+        versions: of fedsim, Python and the packages that decide the results.
+        sources: documentation of the scenario's named parts.
+        plugins: files that were loaded before the run.
         started: date and time with zone, as in ISO 8601.
         command: arguments of the process.
     """

@@ -45,7 +45,7 @@ def test_columns_have_the_names_of_texts(finished: Finished) -> None:
     parquet = pq.read_table(folder / "table.parquet").to_pylist()
     for row, record, result in zip(rows, parquet, outcome.results, strict=True):
         assert float(row["token_accuracy_worst_percent"]) == max(result.scores)
-        assert record["texts"] == 2
+        assert record["examples"] == 2
         assert record["recovered"] == result.recovered / 2
         assert record["rouge_l_mean"] == pytest.approx(sum(result.second) / 2)
         assert record["accuracy_of"] == "accuracy on next tokens"
