@@ -14,7 +14,7 @@ from fedsim.clients.site import Site, site_of
 from fedsim.clients.training import differentiate, gradient, local_sgd, one_thread
 from fedsim.core.errors import UploadError
 from fedsim.core.plugins import Plugin
-from fedsim.data import LENGTHS_KEY, TokenDataset
+from fedsim.data import LENGTHS_KEY
 from fedsim.models import draw_from
 from fedsim.scenario import QUICKSTART, load_scenario
 
@@ -101,10 +101,10 @@ def _train(site: Site, message: Message, context: Context) -> Message:
                 BYTES_KEY: 0,  # the mod fills it in
             }
         )
-        if isinstance(site.dataset, TokenDataset):
-            # Text attacks are commonly assumed to know the lengths (LAMP, arXiv 2202.08827, section
-            # 3).
-            metrics[LENGTHS_KEY] = site.dataset.train.sorted_lengths([x for x, _ in batches])
+        lengths = site.dataset.train.lengths([x for x, _ in batches])
+        if lengths:
+            # Text attacks are commonly assumed to know them (LAMP, arXiv 2202.08827, section 3).
+            metrics[LENGTHS_KEY] = lengths
         content = RecordDict({"arrays": ArrayRecord(trained.arrays), "metrics": metrics})
         return Message(content, reply_to=message)
 

@@ -13,7 +13,7 @@ from fedsim.clients.defenses import Private
 from fedsim.clients.training import Batch
 from fedsim.core.errors import DataError
 from fedsim.core.seeds import derive
-from fedsim.data import Dataset, IndexArray, TokenDataset, draw_batch, load_dataset
+from fedsim.data import IndexArray, Prepared, draw_batch, load_dataset
 from fedsim.scenario import Scenario
 
 
@@ -22,7 +22,7 @@ class Site:
     """A scenario with its loaded data, shared by all clients of one process."""
 
     scenario: Scenario
-    dataset: Dataset | TokenDataset
+    dataset: Prepared
     partitions: Sequence[IndexArray]
     architecture: nn.Module
 

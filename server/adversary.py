@@ -25,7 +25,7 @@ from fedsim.core.errors import FedsimError, UploadError
 from fedsim.core.names import ADAPTIVE, NAIVE, Attacker
 from fedsim.core.registry import COUNTERMEASURES
 from fedsim.core.seeds import derive
-from fedsim.data import Split, TokenSplit
+from fedsim.data import Examples
 from fedsim.scenario import AdversaryPlan, Scenario
 from fedsim.server.control import control_indices, control_observation
 from fedsim.server.uploads import Sum, Upload
@@ -67,7 +67,7 @@ class Adversary:
         scenario: Scenario,
         plan: AdversaryPlan,
         architecture: nn.Module,
-        public: Split | TokenSplit,
+        public: Examples,
         listeners: Listeners,
         device: torch.device,
         threads: int = 1,
@@ -75,9 +75,7 @@ class Adversary:
         self._threads = threads
         self._scenario, self._plan = scenario, plan
         self._architecture, self._public = architecture, public
-        self._attack = plan.attack
-        if isinstance(public, TokenSplit):
-            self._attack = self._attack.informed(public.rows())
+        self._attack = plan.attack.informed(public.rows())
         self._listeners, self._device = listeners, device
         self._cancelled, self._done = threading.Event(), threading.Event()
         self._jobs: queue.Queue[tuple[int, Mapping[str, Tensor], list[Upload | Sum]] | None] = (
@@ -257,14 +255,14 @@ class Adversary:
     def _shape_of(
         self, upload: Upload | Sum, examples: int
     ) -> tuple[tuple[int, ...], tuple[int, ...] | None]:
-        """Return the shape of the examples behind an upload, and the lengths of texts."""
-        if isinstance(self._public, Split):
-            return tuple(self._public.images.shape[1:]), None
-        if len(upload.lengths) != examples:
+        """Return the shape of the examples behind an upload, and their lengths if they differ."""
+        if self._public.ragged and len(upload.lengths) != examples:
             raise UploadError(
-                f"the client told the lengths of {len(upload.lengths)} texts: expected {examples}"
+                f"the client told the lengths of {len(upload.lengths)} examples: "
+                f"expected {examples}"
             )
-        return (max(upload.lengths),), upload.lengths
+        lengths = upload.lengths if self._public.ragged else None
+        return self._public.example_shape(upload.lengths), lengths
 
     def _adapted(self, partition: int) -> Attack | None:
         """Return the attack adapted to the model and a client's defenses, None if unchanged."""
@@ -282,11 +280,8 @@ class Adversary:
     @functools.cached_property
     def _images(self) -> Tensor | None:
         """Public images for those who learn from them, ``(N, C, H, W)`` in [0, 1], if there are."""
-        if not isinstance(self._public, Split):
-            return None
-        count = len(self._public)
-        rows = torch.linspace(0, count - 1, min(count, MAX_PUBLIC_IMAGES)).round().long()
-        return self._public.batch(rows.numpy())[0].to(self._device)
+        samples = self._public.samples(MAX_PUBLIC_IMAGES)
+        return None if samples is None else samples.to(self._device)
 
     @property
     def _unit(self) -> float:

@@ -6,14 +6,14 @@ from torch import nn
 
 from fedsim.attacks import Observation
 from fedsim.core.seeds import derive
-from fedsim.data import IndexArray, Split, TokenSplit, draw_batch
+from fedsim.data import Examples, IndexArray, draw_batch
 from fedsim.models import cross_entropy
 
 CONTROL = "control"
 
 
 def control_indices(
-    public: Split | TokenSplit, batch_size: int, *, seed: int, server_round: int
+    public: Examples, batch_size: int, *, seed: int, server_round: int
 ) -> IndexArray:
     """Return which public examples the control of a round is made of, ``(batch_size,)``."""
     everything = torch.arange(len(public)).numpy()
@@ -24,9 +24,7 @@ def control_indices(
     return np.asarray(batch)
 
 
-def control_observation(
-    model: nn.Module, public: Split | TokenSplit, indices: IndexArray
-) -> Observation:
+def control_observation(model: nn.Module, public: Examples, indices: IndexArray) -> Observation:
     """Return the undefended single-step gradient of public examples at the global model.
 
     If the attack cannot rebuild these, that it does not rebuild the clients' data either
@@ -43,7 +41,5 @@ def control_observation(
     named = {k: p for k, p in model.named_parameters() if p.requires_grad}
     gradients = torch.autograd.grad(loss, list(named.values()))
     gradient, shape = dict(zip(named, gradients, strict=True)), tuple(inputs.shape[1:])
-    if isinstance(public, TokenSplit):
-        lengths = tuple(public.sorted_lengths([inputs]))
-        return Observation(gradient, shape, len(indices), lengths=lengths)
-    return Observation(gradient, shape, len(indices))
+    lengths = tuple(public.lengths([inputs])) if public.ragged else None
+    return Observation(gradient, shape, len(indices), lengths=lengths)

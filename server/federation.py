@@ -10,7 +10,7 @@ from flwr.serverapp.strategy import FedAvg, Result, Strategy
 from torch import nn
 
 from fedsim.core.errors import RunError
-from fedsim.data import Split, TokenSplit
+from fedsim.data import Examples
 from fedsim.scenario import Scenario
 from fedsim.server.eavesdropper import Eavesdropper, OnUploads
 from fedsim.server.fedsgd import FedSGD
@@ -21,16 +21,12 @@ from fedsim.server.uploads import Shapes
 OnRound = Callable[[int, float], None]
 """``(server_round, test accuracy of the global model)``; round 0 is before the first."""
 
-EVALUATION_BATCH = 500
-TEXTS_AT_ONCE = 32
-"""A text has a row of logits over the whole vocabulary for each of its tokens."""
-
 
 def federate(
     grid: Grid,
     scenario: Scenario,
     model: nn.Module,
-    test: Split | TokenSplit,
+    test: Examples,
     *,
     on_uploads: OnUploads,
     on_round: OnRound,
@@ -158,7 +154,7 @@ def ask_partitions(grid: Grid, clients: int, timeout_s: float) -> Mapping[int, i
     return found
 
 
-def accuracy(model: nn.Module, split: Split | TokenSplit) -> float:
+def accuracy(model: nn.Module, split: Examples) -> float:
     """Return the share of a split's labels that the model gets right, in eval mode.
 
     Of language models: of the masked tokens, or of all next ones.
@@ -166,9 +162,8 @@ def accuracy(model: nn.Module, split: Split | TokenSplit) -> float:
     training, right, asked = model.training, 0, 0
     model.eval()
     with torch.no_grad():
-        size = EVALUATION_BATCH if isinstance(split, Split) else TEXTS_AT_ONCE
-        for begin in range(0, len(split), size):
-            stop = min(begin + size, len(split))
+        for begin in range(0, len(split), split.at_once):
+            stop = min(begin + split.at_once, len(split))
             inputs, labels = split.batch(torch.arange(begin, stop).numpy())
             right += int((model(inputs).argmax(-1) == labels).sum())
             asked += int((labels >= 0).sum())

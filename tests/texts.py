@@ -75,7 +75,7 @@ def upload(
     known = {name for name, p in model.named_parameters() if p.requires_grad}
     arrays = gradient(model, (inputs, labels)).arrays
     shared = {name: arrays[name] for name in arrays if name in known}
-    lengths = tuple(data.train.sorted_lengths([inputs]))
+    lengths = tuple(data.train.lengths([inputs]))
     seen = Observation(shared, (inputs.shape[1],), len(indices), lengths=lengths)
     return seen, data.train.originals(inputs, labels)
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from fedsim.core.checked import Parameters, checked
 from fedsim.core.seeds import derive
-from fedsim.models import LanguageModel, ModelSpec
+from fedsim.models import Spec
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ class Defense(Parameters):
         """
         return None
 
-    def objection(self, spec: ModelSpec | LanguageModel) -> str | None:
+    def objection(self, spec: Spec) -> str | None:
         """Return the reason why the defense does not support the model, or None.
 
         Called when a scenario is loaded, before the data are loaded.

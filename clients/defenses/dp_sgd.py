@@ -12,11 +12,8 @@ from fedsim.clients.defenses.base import Batch, Computed, Defense, Mechanism
 from fedsim.core.errors import ScenarioError
 from fedsim.core.modules import normalising_by_batch
 from fedsim.core.registry import DEFENSES
-from fedsim.models import LanguageModel, cross_entropy
-from fedsim.models.base import ModelSpec
-
-_ANY_SHAPE = (3, 32, 32)
-"""A shape of pictures; the types of a model's layers do not depend on it."""
+from fedsim.models import cross_entropy
+from fedsim.models.spec import Spec
 
 
 @DEFENSES.register("dp-sgd")
@@ -79,11 +76,10 @@ class DPSGD(Defense):
             },
         )
 
-    def objection(self, spec: ModelSpec | LanguageModel) -> str | None:
+    def objection(self, spec: Spec) -> str | None:
         """Reject models with layers that normalise by the batch."""
-        if isinstance(spec, LanguageModel):  # transformers normalise each position separately
-            return None
-        return _batch_statistics(spec.skeleton(_ANY_SHAPE, num_classes=2))
+        outline = spec.outline()
+        return None if outline is None else _batch_statistics(outline)
 
     def mechanism(self) -> Mechanism | None:
         """Return the differential privacy of a step, or None without noise."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -100,11 +100,13 @@ def compare(
     folder = new_folder(Path(source).stem) if out is None else Path(out)
 
     from fedsim.core.environment import prepare  # noqa: PLC0415
-    from fedsim.engine.comparison import run_cells  # noqa: PLC0415
-    from fedsim.show.comparison.write import conclude  # noqa: PLC0415  (loads torch and Flower)
 
     prepare()
-    run_cells(checked, folder, jobs=jobs)
+    from fedsim.api.watch import conclude_cell  # noqa: PLC0415  (loads torch and Flower)
+    from fedsim.engine.comparison import run_cells  # noqa: PLC0415
+    from fedsim.show.comparison.write import conclude  # noqa: PLC0415
+
+    run_cells(checked, folder, jobs=jobs, on_done=partial(conclude_cell, folder))
     conclude(checked, folder)
     return Compared(folder)
 

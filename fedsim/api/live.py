@@ -5,19 +5,18 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 from fedsim.attacks import Progress
 from fedsim.core.measures import accuracy_name
+from fedsim.core.modality import MODALITIES
 from fedsim.engine.estimate import in_words
-from fedsim.engine.observer import Observer, TextReader
+from fedsim.engine.observer import Observer, Reader
 from fedsim.log.schema import (
     CONTROL,
     LeakageRecord,
@@ -28,19 +27,15 @@ from fedsim.log.schema import (
 )
 from fedsim.scenario import Scenario
 from fedsim.server.victims import Victim, group_name
-from fedsim.show.figures import Picture, PictureRow
-from fedsim.show.figures.pixels import FloatImage
-from fedsim.show.sentences import coloured, plain
 from fedsim.show.terminal.table import STYLES
+from fedsim.show.view import Frame, View
 
 LOOKS_PER_SECOND = 4
 PLAIN_PROGRESS_S = 10.0
 
 LONG_S = 600.0
 """From which time on a run is announced as a long one."""
-WIDTHS = (28, 24, 20, 16, 14, 12)
 HEADER_LINES = 5
-CAPTION_LINES = 4  # the caption's own three, and a blank one between rows
 
 
 class PlainView(Observer):
@@ -91,28 +86,6 @@ class PlainView(Observer):
 
 
 @dataclass
-class _Tile:
-    """One picture in the live view."""
-
-    title: str
-    attacker: str
-    image: FloatImage
-    note: str
-    style: str = "cyan"
-
-
-@dataclass
-class _Line:
-    """One text in the live view."""
-
-    title: str
-    private: str
-    text: Text
-    note: str
-    style: str = "cyan"
-
-
-@dataclass
 class _Screen:
     """All that the live view shows."""
 
@@ -121,8 +94,7 @@ class _Screen:
     rounds: int = 0
     federation: str = "waiting for the clients"
     attack: str = "no attack yet"
-    tiles: dict[str, _Tile] = field(default_factory=dict)
-    lines: dict[str, _Line] = field(default_factory=dict)
+    frames: dict[str, Frame] = field(default_factory=dict)
 
 
 class LiveView(Observer):
@@ -137,7 +109,8 @@ class LiveView(Observer):
     def __init__(self, console: Console) -> None:
         self._console = console
         self._scenario: Scenario | None = None
-        self._reader: TextReader | None = None
+        self._reader: Reader | None = None
+        self._view: View | None = None
         self._screen = _Screen()
         self._lock = threading.Lock()
         self._looked = 0.0
@@ -161,12 +134,14 @@ class LiveView(Observer):
         """Show what is run."""
         super().on_start(scenario, folder)
         self._scenario = scenario
+        modality = MODALITIES.get(scenario.data.dataset.modality)
         with self._lock:
+            self._view = modality.part("view")()
             self._screen.title, self._screen.folder = scenario.title, str(folder)
             self._screen.rounds = scenario.federation.rounds
 
-    def on_reader(self, reader: TextReader) -> None:
-        """Take note of how to read a run's texts."""
+    def on_reader(self, reader: Reader) -> None:
+        """Take note of how to read what an attack holds."""
         self._reader = reader
 
     def on_record(self, record: LogRecord) -> None:
@@ -188,9 +163,7 @@ class LiveView(Observer):
                         f"{self._uploads} uploads so far, {_accuracy(record, self._start)}"
                     )
                 case LeakageRecord():
-                    shown = self._screen.lines.get(record.victim) or self._screen.tiles.get(
-                        record.victim
-                    )
+                    shown = self._screen.frames.get(record.victim)
                     if shown is not None:
                         shown.note = _score(record, self._start)
                         shown.style = STYLES[record.score.meaning]
@@ -199,14 +172,13 @@ class LiveView(Observer):
         """Clear the pictures of the round before."""
         with self._lock:
             self._screen.attack = f"round {victims[0].server_round}: {_attack_line(victims)}"
-            self._screen.tiles.clear()
-            self._screen.lines.clear()
+            self._screen.frames.clear()
             self._looked = 0.0
 
     def on_progress(self, victims: Sequence[Victim], progress: Progress) -> None:
         """Take a look at the pictures, a few times a second."""
         now = time.monotonic()
-        if now - self._looked < 1 / LOOKS_PER_SECOND or self._scenario is None:
+        if now - self._looked < 1 / LOOKS_PER_SECOND:
             return
         self._looked = now
         data = progress.data()[:, 0]
@@ -215,67 +187,36 @@ class LiveView(Observer):
                 f"round {victims[0].server_round}: {victims[0].attacker} attack, "
                 f"{_progress_line(progress)}"
             )
+            if self._scenario is None or self._reader is None:
+                return
             for row, position in enumerate(progress.victims.tolist()):
                 victim = victims[position]
-                title = _group(self._scenario, victim)
+                private, found = self._reader(victim, data[row], 0)
                 note = f"fit {float(progress.objective[row]):.0e}"
-                if self._reader is None:
-                    image = np.array(data[row].numpy())
-                    self._screen.tiles[victim.name] = _Tile(title, victim.attacker, image, note)
-                else:
-                    original = self._reader.private(victim)[0]
-                    text = coloured(self._reader.read(victim, data[row], 0), original)
-                    self._screen.lines[victim.name] = _Line(title, plain(original), text, note)
+                title = group_name(self._scenario, victim) or CONTROL
+                self._screen.frames[victim.name] = Frame(
+                    title, victim.attacker, private, found, note
+                )
 
     def _render(self) -> RenderableType:
         with self._lock:
-            screen = self._screen
-            tiles = [
-                Picture(t.image, f"{t.title}\n{t.attacker}\n{t.note}", t.style)
-                for t in screen.tiles.values()
-            ]
+            screen, view = self._screen, self._view
+            frames = [replace(frame) for frame in screen.frames.values()]
         lines = (
             Text(screen.title, style="bold"),
             Text(f"clients    {screen.federation}", overflow="ellipsis", no_wrap=True),
             Text(f"adversary  {screen.attack}", overflow="ellipsis", no_wrap=True),
             Text(""),
         )
-        if screen.lines:
-            return Group(*lines, self._texts(list(screen.lines.values())))
-        return Group(*lines, self._pictures(tiles)) if tiles else Group(*lines)
-
-    def _texts(self, lines: list[_Line]) -> Table:
-        """Return the texts, each below the private one, as many as fit."""
-        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
-        table.add_column(style="bold", no_wrap=True)
-        table.add_column()
-        table.add_column(no_wrap=True)
-        for line in lines[: max(1, (self._console.height - HEADER_LINES) // 3)]:
-            table.add_row(line.title, Text(line.private, style="dim"), "")
-            table.add_row("", line.text, Text(line.note, style=line.style))
-            table.add_row("")
-        return table
-
-    def _pictures(self, tiles: list[Picture]) -> PictureRow:
-        """Return the pictures at the largest width at which all of them fit."""
-        height = self._console.height - HEADER_LINES
-        for width in WIDTHS:
-            columns = max(1, (self._console.width + 2) // (width + 2))
-            rows = -(-len(tiles) // columns)
-            if rows * (width // 2 + CAPTION_LINES) <= height:
-                return PictureRow(tiles, width=width)
-        return PictureRow(
-            tiles, width=WIDTHS[-1], max_rows=max(1, height // (WIDTHS[-1] // 2 + CAPTION_LINES))
-        )
+        if not frames or view is None:
+            return Group(*lines)
+        width, height = self._console.width, self._console.height - HEADER_LINES
+        return Group(*lines, view.frames(frames, width, height))
 
 
 def view_for(console: Console) -> PlainView | LiveView:
     """Return the live view for a terminal, plain lines for anything else."""
     return LiveView(console) if console.is_terminal else PlainView(console)
-
-
-def _group(scenario: Scenario, victim: Victim) -> str:
-    return group_name(scenario, victim) or CONTROL
 
 
 def _score(record: LeakageRecord, start: RunStarted | None) -> str:

@@ -198,17 +198,18 @@ def run(
     folder = new_folder(Path(source).stem) if out is None else Path(out)
 
     from fedsim.core.environment import prepare  # noqa: PLC0415
-    from fedsim.engine import run as run_scenario  # noqa: PLC0415  (loads torch and Flower)
 
     prepare()
+    from fedsim.api.watch import run_and_conclude  # noqa: PLC0415  (loads torch and Flower)
+
     if not live:
-        return Run(run_scenario(checked, folder, engine=engine))
+        return Run(run_and_conclude(checked, folder, engine=engine))
     from rich.console import Console  # noqa: PLC0415
 
     from fedsim.api.live import view_for  # noqa: PLC0415
 
     with view_for(Console()) as view:
-        return Run(run_scenario(checked, folder, engine=engine, observer=view))
+        return Run(run_and_conclude(checked, folder, engine=engine, observer=view))
 
 
 def open_run(folder: Path | str) -> Run:

@@ -13,6 +13,7 @@ from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from fedsim.api.watch import conclude_cell
 from fedsim.attacks import Progress as AttackProgress
 from fedsim.engine.comparison import Done, run_cells
 from fedsim.engine.observer import Observer
@@ -37,12 +38,17 @@ def watch(comparison: Comparison, folder: Path, jobs: int) -> bool:
     interrupted = False
     console.print(f"{comparison.title}: {len(comparison.cells)} runs", markup=False)
     with _Progress(console, comparison) as progress:
+
+        def on_done(each: Done) -> None:
+            conclude_cell(folder, each)
+            progress.on_done(each)
+
         try:
             done = run_cells(
                 comparison,
                 folder,
                 jobs=jobs,
-                on_done=progress.on_done,
+                on_done=on_done,
                 observer_of=progress.observer_of,
             )
         except KeyboardInterrupt:

@@ -277,7 +277,7 @@ def _main(
 def _watch(scenario: Scenario, name: str, engine: EngineChoice, out: Path | None) -> None:
     """Run a scenario under the view that suits the terminal, and print what it came to."""
     from fedsim.api.live import view_for  # noqa: PLC0415
-    from fedsim.engine import run as run_scenario  # noqa: PLC0415
+    from fedsim.api.watch import run_and_conclude  # noqa: PLC0415
 
     console = Console()
     folder = out if out is not None else new_folder(name)
@@ -285,7 +285,7 @@ def _watch(scenario: Scenario, name: str, engine: EngineChoice, out: Path | None
     interrupted = False
     try:
         with view:
-            run_scenario(scenario, folder, engine=engine.value, observer=view)
+            run_and_conclude(scenario, folder, engine=engine.value, observer=view)
     except KeyboardInterrupt:
         interrupted = True
     finally:
@@ -300,16 +300,15 @@ def _watch(scenario: Scenario, name: str, engine: EngineChoice, out: Path | None
 
 def _conclude(console: Console, folder: Path) -> None:
     """Print the table of a run, however it ended, and where its files are."""
-    from fedsim.log.reader import read_records  # noqa: PLC0415
+    from fedsim.log.run import Run  # noqa: PLC0415
     from fedsim.log.schema import Meaning  # noqa: PLC0415
-    from fedsim.log.summary import summarise  # noqa: PLC0415
     from fedsim.show.report.page import REPORT  # noqa: PLC0415
     from fedsim.show.terminal.gallery import gallery  # noqa: PLC0415
     from fedsim.show.terminal.table import remarks, summary_table  # noqa: PLC0415
 
-    records = list(read_records(folder))
-    summary = summarise(records)
-    pictures = gallery(folder, records)
+    run = Run.read(folder)
+    summary = run.summary
+    pictures = gallery(run)
     if console.is_terminal and pictures is not None:
         console.print(pictures)
     if summary.rows:

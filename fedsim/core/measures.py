@@ -25,6 +25,8 @@ class Measure:
         thing: what is attacked.
         told_of: what follows a figure in a sentence.
         caption: of the figure, for the reader of a table.
+        leaked: the examples that count as leaked, in words.
+        statistic: the median of the figure, in words.
     """
 
     key: str
@@ -38,6 +40,8 @@ class Measure:
     thing: str
     told_of: str
     caption: str
+    leaked: str
+    statistic: str
 
     @property
     def things(self) -> str:
@@ -55,34 +59,6 @@ class Measure:
     def named(self, statistic: str) -> str:
         """Return the name of a column, such as ``median_psnr_db``."""
         return f"{statistic}_{self.key}_{self.column}"
-
-
-PSNR = Measure(
-    key="psnr",
-    name="PSNR",
-    unit=" dB",
-    axis="PSNR, dB",
-    column="db",
-    second="ssim",
-    recovered=30.0,
-    recovered_name="≥30 dB",
-    thing="picture",
-    told_of="",
-    caption="PSNR, in dB",
-)
-TOKENS = Measure(
-    key="token_accuracy",
-    name="tokens",
-    unit="%",
-    axis="tokens right, %",
-    column="percent",
-    second="rouge_l",
-    recovered=100.0,
-    recovered_name="exact",
-    thing="text",
-    told_of=" of the tokens",
-    caption="tokens: share of a text's tokens that are right at their places, in %",
-)
 
 
 def accuracy_name(task: str) -> str:

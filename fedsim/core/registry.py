@@ -157,9 +157,7 @@ DEFENSES: Registry = Registry(
     "fedsim.defenses",
     "fedsim.clients.defenses.base:Defense",
 )
-MODELS: Registry = Registry(
-    "model", "fedsim.models", "fedsim.models", "fedsim.core.checked:Parameters"
-)
+MODELS: Registry = Registry("model", "fedsim.models", "fedsim.models", "fedsim.models.spec:Spec")
 DATASETS: Registry = Registry(
     "data set", "fedsim.data", "fedsim.datasets", "fedsim.data.source:DatasetSource"
 )

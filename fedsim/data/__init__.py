@@ -17,9 +17,9 @@ from fedsim.data.texts import (
     OwnTexts,
     TextFile,
 )
-from fedsim.data.tokens import LENGTHS_KEY, TextDataset, TokenDataset, TokenSplit, join
+from fedsim.data.tokens import LENGTHS_KEY, TextDataset, TokenDataset, TokenSplit
 from fedsim.data.torchvision_sets import Cifar10, Cifar100, Svhn
-from fedsim.data.types import Dataset, IndexArray, Split
+from fedsim.data.types import Dataset, Examples, IndexArray, Prepared, Split
 
 __all__ = [
     "LENGTHS_KEY",
@@ -27,6 +27,7 @@ __all__ = [
     "Cifar100",
     "Dataset",
     "DatasetSource",
+    "Examples",
     "FashionMnist",
     "FashionMnistMini",
     "FilePath",
@@ -38,6 +39,7 @@ __all__ = [
     "Mnist",
     "OwnPicture",
     "OwnTexts",
+    "Prepared",
     "Split",
     "Svhn",
     "TextDataset",
@@ -45,7 +47,6 @@ __all__ = [
     "TokenDataset",
     "TokenSplit",
     "draw_batch",
-    "join",
     "load_dataset",
     "load_image",
 ]

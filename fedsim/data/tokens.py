@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor
 from fedsim.core.errors import DataError
 from fedsim.core.seeds import derive
 from fedsim.core.tasks import IGNORED, MASKED_SHARE, Specials, Task
-from fedsim.data.types import IndexArray
+from fedsim.data.types import Examples, IndexArray
 
 LENGTHS_KEY = "token-lengths"
 """Metric in which clients report the sorted lengths of their texts."""
@@ -60,7 +61,7 @@ class TextDataset:
 
 
 @dataclass(frozen=True, eq=False)
-class TokenSplit:
+class TokenSplit(Examples):
     """Tokenised texts for a training task.
 
     Attributes:
@@ -75,8 +76,9 @@ class TokenSplit:
     task: Task
     specials: Specials
 
-    def __len__(self) -> int:
-        return len(self.labels)
+    ragged: ClassVar[bool] = True
+    at_once: ClassVar[int] = 32
+    """A text has a row of logits over the whole vocabulary for each of its tokens."""
 
     def batch(self, indices: IndexArray, seed: int = 0) -> tuple[Tensor, Tensor]:
         """Return a batch of inputs and the labels to predict.
@@ -116,9 +118,23 @@ class TokenSplit:
             return inputs
         return torch.where(labels == IGNORED, inputs, labels)
 
-    def sorted_lengths(self, batches: Sequence[Tensor]) -> list[int]:
+    def join(self, batches: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+        """Concatenate batches, with padding for the shorter texts."""
+        longest = max(x.shape[1] for x, _ in batches)
+
+        def padded(rows: Tensor, value: int) -> Tensor:
+            return F.pad(rows, (0, longest - rows.shape[1]), value=value) if rows.ndim > 1 else rows
+
+        inputs = torch.cat([padded(x, self.specials.pad) for x, _ in batches])
+        return inputs, torch.cat([padded(y, IGNORED) for _, y in batches])
+
+    def lengths(self, batches: Sequence[Tensor]) -> list[int]:
         """Return the sorted lengths of the texts of batches, including special tokens."""
         return sorted(n for b in batches for n in (b != self.specials.pad).sum(1).tolist())
+
+    def example_shape(self, lengths: Sequence[int]) -> tuple[int, ...]:
+        """Return the number of tokens of the longest text."""
+        return (max(lengths),)
 
     def rows(self) -> list[list[int]]:
         """Return each text's tokens, without padding."""
@@ -138,22 +154,6 @@ class TokenSplit:
         place = rank.argsort(1).argsort(1)
         count = (MASKED_SHARE * ordinary.sum(1)).round().clamp(min=1).long()
         return (place < count[:, None]) & ordinary
-
-
-def join(batches: Sequence[tuple[Tensor, Tensor]], pad: int = 0) -> tuple[Tensor, Tensor]:
-    """Concatenate batches of pictures, or of texts with different lengths.
-
-    Args:
-        batches: inputs and labels.
-        pad: padding token for shorter texts.
-    """
-    inputs, labels = zip(*batches, strict=True)
-    if not inputs[0].is_floating_point():
-        longest = max(x.shape[1] for x in inputs)
-        inputs = tuple(F.pad(x, (0, longest - x.shape[1]), value=pad) for x in inputs)
-        if labels[0].ndim == 2:
-            labels = tuple(F.pad(y, (0, longest - y.shape[1]), value=IGNORED) for y in labels)
-    return torch.cat(inputs), torch.cat(labels)
 
 
 @dataclass(frozen=True, eq=False)

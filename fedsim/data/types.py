@@ -1,6 +1,11 @@
-"""Data sets of pictures in memory."""
+"""Data sets in memory: the contract of every modality, and pictures."""
 
-from dataclasses import dataclass
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -11,17 +16,91 @@ from fedsim.core.errors import DataError
 IndexArray = npt.NDArray[np.int64]
 
 
+class Examples(ABC):
+    """The examples of one part of a data set, as a model takes them.
+
+    The methods are for examples of one shape, each with a class for its label; a modality of
+    another kind overrides them.
+
+    Attributes:
+        labels: ``(N,)`` int64, the class of each example, by which they are spread over clients.
+        task: what a model learns of them, such as ``classify``.
+        ragged: whether examples differ in length. The lengths are public then.
+        at_once: most examples in one forward pass of an evaluation.
+    """
+
+    labels: torch.Tensor
+    task: str
+    ragged: ClassVar[bool] = False
+    at_once: ClassVar[int] = 500
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @abstractmethod
+    def batch(self, indices: IndexArray, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the examples at ``indices`` as a model takes them, and their labels.
+
+        A pure function of its arguments.
+
+        Args:
+            indices: ``(B,)`` positions in this split.
+            seed: of what is drawn for a batch, if anything is.
+
+        Returns:
+            Inputs ``(B, ...)``; labels ``(B,)``, or ``(B, L)`` with -100 where nothing is
+            predicted.
+        """
+
+    def join(
+        self, batches: Sequence[tuple[torch.Tensor, torch.Tensor]]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return batches as one."""
+        inputs, labels = zip(*batches, strict=True)
+        return torch.cat(inputs), torch.cat(labels)
+
+    def lengths(self, batches: Sequence[torch.Tensor]) -> list[int]:
+        """Return the sorted lengths of all examples in batches; none if they are not ragged."""
+        return []
+
+    def example_shape(self, lengths: Sequence[int]) -> tuple[int, ...]:
+        """Return the shape of one example in a batch.
+
+        Args:
+            lengths: of the examples in the batch; ignored if they are not ragged.
+        """
+        inputs, _ = self.batch(np.zeros(1, dtype=np.int64))
+        return tuple(inputs.shape[1:])
+
+    def rows(self) -> list[list[int]]:
+        """Return the examples as sequences of tokens; none if they are not made of tokens."""
+        return []
+
+    def samples(self, most: int) -> torch.Tensor | None:
+        """Return examples ``(N, ...)``, evenly spread, for those who learn from public data.
+
+        Args:
+            most: at most so many.
+
+        Returns:
+            None for a modality of which nobody learns anything.
+        """
+        return None
+
+
 @dataclass(frozen=True, eq=False)
-class Split:
+class Split(Examples):
     """The images and labels of one part of a data set.
 
     Attributes:
         images: ``(N, C, H, W)`` uint8.
         labels: ``(N,)`` int64.
+        task: classification.
     """
 
     images: torch.Tensor
     labels: torch.Tensor
+    task: str = field(default="classify", init=False, repr=False)
 
     def __post_init__(self) -> None:
         images, labels = self.images, self.labels
@@ -36,9 +115,6 @@ class Split:
                 f"expected one int64 for each of its {len(images)} images."
             )
 
-    def __len__(self) -> int:
-        return len(self.labels)
-
     def batch(self, indices: IndexArray, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the images and labels at ``indices``, ready for a model.
 
@@ -51,6 +127,41 @@ class Split:
         """
         rows = torch.from_numpy(np.array(indices, dtype=np.int64))
         return self.images[rows].to(torch.float32) / 255, self.labels[rows]
+
+    def samples(self, most: int) -> torch.Tensor:
+        """Return images ``(N, C, H, W)`` in [0, 1], evenly spread."""
+        count = len(self)
+        rows = torch.linspace(0, count - 1, min(count, most)).round().long()
+        return self.batch(rows.numpy())[0]
+
+
+class Prepared(Protocol):
+    """A data set as a model takes it."""
+
+    @property
+    def name(self) -> str:
+        """The name in reports."""
+        ...
+
+    @property
+    def train(self) -> Examples:
+        """The examples that are shared out among the clients."""
+        ...
+
+    @property
+    def test(self) -> Examples:
+        """The examples that no client holds; public."""
+        ...
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The name of each label, in the order of the labels."""
+        ...
+
+    @property
+    def num_classes(self) -> int:
+        """Number of different labels."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)

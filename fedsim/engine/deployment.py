@@ -26,7 +26,8 @@ def main(grid: Grid, context: Context) -> None:
     """Run the scenario that the run config names; its ``out`` is the run folder.
 
     A relative folder would be one of the SuperLink, which may live anywhere: without ``out`` the
-    run goes to ``fedsim-runs`` in the home folder.
+    run goes to ``fedsim-runs`` in the home folder. It holds records and tensors; ``fedsim report``
+    makes pictures and report from them.
     """
     out = str(context.run_config.get("out", ""))
     default = Path.home() / "fedsim-runs" / time.strftime("%Y%m%d-%H%M%S")

@@ -1,7 +1,6 @@
 """Those who watch a run."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor
@@ -11,21 +10,12 @@ from fedsim.log.schema import LogRecord
 from fedsim.scenario import Scenario
 from fedsim.server.victims import Victim
 
+Reader = Callable[[Victim, Tensor, int], tuple[object, object]]
+"""``(victim, example, position)``: returns the private example at a position in the victim's batch,
+and what an attack holds for it, as the view of the modality shows them.
 
-@dataclass(frozen=True)
-class TextReader:
-    """How those who watch read texts.
-
-    They may know what is private, as the audience of a play does; no attack sees it.
-
-    Attributes:
-        read: returns tokens as they are shown, from a victim, a row of tokens, and the position
-            of the private text that they are held against.
-        private: returns the private texts of a victim.
-    """
-
-    read: Callable[[Victim, Tensor, int], list[str]]
-    private: Callable[[Victim], list[list[str]]]
+Those who watch may know the private data, as the audience of a play does; no attack sees them.
+"""
 
 
 class Observer:
@@ -41,8 +31,8 @@ class Observer:
         """Say that a run begins."""
         self.folder = folder
 
-    def on_reader(self, reader: TextReader) -> None:
-        """Take note of how to read the tokens of a run on texts."""
+    def on_reader(self, reader: Reader) -> None:
+        """Take note of how to read what an attack holds."""
 
     def on_record(self, record: LogRecord) -> None:
         """Show a record that the run log has just taken."""
@@ -52,3 +42,48 @@ class Observer:
 
     def on_progress(self, victims: Sequence[Victim], progress: Progress) -> None:
         """Show a running attack; `Progress.victims` are positions in ``victims``."""
+
+    def on_round_attacked(self, server_round: int) -> None:
+        """Take note that all attacks of a round have ended and are in the log."""
+
+
+class Observers(Observer):
+    """Several observers as one, told in order.
+
+    Args:
+        observers: the observers.
+    """
+
+    def __init__(self, *observers: Observer) -> None:
+        self._observers = observers
+
+    def on_start(self, scenario: Scenario, folder: Path) -> None:
+        """Tell each."""
+        super().on_start(scenario, folder)
+        for each in self._observers:
+            each.on_start(scenario, folder)
+
+    def on_reader(self, reader: Reader) -> None:
+        """Tell each."""
+        for each in self._observers:
+            each.on_reader(reader)
+
+    def on_record(self, record: LogRecord) -> None:
+        """Tell each."""
+        for each in self._observers:
+            each.on_record(record)
+
+    def on_victims(self, victims: Sequence[Victim]) -> None:
+        """Tell each."""
+        for each in self._observers:
+            each.on_victims(victims)
+
+    def on_progress(self, victims: Sequence[Victim], progress: Progress) -> None:
+        """Tell each."""
+        for each in self._observers:
+            each.on_progress(victims, progress)
+
+    def on_round_attacked(self, server_round: int) -> None:
+        """Tell each."""
+        for each in self._observers:
+            each.on_round_attacked(server_round)

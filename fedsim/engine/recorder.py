@@ -13,7 +13,6 @@ import numpy as np
 import torch
 
 from fedsim.clients.site import Site
-from fedsim.core.modality import PICTURES, TEXTS
 from fedsim.core.plugins import loaded_plugins
 from fedsim.core.tasks import IGNORED, Task
 from fedsim.core.version import __version__
@@ -35,7 +34,6 @@ from fedsim.log.schema import (
     UploadRecord,
 )
 from fedsim.log.writer import RunLog
-from fedsim.models import TextModel
 from fedsim.models.traits import traits
 from fedsim.scoring import Scored, Scorer
 from fedsim.scoring.metrics.baselines import random_label_accuracy
@@ -43,12 +41,9 @@ from fedsim.scoring.metrics.chance import commonest_share
 from fedsim.scoring.privacy import PrivacyLedger
 from fedsim.server.secure.strategy import CLEAR, CLEAR_OF_TEXTS
 from fedsim.server.uploads import Sum, Upload, digest
-from fedsim.server.victims import Outcome, Victim, group_name
+from fedsim.server.victims import Outcome, group_name
 
 RECORDED_PACKAGES = ("flwr", "ray", "torch", "torchvision", "numpy")
-
-Moments = Sequence[tuple[int, Sequence[str]]]
-"""Evaluations spent, and the words of an example then."""
 
 
 class Recorder:
@@ -157,11 +152,8 @@ class Recorder:
                     score=score,
                 )
             )
-
-    def emergence(self, victim: Victim, example: int, moments: Moments) -> None:
-        """Record the moments of one example's reconstruction in words."""
-        told = tuple((evaluations, tuple(words)) for evaluations, words in moments)
-        self._add(EmergenceRecord(victim=victim.name, example=example, moments=told))
+        for example, moments in scorer.emergence(outcome, scored).items():
+            self._add(EmergenceRecord(victim=victim.name, example=example, moments=moments))
 
     def _add(self, record: LogRecord) -> None:
         with self._lock:
@@ -176,19 +168,19 @@ def versions() -> dict[str, str]:
 
 
 def _started(site: Site, engine: str, device: torch.device) -> RunStarted:
-    text = site.architecture if isinstance(site.architecture, TextModel) else None
+    public = site.dataset.test
     random_label = random_label_accuracy(site.dataset.num_classes)
     chance = random_label
-    if text is not None and text.task is not Task.CLASSIFY:
-        _, labels = site.dataset.test.batch(np.arange(len(site.dataset.test)))
+    if public.task != Task.CLASSIFY:
+        _, labels = public.batch(np.arange(len(public)))
         chance = commonest_share(labels[labels != IGNORED])
     return RunStarted(
         title=site.scenario.title,
         seed=site.scenario.seed,
         engine=engine,
         device=str(device),
-        modality=PICTURES if text is None else TEXTS,
-        task=(Task.CLASSIFY if text is None else text.task).value,
+        modality=site.scenario.data.dataset.modality,
+        task=str(public.task),
         chance=chance,
         random_label=random_label,
         estimate_s=attack_seconds(site, device),

@@ -22,16 +22,12 @@ from fedsim.engine.observer import Observer
 from fedsim.engine.recorder import Recorder
 from fedsim.log.folders import SCENARIO
 from fedsim.log.writer import RunLog
-from fedsim.models import TextModel
 from fedsim.scenario import Scenario
-from fedsim.scoring import Scored, Scorer
+from fedsim.scoring import Scorer
 from fedsim.server.adversary import Adversary
 from fedsim.server.federation import federate
 from fedsim.server.uploads import Sum, Upload
 from fedsim.server.victims import Listeners, Outcome
-from fedsim.show.report.run import conclude_run
-from fedsim.show.run_pictures import draw_round, draw_victim
-from fedsim.show.run_texts import Sentences
 
 EngineName = Literal["inline", "ray"]
 Engine = Callable[[Callable[[Grid], None], ClientApp, int], None]
@@ -47,8 +43,9 @@ def run(
 ) -> Path:
     """Run a scenario and return its folder.
 
-    The folder is complete in itself whenever the run ends: by itself, by an error, by an
-    interrupt or by the death of the process.
+    The folder holds records and tensors, complete in themselves whenever the run ends: by itself,
+    by an error, by an interrupt or by the death of the process. Whatever is shown is made from
+    them.
 
     Args:
         scenario: what to run.
@@ -90,10 +87,7 @@ class _Run:
         self._scenario, self._site, self._log = site.scenario, site, log
         self._engine, self._observer, self._threads = engine, observer, threads
         self._scorer = Scorer(site)
-        model = site.architecture
-        self._sentences = Sentences(model, log) if isinstance(model, TextModel) else None
         self._recorder = Recorder(site, log, observer)
-        self._finished: list[tuple[Outcome, Scored]] = []
 
     def go(self) -> Path:
         self._log.write_text(SCENARIO, self._scenario.to_toml())
@@ -105,8 +99,7 @@ class _Run:
         try:
             self._observer.on_start(self._scenario, self._log.folder)
             self._observer.on_record(first)
-            if self._sentences is not None:
-                self._observer.on_reader(self._sentences.reader(self._scorer))
+            self._observer.on_reader(self._scorer.read)
             with logs_to(self._log.folder / "flower.log"):
                 self._federate(device)
             status = "finished"
@@ -119,7 +112,6 @@ class _Run:
         finally:
             self._recorder.end(status, error, time.monotonic() - began)
             self._log.close()
-            conclude_run(self._log.folder)
         return self._log.folder
 
     def _federate(self, device: torch.device) -> None:
@@ -175,7 +167,7 @@ class _Run:
             on_outcome=self._on_outcome,
             on_victims=self._observer.on_victims,
             on_progress=self._observer.on_progress,
-            on_round_done=self._on_round_attacked,
+            on_round_done=self._observer.on_round_attacked,
         )
         return Adversary(
             self._scenario,
@@ -188,20 +180,9 @@ class _Run:
         )
 
     def _on_outcome(self, outcome: Outcome) -> None:
-        """Score one victim, save and draw it; called from the adversary's thread."""
+        """Score one victim and record it; called from the adversary's thread."""
         scored = self._scorer.score(outcome)
-        self._finished.append((outcome, scored))
         self._recorder.outcome(outcome, scored, self._scorer)
-        if self._sentences is None:
-            draw_victim(self._log, outcome, scored)
-            return
-        for text, moments in enumerate(self._sentences.draw(outcome, scored)):
-            self._recorder.emergence(outcome.victim, text, moments)
-
-    def _on_round_attacked(self, server_round: int) -> None:
-        if self._sentences is None:
-            draw_round(self._log, self._scenario, server_round, self._finished)
-        self._finished.clear()
 
 
 def _named(name: str) -> Engine:

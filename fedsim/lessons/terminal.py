@@ -16,6 +16,7 @@ from fedsim.lessons.facts import right_choice
 from fedsim.lessons.pages import page
 from fedsim.lessons.plan import Question, lessons, slug
 from fedsim.log.folders import new_folder
+from fedsim.log.run import Run
 from fedsim.show.terminal.gallery import gallery
 from fedsim.show.terminal.table import remarks, summary_table
 
@@ -54,7 +55,7 @@ def take(number: int, console: Console, *, ask: bool, out: Path | None = None) -
     ran = course.run(folder, live=True)
     for name, each in ran.items():
         console.print(Rule(name, align="left", style="dim"))
-        if console.is_terminal and (shown := gallery(each.folder, each.records)) is not None:
+        if console.is_terminal and (shown := gallery(Run.read(each.folder))) is not None:
             console.print(shown)
         if each.summary.rows:
             console.print(summary_table(each.summary))

@@ -4,10 +4,13 @@
 
     records.jsonl      one JSON object per line; the first holds the format's version
     scenario.toml      the resolved scenario
-    report.html        all of it for a reader, written at the end
     flower.log         messages of Flower and Ray
     tensors/*.safetensors
+
+Readers add to it, from these files alone::
+
     pictures/*.png, *.gif
+    report.html        all of it for a reader
 
 Records are flushed line by line, and every other file appears whole or not at all, so a run
 that dies leaves everything that it had finished. Nothing in the folder is ever unpickled.
@@ -52,8 +55,7 @@ class RunLog:
                     f"{folder}: this folder is not empty; give --out a new one, "
                     "so that no earlier run is overwritten"
                 )
-            for part in ("tensors", "pictures"):
-                (folder / part).mkdir()
+            (folder / "tensors").mkdir()
             # A lone surrogate (in a file name, say) is then written as the JSON escape that it is.
             self._records = (folder / RECORDS).open(
                 "a", encoding="utf-8", errors="backslashreplace"
@@ -87,10 +89,6 @@ class RunLog:
         save_file({k: t.detach().cpu().contiguous() for k, t in tensors.items()}, scratch)
         scratch.replace(path)
         return path.relative_to(self.folder).as_posix()
-
-    def picture_path(self, name: str) -> Path:
-        """Return the path for a picture of this name, which fedsim has made."""
-        return self._path("pictures", name)
 
     def close(self) -> None:
         """Close the records; the folder can be read before and after."""

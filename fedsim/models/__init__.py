@@ -10,6 +10,7 @@ from fedsim.models.loss import cross_entropy
 from fedsim.models.mlp import MLP
 from fedsim.models.precode import Precode, draw_from
 from fedsim.models.resnet import ResNet18
+from fedsim.models.spec import Spec
 from fedsim.models.text import Bert, Gpt2, LanguageModel, TextModel, Vocabulary
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "ModelSpec",
     "Precode",
     "ResNet18",
+    "Spec",
     "TextModel",
     "Vocabulary",
     "cross_entropy",

@@ -1,7 +1,7 @@
 """Base class of every model."""
 
 import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from itertools import chain
 from typing import Annotated, ClassVar, Literal, final
 
@@ -9,11 +9,12 @@ import torch
 from pydantic import BeforeValidator, Field
 from torch import nn
 
-from fedsim.core.checked import Parameters, checked
+from fedsim.core.checked import checked
 from fedsim.core.errors import DataError
 from fedsim.core.modality import PICTURES
 from fedsim.core.seeds import derive
 from fedsim.data.types import Dataset
+from fedsim.models.spec import Spec
 
 ImageShape = tuple[int, int, int]
 Width = Annotated[int, Field(ge=1)]
@@ -38,16 +39,20 @@ _NORMS = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm)
 
 
 @checked
-class ModelSpec(Parameters, ABC):
+class ModelSpec(Spec):
     """Hyper-parameters of a model, with a method that builds it for given images."""
 
     modality: ClassVar[str] = PICTURES
-    """Registered name of the modality that the model supports."""
 
     @final
     def for_data(self, dataset: Dataset, seed: int) -> tuple[Dataset, nn.Module]:
         """Return the data set in the form that the model takes, and the built model."""
         return dataset, self.build(dataset.image_shape, dataset.num_classes, seed)
+
+    @final
+    def outline(self) -> nn.Module:
+        """Return the model for some shape of images, on which its kinds of layers do not depend."""
+        return self.skeleton((3, 32, 32), num_classes=2)
 
     @final
     def build(self, image_shape: ImageShape, num_classes: int, seed: int) -> nn.Module:

@@ -6,7 +6,7 @@ partition, as the client drew it.
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import torch
 from torch import Tensor
@@ -14,13 +14,11 @@ from torch import Tensor
 from fedsim.attacks import GradientMatching
 from fedsim.clients.site import Site
 from fedsim.core.measures import FIT_FLOOR
+from fedsim.core.modality import MODALITIES
 from fedsim.core.modules import normalises_by_batch
-from fedsim.data import IndexArray, TokenDataset, join
-from fedsim.log.schema import Meaning, Verdict
-from fedsim.models import TextModel
+from fedsim.data import IndexArray
+from fedsim.log.schema import Meaning, Moment, Verdict
 from fedsim.scoring.judge import Judge
-from fedsim.scoring.pictures import PictureJudge
-from fedsim.scoring.texts import TextJudge
 from fedsim.scoring.types import Scored
 from fedsim.server.control import control_indices
 from fedsim.server.victims import Outcome, Victim
@@ -39,16 +37,13 @@ class Scorer:
 
     def __init__(self, site: Site) -> None:
         self._site = site
+        self._originals = lru_cache(maxsize=64)(self.originals)
 
     @cached_property
     def _judge(self) -> Judge:
-        dataset, model = self._site.dataset, self._site.architecture
-        if isinstance(dataset, TokenDataset):
-            if not isinstance(model, TextModel):
-                raise TypeError(f"a {type(model).__name__} does not take texts")
-            return TextJudge(dataset, model)
-        everything = torch.arange(len(dataset.test)).numpy()
-        return PictureJudge(dataset.test.batch(everything)[0])
+        modality = MODALITIES.get(self._site.scenario.data.dataset.modality)
+        judge: Judge = modality.part("judge")(self._site.dataset, self._site.architecture)
+        return judge
 
     def truth(self, victim: Victim) -> tuple[Tensor, Tensor]:
         """Return the batch behind a victim's upload, as the client drew it: inputs and labels."""
@@ -57,7 +52,38 @@ class Scorer:
         clients = [self._site.batches(p, victim.server_round) for p in victim.partitions]
         # Step by step, as one client with all these examples would take them.
         batches = [batch for step in zip(*clients, strict=True) for batch in step]
-        return join(batches)
+        return self._site.dataset.train.join(batches)
+
+    def read(self, victim: Victim, example: Tensor, position: int) -> tuple[object, object]:
+        """Return a private example and what an attack holds for it, as its view shows them.
+
+        Args:
+            victim: whose batch it is.
+            example: what the attack holds.
+            position: of the private example in the batch.
+        """
+        original = self._originals(victim)[position]
+        return self._judge.shown(original, original), self._judge.shown(example, original)
+
+    def emergence(self, outcome: Outcome, scored: Scored) -> dict[int, tuple[Moment, ...]]:
+        """Return the reconstruction of each example in words, from the first moment to the last.
+
+        Nothing for a modality without words, whose tensors can be shown as they are.
+        """
+        words, matching = self._judge.words, scored.matching
+        moments: dict[int, tuple[Moment, ...]] = {}
+        for score in scored.leakage:
+            original = scored.originals[score.example]
+            if words(original, original) is None:
+                continue
+            moments[score.example] = ()
+            if matching is not None:
+                row = int(matching[score.example])
+                moments[score.example] = tuple(
+                    (s.evaluation, tuple(words(s.data[row], original) or ()))
+                    for s in outcome.reconstruction.history
+                )
+        return moments
 
     def originals(self, victim: Victim) -> Tensor:
         """Return the private part of the batch behind a victim's upload."""

@@ -79,7 +79,7 @@ def upload(
     gradient = dict(
         zip(parameters, torch.autograd.grad(loss, list(parameters.values())), strict=True)
     )
-    lengths = tuple(data.train.sorted_lengths([inputs]))
+    lengths = tuple(data.train.lengths([inputs]))
     seen = Observation(gradient, (inputs.shape[1],), len(rows), lengths=lengths)
     return seen, data.train.originals(inputs, labels).tolist()
 

@@ -1,7 +1,7 @@
 """Pictures: ``(C, H, W)`` in [0, 1]."""
 
-from fedsim.core.measures import PSNR
 from fedsim.core.modality import MODALITIES, PICTURES, Modality
+from fedsim.modalities.pictures.measure import PSNR
 
 MODALITIES.add(
     Modality(

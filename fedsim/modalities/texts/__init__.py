@@ -1,7 +1,7 @@
 """Texts: the tokens of a language model."""
 
-from fedsim.core.measures import TOKENS
 from fedsim.core.modality import MODALITIES, TEXTS, Modality
+from fedsim.modalities.texts.measure import TOKENS
 
 MODALITIES.add(
     Modality(

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
 
-from fedsim.core.checked import Parameters, checked
+from fedsim.core.checked import checked
 from fedsim.core.errors import DataError
 from fedsim.core.modality import TEXTS
 from fedsim.core.seeds import derive
 from fedsim.core.tasks import Task
 from fedsim.data.tokens import TextDataset, TokenDataset
+from fedsim.models.spec import Spec
 from fedsim.models.text.extra import need
 from fedsim.models.text.module import TextModel
 from fedsim.models.text.pretrained import locate, read_config, read_weights
@@ -29,7 +30,7 @@ _DROPOUTS = (
 
 
 @checked
-class LanguageModel(Parameters, ABC):
+class LanguageModel(Spec):
     """Hyper-parameters of a language model, with a method that builds it for given texts.
 
     Without dropout, as is usual for a few local steps on few texts.

@@ -7,17 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
 
-from fedsim.core.errors import RunError
-from fedsim.core.measures import PSNR
-from fedsim.log.reader import inside
 from fedsim.log.results import Result
 from fedsim.log.schema import NAIVE, NO_DEFENSE
-from fedsim.log.victims import Look
-from fedsim.show.figures import grid, save_png
-from fedsim.show.figures.pixels import FloatImage
 
 # Okabe and Ito's colours, which colour-blind people can tell apart.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -149,55 +141,6 @@ def draw_strengths(results: Sequence[Result], stage: str, path: Path) -> None:
     axis_name = shown[0].measure.axis
     figure.supylabel(f"{axis_name} (black: no defense, dotted: blind guess)", fontsize=9)
     figure.savefig(path, dpi=DPI)
-
-
-def draw_grid(found: Sequence[Look], stem: Path) -> list[Path]:
-    """Write a private picture and what was rebuilt of it under each defense.
-
-    Args:
-        found: one for each defense and strength, in order.
-        stem: the file's path without its ending.
-
-    Returns:
-        Where the PNG is.
-
-    Raises:
-        RunError: a record points outside its run folder, or to what is no file of tensors.
-    """
-    rows: dict[str, list[FloatImage | None]] = {}
-    captions: dict[str, list[str]] = {}
-    for look in found:
-        original, rebuilt, caption = _pair(look)
-        label = look.place.label
-        if label not in rows:
-            rows[label], captions[label] = [original], ["private"]
-        rows[label].append(rebuilt)
-        captions[label].append(f"{look.strength}\n{caption}".strip())
-    side = max(p.shape[-1] for row in rows.values() for p in row if p is not None)
-    figure = grid(
-        list(rows.values()),
-        row_labels=list(rows),
-        captions=list(captions.values()),
-        scale=max(1, 84 // side),
-    )
-    path = stem.with_name(f"{stem.name}.png")
-    save_png(figure, path)
-    return [path]
-
-
-def _pair(look: Look) -> tuple[FloatImage, FloatImage | None, str]:
-    """Return a private picture, its reconstruction if there is one, and what is to be said."""
-    try:
-        tensors = load_file(inside(look.folder, look.tensors))
-    except SafetensorError as error:
-        place = look.folder / look.tensors
-        raise RunError(f"{place}: not a file of tensors: {error}") from None
-    original: FloatImage = tensors["original"][0]
-    score = look.leakage.score.figure(PSNR)
-    if "reconstruction" not in tensors or score is None:
-        return original, None, "attack failed"
-    rebuilt: FloatImage = tensors["reconstruction"][tensors["matching"][0]]
-    return original, rebuilt, PSNR.show(score)
 
 
 def _spread(line: Sequence[Result]) -> list[list[float]]:

@@ -6,17 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedsim.core.measures import TOKENS
 from fedsim.log.comparison import cell_folder, is_finished
 from fedsim.log.results import Result, results
+from fedsim.log.run import Run
 from fedsim.log.schema import ADAPTIVE, NAIVE, Attacker
 from fedsim.log.victims import looks
 from fedsim.scenario.comparison import Comparison, slug
 from fedsim.show.comparison.advice import advice
-from fedsim.show.comparison.figures import draw_frontier, draw_grid, draw_strengths
+from fedsim.show.comparison.figures import draw_frontier, draw_strengths
 from fedsim.show.comparison.tables import as_markdown, write_tables
-from fedsim.show.comparison.texts import draw_texts
+from fedsim.show.conclude import conclude_run
 from fedsim.show.report.comparison import conclude_comparison
+from fedsim.show.report.page import REPORT
+from fedsim.show.view import view_of
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,9 @@ def conclude(comparison: Comparison, folder: Path) -> Outcome:
     """
     places = [(cell, cell_folder(folder, cell)) for cell in comparison.cells]
     places = [(cell, place) for cell, place in places if is_finished(place)]
+    for _, place in places:
+        if not (place / REPORT).is_file():
+            conclude_run(place)
     found = results(comparison, places)
     if not found:
         return Outcome([], [], [])
@@ -57,8 +62,8 @@ def conclude(comparison: Comparison, folder: Path) -> Outcome:
         for attacker in attackers:
             victim = list(looks(comparison, places, stage, attacker))
             if victim:
-                draw_victim = draw_texts if found[0].measure is TOKENS else draw_grid
-                files += draw_victim(victim, folder / f"victim-{slug(stage)}-{attacker}")
+                view = view_of(Run.read(victim[0].folder))
+                files += view.same_victim(victim, folder / f"victim-{slug(stage)}-{attacker}")
     files.append(_write_recommendation(comparison, found, said, folder))
     files += conclude_comparison(folder)
     return Outcome(found, said, files)

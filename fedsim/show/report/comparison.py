@@ -20,7 +20,8 @@ from fedsim.show.comparison.tables import WORDS, Value, as_records, as_words, he
 from fedsim.show.report.comparison_charts import comparison_charts
 from fedsim.show.report.page import REPORT, as_csv, as_text_file, render, write_page
 from fedsim.show.report.run import shown_command
-from fedsim.show.report.victims import Compared, Step, View, view_of
+from fedsim.show.report.victims.compared import Compared, Step
+from fedsim.show.view import View, view_of
 
 logger = logging.getLogger(__name__)
 

@@ -15,9 +15,9 @@ from fedsim.log.schema import Meaning
 from fedsim.show.report.comparison import Compares, write_comparison
 from fedsim.show.report.page import REPORT, render, write_page
 from fedsim.show.report.run import Verdict, write_run
-from fedsim.show.report.victims import view_of
 from fedsim.show.report.victims.cards import attacked
 from fedsim.show.report.words import WORST_FIRST
+from fedsim.show.view import view_of
 
 INDEX = "index.html"
 

@@ -18,10 +18,11 @@ from importlib.resources import files
 from pathlib import Path
 from urllib.parse import quote
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, FunctionLoader, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from fedsim.core.errors import RunError
+from fedsim.core.modality import MODALITIES
 from fedsim.core.version import __version__
 from fedsim.show.figures.files import replace_file
 from fedsim.show.report import words
@@ -110,7 +111,7 @@ def _harmless(cell: object) -> object:
 @lru_cache(maxsize=1)
 def _environment() -> Environment:
     environment = Environment(
-        loader=PackageLoader(_PACKAGE),
+        loader=ChoiceLoader([PackageLoader(_PACKAGE), FunctionLoader(_of_modality)]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -131,6 +132,15 @@ def _environment() -> Environment:
         "version": __version__,
     }
     return environment
+
+
+def _of_modality(name: str) -> str | None:
+    """Return the template ``<modality>/<file>``, which lies beside the module of the view."""
+    modality, _, file = name.partition("/")
+    if modality not in MODALITIES.names():
+        return None
+    package = MODALITIES.get(modality).view.partition(":")[0].rpartition(".")[0]
+    return files(package).joinpath("templates", file).read_text("utf-8")
 
 
 def _asset(name: str) -> Markup:

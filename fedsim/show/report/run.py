@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import shlex
 import statistics
 from collections.abc import Sequence
@@ -14,12 +13,11 @@ from fedsim.log.folders import SCENARIO
 from fedsim.log.run import Run, legible
 from fedsim.log.schema import CONTROL, Meaning
 from fedsim.log.summary import Row, Summary
-from fedsim.show.report.page import REPORT, as_csv, as_text_file, is_available, render, write_page
+from fedsim.show.report.page import REPORT, as_csv, as_text_file, render, write_page
 from fedsim.show.report.run_charts import run_charts
-from fedsim.show.report.victims import Card, View, view_of
+from fedsim.show.report.victims.cards import Card
 from fedsim.show.report.words import WORST_FIRST, chain, counted, knew, simulated
-
-logger = logging.getLogger(__name__)
+from fedsim.show.view import View, view_of
 
 
 def write_run(folder: Path, out: Path | None = None) -> Path:
@@ -35,18 +33,6 @@ def write_run(folder: Path, out: Path | None = None) -> Path:
     with legible(folder):
         html = run_page(Run.read(folder))
     return write_page(out or folder / REPORT, html)
-
-
-def conclude_run(folder: Path) -> None:
-    """Write the report at the end of a run, which is not lost if that fails."""
-    if not is_available():
-        return
-    try:
-        write_run(folder)
-    except Exception as error:
-        logger.warning(
-            "%s: the report was not written: %s: %s", folder, type(error).__name__, error
-        )
 
 
 def run_page(run: Run) -> str:
@@ -256,4 +242,4 @@ def shown_command(arguments: Sequence[str]) -> str:
     return shlex.join([Path(arguments[0]).name, *map(str, arguments[1:])])
 
 
-__all__ = ["Verdict", "View", "conclude_run", "run_page", "write_run"]
+__all__ = ["Verdict", "View", "run_page", "write_run"]

@@ -1,17 +1,23 @@
-"""Writes the report of whatever a folder holds."""
+"""The report of a run, a comparison or a folder of them."""
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from fedsim.core.errors import RunError
 from fedsim.log.comparison import COMPARISON
 from fedsim.log.folders import RECORDS
+from fedsim.show.conclude import draw_missing
 from fedsim.show.report.run import write_run
+
+logger = logging.getLogger(__name__)
 
 
 def write_report(folder: Path, out: Path | None = None) -> Path:
     """Write the report of a run or of a comparison, or the index of a folder of them.
+
+    The missing pictures of a run are drawn, too, so that one that died can be concluded.
 
     Args:
         folder: the run folder, the comparison's folder, or a folder with some of them.
@@ -29,6 +35,10 @@ def write_report(folder: Path, out: Path | None = None) -> Path:
             "a comparison's folder, or a folder with some of them"
         )
     if (folder / RECORDS).is_file():
+        try:
+            draw_missing(folder)
+        except OSError as error:  # a folder that others may only read
+            logger.warning("%s: the pictures were not drawn: %s", folder, error)
         return write_run(folder, out)
     # A comparison's statistics take a second to import, which the report of a run does not need.
     from fedsim.show.report.comparison import write_comparison  # noqa: PLC0415

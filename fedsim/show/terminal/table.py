@@ -7,13 +7,10 @@ from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
-from fedsim.core.measures import PSNR, TOKENS
 from fedsim.log.schema import CONTROL, Meaning
 from fedsim.log.summary import Row, Summary
 
 NOTHING = "–"
-_LEAKED = {PSNR: "pictures that are recognisable.", TOKENS: "texts that can be understood."}
-_SCORED = {PSNR: "median in dB", TOKENS: "share of the tokens that are right, in %, median"}
 SHORT = {
     Meaning.PARTLY: "partly",
     Meaning.ATTACK_FAILED: "failed",
@@ -97,7 +94,7 @@ def _legend(summary: Summary) -> str:
     guess = "" if summary.random_label is None else f" (a random guess: {summary.random_label:.0%})"
     measure = summary.measure
     return (
-        f"leaked: {_LEAKED[measure]} {measure.name}: {_SCORED[measure]}, in brackets the highest, "
+        f"leaked: {measure.leaked}. {measure.name}: {measure.statistic}, in brackets the highest, "
         "which is the worst for the client; blind: the best guess without any gradient. "
         f"labels: share that the attack found{guess}. upload: its size. acc.: "
         f"{summary.accuracy_name} of the one global model."

@@ -41,6 +41,14 @@ def terminal(width: int = 100, height: int = 40) -> Console:
     )
 
 
+def started_view(console: Console) -> LiveView:
+    """Return the live view of a run that has begun."""
+    view = LiveView(console)
+    view.on_start(small(TWENTY_EVALUATIONS), FOLDER)
+    view.on_reader(lambda victim, example, position: (None, example.numpy()))
+    return view
+
+
 def screen_of(view: LiveView, width: int = 100) -> str:
     page = Console(file=io.StringIO(), width=width, height=60, color_system=None)
     page.print(view._render())
@@ -53,8 +61,7 @@ def test_a_terminal_gets_the_live_view_and_a_pipe_plain_lines() -> None:
 
 
 def test_live_view_shows_rounds_clients_objective_and_pictures() -> None:
-    view = LiveView(terminal())
-    view.on_start(small(TWENTY_EVALUATIONS), FOLDER)
+    view = started_view(terminal())
     view.on_record(upload(2, "plain"))
     assert "client 2 (plain)" in screen_of(view)
     view.on_record(accuracy(1, 0.25))
@@ -70,8 +77,7 @@ def test_live_view_shows_rounds_clients_objective_and_pictures() -> None:
 
 
 def test_pictures_change_as_they_emerge_and_end_with_their_score() -> None:
-    view = LiveView(terminal())
-    view.on_start(small(TWENTY_EVALUATIONS), FOLDER)
+    view = started_view(terminal())
     attacked = victims(0)
     view.on_victims(attacked)
     view.on_progress(attacked, progress(1, value=0.0))
@@ -89,8 +95,7 @@ def test_looking_is_rare_so_that_it_costs_little() -> None:
     seen = Progress(
         torch.arange(1), 1, 9, torch.ones(1), lambda: looks.append(1) or torch.zeros(1, 1, 1, 8, 8)
     )
-    view = LiveView(terminal())
-    view.on_start(small(TWENTY_EVALUATIONS), FOLDER)
+    view = started_view(terminal())
     for _ in range(200):
         view.on_progress(victims(0), seen)
     assert 1 <= len(looks) <= 3
@@ -103,16 +108,14 @@ def test_a_sum_is_one_victim_under_its_own_name() -> None:
     plain.on_victims([*victims(None), total])
     said = console.file.getvalue()  # type: ignore[attr-defined]
     assert said == "round 1: attacking the sum of 3 uploads and a positive control\n"
-    view = LiveView(terminal())
-    view.on_start(small(TWENTY_EVALUATIONS), FOLDER)
+    view = started_view(terminal())
     view.on_victims([total])
     view.on_progress([total], progress(1))
     assert SUM[:10] in screen_of(view)
 
 
 def test_many_pictures_fit_a_small_terminal() -> None:
-    view = LiveView(terminal(width=60, height=20))
-    view.on_start(small(TWENTY_EVALUATIONS), FOLDER)
+    view = started_view(terminal(width=60, height=20))
     attacked = victims(*[0] * 20, *range(3))
     view.on_victims(attacked)
     view._looked = 0.0

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from fedsim.core.errors import DataError
 from fedsim.core.tasks import IGNORED, MASKED_SHARE, Specials, Task
-from fedsim.data import join
+from fedsim.data import Split
 from fedsim.data.tokens import TextDataset, Texts, TokenDataset, TokenSplit
 
 PAD, FIRST, LAST, MASK = 0, 1, 2, 3
@@ -110,7 +110,7 @@ def test_a_batch_is_as_long_as_its_longest_text() -> None:
 def test_rows_and_lengths() -> None:
     part = split([[10, 11, 12], [13]], Task.CLASSIFY)
     assert part.rows() == [[FIRST, 10, 11, 12, LAST], [FIRST, 13, LAST]]
-    assert part.sorted_lengths([part.tokens, part.tokens[1:]]) == [3, 3, 5]
+    assert part.lengths([part.tokens, part.tokens[1:]]) == [3, 3, 5]
 
 
 @pytest.mark.parametrize("task", [Task.MASKED, Task.NEXT])
@@ -119,7 +119,7 @@ def test_joined_batches_are_filled_up(task: Task) -> None:
     specials = BERT if task is Task.MASKED else GPT
     part = split([[10, 11, 12, 13], [14]], task, specials)
     one, other = part.batch(np.array([0])), part.batch(np.array([1]))
-    inputs, labels = join([one, other], specials.pad)
+    inputs, labels = part.join([one, other])
     assert inputs.shape == labels.shape == (2, one[0].shape[1])
     short = other[0].shape[1]
     assert torch.equal(inputs[1, :short], other[0][0])
@@ -131,14 +131,15 @@ def test_joined_batches_are_filled_up(task: Task) -> None:
 
 def test_joined_batches_of_kinds() -> None:
     part = split([[10, 11, 12], [13]], Task.CLASSIFY)
-    inputs, labels = join([part.batch(np.array([0])), part.batch(np.array([1]))], PAD)
+    inputs, labels = part.join([part.batch(np.array([0])), part.batch(np.array([1]))])
     assert inputs.shape == (2, 5)
     assert labels.tolist() == [0, 1]
 
 
 def test_joined_pictures_stay_as_they_are() -> None:
     pictures, labels = torch.rand(2, 1, 4, 4), torch.tensor([1, 0])
-    joined = join([(pictures, labels), (pictures, labels)])
+    part = Split(torch.zeros(2, 1, 4, 4, dtype=torch.uint8), labels)
+    joined = part.join([(pictures, labels), (pictures, labels)])
     assert torch.equal(joined[0], torch.cat([pictures, pictures]))
     assert torch.equal(joined[1], torch.cat([labels, labels]))
 

@@ -8,12 +8,12 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from fedsim.core.measures import TOKENS
 from fedsim.engine.comparison import run_cells
 from fedsim.log.comparison import cell_folder
 from fedsim.log.victims import looks
+from fedsim.modalities.texts.comparison import bracketed
+from fedsim.modalities.texts.measure import TOKENS
 from fedsim.show.comparison.tables import terminal_tables
-from fedsim.show.comparison.texts import bracketed
 from fedsim.show.comparison.write import Outcome, conclude
 from tests.fedsim.engine.tiny import tiny_texts
 

@@ -1,6 +1,5 @@
 """One run from scenario to folder, however it ends."""
 
-import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -39,14 +38,6 @@ from tests.server.wire import same
 ATTACKED = (TWENTY_EVALUATIONS, "federation.batch_size=1")
 
 
-@pytest.fixture(autouse=True)
-def _no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave out the pictures, which have tests of their own and take most of the time."""
-    module = sys.modules[run.__module__]
-    monkeypatch.setattr(module, "draw_victim", lambda *_: None)
-    monkeypatch.setattr(module, "draw_round", lambda *_: None)
-
-
 def recorded(folder: Path, kind: type[Kind]) -> list[Kind]:
     return of_kind(read_records(folder), kind)
 
@@ -66,7 +57,8 @@ def test_a_run_leaves_a_complete_folder(tmp_path: Path, capfd: pytest.CaptureFix
     assert capfd.readouterr() == ("", "")
     assert load_scenario(str(folder / "scenario.toml")) == case
     assert "Starting Eavesdropper strategy" in (folder / "flower.log").read_text("utf-8")
-    assert (folder / "report.html").is_file()
+    files = {path.name for path in folder.iterdir()}
+    assert files == {"records.jsonl", "scenario.toml", "flower.log", "tensors"}
     records = list(read_records(folder))
     start, end = records[0], records[-1]
     assert isinstance(start, RunStarted)
@@ -251,7 +243,6 @@ def test_a_scorer_that_fails_ends_the_run(tmp_path: Path, monkeypatch: pytest.Mo
         run(small(*ATTACKED), tmp_path / "run")
     [end] = recorded(tmp_path / "run", RunEnded)
     assert (end.status, end.error) == ("failed", "OSError: disk full")
-    assert "disk full" in (tmp_path / "run" / "report.html").read_text("utf-8")
     assert len(recorded(tmp_path / "run", UploadRecord)) == 6
 
 

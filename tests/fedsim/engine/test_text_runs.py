@@ -9,23 +9,19 @@ import torch
 from rich.console import Console
 
 from fedsim.api.live import LiveView
+from fedsim.api.watch import run_and_conclude
 from fedsim.attacks import Progress
-from fedsim.engine import run
-from fedsim.engine.observer import Observer, TextReader
+from fedsim.engine.observer import Observer, Reader
 from fedsim.log.reader import of_kind, read_records
 from fedsim.log.schema import (
     EmergenceRecord,
-    ExampleScore,
     LeakageRecord,
     LogRecord,
     Meaning,
     RunEnded,
-    Verdict,
 )
-from fedsim.log.writer import RunLog
 from fedsim.scenario import Scenario
 from fedsim.server.victims import Victim
-from fedsim.show.run_texts import draw_text
 from tests.fedsim.text_runs import TEXTS, texts
 
 MEASURES = {
@@ -44,7 +40,7 @@ class Watching(Observer):
     def on_start(self, scenario: Scenario, folder: Path) -> None:
         self.view.on_start(scenario, folder)
 
-    def on_reader(self, reader: TextReader) -> None:
+    def on_reader(self, reader: Reader) -> None:
         self.view.on_reader(reader)
 
     def on_record(self, record: LogRecord) -> None:
@@ -65,7 +61,8 @@ class Watching(Observer):
 def watched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Watching]:
     torch.set_num_threads(1)
     watching = Watching()
-    folder = run(texts(), tmp_path_factory.mktemp("texts") / "run", observer=watching)
+    folder = tmp_path_factory.mktemp("texts") / "run"
+    run_and_conclude(texts(), folder, observer=watching)
     return folder, watching
 
 
@@ -111,26 +108,3 @@ def test_the_live_view_shows_texts(watched: tuple[Path, Watching]) -> None:
     assert "Texts" in page
     assert any(text in page for text in TEXTS)
     assert "fit" in page
-
-
-def test_sentences_are_escaped(tmp_path: Path) -> None:
-    """A text that looks like markup is no markup in the file."""
-    hostile = ["<script>", "alert", "&", "[bold]", "</svg>"]
-    leakage = ExampleScore(
-        example=0,
-        metrics={"token_accuracy": 100.0},
-        baselines={},
-        verdict=Verdict.RECOGNISABLE,
-        meaning=Meaning.LEAKED,
-        original=tuple(hostile),
-        found=tuple(hostile),
-    )
-    log = RunLog(tmp_path / "run")
-    draw_text(log, "mine", leakage, [(1, ["[red]"]), (2, hostile)])
-    svg = log.picture_path("mine.svg").read_text("utf-8")
-    assert "<script>" not in svg
-    assert "&lt;script&gt;" in svg
-    ET.fromstring(svg)  # noqa: S314  (our own file)
-    text = log.picture_path("mine.txt").read_text("utf-8")
-    assert "<script> alert & [bold] </svg>" in text
-    assert "[red]" in text

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from fedsim.core.errors import RunError
-from fedsim.core.measures import PSNR, TOKENS
 from fedsim.log.compare import differences, main
 from fedsim.log.folders import RECORDS
 from fedsim.log.reader import of_kind, read_records
@@ -29,6 +28,8 @@ from fedsim.log.schema import (
 )
 from fedsim.log.summary import summarise
 from fedsim.log.writer import RunLog
+from fedsim.modalities.pictures.measure import PSNR
+from fedsim.modalities.texts.measure import TOKENS
 
 FOLDER = Path(__file__).parent / "format_1"
 LOGS = ("pictures", "texts", "sum")

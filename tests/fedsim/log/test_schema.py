@@ -8,7 +8,6 @@ import pytest
 from pydantic import ValidationError
 
 from fedsim.core.errors import RunError
-from fedsim.core.measures import PSNR, TOKENS
 from fedsim.log.schema import (
     CONTROL,
     ExampleScore,
@@ -19,6 +18,8 @@ from fedsim.log.schema import (
     dump,
     parse,
 )
+from fedsim.modalities.pictures.measure import PSNR
+from fedsim.modalities.texts.measure import TOKENS
 from tests.fedsim.log.samples import EVERY_KIND, LEAKAGE, PICTURE, ROUND, TEXT, UPLOAD
 
 

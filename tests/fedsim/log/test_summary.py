@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from fedsim.core.errors import RunError
-from fedsim.core.measures import PSNR, TOKENS
 from fedsim.log.schema import CONTROL, NO_DEFENSE, LogRecord, Meaning, PrivacySpent
 from fedsim.log.summary import Row, Summary, summarise
+from fedsim.modalities.pictures.measure import PSNR
+from fedsim.modalities.texts.measure import TOKENS
 from tests.fedsim.runs import (
     accuracy,
     ended,

@@ -14,10 +14,10 @@ from fedsim.clients.training import gradient
 from fedsim.core.names import NEAREST
 from fedsim.data import TokenDataset
 from fedsim.log.schema import ExampleScore, Meaning, Verdict
+from fedsim.modalities.texts.judge import TextJudge
 from fedsim.models import TextModel
 from fedsim.scenario import Scenario
 from fedsim.scoring import Scored, Scorer
-from fedsim.scoring.texts import TextJudge
 from fedsim.server.victims import Outcome
 from tests.fedsim.text_runs import texts
 from tests.server.stubs import run_rounds

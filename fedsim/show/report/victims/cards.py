@@ -15,7 +15,6 @@ from fedsim.log.schema import (
     Meaning,
     ReconstructionRecord,
 )
-from fedsim.show.report.victims.lines import Token
 from fedsim.show.report.words import WORST_FIRST, who
 
 
@@ -80,7 +79,7 @@ class Card:
     defense: str
     server_round: int
     example: tuple[int, int]
-    original: str | Sequence[Token] | None
+    original: object | None
     attempts: Sequence[Attempt]
 
     @property
@@ -149,7 +148,7 @@ def attacked(run: Run) -> Iterator[Attacked]:
 def card(
     one: Attacked,
     defenses: Mapping[str, str],
-    original: str | Sequence[Token] | None,
+    original: object | None,
     attempts: Sequence[Attempt],
 ) -> Card:
     """Return the card of one private piece of data.

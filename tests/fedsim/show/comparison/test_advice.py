@@ -2,8 +2,10 @@
 
 from dataclasses import replace
 
-from fedsim.core.measures import PSNR, TOKENS, Measure
+from fedsim.core.measures import Measure
 from fedsim.log.results import Result
+from fedsim.modalities.pictures.measure import PSNR
+from fedsim.modalities.texts.measure import TOKENS
 from fedsim.show.comparison.advice import advice
 from tests.fedsim.engine.tiny import tiny
 

@@ -23,8 +23,8 @@ from fedsim.show.report.images import (
 )
 from fedsim.show.report.page import as_csv, prose
 from fedsim.show.report.run_charts import run_charts
-from fedsim.show.report.victims import view_of
 from fedsim.show.report.words import MEANINGS, counted, duration, knew, moment, simulated, size
+from fedsim.show.view import view_of
 from tests.fedsim.show.report.logs import FRAMES, MARKUP, UNDEFENDED, Group, Log
 
 

@@ -12,7 +12,8 @@ from fedsim.core.errors import RunError
 from fedsim.log.folders import RECORDS
 from fedsim.log.run import Run
 from fedsim.log.schema import Source
-from fedsim.show.report.run import conclude_run, run_page, write_run
+from fedsim.show.conclude import conclude_run
+from fedsim.show.report.run import run_page, write_run
 from fedsim.show.report.write import write_report
 from tests.fedsim.show.report.logs import ENDS_SCRIPT, MARKUP, NOISY, PRUNED, UNDEFENDED, Group, Log
 
@@ -207,14 +208,14 @@ def test_a_failure_to_write_it_loses_no_run(
     assert "the report was not written" in caplog.text
 
 
-def test_where_the_templates_are_missing_a_run_goes_without(
+def test_missing_templates_are_told_with_what_to_do(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Flower's bundles, in which `flwr run` takes the project along, hold no HTML.
     monkeypatch.setattr("fedsim.show.report.page.files", lambda package: tmp_path)
     folder = Log().write(tmp_path / "run")
     conclude_run(folder)
-    assert caplog.text == ""
+    assert "where fedsim itself is installed" in caplog.text
     assert not (folder / "report.html").exists()
     with pytest.raises(RunError, match="where fedsim itself is installed"):
         write_run(folder)

@@ -12,12 +12,12 @@ from playwright.sync_api import Locator, Page, expect
 
 from fedsim.log.run import Run
 from fedsim.log.schema import EmergenceRecord
+from fedsim.modalities.texts.lines import found_line, packed, private_line
 from fedsim.show.report.comparison import Compares, comparison_page
 from fedsim.show.report.index import write_index
 from fedsim.show.report.run import run_page, write_run
-from fedsim.show.report.victims import view_of
-from fedsim.show.report.victims.lines import found_line, packed, private_line
 from fedsim.show.report.write import write_report
+from fedsim.show.view import view_of
 from tests.fedsim.engine.tiny import tiny
 from tests.fedsim.show.report.conftest import Opened
 from tests.fedsim.show.report.logs import PRUNED, UNDEFENDED, Group, Log, write_comparison_log

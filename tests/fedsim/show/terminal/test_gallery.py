@@ -9,6 +9,7 @@ from rich.console import Console
 from safetensors.numpy import save_file
 
 from fedsim.core.errors import RunError
+from fedsim.log.run import Run
 from fedsim.log.schema import LogRecord
 from fedsim.show.terminal.gallery import gallery
 from tests.fedsim.runs import leakage, reconstruction, started
@@ -22,7 +23,7 @@ def save(folder: Path, victim: str, **extra: np.ndarray) -> None:
 
 def shown(folder: Path, records: list[LogRecord]) -> str:
     console = Console(width=120, record=True, file=io.StringIO())
-    console.print(gallery(folder, [started(), *records]))
+    console.print(gallery(Run(folder, [started(), *records], "")))
     return console.export_text()
 
 
@@ -61,8 +62,8 @@ def test_a_record_cannot_point_outside_the_run_folder(tmp_path: Path) -> None:
     run.mkdir()
     records = [reconstruction("v", tensors="../tensors/secret.safetensors"), leakage("v", "a")]
     with pytest.raises(RunError, match="inside this run folder"):
-        gallery(run, [started(), *records])
+        gallery(Run(run, [started(), *records], ""))
 
 
 def test_nothing_attacked_is_nothing_shown(tmp_path: Path) -> None:
-    assert gallery(tmp_path, [started()]) is None
+    assert gallery(Run(tmp_path, [started()], "")) is None

@@ -5,54 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fedsim.core.measures import PSNR
 from fedsim.log.run import Arrays, Run
 from fedsim.log.schema import LeakageRecord, ReconstructionRecord
+from fedsim.modalities.pictures.measure import PSNR
 from fedsim.show.report.images import data_uri, evenly, largest_side, most_frames, strip
 from fedsim.show.report.victims.cards import Attacked, Attempt, Card, attacked, card, finite
-from fedsim.show.report.victims.compared import Compared, Step
-from fedsim.show.report.victims.compared_pictures import compare_pictures
-
-_THUMBNAIL = 48
 
 
-class PictureView:
-    """Pictures, (C, H, W) in [0, 1]."""
+def picture_cards(run: Run) -> list[Card]:
+    """Return a card for each private picture that was attacked.
 
-    noun = ("picture", "pictures")
-    template = "victims/pictures.html"
-    compared_template = "victims/compared_pictures.html"
-    thumbnail_template = "victims/thumbnail_pictures.html"
-    legend: str | None = None
-    columns: tuple[str, ...] = ("psnr", "ssim")
-
-    def cards(self, run: Run) -> list[Card]:
-        """Return a card for each private picture that was attacked.
-
-        Raises:
-            RunError: a record points outside the run folder, or to what is no file of tensors.
-        """
-        victims = list(attacked(run))
-        defenses = {row.group: row.defense for row in run.summary.rows}
-        limits = _Limits.of(run, victims)
-        return [_card(run, victim, defenses, limits) for victim in victims]
-
-    def compared(
-        self, label: str, stage: str, server_round: int, steps: Sequence[Step]
-    ) -> Compared | None:
-        """Return the same picture under a defense at all strengths; None if there is none."""
-        return compare_pictures(label, stage, server_round, steps)
-
-    def thumbnail(
-        self, run: Run, leakage: LeakageRecord, found: ReconstructionRecord
-    ) -> object | None:
-        """Return a private picture and what was rebuilt of it, small."""
-        arrays = run.arrays(found.tensors)
-        if arrays is None or "matching" not in arrays or "reconstruction" not in arrays:
-            return None
-        rebuilt = arrays["reconstruction"][arrays["matching"][leakage.score.example]]
-        original = arrays["original"][leakage.score.example]
-        return data_uri(original, _THUMBNAIL), data_uri(rebuilt, _THUMBNAIL)
+    Raises:
+        RunError: a record points outside the run folder, or to something else than tensors.
+    """
+    victims = list(attacked(run))
+    defenses = {row.group: row.defense for row in run.summary.rows}
+    limits = _Limits.of(run, victims)
+    return [_card(run, victim, defenses, limits) for victim in victims]
 
 
 @dataclass(frozen=True)

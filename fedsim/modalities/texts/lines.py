@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fedsim.show.sentences import PIECE, mark
+from fedsim.modalities.texts.sentences import PIECE, mark
 
 
 @dataclass(frozen=True)

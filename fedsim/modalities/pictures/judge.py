@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fedsim.attacks import Reconstruction
+from fedsim.data import Prepared
 from fedsim.log.schema import ExampleScore
 from fedsim.scoring.judge import Judge, MeaningOf
 from fedsim.scoring.metrics.baselines import blind_baselines, of_picture
@@ -18,15 +20,12 @@ class PictureJudge(Judge):
     """Compares pictures pixel by pixel.
 
     Args:
-        public: the public pictures ``(N, C, H, W)``.
+        dataset: whose test pictures are public.
+        model: is not asked.
     """
 
-    def __init__(self, public: Tensor) -> None:
-        self._public = public
-
-    def originals(self, inputs: Tensor, labels: Tensor) -> Tensor:
-        """Return the pictures."""
-        return inputs
+    def __init__(self, dataset: Prepared, model: nn.Module) -> None:
+        self._public, _ = dataset.test.batch(np.arange(len(dataset.test)))
 
     def judge(
         self,

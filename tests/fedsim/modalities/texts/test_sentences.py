@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from fedsim.show.sentences import STYLES, Mark, coloured, drawing, mark, plain
+from fedsim.modalities.texts.sentences import STYLES, Mark, coloured, drawing, mark, plain
 
 tokens = st.lists(st.sampled_from(["the", "bank", "##s", "[PAD]", "."]), max_size=8)
 RIGHT, CLOSE, WRONG = Mark.RIGHT, Mark.CLOSE, Mark.WRONG

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
 
+from fedsim.core.errors import RunError
+from fedsim.log.reader import inside
 from fedsim.log.run import Run
+from fedsim.log.victims import Look
+from fedsim.modalities.pictures.measure import PSNR
+from fedsim.show.figures import grid, save_png
 from fedsim.show.figures.pixels import FloatImage
 from fedsim.show.report.images import data_uri, strip
 from fedsim.show.report.victims.cards import Attacked
@@ -77,3 +85,52 @@ def _film(attacker: str, shots: Sequence[Shots[FloatImage]]) -> PictureFilm:
         data_uri(frames[-1].shown, _SIDE),
         strip([f.shown for f in frames], _SIDE) if len(frames) > 1 else "",
     )
+
+
+def draw_grid(found: Sequence[Look], stem: Path) -> list[Path]:
+    """Write a private picture and what was rebuilt of it under each defense.
+
+    Args:
+        found: one for each defense and strength, in order.
+        stem: the file's path without its ending.
+
+    Returns:
+        Where the PNG is.
+
+    Raises:
+        RunError: a record points outside its run folder, or to what is no file of tensors.
+    """
+    rows: dict[str, list[FloatImage | None]] = {}
+    captions: dict[str, list[str]] = {}
+    for look in found:
+        original, rebuilt, caption = _pair(look)
+        label = look.place.label
+        if label not in rows:
+            rows[label], captions[label] = [original], ["private"]
+        rows[label].append(rebuilt)
+        captions[label].append(f"{look.strength}\n{caption}".strip())
+    side = max(p.shape[-1] for row in rows.values() for p in row if p is not None)
+    figure = grid(
+        list(rows.values()),
+        row_labels=list(rows),
+        captions=list(captions.values()),
+        scale=max(1, 84 // side),
+    )
+    path = stem.with_name(f"{stem.name}.png")
+    save_png(figure, path)
+    return [path]
+
+
+def _pair(look: Look) -> tuple[FloatImage, FloatImage | None, str]:
+    """Return a private picture, its reconstruction if there is one, and what is to be said."""
+    try:
+        tensors = load_file(inside(look.folder, look.tensors))
+    except SafetensorError as error:
+        place = look.folder / look.tensors
+        raise RunError(f"{place}: not a file of tensors: {error}") from None
+    original: FloatImage = tensors["original"][0]
+    score = look.leakage.score.figure(PSNR)
+    if "reconstruction" not in tensors or score is None:
+        return original, None, "attack failed"
+    rebuilt: FloatImage = tensors["reconstruction"][tensors["matching"][0]]
+    return original, rebuilt, PSNR.show(score)

@@ -13,12 +13,12 @@ from fedsim.attacks import Reconstruction
 from fedsim.core.tasks import Task
 from fedsim.data import TokenDataset
 from fedsim.log.schema import ExampleScore
+from fedsim.modalities.texts.reader import Reader
 from fedsim.models import TextModel
 from fedsim.scoring.judge import Judge, MeaningOf
 from fedsim.scoring.metrics.text_baselines import TextBaselines
 from fedsim.scoring.metrics.text_verdict import text_verdict
 from fedsim.scoring.metrics.texts import match_texts, score_text
-from fedsim.scoring.reader import Reader
 
 
 class TextJudge(Judge):
@@ -42,6 +42,10 @@ class TextJudge(Judge):
     def originals(self, inputs: Tensor, labels: Tensor) -> Tensor:
         """Return the texts' own tokens, also where they were masked."""
         return self._dataset.train.originals(inputs, labels)
+
+    def words(self, example: Tensor, original: Tensor) -> list[str]:
+        """Return the tokens of a text, without the special ones at its ends."""
+        return self._reader.content(example, original)
 
     def judge(
         self,

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fedsim.log.victims import Look
-from fedsim.show.sentences import Mark, coloured, drawing, mark, plain
+from fedsim.modalities.texts.sentences import Mark, coloured, drawing, mark, plain
 from fedsim.show.terminal.table import NOTHING
 
 _WIDTH = 120

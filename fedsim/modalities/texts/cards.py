@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from fedsim.core.measures import TOKENS
 from fedsim.log.run import Run
 from fedsim.log.schema import EmergenceRecord, LeakageRecord, ReconstructionRecord
+from fedsim.modalities.texts.lines import Token, found_line, packed, private_line
+from fedsim.modalities.texts.measure import TOKENS
 from fedsim.show.report.victims.cards import Attacked, Attempt, Card, attacked, card, finite
 from fedsim.show.report.victims.compared import (
     PRIVATE,
@@ -20,49 +21,28 @@ from fedsim.show.report.victims.compared import (
     missing,
     said,
 )
-from fedsim.show.report.victims.lines import Token, found_line, packed, private_line
 
 Line = Sequence[Token]
 Moments = Mapping[tuple[str, int], Sequence[tuple[int, Sequence[str]]]]
 """How each text of each victim emerged: evaluations spent, and its tokens then."""
 
-_THUMBNAIL = 12
-"""Tokens of a text in an index."""
+
+def text_cards(run: Run) -> list[Card]:
+    """Return a card for each private text that was attacked.
+
+    Raises:
+        RunError: a record points outside the run folder, or to something else than tensors.
+    """
+    moments = {(r.victim, r.example): r.moments for r in run.of_kind(EmergenceRecord)}
+    defenses = {row.group: row.defense for row in run.summary.rows}
+    return [_card(run, victim, defenses, moments) for victim in attacked(run)]
 
 
-class TextView:
-    """Texts, token by token."""
-
-    noun = ("text", "texts")
-    template = "victims/texts.html"
-    compared_template = "victims/compared_texts.html"
-    thumbnail_template = "victims/thumbnail_texts.html"
-    legend: str | None = "victims/legend_texts.html"
-    columns: tuple[str, ...] = ("token_accuracy", "rouge_l", "bag_recall", "exact", "edit_distance")
-
-    def cards(self, run: Run) -> list[Card]:
-        """Return a card for each private text that was attacked.
-
-        Raises:
-            RunError: a record points outside the run folder, or to what is no file of tensors.
-        """
-        moments = {(r.victim, r.example): r.moments for r in run.of_kind(EmergenceRecord)}
-        defenses = {row.group: row.defense for row in run.summary.rows}
-        return [_card(run, victim, defenses, moments) for victim in attacked(run)]
-
-    def compared(
-        self, label: str, stage: str, server_round: int, steps: Sequence[Step]
-    ) -> Compared | None:
-        """Return the same text under a defense at all strengths; None if there is none."""
-        return compare(label, stage, server_round, steps, _shots, _film)
-
-    def thumbnail(
-        self, run: Run, leakage: LeakageRecord, found: ReconstructionRecord
-    ) -> object | None:
-        """Return a private text and what was rebuilt of it, cut short."""
-        original = leakage.score.original or ()
-        lines = private_line(original), found_line(leakage.score.found or (), original)
-        return [(line[:_THUMBNAIL], len(line) > _THUMBNAIL) for line in lines]
+def compare_texts(
+    label: str, stage: str, server_round: int, steps: Sequence[Step]
+) -> Compared | None:
+    """Return the same text under a defense at all strengths; None if there is none."""
+    return compare(label, stage, server_round, steps, _shots, _film)
 
 
 @dataclass(frozen=True)

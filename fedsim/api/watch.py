@@ -1,0 +1,91 @@
+"""Runs whose pictures and report are made as well."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from fedsim.engine.comparison import Done
+from fedsim.engine.observer import Observer, Observers
+from fedsim.engine.run import Engine, EngineName, run
+from fedsim.log.comparison import cell_folder
+from fedsim.log.folders import RECORDS
+from fedsim.log.run import Run
+from fedsim.log.schema import (
+    EmergenceRecord,
+    LeakageRecord,
+    LogRecord,
+    ReconstructionRecord,
+    RunStarted,
+)
+from fedsim.scenario import Scenario
+from fedsim.show.artefacts import draw
+from fedsim.show.conclude import conclude_run
+
+logger = logging.getLogger(__name__)
+
+
+class Drawing(Observer):
+    """Draws each attacked round as it ends, so that a run that dies keeps what it has shown."""
+
+    def __init__(self) -> None:
+        self._start: list[LogRecord] = []
+        self._round: list[LogRecord] = []
+
+    def on_record(self, record: LogRecord) -> None:
+        """Keep the record if a drawing needs it."""
+        if isinstance(record, RunStarted):
+            self._start = [record]
+        elif isinstance(record, ReconstructionRecord | LeakageRecord | EmergenceRecord):
+            self._round.append(record)
+
+    def on_round_attacked(self, server_round: int) -> None:
+        """Draw the round; a failure is a warning, for the run goes on without its pictures."""
+        records, self._round = [*self._start, *self._round], []
+        if self.folder is None:
+            return
+        try:
+            draw(Run(self.folder, records, ""), anew=True)
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+            logger.warning("round %d: the pictures were not drawn: %s", server_round, reason)
+
+
+def run_and_conclude(
+    scenario: Scenario,
+    folder: Path,
+    *,
+    engine: EngineName | Engine = "inline",
+    observer: Observer | None = None,
+) -> Path:
+    """Run a scenario, draw its pictures as its rounds end, and write its report.
+
+    Args:
+        scenario: what to run.
+        folder: the run folder; must be empty or not exist.
+        engine: where the clients live.
+        observer: watches.
+
+    Raises:
+        FedsimError: the run could not start or could not go on; the report says so too.
+        KeyboardInterrupt: the user ended the run; the report shows what was finished.
+    """
+    drawing = Drawing()
+    watching = drawing if observer is None else Observers(drawing, observer)
+    try:
+        return run(scenario, folder, engine=engine, observer=watching)
+    finally:
+        if drawing.folder is not None:
+            conclude_run(drawing.folder)
+
+
+def conclude_cell(folder: Path, done: Done) -> None:
+    """Draw the pictures and write the report of a cell that has just been run.
+
+    Args:
+        folder: of the comparison.
+        done: the cell, and whether it was run.
+    """
+    place = cell_folder(folder, done.cell)
+    if not done.before and (place / RECORDS).is_file():
+        conclude_run(place)

@@ -1,0 +1,96 @@
+"""Pictures in reports and terminals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar, cast
+
+from fedsim.log.run import Run
+from fedsim.log.schema import LeakageRecord, ReconstructionRecord
+from fedsim.log.victims import Look
+from fedsim.modalities.pictures.cards import picture_cards
+from fedsim.modalities.pictures.compared import compare_pictures, draw_grid
+from fedsim.modalities.pictures.measure import PSNR
+from fedsim.show.figures import Picture, PictureRow
+from fedsim.show.figures.pixels import FloatImage
+from fedsim.show.report.images import data_uri
+from fedsim.show.report.victims.cards import Card
+from fedsim.show.report.victims.compared import Compared, Step
+from fedsim.show.terminal.table import STYLES
+from fedsim.show.view import Chosen, Frame, View
+
+WIDTHS = (28, 24, 20, 16, 14, 12)
+"""Of a picture while it is attacked, in characters."""
+
+_GALLERY_WIDTH, _GAP = 14, 1
+_CAPTION_LINES = 4  # the caption's own three, and a blank one between rows
+_THUMBNAIL = 48
+
+
+class PictureView(View):
+    """Pictures, (C, H, W) in [0, 1]."""
+
+    noun = ("picture", "pictures")
+    template = "pictures/card.html"
+    compared_template = "pictures/compared.html"
+    thumbnail_template = "pictures/thumbnail.html"
+    columns: ClassVar[tuple[str, ...]] = ("psnr", "ssim")
+
+    def cards(self, run: Run) -> list[Card]:
+        """Return a card for each private picture that was attacked."""
+        return picture_cards(run)
+
+    def compared(
+        self, label: str, stage: str, server_round: int, steps: Sequence[Step]
+    ) -> Compared | None:
+        """Return the same picture under a defense at all strengths; None if there is none."""
+        return compare_pictures(label, stage, server_round, steps)
+
+    def thumbnail(
+        self, run: Run, leakage: LeakageRecord, found: ReconstructionRecord
+    ) -> tuple[str, str] | None:
+        """Return a private picture and its reconstruction as data URIs, small."""
+        arrays = run.arrays(found.tensors)
+        if arrays is None or "matching" not in arrays or "reconstruction" not in arrays:
+            return None
+        rebuilt = arrays["reconstruction"][arrays["matching"][leakage.score.example]]
+        original = arrays["original"][leakage.score.example]
+        return data_uri(original, _THUMBNAIL), data_uri(rebuilt, _THUMBNAIL)
+
+    def same_victim(self, found: Sequence[Look], stem: Path) -> list[Path]:
+        """Write a private picture and its reconstruction under each defense as one PNG."""
+        return draw_grid(found, stem)
+
+    def gallery(self, run: Run, chosen: Sequence[Chosen]) -> PictureRow | None:
+        """Return pairs of a private picture and its reconstruction."""
+        pictures = [picture for one in chosen for picture in _pair(run, one)]
+        return PictureRow(pictures, width=_GALLERY_WIDTH, gap=_GAP) if pictures else None
+
+    def frames(self, frames: Sequence[Frame], width: int, height: int) -> PictureRow:
+        """Return the pictures at the largest width at which all of them fit."""
+        tiles = [
+            Picture(cast("FloatImage", f.found), f"{f.title}\n{f.attacker}\n{f.note}", f.style)
+            for f in frames
+        ]
+        for each in WIDTHS:
+            rows = -(-len(tiles) // max(1, (width + 2) // (each + 2)))
+            if rows * (each // 2 + _CAPTION_LINES) <= height:
+                return PictureRow(tiles, width=each)
+        most = max(1, height // (WIDTHS[-1] // 2 + _CAPTION_LINES))
+        return PictureRow(tiles, width=WIDTHS[-1], max_rows=most)
+
+
+def _pair(run: Run, one: Chosen) -> list[Picture]:
+    arrays, score = run.arrays(one.found.tensors), one.leakage.score
+    if arrays is None:
+        return []
+    private: FloatImage = arrays["original"][score.example]
+    figure = score.figure(PSNR)
+    if "reconstruction" not in arrays or "matching" not in arrays or figure is None:
+        return [Picture(private, f"{one.name}\nprivate"), Picture(private * 0, "\nattack failed")]
+    rebuilt: FloatImage = arrays["reconstruction"][arrays["matching"][score.example]]
+    return [
+        Picture(private, f"{one.name}\nprivate"),
+        Picture(rebuilt, f"{score.meaning}\n{PSNR.show(figure)}", STYLES[score.meaning]),
+    ]

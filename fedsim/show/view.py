@@ -1,0 +1,143 @@
+"""The contract of those who show one modality, in reports and in terminals."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from fedsim.core.modality import MODALITIES
+from fedsim.log.run import Run
+from fedsim.log.schema import NAIVE, LeakageRecord, ReconstructionRecord
+from fedsim.log.victims import Look
+from fedsim.show.report.victims.cards import Card
+from fedsim.show.report.victims.compared import Compared, Step
+
+
+@dataclass
+class Frame:
+    """One example while it is attacked.
+
+    Attributes:
+        title: the client group.
+        attacker: naive or adaptive.
+        private, found: the private example and what the attack holds, as the judge of the modality
+            shows them.
+        note: the fit, or the score in the end.
+        style: of the note.
+    """
+
+    title: str
+    attacker: str
+    private: object
+    found: object
+    note: str
+    style: str = "cyan"
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """One example of a finished run, for a terminal."""
+
+    leakage: LeakageRecord
+    found: ReconstructionRecord
+
+    @property
+    def name(self) -> str:
+        """The client group, and the attacker unless it is the naive one."""
+        who, attacker = self.leakage.who, self.leakage.attacker
+        return who if attacker == NAIVE else f"{attacker}: {who}"
+
+
+class View(ABC):
+    """The looks of one modality.
+
+    Templates are named ``"<modality>/<file>"``, for a file in the folder ``templates`` beside the
+    module of the view. A view of which only the card is written shows no more than figures.
+
+    Attributes:
+        noun: the word for one example, singular and plural.
+        template: shows one card.
+        compared_template: shows one example under a defense at all strengths.
+        thumbnail_template: shows one example and its reconstruction, in an index.
+        legend: a template that explains the marks of a card; None if there are none.
+        columns: metrics of a score that stand in the file of all scores.
+    """
+
+    noun: ClassVar[tuple[str, str]]
+    template: ClassVar[str]
+    compared_template: ClassVar[str] = ""
+    thumbnail_template: ClassVar[str] = ""
+    legend: ClassVar[str | None] = None
+    columns: ClassVar[tuple[str, ...]] = ()
+
+    @abstractmethod
+    def cards(self, run: Run) -> Sequence[Card]:
+        """Return a card for each private example that was attacked.
+
+        Raises:
+            RunError: a record points outside the run folder, or to something else than tensors.
+        """
+
+    def compared(
+        self, label: str, stage: str, server_round: int, steps: Sequence[Step]
+    ) -> Compared | None:
+        """Return one example under a defense at all strengths; None if there is none to show.
+
+        Args:
+            label: the defense.
+            stage: name of the stage.
+            server_round: the round of the stage.
+            steps: the strengths, the weakest first.
+        """
+        return None
+
+    def thumbnail(
+        self, run: Run, leakage: LeakageRecord, found: ReconstructionRecord
+    ) -> object | None:
+        """Return what the template for an index shows; None if the log does not hold it."""
+        return None
+
+    def same_victim(self, found: Sequence[Look], stem: Path) -> list[Path]:
+        """Write the files that show one example under all defenses of a comparison.
+
+        Args:
+            found: one for each defense and strength, in order.
+            stem: path of the files without an ending.
+
+        Returns:
+            Where they are.
+
+        Raises:
+            RunError: a record points outside its run folder, or to something else than tensors.
+        """
+        return []
+
+    def gallery(self, run: Run, chosen: Sequence[Chosen]) -> RenderableType | None:
+        """Return examples of a finished run, for a terminal; None if there is nothing to show."""
+        return None
+
+    def frames(self, frames: Sequence[Frame], width: int, height: int) -> RenderableType:
+        """Return examples while they are attacked, as many as fit; here, their notes.
+
+        Args:
+            frames: at least one.
+            width: of the terminal, in characters.
+            height: lines that there are for all of them.
+        """
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+        for frame in frames[: max(1, height)]:
+            table.add_row(frame.title, frame.attacker, Text(frame.note, style=frame.style))
+        return table
+
+
+def view_of(run: Run) -> View:
+    """Return the view for the modality that a run's first record names."""
+    view: View = MODALITIES.get(run.start.modality).part("view")()
+    return view
