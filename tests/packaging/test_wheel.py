@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -17,7 +18,7 @@ from tests.packaging.folders import PARTS, ROOT, full_of_others, without_links
 pytestmark = pytest.mark.wheel
 
 WORK = """
-import json, sys
+import json
 import fedsim, fedsim.attacks, fedsim.clients, fedsim.scenarios, fedsim.server
 done = fedsim.run("mine.toml", out="run")
 parts = (fedsim, fedsim.attacks, fedsim.clients, fedsim.scenarios, fedsim.server)
@@ -43,8 +44,7 @@ def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def wheels(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Return the wheel that is built from the checkout, and that from its source archive."""
     folder = tmp_path_factory.mktemp("wheels")
-    with tarfile.open(sdist) as archive:
-        archive.extractall(folder / "sources", filter="data")
+    shutil.unpack_archive(sdist, folder / "sources", filter="data")
     [unpacked] = (folder / "sources").iterdir()
     return [
         build(ROOT, folder / "of the checkout", "wheel"),
@@ -61,8 +61,7 @@ def python(wheels: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path
     folder = tmp_path_factory.mktemp("environment")
     venv.create(folder, symlinks=True)
     site = Path(sysconfig.get_path("purelib", "venv", {"base": str(folder)}))
-    with zipfile.ZipFile(wheels[0]) as wheel:  # pure Python: to unpack it is to install it
-        wheel.extractall(site)
+    shutil.unpack_archive(wheels[0], site, "zip")  # pure Python: to unpack is to install
     own = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
     (site / "dependencies.pth").write_text("\n".join(sorted(own)), encoding="utf-8")
     return folder / "bin" / "python"
@@ -79,6 +78,12 @@ def call(python: Path, folder: Path, *arguments: str, path: Path | None = None) 
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def work(python: Path, folder: Path, path: Path | None = None) -> dict[str, list[str]]:
+    """Return where the parts of fedsim lie that did a small run in a folder, and its victims."""
+    found: dict[str, list[str]] = json.loads(call(python, folder, "-c", WORK, path=path))
+    return found
 
 
 def test_both_wheels_hold_the_same_and_own_one_name(wheels: list[Path]) -> None:
@@ -102,7 +107,7 @@ def test_the_archive_holds_everything_once(sdist: Path) -> None:
 
 def test_it_works_beside_files_of_the_same_names(python: Path, tmp_path: Path) -> None:
     folder = full_of_others(tmp_path / "work")
-    found = json.loads(call(python, folder, "-c", WORK).splitlines()[-1])
+    found = work(python, folder)
     assert all(Path(file).is_relative_to(python.parents[1]) for file in found["files"])
     assert found["victims"]
     assert "dlg" in call(python, folder, "-m", "fedsim", "list", "attacks")
@@ -129,10 +134,9 @@ def test_it_works_out_of_a_bundle_of_flower(tmp_path: Path) -> None:
     flwr = Path(sys.executable).with_name("flwr")
     subprocess.run([flwr, "build", "--app", ROOT], cwd=tmp_path, check=True, capture_output=True)
     [bundle] = tmp_path.glob("*.fab")
-    with zipfile.ZipFile(bundle) as archive:
-        archive.extractall(tmp_path / "bundle")
-    folder = full_of_others(tmp_path / "work")
     path = tmp_path / "bundle"
-    found = json.loads(call(Path(sys.executable), folder, "-c", WORK, path=path).splitlines()[-1])
+    shutil.unpack_archive(bundle, path, "zip")
+    folder = full_of_others(tmp_path / "work")
+    found = work(Path(sys.executable), folder, path)
     assert all(Path(file).is_relative_to(path) for file in found["files"])
     assert found["victims"]

@@ -48,9 +48,17 @@ def length(gradient: dict[str, Tensor]) -> float:
     return float(torch.cat([g.flatten() for g in gradient.values()]).norm())
 
 
-@pytest.mark.parametrize("spec", [LeNet(), CONVNET, ResNet18(batch_norm="eval")], ids=str)
-@pytest.mark.parametrize("soft", [False, True], ids=["hard", "soft"])
-@pytest.mark.parametrize("share", [0.1, 0.99, 10.0])
+@pytest.mark.parametrize(
+    ("spec", "soft", "share"),
+    [
+        (LeNet(), True, 0.1),
+        (LeNet(), False, 10.0),
+        (CONVNET, False, 0.1),
+        (CONVNET, True, 0.99),
+        (ResNet18(batch_norm="eval"), False, 0.99),
+    ],
+    ids=str,
+)
 def test_clipping_is_that_of_a_loop(spec: ModelSpec, soft: bool, share: float) -> None:
     model, batch = doubled(spec.build(SHAPE, CLASSES, seed=0), batch_of(4, soft))
     alone = one_by_one(model, batch)

@@ -8,7 +8,7 @@ import torch
 from fedsim.attacks.types import Status
 from fedsim.clients.site import open_site
 from fedsim.engine import run
-from fedsim.log.reader import load_tensors, of_kind, read_records
+from fedsim.log.reader import of_kind, read_records
 from fedsim.log.schema import (
     CONTROL,
     SUM,
@@ -23,7 +23,6 @@ from fedsim.scoring import Scorer
 from fedsim.server.victims import Victim
 from fedsim.show.terminal.table import remarks
 from tests.fedsim.small import TWENTY_EVALUATIONS, small
-from tests.server.wire import same
 
 
 def secure(*overrides: str) -> Scenario:
@@ -90,13 +89,3 @@ def test_a_lost_round_is_recorded_and_told(tmp_path: Path) -> None:
     assert set(total.dropped) == {"0", "1", "2"}
     lines = [line.plain for line in remarks(summarise(read_records(tmp_path / "run")))]
     assert any("round 1: no sum, the model stays: secagg+: 0 of 3" in line for line in lines)
-
-
-@pytest.mark.timeout(240)
-def test_ray_gives_the_sum_that_inline_gives(tmp_path: Path) -> None:
-    case = small("federation.aggregation=secagg+", "clients.0.count=4")
-    folders = [run(case, tmp_path / "inline"), run(case, tmp_path / "ray", engine="ray")]
-    inline, ray = ([r.digest for r in of_kind(read_records(f), SumRecord)] for f in folders)
-    assert inline == ray
-    assert None not in ray
-    assert same(*[load_tensors(f, "tensors/final-model.safetensors") for f in folders])

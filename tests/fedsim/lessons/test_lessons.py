@@ -134,6 +134,7 @@ def run_notebook(number: int, folder: Path) -> str:
     return "\n".join(str(out.get("data", out)) for out in outputs)
 
 
+@pytest.mark.slow
 def test_a_notebook_runs(tmp_path: Path) -> None:
     shown = run_notebook(1, tmp_path)
     assert "It is: *All four*" in shown

@@ -65,6 +65,7 @@ def explained(folder: Path, **overrides: Any) -> dict[str, Explanation]:
     return {f"{e.case.group}, {e.case.attacker}": e for e in explain(run.folder)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cause", CONSTRUCTED)
 def test_the_true_cause_comes_first(cause: str, tmp_path: Path) -> None:
     found = explained(tmp_path / "run", **CONSTRUCTED[cause])["clients, naive"]
@@ -73,6 +74,12 @@ def test_the_true_cause_comes_first(cause: str, tmp_path: Path) -> None:
     assert strengths == sorted(strengths, reverse=True)
 
 
+@pytest.mark.parametrize("cause", ["wrong learning rate", "too few evaluations"])
+def test_the_true_cause_comes_first_in_quick_runs(cause: str, tmp_path: Path) -> None:
+    test_the_true_cause_comes_first(cause, tmp_path)
+
+
+@pytest.mark.slow
 def test_an_attack_that_gives_up(tmp_path: Path) -> None:
     found = explained(
         tmp_path / "run", **{"adversary.attack": "dense", "model": {"name": "convnet"}}
@@ -81,11 +88,13 @@ def test_an_attack_that_gives_up(tmp_path: Path) -> None:
     assert "dense" in found.findings[0].evidence
 
 
+@pytest.mark.slow
 def test_success_needs_no_explanation(tmp_path: Path) -> None:
     found = explained(tmp_path / "run", **{"adversary.attack.evaluations": 300})
     assert [e.findings for e in found.values()] == [[], []]
 
 
+@pytest.mark.slow
 def test_the_naive_is_told_of_the_adaptive(tmp_path: Path) -> None:
     pruned = [{"name": "clients", "defenses": [{"name": "pruning", "fraction": 0.7}]}]
     found = explained(
