@@ -1,7 +1,5 @@
 """Rows from records that were written by hand."""
 
-import subprocess
-import sys
 from typing import Any
 
 import pytest
@@ -191,11 +189,3 @@ def test_the_measure_is_that_of_the_modality() -> None:
 def test_without_a_record_there_is_no_summary() -> None:
     with pytest.raises(RunError, match="has not recorded anything yet"):
         summarise([])
-
-
-def test_a_summary_loads_neither_torch_nor_flower() -> None:
-    code = (
-        "import sys, fedsim.log.summary; print([m for m in ('torch', 'flwr') if m in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"

@@ -60,23 +60,26 @@ CONSTRUCTED: dict[str, dict[str, Any]] = {
 }
 
 
+QUICK = {"wrong learning rate", "too few evaluations"}
+
+
 def explained(folder: Path, **overrides: Any) -> dict[str, Explanation]:
     run = fedsim.run(BASE, out=folder, **overrides)
     return {f"{e.case.group}, {e.case.attacker}": e for e in explain(run.folder)}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("cause", CONSTRUCTED)
+@pytest.mark.parametrize(
+    "cause",
+    [
+        pytest.param(cause, marks=[] if cause in QUICK else pytest.mark.slow)
+        for cause in CONSTRUCTED
+    ],
+)
 def test_the_true_cause_comes_first(cause: str, tmp_path: Path) -> None:
     found = explained(tmp_path / "run", **CONSTRUCTED[cause])["clients, naive"]
     assert [f.cause for f in found.findings][:1] == [cause]
     strengths = [f.strength for f in found.findings]
     assert strengths == sorted(strengths, reverse=True)
-
-
-@pytest.mark.parametrize("cause", ["wrong learning rate", "too few evaluations"])
-def test_the_true_cause_comes_first_in_quick_runs(cause: str, tmp_path: Path) -> None:
-    test_the_true_cause_comes_first(cause, tmp_path)
 
 
 @pytest.mark.slow
