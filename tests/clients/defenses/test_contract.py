@@ -97,7 +97,7 @@ def equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
 
 
 def test_every_registered_defense_is_in_the_table() -> None:
-    ours = [n for n in DEFENSES.names() if DEFENSES.get(n).__module__.startswith("clients.")]
+    ours = [n for n in DEFENSES.names() if DEFENSES.get(n).__module__.startswith("fedsim.clients.")]
     assert sorted(TELLING | STEPS) == ours
 
 
