@@ -5,6 +5,7 @@ The files in ``format_1`` are parts of the logs of real runs, as that version wr
 
 import json
 import shutil
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -72,9 +73,9 @@ def test_no_figure_is_lost_or_changed(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", LOGS)
 def test_what_was_read_can_be_written_and_agrees(name: str, tmp_path: Path) -> None:
     before = folder_with(old(name), tmp_path / "before")
-    log = RunLog(tmp_path / "after")
-    for record in read_records(before):
-        log.append(record)
+    with closing(RunLog(tmp_path / "after")) as log:
+        for record in read_records(before):
+            log.append(record)
     assert list(read_records(log.folder)) == list(read_records(before))
     assert differences(before, log.folder) == []
 

@@ -1,6 +1,8 @@
 """A run folder is read with care: somebody else may have written it."""
 
 import json
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,9 @@ OUTSIDE = ["../x", "../../etc/passwd", "/etc/passwd", "..", ".", "", "a\0b", "x"
 
 
 @pytest.fixture
-def log(tmp_path: Path) -> RunLog:
-    return RunLog(tmp_path / "run")
+def log(tmp_path: Path) -> Iterator[RunLog]:
+    with closing(RunLog(tmp_path / "run")) as log:
+        yield log
 
 
 def write(log: RunLog, *lines: dict[str, Any]) -> None:

@@ -4,6 +4,8 @@ import io
 import json
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -21,8 +23,9 @@ from tests.fedsim.runs import accuracy
 
 
 @pytest.fixture
-def log(tmp_path: Path) -> RunLog:
-    return RunLog(tmp_path / "deep" / "run")
+def log(tmp_path: Path) -> Iterator[RunLog]:
+    with closing(RunLog(tmp_path / "deep" / "run")) as log:
+        yield log
 
 
 def test_every_line_is_json_at_any_moment(log: RunLog) -> None:
@@ -54,7 +57,8 @@ def test_text_of_any_kind_survives(log: RunLog) -> None:
 
 
 def test_an_empty_folder_is_taken(tmp_path: Path) -> None:
-    assert RunLog(tmp_path).folder == tmp_path
+    with closing(RunLog(tmp_path)) as log:
+        assert log.folder == tmp_path
 
 
 def test_a_folder_that_is_not_empty_is_refused_and_left_alone(tmp_path: Path) -> None:
@@ -91,6 +95,7 @@ class InTwoParts(io.TextIOWrapper):
 
 
 def test_several_threads_append_whole_lines(log: RunLog) -> None:
+    log.close()
     log._records = InTwoParts((log.folder / RECORDS).open("ab"), encoding="utf-8")
     log.append(STARTED)
 
