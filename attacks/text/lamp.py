@@ -93,7 +93,9 @@ class Lamp(SignedAdamMatching):
     signed: Annotated[
         bool, Field(description="use the sign of the gradient alone, not its size")
     ] = False
-    turns: Annotated[int, Field(ge=1, description="turns of optimisation and reordering")] = 4
+    turns: Annotated[
+        int, Field(ge=1, examples=[1], description="turns of optimisation and reordering")
+    ] = 4
     orders: Annotated[int, Field(ge=0, description="other orders that are tried in a turn")] = 200
     fluency: Annotated[
         float, Field(ge=0, description="weight of the language model, per token")

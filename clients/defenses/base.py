@@ -105,6 +105,9 @@ class Defense(Parameters):
     modalities: ClassVar[frozenset[str] | None] = None
     """Supported modalities; None for all. Defenses of uploads support all."""
 
+    identity: ClassVar[Mapping[str, object] | None] = None
+    """Parameters with which it changes nothing; None if there are none."""
+
     def protect_batch(self, batch: Batch, private: Private, generator: torch.Generator) -> Batch:
         """Return the batch to train on; by default, the private batch.
 

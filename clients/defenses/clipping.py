@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
@@ -27,8 +27,11 @@ class Clipping(Defense):
     privacy.
     """
 
+    identity: ClassVar[Mapping[str, object] | None] = {"norm": 1e6}
+
     norm: Annotated[
-        float, Field(gt=0, le=_LARGEST, description="largest L2 norm of the whole upload")
+        float,
+        Field(gt=0, le=_LARGEST, examples=[0.1], description="largest L2 norm of the whole upload"),
     ]
 
     def protect_upload(self, upload: Mapping[str, Tensor], generator: torch.Generator) -> Protected:
@@ -48,7 +51,12 @@ class LayerClipping(Defense):
     bound; here all tensors have the same bound.
     """
 
-    norm: Annotated[float, Field(gt=0, le=_LARGEST, description="largest L2 norm of each tensor")]
+    identity: ClassVar[Mapping[str, object] | None] = {"norm": 1e6}
+
+    norm: Annotated[
+        float,
+        Field(gt=0, le=_LARGEST, examples=[0.1], description="largest L2 norm of each tensor"),
+    ]
 
     def protect_upload(self, upload: Mapping[str, Tensor], generator: torch.Generator) -> Protected:
         """Clip; reports ``norm_before`` of the whole upload and ``clipped_share`` of the tensors.

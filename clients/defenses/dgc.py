@@ -1,7 +1,7 @@
 """Deep Gradient Compression."""
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
@@ -35,21 +35,33 @@ class DeepGradientCompression(Defense):
     because sent coordinates lose their momentum.
     """
 
+    identity: ClassVar[Mapping[str, object] | None] = {"fraction": 0.0}
+
     fraction: Annotated[
         float,
         Field(
-            ge=0, lt=1, description="share of each tensor's coordinates that is withheld for later"
+            ge=0,
+            lt=1,
+            examples=[0.3],
+            description="share of each tensor's coordinates that is withheld for later",
         ),
     ]
     momentum: Annotated[
         float,
         Field(
-            ge=0, lt=1, description="momentum of the training; 0 if the server takes plain steps"
+            ge=0,
+            lt=1,
+            examples=[0.9],
+            description="momentum of the training; 0 if the server takes plain steps",
         ),
     ] = 0.0
     warmup: Annotated[
         int,
-        Field(ge=0, description="number of uploads over which the fraction rises from about 0.75"),
+        Field(
+            ge=0,
+            examples=[0],
+            description="number of uploads over which the fraction rises from about 0.75",
+        ),
     ] = 0
 
     def protect_upload(self, upload: Mapping[str, Tensor], generator: torch.Generator) -> Protected:

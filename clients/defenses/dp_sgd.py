@@ -1,7 +1,7 @@
 """Differentially private SGD: clipping of each example's gradient, and noise on the sum."""
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
@@ -29,21 +29,25 @@ class DPSGD(Defense):
     images into one (``mixup``, ``instahide``) this is not one private image.
     """
 
+    identity: ClassVar[Mapping[str, object] | None] = {"norm": 1e6, "noise_multiplier": 0.0}
+
     norm: Annotated[
         float,
-        Field(gt=0, le=1e6, description="largest L2 norm of an example's gradient"),
+        Field(gt=0, le=1e6, examples=[0.5], description="largest L2 norm of an example's gradient"),
     ]
     noise_multiplier: Annotated[
         float,
         Field(
             ge=0,
             le=1e6,
+            examples=[0.1],
             description="standard deviation of the noise on the sum, in units of the norm; "
             "0 only clips, which is not private",
         ),
     ]
     delta: Annotated[
-        float, Field(gt=0, lt=1, description="delta of the reported (epsilon, delta)")
+        float,
+        Field(gt=0, lt=1, examples=[1e-5], description="delta of the reported (epsilon, delta)"),
     ] = 1e-5
 
     def compute_gradient(

@@ -32,7 +32,12 @@ class InstaHide(Defense):
 
     images: Annotated[
         int,
-        Field(ge=2, le=64, description="number of images in a mixture, including the image itself"),
+        Field(
+            ge=2,
+            le=64,
+            examples=[3],
+            description="number of images in a mixture, including the image itself",
+        ),
     ]
 
     def protect_batch(self, batch: Batch, private: Private, generator: torch.Generator) -> Batch:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
@@ -23,8 +23,11 @@ class PartialUpload(Defense):
     the withheld ones are random. Withheld values are dropped, not accumulated for later rounds.
     """
 
+    identity: ClassVar[Mapping[str, object] | None] = {"fraction": 0.0}
+
     fraction: Annotated[
-        float, Field(ge=0, le=1, description="share of the tensors that is not sent")
+        float,
+        Field(ge=0, le=1, examples=[0.5], description="share of the tensors that is not sent"),
     ]
 
     def protect_upload(self, upload: Mapping[str, Tensor], generator: torch.Generator) -> Protected:

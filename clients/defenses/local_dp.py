@@ -30,14 +30,26 @@ class LocalDP(Defense):
     """
 
     norm: Annotated[
-        float, Field(gt=0, le=_LARGEST, description="largest L2 norm of the whole upload")
+        float,
+        Field(gt=0, le=_LARGEST, examples=[0.1], description="largest L2 norm of the whole upload"),
     ]
     noise_multiplier: Annotated[
         float,
-        Field(gt=0, le=_LARGEST, description="standard deviation of the noise, in units of norm"),
+        Field(
+            gt=0,
+            le=_LARGEST,
+            examples=[0.5],
+            description="standard deviation of the noise, in units of norm",
+        ),
     ]
     delta: Annotated[
-        float, Field(gt=0, lt=1, description="delta of the (epsilon, delta) that is reported")
+        float,
+        Field(
+            gt=0,
+            lt=1,
+            examples=[1e-6],
+            description="delta of the (epsilon, delta) that is reported",
+        ),
     ] = 1e-5
 
     def protect_upload(self, upload: Mapping[str, Tensor], generator: torch.Generator) -> Protected:

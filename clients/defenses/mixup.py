@@ -28,6 +28,7 @@ class Mixup(Defense):
         Field(
             gt=0,
             le=1e6,
+            examples=[1.0],
             description="parameter of Beta(alpha, alpha): if small, one image dominates; if large, "
             "both have the same share",
         ),

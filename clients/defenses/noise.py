@@ -1,7 +1,7 @@
 """Additive noise."""
 
 from collections.abc import Callable, Mapping
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
@@ -23,9 +23,16 @@ class GaussianNoise(Defense):
     clipping the upload first, this is not differential privacy.
     """
 
+    identity: ClassVar[Mapping[str, object] | None] = {"std": 0.0}
+
     std: Annotated[
         float,
-        Field(ge=0, le=_LARGEST, description="standard deviation of the noise on a coordinate"),
+        Field(
+            ge=0,
+            le=_LARGEST,
+            examples=[0.1],
+            description="standard deviation of the noise on a coordinate",
+        ),
     ]
 
     def protect_upload(self, upload: Mapping[str, Tensor], generator: torch.Generator) -> Protected:
@@ -42,11 +49,14 @@ class LaplacianNoise(Defense):
     section 5.
     """
 
+    identity: ClassVar[Mapping[str, object] | None] = {"scale": 0.0}
+
     scale: Annotated[
         float,
         Field(
             ge=0,
             le=_LARGEST,
+            examples=[0.1],
             description="scale b of the noise on a coordinate; its standard deviation is b*sqrt(2)",
         ),
     ]

@@ -1,7 +1,7 @@
 """Magnitude pruning."""
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
@@ -22,9 +22,16 @@ class Pruning(Defense):
     from Gradients, NeurIPS 2019, section 5.
     """
 
+    identity: ClassVar[Mapping[str, object] | None] = {"fraction": 0.0}
+
     fraction: Annotated[
         float,
-        Field(ge=0, le=1, description="share of each tensor's coordinates that is set to zero"),
+        Field(
+            ge=0,
+            le=1,
+            examples=[0.3],
+            description="share of each tensor's coordinates that is set to zero",
+        ),
     ]
 
     def protect_upload(self, upload: Mapping[str, Tensor], generator: torch.Generator) -> Protected:

@@ -28,7 +28,10 @@ class QSGD(Defense):
     levels: Annotated[
         int,
         Field(
-            ge=1, le=2**15, description="number of positive levels, up to the L2 norm of a tensor"
+            ge=1,
+            le=2**15,
+            examples=[4],
+            description="number of positive levels, up to the L2 norm of a tensor",
         ),
     ]
 
@@ -51,7 +54,7 @@ class StochasticQuantisation(Defense):
     symmetric, and two bits give TernGrad (Wen et al., NeurIPS 2017, arXiv 1705.07878).
     """
 
-    bits: Annotated[int, Field(ge=2, le=8, description="bits that one value takes")]
+    bits: Annotated[int, Field(ge=2, le=8, examples=[4], description="bits that one value takes")]
 
     def protect_upload(self, upload: Mapping[str, Tensor], generator: torch.Generator) -> Protected:
         """Quantise; reports ``rounding_rms``, the root mean square of the change.

@@ -1,5 +1,6 @@
 """Soteria: the classification layer's gradient from a pruned representation."""
 
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, ClassVar
 
@@ -35,11 +36,18 @@ class Soteria(Defense):
     are computed for every feature, which costs a backward pass each.
     """
 
+    identity: ClassVar[Mapping[str, object] | None] = {"fraction": 0.0}
+
     modalities: ClassVar[frozenset[str] | None] = frozenset({PICTURES})
 
     fraction: Annotated[
         float,
-        Field(ge=0, le=1, description="share of the features that is pruned for each example"),
+        Field(
+            ge=0,
+            le=1,
+            examples=[0.3],
+            description="share of the features that is pruned for each example",
+        ),
     ]
 
     def compute_gradient(

@@ -1,7 +1,7 @@
 """Random sparsification."""
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
@@ -23,12 +23,20 @@ class RandomSparsification(Defense):
     wire, although a seed would suffice.
     """
 
+    identity: ClassVar[Mapping[str, object] | None] = {"fraction": 0.0}
+
     fraction: Annotated[
-        float, Field(ge=0, lt=1, description="probability with which a value is set to zero")
+        float,
+        Field(
+            ge=0, lt=1, examples=[0.3], description="probability with which a value is set to zero"
+        ),
     ]
     unbiased: Annotated[
         bool,
-        Field(description="divide kept values by 1 - fraction, so that the mean does not change"),
+        Field(
+            examples=[True],
+            description="divide kept values by 1 - fraction, so that the mean does not change",
+        ),
     ]
 
     def protect_upload(self, upload: Mapping[str, Tensor], generator: torch.Generator) -> Protected:

@@ -47,6 +47,7 @@ class TransformSearch(Defense):
         Field(
             ge=1,
             le=1000,
+            examples=[2],
             description="number of random policies scored in each step, at the cost of "
             "11 gradients each; 1 uses a random policy",
         ),

@@ -30,7 +30,8 @@ class Parameters:
     A field is ``Annotated[type, Field(ge=..., le=..., description=...)]``. The decorators
     `checked` and `Registry.register` make the constructor: it takes keywords alone and refuses
     (``pydantic.ValidationError``) a value of another type or outside the bounds, NaN, infinity,
-    and unknown names. Objects are frozen.
+    and unknown names. Objects are frozen. ``Field(examples=[...])`` gives a telling value, with
+    which `fedsim.testing` checks the class.
     """
 
 
@@ -54,3 +55,9 @@ def is_code_only(cls: type[Any], name: str) -> bool:
     """Return whether a field of a checked class is `CodeOnly`."""
     fields: dict[str, Any] = getattr(cls, "__pydantic_fields__", {})
     return name in fields and _CODE_ONLY in fields[name].metadata
+
+
+def example_of(cls: type[Any]) -> dict[str, Any]:
+    """Return the telling parameters of a checked class: the first example of each that has some."""
+    fields: dict[str, Any] = getattr(cls, "__pydantic_fields__", {})
+    return {name: about.examples[0] for name, about in fields.items() if about.examples}

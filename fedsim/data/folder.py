@@ -32,7 +32,7 @@ class Folder(DatasetSource):
             position in the sorted names, modulo this number. Ignored with sub-folders.
     """
 
-    path: FilePath
+    path: Annotated[FilePath, Field(examples=["."])]
     size: Size = 32
     channels: Literal[1, 3] = 3
     test_fraction: Fraction = 0.2

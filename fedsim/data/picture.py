@@ -24,7 +24,9 @@ class OwnPicture(DatasetSource):
     ``fashion-mnist-mini`` resized to the same shape; in colour their three channels are equal.
     """
 
-    path: Annotated[FilePath, Field(description="PNG, JPEG, GIF, WebP, BMP, TIFF or PPM")]
+    path: Annotated[
+        FilePath, Field(examples=["."], description="PNG, JPEG, GIF, WebP, BMP, TIFF or PPM")
+    ]
     size: Annotated[int, Field(ge=8, description="side in pixels")] = 32
     channels: Annotated[int, Field(description="3 for colour, 1 for grey")] = 3
     label: Annotated[

@@ -17,7 +17,7 @@ from fedsim.attacks.matching.attack import GradientMatching
 from fedsim.core.registry import ATTACKS
 from fedsim.models import MLP, ConvNet, LeNet, ModelSpec, ResNet18
 from fedsim.scoring.metrics.matching import match
-from tests.attacks.kinds import ON_PICTURES, ON_TEXTS
+from tests.attacks.kinds import ON_PICTURES
 from tests.rounding import HALF_OF_THE_DIGITS, assert_same
 from tests.victims import Shape, Victims, random_victims
 
@@ -150,11 +150,6 @@ def broken(observation: Observation) -> Observation:
 
 
 @every_attack
-def test_no_observation(name: str) -> None:
-    assert make(name).run(random_victims((1, 8, 8), count=1).model, []) == []
-
-
-@every_attack
 @pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
 def test_nothing_is_touched(name: str, training: bool) -> None:
     """Neither weights nor buffers nor modes, where batches are normalised."""
@@ -214,21 +209,6 @@ def test_seeds(name: str, labels_known: bool) -> None:
     for one, two in zip(first, other, strict=True):
         assert not torch.equal(one.history[0].data, two.history[0].data)
     assert not torch.equal(first[0].history[0].data, first[1].history[0].data)
-
-
-@every_attack
-@every_label_knowledge
-def test_the_others_do_not_matter(name: str, labels_known: bool) -> None:
-    """After 11 evaluations: L-BFGS makes rounding grow from step to step, so longer runs part."""
-    victims = random_victims((3, 8, 8), count=4, batch_size=2).double()
-    observations = victims.observations(labels_known=labels_known)
-    together = make(name).run(victims.model, observations)
-    others = victims.observations(labels_known=labels_known)[::-1]
-    for position in range(4):
-        mixed = list(others)
-        mixed[position] = observations[position]
-        among_others = make(name).run(victims.model, mixed[: position + 1])
-        close(together[position], among_others[position])
 
 
 @every_attack
@@ -303,14 +283,6 @@ def test_stopped(name: str, after: int) -> None:
 
 
 @every_attack
-def test_stopped_before_it_began(name: str) -> None:
-    victims = random_victims((1, 8, 8), count=2)
-    found = make(name).run(victims.model, victims.observations(), should_stop=lambda: True)
-    assert [r.status for r in found] == [Status.FAILED] * 2
-    assert [r.error for r in found] == ["stopped before the first evaluation"] * 2
-
-
-@every_attack
 def test_another_precision(name: str) -> None:
     victims = random_victims((1, 8, 8), count=1)
     wide = victims.double()
@@ -337,21 +309,6 @@ def test_another_precision(name: str) -> None:
 def test_bad_parameters(name: str, parameters: dict[str, object], expected: str) -> None:
     with pytest.raises(ValidationError, match=expected):
         make(name, **parameters)
-
-
-@pytest.mark.parametrize("name", ATTACKS.names())
-def test_described(name: str) -> None:
-    fields = ATTACKS.get(name).__pydantic_fields__
-    assert all(field.description for field in fields.values() if field.repr)
-    assert ATTACKS.summary(name).endswith(".")
-    attack = ATTACKS.get(name)()
-    with pytest.raises(AttributeError):
-        setattr(attack, next(iter(fields), "anything"), 3)
-
-
-def test_every_attack_is_one_or_the_other() -> None:
-    assert sorted(MATCHING + COMPUTING) == sorted(ON_PICTURES)
-    assert sorted({*ON_PICTURES, *ON_TEXTS}) == ATTACKS.names()
 
 
 @every_closed_form

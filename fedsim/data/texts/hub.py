@@ -31,7 +31,7 @@ class HuggingFaceTexts(DatasetSource):
 
     modality: ClassVar[str] = TEXTS
 
-    path: Annotated[str, Field(min_length=1)]
+    path: Annotated[str, Field(min_length=1, examples=["imdb"])]
     config: str | None = None
     text: str = "text"
     label: str | None = None

@@ -30,7 +30,7 @@ class TextFile(DatasetSource):
 
     modality: ClassVar[str] = TEXTS
 
-    path: FilePath
+    path: Annotated[FilePath, Field(examples=["."])]
     test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
 
     def load(self, data_dir: Path | None) -> TextDataset:

@@ -28,7 +28,7 @@ class OwnTexts(DatasetSource):
 
     modality: ClassVar[str] = TEXTS
 
-    texts: _Lines
+    texts: Annotated[_Lines, Field(examples=[["my account is overdrawn"]])]
 
     def load(self, data_dir: Path | None) -> TextDataset:
         """Take the sentences; ``data_dir`` is not used."""

@@ -113,7 +113,7 @@ def test_notebooks_show_victims_only_of_runs_with_an_attack() -> None:
             assert f"runs[{name!r}]" in code
             adversary, rounds = scenario.adversary, range(1, scenario.federation.rounds + 1)
             attacked = adversary is not None and any(adversary.attacks(r) for r in rounds)
-            assert (f"runs[{name!r}].show(" in code) == attacked
+            assert (f"runs[{name!r}].figures(" in code) == attacked
 
 
 @every_lesson

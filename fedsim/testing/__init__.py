@@ -1,0 +1,107 @@
+"""Checks for classes of your own: do they keep to the contract of their kind?
+
+>>> from fedsim.testing import check_defense
+>>> check_defense("gaussian-noise")
+
+Each function takes a registered class, or a name, and raises `ContractError` at the first claim
+that does not hold. `defense_checks` and the like return the claims one by one, for
+``pytest.mark.parametrize("check", defense_checks(Mine), ids=str)``. Parameters that have no default
+need an example: ``Field(examples=[0.1])``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from fedsim.core.registry import ATTACKS, DATASETS, DEFENSES, MODELS
+from fedsim.testing import attacks, datasets, defenses, models
+from fedsim.testing.contract import Check, ContractError, checks_of, run_all, subject_of
+
+__all__ = [
+    "Check",
+    "ContractError",
+    "attack_checks",
+    "check_attack",
+    "check_dataset",
+    "check_defense",
+    "check_model",
+    "dataset_checks",
+    "defense_checks",
+    "model_checks",
+]
+
+
+def attack_checks(attack: type[Any] | str, **parameters: Any) -> list[Check]:
+    """Return the checks of an attack.
+
+    Args:
+        attack: the class, or its registered name.
+        parameters: in place of the telling ones.
+    """
+    subject = subject_of(ATTACKS, attack, parameters)
+    return checks_of(subject, attacks.claims(subject.cls))
+
+
+def check_attack(attack: type[Any] | str, **parameters: Any) -> None:
+    """Check an attack on small victims of each modality that it supports.
+
+    Raises:
+        ContractError: a claim does not hold.
+    """
+    run_all(attack_checks(attack, **parameters))
+
+
+def defense_checks(defense: type[Any] | str, **parameters: Any) -> list[Check]:
+    """Return the checks of a defense; arguments as those of `attack_checks`."""
+    subject = subject_of(DEFENSES, defense, parameters)
+    return checks_of(subject, defenses.claims(subject.cls))
+
+
+def check_defense(defense: type[Any] | str, **parameters: Any) -> None:
+    """Check a defense on uploads and steps of all shapes.
+
+    Raises:
+        ContractError: a claim does not hold.
+    """
+    run_all(defense_checks(defense, **parameters))
+
+
+def model_checks(model: type[Any] | str, **parameters: Any) -> list[Check]:
+    """Return the checks of a model; arguments as those of `attack_checks`."""
+    subject = subject_of(MODELS, model, parameters)
+    return checks_of(subject, models.claims(subject.cls))
+
+
+def check_model(model: type[Any] | str, **parameters: Any) -> None:
+    """Check a model: shapes, seeds, and derivatives of its gradients.
+
+    Raises:
+        ContractError: a claim does not hold.
+    """
+    run_all(model_checks(model, **parameters))
+
+
+def dataset_checks(
+    dataset: type[Any] | str, *, data_dir: Path | None = None, **parameters: Any
+) -> list[Check]:
+    """Return the checks of a data set; further arguments as those of `attack_checks`.
+
+    Args:
+        dataset: the class, or its registered name.
+        data_dir: where its files are, if it needs any.
+        parameters: in place of the telling ones.
+    """
+    subject = subject_of(DATASETS, dataset, parameters)
+    return checks_of(subject, datasets.claims(subject.cls, data_dir))
+
+
+def check_dataset(
+    dataset: type[Any] | str, *, data_dir: Path | None = None, **parameters: Any
+) -> None:
+    """Check a data set, which is loaded.
+
+    Raises:
+        ContractError: a claim does not hold.
+    """
+    run_all(dataset_checks(dataset, data_dir=data_dir, **parameters))

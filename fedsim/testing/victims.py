@@ -1,0 +1,95 @@
+"""Small victims for the contract of attacks: a model, and what the server sees of its clients."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fedsim.attacks import Observation
+from fedsim.clients.training import gradient
+from fedsim.core.modality import PICTURES, TEXTS, suits
+from fedsim.data import load_dataset
+from fedsim.data.texts import Messages
+from fedsim.models import MLP, Bert, LeNet, ModelSpec
+
+PICTURE, CLASSES = (1, 8, 8), 4
+MODELS: dict[str, ModelSpec] = {
+    "lenet": LeNet(),
+    "mlp": MLP(hidden=(96,), activation="relu"),
+}
+PICTURES_OF = (("lenet", 1), ("lenet", 2), ("mlp", 1))
+"""Models and batch sizes."""
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A model and observations of clients that trained on small random pictures, or on texts.
+
+    Attributes:
+        what: in words.
+        model: the global model.
+        observations: one for each client.
+        examples: the private batches, of the shape of a reconstruction.
+        labels: the batches' labels; None where a model learns none.
+    """
+
+    what: str
+    model: nn.Module
+    observations: list[Observation]
+    examples: list[Tensor]
+    labels: list[Tensor]
+
+
+def cases(modalities: frozenset[str] | None, *, dtype: torch.dtype = torch.float32) -> list[Case]:
+    """Return cases of those modalities that an attack supports."""
+    found = []
+    if suits(modalities, PICTURES):
+        found += [pictures(model, size, dtype) for model, size in PICTURES_OF]
+    if suits(modalities, TEXTS):
+        found += [texts(task, dtype) for task in ("masked", "classify")]
+    return found
+
+
+def pictures(model: str, batch_size: int, dtype: torch.dtype = torch.float32) -> Case:
+    """Return two clients with pictures of noise."""
+    generator = torch.Generator().manual_seed(0)
+    network = MODELS[model].build(PICTURE, CLASSES, seed=0).to(dtype)
+    images = torch.rand(2, batch_size, *PICTURE, generator=generator).to(dtype)
+    labels = torch.randint(CLASSES, (2, batch_size), generator=generator)
+    pairs = list(zip(images, labels, strict=True))
+    seen = [_seen(network, pair, PICTURE, labels=pair[1]) for pair in pairs]
+    return Case(f"{model}, batches of {batch_size}", network, seen, list(images), list(labels))
+
+
+@cache
+def texts(task: str, dtype: torch.dtype = torch.float32) -> Case:
+    """Return two clients that fine-tune a tiny BERT on one message each."""
+    spec = Bert(task=task, layers=1, width=16, heads=2)  # type: ignore[arg-type]
+    data, model = spec.for_data(load_dataset(Messages()), 0)  # type: ignore[arg-type]
+    model.to(dtype).eval()
+    seen, truths, labels = [], [], []
+    for index in (3, 5):
+        inputs, targets = data.train.batch(np.array([index]), seed=index)
+        lengths = tuple(data.train.lengths([inputs]))
+        observation = _seen(model, (inputs, targets), (inputs.shape[1],), lengths=lengths)
+        seen.append(observation)
+        truths.append(data.train.originals(inputs, targets))
+        labels.append(targets)
+    return Case(f"texts, {task}", model, seen, truths, labels)
+
+
+def _seen(
+    model: nn.Module,
+    batch: tuple[Tensor, Tensor],
+    shape: tuple[int, ...],
+    labels: Tensor | None = None,
+    lengths: tuple[int, ...] | None = None,
+) -> Observation:
+    shared = {name for name, p in model.named_parameters() if p.requires_grad}
+    arrays = gradient(model, batch).arrays
+    upload = {name: tensor for name, tensor in arrays.items() if name in shared}
+    return Observation(upload, shape, len(batch[0]), labels, lengths=lengths)

@@ -1,0 +1,54 @@
+"""Every registered class keeps to the contract that third parties check theirs with."""
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from fedsim.core.registry import ATTACKS, DEFENSES, MODELS
+from fedsim.models import MLP, ConvNet, LeNet, Precode, ResNet18
+from fedsim.testing import Check, attack_checks, dataset_checks, defense_checks, model_checks
+
+pytestmark = pytest.mark.numeric
+
+# Closed forms leave nothing to search on small models.
+ONLY_SEARCH = {"best": {"closed_forms": False}}
+SPECS = [
+    LeNet(),
+    MLP(hidden=()),
+    MLP(hidden=(16, 8), activation="tanh"),
+    ConvNet(channels=(4, 8), activation="softplus"),
+    Precode(base="convnet", bottleneck=8),
+    Precode(base="mlp"),
+    ResNet18(batch_norm="eval"),
+    ResNet18(small_images=False),
+]
+
+
+def every(checks: list[Check]) -> Any:
+    return pytest.mark.parametrize("check", checks, ids=str)
+
+
+@every([c for name in DEFENSES.names() for c in defense_checks(name)])
+def test_defenses(check: Check) -> None:
+    check()
+
+
+@every([c for name in ATTACKS.names() for c in attack_checks(name, **ONLY_SEARCH.get(name, {}))])
+def test_attacks(check: Check) -> None:
+    check()
+
+
+@every([c for name in MODELS.names() for c in model_checks(name)])
+def test_models(check: Check) -> None:
+    check()
+
+
+@every([c for s in SPECS for c in model_checks(type(s), **dataclasses.asdict(s))])
+def test_models_of_other_parameters(check: Check) -> None:
+    check()
+
+
+@every([c for n in ("fashion-mnist-mini", "messages", "sentences") for c in dataset_checks(n)])
+def test_data_sets(check: Check) -> None:
+    check()
