@@ -20,7 +20,7 @@ class Measure:
         axis: what axes call it, with its unit.
         column: stands for the unit in the names of columns, such as ``psnr_mean_db``.
         second: the second figure's name among the metrics of a score.
-        recovered: the figure from which on an example counts as recovered.
+        recovered: the least figure at which an example counts as recovered.
         recovered_name: what tables call that.
         thing: what is attacked.
         told_of: what follows a figure in a sentence.
@@ -45,7 +45,7 @@ class Measure:
 
     @property
     def things(self) -> str:
-        """What is attacked, in the plural."""
+        """The plural of what is attacked."""
         return f"{self.thing}s"
 
     def show(self, value: float, digits: int = 0) -> str:

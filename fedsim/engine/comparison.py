@@ -22,7 +22,7 @@ from fedsim.scenario.comparison import Cell, Comparison
 
 @dataclass(frozen=True)
 class Done:
-    """What became of one cell.
+    """The outcome of one cell.
 
     Attributes:
         cell: the cell.
@@ -49,8 +49,8 @@ def run_cells(
 ) -> list[Done]:
     """Run all cells of a comparison that have not been run yet.
 
-    A cell that was stopped half-way is run again from its beginning; it comes to the same
-    result. A cell that fails is an outcome like any other, and the rest goes on.
+    A cell that was stopped half-way is run again from its beginning; the result is the
+    same. A cell that fails is an outcome like any other, and the rest goes on.
 
     Args:
         comparison: what to compare.

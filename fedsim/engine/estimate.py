@@ -1,4 +1,4 @@
-"""How long the attacks of a run will take."""
+"""Estimated time of a run's attacks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fedsim.clients.site import Site
 from fedsim.models import cross_entropy
 
 LARGE = 5_000_000
-"""Trained parameters from which on it is worth a try beforehand."""
+"""Least number of trained parameters at which the time is measured beforehand."""
 
 SECOND_ORDER = 4.0
 """An evaluation of the objective and its gradient, in gradients of the model: it goes forwards and
@@ -43,7 +43,7 @@ def attack_seconds(site: Site, device: torch.device) -> float | None:
 
 
 def _gradient_seconds(site: Site) -> float:
-    """Return how long the gradient of one batch takes."""
+    """Return the time of one batch's gradient, in seconds."""
     size = min(site.scenario.federation.batch_size, len(site.dataset.test))
     inputs, labels = site.dataset.test.batch(np.arange(size))
     model = site.model(site.architecture.state_dict())

@@ -1,4 +1,4 @@
-"""Those who watch a run."""
+"""Observers of a run."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path

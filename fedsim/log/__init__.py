@@ -1,1 +1,1 @@
-"""The run log: what a run writes and what readers get back, without torch."""
+"""The run log: its typed records, the run folder, and their summaries; without torch."""

@@ -1,4 +1,4 @@
-"""The folder of a comparison, for those who write it and those who read it; without torch."""
+"""The folder of a comparison, for writers and readers; without torch."""
 
 from __future__ import annotations
 

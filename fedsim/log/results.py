@@ -81,32 +81,32 @@ class Result:
 
     @property
     def examples(self) -> int:
-        """How many private examples were attacked."""
+        """Number of private examples that were attacked."""
         return sum(self.meanings.values())
 
     @property
     def leaked(self) -> int:
-        """How many of them are recognisable."""
+        """Number of recognisable examples."""
         return self.meanings.get(Meaning.LEAKED, 0)
 
     @property
     def protected(self) -> int:
-        """How many the upload no longer points to."""
+        """Number of examples that the upload no longer points to."""
         return self.meanings.get(Meaning.PROTECTED, 0)
 
     @property
     def attack_failed(self) -> int:
-        """How many a better attack may find."""
+        """Number of examples that a better attack may find."""
         return self.meanings.get(Meaning.ATTACK_FAILED, 0)
 
     @property
     def unscored(self) -> int:
-        """How many have no reconstruction."""
+        """Number of examples without a reconstruction."""
         return self.meanings.get(Meaning.UNSCORED, 0)
 
     @property
     def recovered(self) -> int:
-        """How many came back as they were: at 30 dB or more, or with every token right."""
+        """Number of recovered examples: at 30 dB or more, or with every token right."""
         return sum(score >= self.measure.recovered for score in self.scores)
 
     @property
@@ -168,7 +168,7 @@ def results(comparison: Comparison, folders: Iterable[tuple[Place, Path]]) -> li
 def _gather(
     comparison: Comparison, cell: Place, records: Sequence[LogRecord], pools: Pools, runs: _Runs
 ) -> None:
-    """Add one run's records to what is known of its defense and strength."""
+    """Add one run's records to the figures of its defense and strength."""
     [start] = of_kind(records, RunStarted)
     runs.chance = start.chance
     runs.accuracy_name = accuracy_name(start.task)
@@ -196,7 +196,7 @@ def _pool(
     victims: Sequence[LeakageRecord],
     pools: Pools,
 ) -> None:
-    """Add the scores of one run at one stage to the results that they count for."""
+    """Add the scores of one run at one stage to their results."""
     [start] = of_kind(records, RunStarted)
     seconds = {r.victim: r.seconds for r in of_kind(records, ReconstructionRecord)}
     answered = any(r.attacker == ADAPTIVE for r in victims)

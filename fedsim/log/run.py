@@ -74,7 +74,7 @@ class Run:
 
     @cached_property
     def scenario(self) -> Mapping[str, Any]:
-        """The scenario as plain tables, not validated: names of it may be of no import here.
+        """The scenario as plain tables, not validated: its plugins may not be installed here.
 
         Raises:
             RunError: the file is not TOML.

@@ -1,4 +1,4 @@
-"""The records of a run, without torch: what an engine writes is what readers get.
+"""The records of a run, without torch: the same types for engines and readers.
 
 A record is one line of ``records.jsonl``. It is written and read through its model alone. Keys
 and kinds that are not known here are left out when a log is read, so that one of a later version

@@ -37,7 +37,7 @@ class Row:
 
     Attributes:
         group: the client group, or the positive control.
-        defense: what the group's clients do to their uploads, in words.
+        defense: of the group's uploads, in words.
         attacker: naive or adaptive.
         examples: private examples that were attacked.
         meanings: how many of them have each meaning.
@@ -64,7 +64,7 @@ class Row:
     epsilon: float | None = None
 
     def count(self, meaning: Meaning) -> int:
-        """Return how many examples have a meaning."""
+        """Return the number of examples of a meaning."""
         return self.meanings.get(meaning, 0)
 
 

@@ -22,7 +22,7 @@ Figure = Annotated[float | None, BeforeValidator(finite)]
 """A number, or None where there is none, or none that is finite."""
 
 Lax = Field(strict=False)
-"""For what JSON has no type for: its lists become tuples, its strings members of an enumeration."""
+"""For types that JSON lacks: its lists become tuples, its strings members of an enumeration."""
 
 Names = Annotated[tuple[str, ...], Lax]
 Clients = Annotated[tuple[int, ...], Lax]

@@ -24,7 +24,7 @@ from fedsim.server.control import control_indices
 from fedsim.server.victims import Outcome, Victim
 
 FIT_MARGIN = 1.1
-"""How much worse than the truth a reconstruction may fit the upload and still count as found.
+"""Largest ratio of a reconstruction's objective to the truth's at which it counts as found.
 Two local minima of the same quality differ by a few per cent in a float32 objective."""
 
 

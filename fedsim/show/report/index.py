@@ -14,7 +14,7 @@ from fedsim.log.run import Run, legible
 from fedsim.log.schema import Meaning
 from fedsim.show.report.comparison import Compares, write_comparison
 from fedsim.show.report.page import REPORT, render, write_page
-from fedsim.show.report.run import Verdict, write_run
+from fedsim.show.report.run import Conclusion, write_run
 from fedsim.show.report.victims.cards import attacked
 from fedsim.show.report.words import WORST_FIRST
 from fedsim.show.view import view_of
@@ -115,7 +115,7 @@ def _run(place: Path, name: str, linked: bool) -> Entry:
         name,
         quote(f"{name}/{REPORT}") if linked else None,
         "run",
-        Verdict.headline_of(counts, run.summary, view_of(run).noun),
+        Conclusion.headline_of(counts, run.summary, view_of(run).noun),
         run.start.started,
         run.summary.status or "not ended",
         counts,

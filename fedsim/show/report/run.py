@@ -39,7 +39,7 @@ def run_page(run: Run) -> str:
     """Return the report of a run as HTML."""
     view = view_of(run)
     cards = view.cards(run)
-    verdict = Verdict.of(cards, run.summary, view.noun)
+    verdict = Conclusion.of(cards, run.summary, view.noun)
     rows = [_table_row(row) for row in run.summary.rows]
     return render(
         "run.html",
@@ -72,8 +72,8 @@ def run_page(run: Run) -> str:
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What a run says, first of all.
+class Conclusion:
+    """The first part of a report: the outcome of a run in words.
 
     Attributes:
         headline: in a sentence.
@@ -91,7 +91,7 @@ class Verdict:
     counts: dict[Meaning, int]
 
     @classmethod
-    def of(cls, cards: Sequence[Card], summary: Summary, nouns: tuple[str, str]) -> Verdict:
+    def of(cls, cards: Sequence[Card], summary: Summary, nouns: tuple[str, str]) -> Conclusion:
         """Return the verdict on what was attacked."""
         private = [c for c in cards if not c.is_control]
         counts = {m: sum(c.worst.meaning == m for c in private) for m in WORST_FIRST}
@@ -242,4 +242,4 @@ def shown_command(arguments: Sequence[str]) -> str:
     return shlex.join([Path(arguments[0]).name, *map(str, arguments[1:])])
 
 
-__all__ = ["Verdict", "View", "run_page", "write_run"]
+__all__ = ["Conclusion", "View", "run_page", "write_run"]
