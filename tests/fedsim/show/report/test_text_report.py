@@ -172,7 +172,7 @@ def test_one_slider_and_play_move_all_texts(report: Path, opened: Opened) -> Non
     expect(line).to_contain_text("salad")
     page.locator("#play").focus()
     page.keyboard.press("Enter")
-    expect(page.locator("#all-at")).to_have_text("16 evaluations", timeout=5000)
+    expect(page.locator("#all-at")).to_have_text("16 evaluations")
     expect(line).to_have_text("please pay the bill today")
 
 
