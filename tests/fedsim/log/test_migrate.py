@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from fedsim.core.errors import RunError
 from fedsim.log.compare import differences, main
@@ -26,6 +28,7 @@ from fedsim.log.schema import (
     RunStarted,
     SumRecord,
     UploadRecord,
+    dump,
 )
 from fedsim.log.summary import summarise
 from fedsim.log.writer import RunLog
@@ -210,3 +213,35 @@ def test_a_difference_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert main([str(one), str(tmp_path)]) == 1
     assert "not a run folder" in capsys.readouterr().err
     assert main([str(one)]) == 2
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner),
+    max_leaves=5,
+)
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_whatever_stands_in_a_log_it_is_read_or_refused(
+    tmp_path: Path, data: st.DataObject
+) -> None:
+    """An old log and one of today, with any value in place of one that belongs there."""
+    records = old(data.draw(st.sampled_from(LOGS)))
+    if data.draw(st.booleans()):
+        folder_with(records, tmp_path)
+        records = [dump(record) for record in read_records(tmp_path)]
+    place: Any = data.draw(st.sampled_from(records))
+    while isinstance(place, dict | list) and place:
+        keys = list(place) if isinstance(place, dict) else list(range(len(place)))
+        key = data.draw(st.sampled_from(keys))
+        if not isinstance(place[key], dict | list) or data.draw(st.booleans()):
+            place[key] = data.draw(ANYTHING)
+            break
+        place = place[key]
+    folder_with(records, tmp_path)
+    try:
+        summarise(read_records(tmp_path))
+    except RunError as error:
+        assert str(tmp_path) in str(error)  # noqa: PT017  (most logs are refused, some are not)
