@@ -13,6 +13,7 @@ Example:
     ([2], True)
 """
 
+from fedsim.attacks.adaptive.pruning import SurvivingDistance
 from fedsim.attacks.base import Attack
 from fedsim.attacks.best import BestOf
 from fedsim.attacks.closed.base import ClosedForm
@@ -25,12 +26,7 @@ from fedsim.attacks.idlg import IDLG
 from fedsim.attacks.inverting_gradients import InvertingGradients
 from fedsim.attacks.labels.infer import infer_labels
 from fedsim.attacks.matching.attack import GradientMatching
-from fedsim.attacks.matching.objectives import (
-    CosineDistance,
-    Objective,
-    SquaredDistance,
-    SurvivingDistance,
-)
+from fedsim.attacks.matching.objectives import CosineDistance, Objective, SquaredDistance
 from fedsim.attacks.matching.priors import L2, Prior, TotalVariation
 from fedsim.attacks.text.bag_reading import BagOfTokens
 from fedsim.attacks.text.dager import Dager

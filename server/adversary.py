@@ -7,7 +7,6 @@ to an attack reaches the training: an attack that fails is an outcome like any o
 from __future__ import annotations
 
 import copy
-import functools
 import queue
 import random
 import threading
@@ -19,24 +18,21 @@ import torch
 from flwr.app import ArrayRecord
 from torch import Tensor, nn
 
-from fedsim.attacks import Attack, GradientMatching, Observation, Progress, Reconstruction
-from fedsim.attacks.adaptive import Countermeasure
-from fedsim.core.errors import FedsimError, UploadError
-from fedsim.core.names import ADAPTIVE, NAIVE, Attacker
-from fedsim.core.registry import COUNTERMEASURES
+from fedsim.attacks import Progress, Reconstruction
+from fedsim.attacks.adaptive import Known
+from fedsim.core.errors import FedsimError
+from fedsim.core.names import ADAPTIVE, NAIVE
 from fedsim.core.seeds import derive
 from fedsim.data import Examples
 from fedsim.scenario import AdversaryPlan, Scenario
+from fedsim.server.adapting import Adapting
 from fedsim.server.control import control_indices, control_observation
+from fedsim.server.observing import Observing
 from fedsim.server.uploads import Sum, Upload
 from fedsim.server.victims import Listeners, Outcome, Victim
 
 LAST_WORDS_S = 60.0
 """How long a cancelled adversary may take to hand in what it has."""
-
-MAX_PUBLIC_IMAGES = 2000
-"""Held as numbers at once; so many tell what the others look like."""
-
 
 _Job = tuple[int, Mapping[str, Tensor], list[Upload | Sum]]
 """A round, the global model's tensors, and what is to be attacked."""
@@ -76,6 +72,9 @@ class Adversary:
         self._scenario, self._plan = scenario, plan
         self._architecture, self._public = architecture, public
         self._attack = plan.attack.informed(public.rows())
+        rate = plan.learning_rate or scenario.federation.learning_rate
+        self._observing = Observing(scenario.federation, architecture, public, rate)
+        self._adapting = Adapting(scenario, self._attack, public, self._observing.unit, device)
         self._listeners, self._device = listeners, device
         self._cancelled, self._done = threading.Event(), threading.Event()
         self._jobs: queue.Queue[tuple[int, Mapping[str, Tensor], list[Upload | Sum]] | None] = (
@@ -149,9 +148,11 @@ class Adversary:
         # As the model holds them: strategies may send the weights in another precision.
         weights = {k: v.clone() for k, v in model.state_dict().items()}
         model.train().to(self._device)
-        victims = [self._control(server_round, model)]
+        control = self._control(server_round, model)
+        known = self._known(model, control)
+        victims = [control]
         for upload in uploads:
-            victims += self._victims(server_round, upload, weights)
+            victims += self._victims(server_round, upload, weights, known)
         self._listeners.on_victims(victims)
         deadline = time.monotonic() + self._plan.time_limit_s
         for group in _alike(victims):
@@ -212,89 +213,36 @@ class Adversary:
         observation = control_observation(model, self._public, indices)
         return Victim(server_round, (), NAIVE, self._attack, observation)
 
+    def _known(self, model: nn.Module, control: Victim) -> Known | None:
+        """Return what an adaptive attacker knows in a round, None if there is none."""
+        if not self._plan.adaptive or control.observation is None:
+            return None
+        return self._adapting.known(model, control.observation.gradient)
+
     def _victims(
-        self, server_round: int, upload: Upload | Sum, weights: Mapping[str, Tensor]
+        self,
+        server_round: int,
+        upload: Upload | Sum,
+        weights: Mapping[str, Tensor],
+        known: Known | None,
     ) -> list[Victim]:
         """Return the attackers of one upload: the naive one, and the adaptive one if any."""
         observation, problem = None, upload.problem
         if problem is None:
             try:
-                observation = self._observe(upload, weights)
+                observation = self._observing.observe(upload, weights)
             except FedsimError as error:
                 problem = str(error)
-        attackers: list[tuple[Attacker, Attack]] = [(NAIVE, self._attack)]
-        adapted = None
-        if self._plan.adaptive and isinstance(upload, Upload):
-            adapted = self._adapted(upload.partition)
-        if adapted is not None:
-            attackers.append((ADAPTIVE, adapted))
-        return [
-            Victim(server_round, upload.partitions, attacker, attack, observation, problem)
-            for attacker, attack in attackers
-        ]
-
-    def _observe(self, upload: Upload | Sum, weights: Mapping[str, Tensor]) -> Observation:
-        federation = self._scenario.federation
-        # The mean of clients' mean gradients is that of all their examples as one batch.
-        size = federation.batch_size * len(upload.partitions)
-        names = [k for k, p in self._architecture.named_parameters() if p.requires_grad]
-        arrays = {k: upload.arrays[k].to(weights[k].dtype) for k in names}
-        shape, lengths = self._shape_of(upload, size * federation.local_steps)
-        if federation.upload == "gradient":
-            return Observation(arrays, shape, size, lengths=lengths)
-        observed = Observation.from_update(
-            {k: weights[k] for k in names},
-            arrays,
-            learning_rate=self._learning_rate,
-            local_steps=federation.local_steps,
-            input_shape=shape,
-            batch_size=size,
-        )
-        return replace(observed, lengths=lengths)
-
-    def _shape_of(
-        self, upload: Upload | Sum, examples: int
-    ) -> tuple[tuple[int, ...], tuple[int, ...] | None]:
-        """Return the shape of the examples behind an upload, and their lengths if they differ."""
-        if self._public.ragged and len(upload.lengths) != examples:
-            raise UploadError(
-                f"the client told the lengths of {len(upload.lengths)} examples: "
-                f"expected {examples}"
-            )
-        lengths = upload.lengths if self._public.ragged else None
-        return self._public.example_shape(upload.lengths), lengths
-
-    def _adapted(self, partition: int) -> Attack | None:
-        """Return the attack adapted to the model and a client's defenses, None if unchanged."""
-        attack, known = self._attack, COUNTERMEASURES.names()
-        if not isinstance(attack, GradientMatching):
-            return None
-        adapted = attack
-        model = self._scenario.describe_model()
-        for defense in (model, *self._scenario.describe_defenses(partition)):
-            if defense["name"] in known:
-                countermeasure: Countermeasure = COUNTERMEASURES.get(defense["name"])()
-                adapted = countermeasure.adapt(adapted, defense, self._images, self._unit)
-        return None if adapted is attack else adapted
-
-    @functools.cached_property
-    def _images(self) -> Tensor | None:
-        """Public images for those who learn from them, ``(N, C, H, W)`` in [0, 1], if there are."""
-        samples = self._public.samples(MAX_PUBLIC_IMAGES)
-        return None if samples is None else samples.to(self._device)
-
-    @property
-    def _unit(self) -> float:
-        """What one unit of an upload is in the gradient that an attack sees."""
-        federation = self._scenario.federation
-        if federation.upload == "gradient":
-            return 1.0
-        return 1 / (self._learning_rate * federation.local_steps)
-
-    @property
-    def _learning_rate(self) -> float:
-        """What the adversary takes the clients' learning rate for."""
-        return self._plan.learning_rate or self._scenario.federation.learning_rate
+        naive = Victim(server_round, upload.partitions, NAIVE, self._attack, observation, problem)
+        if known is None or not isinstance(upload, Upload):
+            return [naive]
+        adaptive = replace(naive, attacker=ADAPTIVE)
+        try:
+            adapted = self._adapting.adapted(upload.partition, known)
+        except Exception as error:  # of somebody's countermeasure: no matter of the training
+            reason = f"{type(error).__name__}: {error}"
+            return [naive, replace(adaptive, observation=None, problem=problem or reason)]
+        return [naive] if adapted is None else [naive, replace(adaptive, attack=adapted)]
 
 
 def _alike(victims: Sequence[Victim]) -> list[list[Victim]]:

@@ -1,7 +1,9 @@
 """Adaptive attackers: one file for each kind of defense, or model, that has a known answer."""
 
+from fedsim.attacks.adaptive.answer import Answer, Known
 from fedsim.attacks.adaptive.base import Countermeasure
 from fedsim.attacks.adaptive.clipping import ClipLayersToo, ClipToo
+from fedsim.attacks.adaptive.compose import adapt, countermeasures_of
 from fedsim.attacks.adaptive.dp_sgd import ExpectClippedExamples
 from fedsim.attacks.adaptive.layer_dropout import MatchSharedLayers
 from fedsim.attacks.adaptive.local_dp import ExpectClippingAndNoise
@@ -18,6 +20,7 @@ __all__ = [
     "AllowForBfloat16",
     "AllowForFp16",
     "AllowForInt8",
+    "Answer",
     "ClipLayersToo",
     "ClipToo",
     "Countermeasure",
@@ -27,6 +30,7 @@ __all__ = [
     "ExpectLaplacianNoise",
     "ExpectQSGD",
     "ExpectStochasticQuantisation",
+    "Known",
     "LeaveOutBottleneck",
     "LeaveOutLastWeight",
     "MatchSample",
@@ -34,4 +38,6 @@ __all__ = [
     "MatchSharedLayers",
     "MatchSigns",
     "MatchSurvivors",
+    "adapt",
+    "countermeasures_of",
 ]

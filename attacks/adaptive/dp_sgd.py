@@ -1,33 +1,35 @@
 """Against clipped gradients of single examples with noise."""
 
-from collections.abc import Mapping
+from dataclasses import replace
+from typing import Annotated
 
-from torch import Tensor
+from pydantic import Field
 
-from fedsim.attacks.adaptive.base import Countermeasure, number
-from fedsim.attacks.adaptive.clipping import ClipToo
-from fedsim.attacks.adaptive.local_dp import ExpectClippingAndNoise
-from fedsim.attacks.matching.attack import GradientMatching
+from fedsim.attacks.adaptive.answer import Answer, Known
+from fedsim.attacks.adaptive.base import Countermeasure
+from fedsim.attacks.adaptive.clipping import clipped
+from fedsim.attacks.adaptive.noise import gaussian_noise
 from fedsim.core.registry import COUNTERMEASURES
 
 
 @COUNTERMEASURES.register("dp-sgd")
 class ExpectClippedExamples(Countermeasure):
-    """Clip the dummy gradient as the client does, and weigh the rest as noise.
+    """Clip the dummy gradient as the client does, and weigh the residual as noise.
 
     Exact for single examples in a single step. Of a batch each example is clipped by a factor of
-    its own, where this attacker clips their mean; and the noise on the mean is smaller than it
-    takes it for, so that the prior weighs more than it should.
+    its own, where this attacker clips their mean.
     """
 
-    def adapt(
-        self,
-        attack: GradientMatching,
-        parameters: Mapping[str, object],
-        public: Tensor | None = None,
-        unit: float = 1.0,
-    ) -> GradientMatching:
-        """Return the attack with a likelihood of clipped gradients, whatever the unit is."""
-        noisy = number(parameters, "noise_multiplier") > 0
-        knowing = ExpectClippingAndNoise() if noisy else ClipToo()
-        return knowing.adapt(attack, parameters, public)
+    norm: Annotated[float, Field(gt=0, description="largest norm of an example's gradient")]
+    noise_multiplier: Annotated[float, Field(ge=0, description="noise in units of the norm")]
+
+    def answer(self, known: Known) -> Answer:
+        """Return the clipping and the likelihood of the noise, the same in every unit.
+
+        The client adds the noise to the sum over the batch in each step, and divides by the number
+        of examples; an update holds the mean of the steps' gradients.
+        """
+        count = known.batch_size * known.local_steps**0.5
+        noise = gaussian_noise(self.noise_multiplier * self.norm / count)
+        clipping = clipped(self.norm, known)
+        return replace(noise, wrappers=clipping.wrappers, gain=clipping.gain)

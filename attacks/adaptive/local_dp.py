@@ -1,13 +1,14 @@
 """Against clipping followed by noise."""
 
-from collections.abc import Mapping
+from dataclasses import replace
+from typing import Annotated
 
-from torch import Tensor
+from pydantic import Field
 
-from fedsim.attacks.adaptive.base import Countermeasure, number
-from fedsim.attacks.adaptive.clipping import ClipToo
-from fedsim.attacks.adaptive.noise import ExpectGaussianNoise
-from fedsim.attacks.matching.attack import GradientMatching
+from fedsim.attacks.adaptive.answer import Answer, Known
+from fedsim.attacks.adaptive.base import Countermeasure
+from fedsim.attacks.adaptive.clipping import clipped
+from fedsim.attacks.adaptive.noise import gaussian_noise
 from fedsim.core.registry import COUNTERMEASURES
 
 
@@ -15,18 +16,16 @@ from fedsim.core.registry import COUNTERMEASURES
 class ExpectClippingAndNoise(Countermeasure):
     """Clip the dummy gradient too, and weigh the mismatch by the noise's likelihood."""
 
-    def adapt(
-        self,
-        attack: GradientMatching,
-        parameters: Mapping[str, object],
-        public: Tensor | None = None,
-        unit: float = 1.0,
-    ) -> GradientMatching:
-        """Return the attack that looks for the most probable image.
+    norm: Annotated[float, Field(gt=0, description="largest norm of the upload")]
+    noise_multiplier: Annotated[float, Field(ge=0, description="noise in units of the norm")]
+
+    def answer(self, known: Known) -> Answer:
+        """Return the clipping and the likelihood of the noise.
 
         The noise is in the unit of the clipped upload, to which the dummy is clipped before they
         are compared, so the length that clipping took away need not be guessed.
         """
-        std = number(parameters, "noise_multiplier") * number(parameters, "norm")
-        clipped = ClipToo().adapt(attack, parameters, public, unit)
-        return ExpectGaussianNoise().adapt(clipped, {"std": std}, public, unit)
+        norm = known.unit * self.norm
+        noise = gaussian_noise(self.noise_multiplier * norm)
+        clipping = clipped(norm, known)
+        return replace(noise, wrappers=clipping.wrappers, gain=clipping.gain)

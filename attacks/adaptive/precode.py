@@ -1,13 +1,8 @@
 """Against a variational bottleneck."""
 
-from collections.abc import Mapping
-from dataclasses import replace
-
-from torch import Tensor
-
+from fedsim.attacks.adaptive.answer import Answer, Known
 from fedsim.attacks.adaptive.base import Countermeasure
-from fedsim.attacks.matching.attack import GradientMatching
-from fedsim.attacks.matching.objectives import SharedLayersDistance, with_innermost_wrapper
+from fedsim.attacks.adaptive.layer_dropout import SharedLayersDistance
 from fedsim.core.registry import COUNTERMEASURES
 
 STOCHASTIC = frozenset(
@@ -15,7 +10,7 @@ STOCHASTIC = frozenset(
     for layer in ("bottleneck.encoder", "bottleneck.decoder", "head")
     for kind in ("weight", "bias")
 )
-"""What the draws of the model ``precode`` enter directly."""
+"""The tensors of the model ``precode`` that the draws enter directly."""
 
 
 @COUNTERMEASURES.register("precode")
@@ -30,13 +25,6 @@ class LeaveOutBottleneck(Countermeasure):
     convolutions of ``lenet`` we saw no gain.
     """
 
-    def adapt(
-        self,
-        attack: GradientMatching,
-        parameters: Mapping[str, object],
-        public: Tensor | None = None,
-        unit: float = 1.0,
-    ) -> GradientMatching:
-        """Return the attack with an objective that does not see the layers behind draws."""
-        without = SharedLayersDistance(left_out=STOCHASTIC)
-        return replace(attack, objective=with_innermost_wrapper(attack.objective, without))
+    def answer(self, known: Known) -> Answer:
+        """Return the comparison of the tensors in front of the draws."""
+        return Answer((SharedLayersDistance(left_out=STOCHASTIC),))

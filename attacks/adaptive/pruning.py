@@ -1,14 +1,46 @@
 """Against magnitude pruning."""
 
-from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import ClassVar, Self
 
+import torch
 from torch import Tensor
+from typing_extensions import override
 
+from fedsim.attacks.adaptive.answer import Answer, Known
 from fedsim.attacks.adaptive.base import Countermeasure
-from fedsim.attacks.matching.attack import GradientMatching
-from fedsim.attacks.matching.objectives import SurvivingDistance, with_innermost_wrapper
+from fedsim.attacks.matching.objectives import Gradient, Wrapper
 from fedsim.core.registry import COUNTERMEASURES
+
+
+@dataclass(frozen=True)
+class SurvivingDistance(Wrapper):
+    """Distance over the coordinates that pruning left: those that are not zero.
+
+    A pruned coordinate says nothing of the data except that it was small. An attacker who
+    matches the zeros too is led away from the data by them; one who leaves them out has
+    exact equations, usually still more of them than unknowns.
+
+    Attributes:
+        floor: magnitude up to which a coordinate counts as pruned; above zero where noise was
+            added after pruning, and hides the zeros.
+    """
+
+    sets_zeros: ClassVar[bool] = True
+
+    floor: float = 0.0
+
+    @override
+    def __call__(self, dummy: Gradient, shared: Gradient) -> Tensor:
+        kept = {k: s.abs() > self.floor for k, s in shared.items()}
+        return self.base(
+            {k: torch.where(kept[k], dummy[k], 0.0) for k in shared},
+            {k: torch.where(kept[k], shared[k], 0.0) for k in shared},
+        )
+
+    def above_noise(self, noise_std: float) -> Self:
+        """Return the wrapper with what noise alone explains taken for pruned."""
+        return replace(self, floor=max(self.floor, 3 * noise_std))
 
 
 @COUNTERMEASURES.register("pruning")
@@ -18,16 +50,9 @@ class MatchSurvivors(Countermeasure):
     The zeros of the upload show which they are, so the fraction need not even be known.
     """
 
-    def adapt(
-        self,
-        attack: GradientMatching,
-        parameters: Mapping[str, object],
-        public: Tensor | None = None,
-        unit: float = 1.0,
-    ) -> GradientMatching:
-        """Return the attack with its objective over the surviving coordinates."""
-        objective = with_innermost_wrapper(attack.objective, SurvivingDistance())
-        return replace(attack, objective=objective)
+    def answer(self, known: Known) -> Answer:
+        """Return the comparison of the surviving coordinates."""
+        return Answer((SurvivingDistance(),))
 
 
 @COUNTERMEASURES.register("dgc")

@@ -1,14 +1,40 @@
 """Against a perturbed representation."""
 
-from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass
 
 from torch import Tensor
+from typing_extensions import override
 
+from fedsim.attacks.adaptive.answer import Answer, Known
 from fedsim.attacks.adaptive.base import Countermeasure
-from fedsim.attacks.matching.attack import GradientMatching
-from fedsim.attacks.matching.objectives import WithoutLastWeight, with_innermost_wrapper
+from fedsim.attacks.matching.objectives import Gradient, Wrapper
+from fedsim.core.errors import AttackError
 from fedsim.core.registry import COUNTERMEASURES
+
+
+@dataclass(frozen=True)
+class WithoutLastWeight(Wrapper):
+    """Distance over all tensors but the weight of the classification layer.
+
+    For defenses that change what stands in that layer's gradient and no other. Its bias is
+    compared: it tells the labels.
+    """
+
+    @override
+    def __call__(self, dummy: Gradient, shared: Gradient) -> Tensor:
+        """Return the distance, a scalar >= 0.
+
+        Raises:
+            AttackError: no other tensor is left.
+        """
+        dense = [k for k, s in shared.items() if s.ndim == 2]
+        left = {k: s for k, s in shared.items() if k not in dense[-1:]}
+        if not left:
+            raise AttackError(
+                f"no tensor of the gradient is left to compare without {dense[-1]!r}; attack "
+                "without the countermeasure, or a model with more layers"
+            )
+        return self.base({k: dummy[k] for k in left}, left)
 
 
 @COUNTERMEASURES.register("soteria")
@@ -19,13 +45,6 @@ class LeaveOutLastWeight(Countermeasure):
     Gradient Leakage, ICLR 2022 (arXiv 2111.04706), section 5.
     """
 
-    def adapt(
-        self,
-        attack: GradientMatching,
-        parameters: Mapping[str, object],
-        public: Tensor | None = None,
-        unit: float = 1.0,
-    ) -> GradientMatching:
-        """Return the attack with an objective that does not see the last weight."""
-        objective = with_innermost_wrapper(attack.objective, WithoutLastWeight())
-        return replace(attack, objective=objective)
+    def answer(self, known: Known) -> Answer:
+        """Return the comparison without the last weight."""
+        return Answer((WithoutLastWeight(),))

@@ -1,15 +1,32 @@
 """Against random sparsification."""
 
-from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass
+from typing import Annotated
 
+from pydantic import Field
 from torch import Tensor
+from typing_extensions import override
 
-from fedsim.attacks.adaptive.base import Countermeasure, number
-from fedsim.attacks.adaptive.objectives import ScaledDistance
-from fedsim.attacks.matching.attack import GradientMatching
-from fedsim.attacks.matching.objectives import SurvivingDistance, with_innermost_wrapper
+from fedsim.attacks.adaptive.answer import Answer, Known
+from fedsim.attacks.adaptive.base import Countermeasure
+from fedsim.attacks.adaptive.pruning import SurvivingDistance
+from fedsim.attacks.matching.objectives import Gradient, Wrapper
 from fedsim.core.registry import COUNTERMEASURES
+
+
+@dataclass(frozen=True)
+class ScaledDistance(Wrapper):
+    """Distance after the dummy gradient is multiplied by what the shared one was.
+
+    Attributes:
+        factor: by which the coordinates that were sent are larger than those of the gradient.
+    """
+
+    factor: float = 1.0
+
+    @override
+    def __call__(self, dummy: Gradient, shared: Gradient) -> Tensor:
+        return self.base({k: self.factor * dummy[k] for k in shared}, shared)
 
 
 @COUNTERMEASURES.register("random-sparsification")
@@ -19,18 +36,12 @@ class MatchSample(Countermeasure):
     The zeros of the upload show which they are.
     """
 
-    def adapt(
-        self,
-        attack: GradientMatching,
-        parameters: Mapping[str, object],
-        public: Tensor | None = None,
-        unit: float = 1.0,
-    ) -> GradientMatching:
-        """Return the attack with its objective over the coordinates that were sent."""
-        wrapper = SurvivingDistance()
-        objective = with_innermost_wrapper(attack.objective, wrapper)
-        fraction = number(parameters, "fraction")
-        if parameters.get("unbiased") is True:
-            scale = ScaledDistance(factor=1 / (1 - fraction))
-            objective = with_innermost_wrapper(objective, scale)
-        return replace(attack, objective=objective)
+    fraction: Annotated[float, Field(ge=0, lt=1, description="share that is set to zero")]
+    unbiased: Annotated[bool, Field(description="whether the others are scaled up")]
+
+    def answer(self, known: Known) -> Answer:
+        """Return the comparison of the coordinates that were sent."""
+        if not self.unbiased:
+            return Answer((SurvivingDistance(),))
+        factor = 1 / (1 - self.fraction)
+        return Answer((SurvivingDistance(), ScaledDistance(factor=factor)), gain=factor)

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from fedsim import attacks
+from fedsim.attacks.adaptive import Known, adapt, countermeasures_of
 from fedsim.core.registry import ATTACKS, COUNTERMEASURES
 from tests.victims import fashion_victims
 
@@ -48,11 +49,15 @@ def test_added_countermeasure() -> None:
     execute(blocks()[2])
     victims = fashion_victims(1, shrink=2)
     [seen] = victims.observations()
-    signs = replace(seen, gradient={k: g.sign() for k, g in seen.gradient.items()})
-    naive = attacks.DLG()
-    adapted = COUNTERMEASURES.get("ternary")().adapt(naive, {})
     truth = victims.images[0], victims.labels[0]
-    assert naive.misfit(victims.model, signs, *truth) > 1e-3
-    scale = adapted.objective({"w": -torch.ones(3)}, {"w": torch.ones(3)})
-    assert scale == 3
-    assert adapted.objective(seen.gradient, signs.gradient) == 0
+    generator = torch.Generator().manual_seed(0)
+    noise = {k: torch.randn(g.shape, generator=generator) for k, g in seen.gradient.items()}
+    noisy = {k: g + 0.1 * g.square().mean().sqrt() * noise[k] for k, g in seen.gradient.items()}
+    chain = countermeasures_of([{"name": "relative-noise", "share": 0.1}, {"name": "fp16"}])
+    adapted = adapt(attacks.DLG(), chain, Known())
+    coordinates = sum(g.numel() for g in noisy.values())
+    # Half of the mean of chi squared, by the truth.
+    cost = float(adapted.objective(seen.gradient, noisy)) / coordinates
+    assert cost == pytest.approx(0.5, rel=0.05)
+    assert [type(p) for p in adapted.priors] == [attacks.TotalVariation]
+    assert adapted.misfit(victims.model, replace(seen, gradient=noisy), *truth) < 0.02

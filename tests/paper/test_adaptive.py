@@ -19,7 +19,7 @@ import pytest
 from torch import Tensor
 
 from fedsim.attacks import DLG, GradientMatching
-from fedsim.attacks.adaptive import Countermeasure
+from fedsim.attacks.adaptive import Known, adapt, countermeasures_of
 from fedsim.clients.defenses import (
     Bfloat16,
     Defense,
@@ -29,7 +29,7 @@ from fedsim.clients.defenses import (
     LaplacianNoise,
     Pruning,
 )
-from fedsim.core.registry import COUNTERMEASURES, DEFENSES
+from fedsim.core.registry import DEFENSES
 from fedsim.data import FashionMnistMini, load_dataset
 from tests.victims import Victims, fashion_victims
 
@@ -73,10 +73,9 @@ def public_images() -> Tensor:
 
 
 def adapted(attack: GradientMatching, defenses: tuple[Defense, ...]) -> GradientMatching:
-    for defense in defenses:
-        countermeasure: Countermeasure = COUNTERMEASURES.get(DEFENSES.name_of(defense))()
-        attack = countermeasure.adapt(attack, dataclasses.asdict(defense), public_images())
-    return attack
+    described = [{"name": DEFENSES.name_of(d), **dataclasses.asdict(d)} for d in defenses]
+    known = Known(public=public_images(), gradient_rms=0.2)
+    return adapt(attack, countermeasures_of(described), known)
 
 
 @cache

@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 
 from fedsim.attacks import DLG, GradientMatching
-from fedsim.attacks.adaptive import MatchSurvivors
+from fedsim.attacks.adaptive import Known, MatchSurvivors, adapt
 from fedsim.clients.defenses import (
     Bfloat16,
     Defense,
@@ -43,7 +43,7 @@ LEAKS_DB = 30.0
 DESTROYED_DB = 12.0
 
 NAIVE = DLG(evaluations=300)
-ADAPTIVE = MatchSurvivors().adapt(DLG(evaluations=600), {})
+ADAPTIVE = adapt(DLG(evaluations=600), [MatchSurvivors()], Known())
 DEFENSES: dict[str, Defense] = {
     "none": NoDefense(),
     "Gaussian 1e-4": GaussianNoise(std=1e-4),

@@ -10,19 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedsim.attacks import GradientMatching, Progress
+from fedsim.attacks.adaptive import Answer, Known, MatchSurvivors
+from fedsim.attacks.adaptive.layer_dropout import SharedLayersDistance
 from fedsim.attacks.adaptive.precode import STOCHASTIC
-from fedsim.attacks.adaptive.rounding import SHARE
+from fedsim.attacks.adaptive.pruning import SurvivingDistance
+from fedsim.attacks.adaptive.rounding import SHARE, RoundingTolerance
 from fedsim.attacks.dlg import DLG
-from fedsim.attacks.matching.objectives import (
-    RoundingTolerance,
-    SharedLayersDistance,
-    SurvivingDistance,
-)
 from fedsim.attacks.types import Status
 from fedsim.clients.site import site_of
 from fedsim.clients.training import gradient
 from fedsim.log.writer import SAFE_NAME
 from fedsim.scenario import Scenario
+from fedsim.server.adapting import Adapting
+from fedsim.server.observing import Observing
 from fedsim.server.uploads import Sum, Upload
 from fedsim.server.victims import Listeners, Outcome, Victim
 from tests.fedsim.small import TWENTY_EVALUATIONS, groups, small
@@ -181,6 +181,40 @@ def test_an_adaptive_attacker_knows_a_model_that_defends() -> None:
     [adapted] = [o.victim.attack for o in heard.outcomes if o.victim.attacker == "adaptive"]
     assert isinstance(adapted, GradientMatching)
     assert adapted.objective == SharedLayersDistance(left_out=STOCHASTIC)
+
+
+def test_an_adaptive_attacker_knows_the_federation_and_how_large_gradients_are() -> None:
+    federation = "federation={upload='update', local_steps=2, batch_size=3, learning_rate=0.5}"
+    case = scenario(federation, "adversary={adaptive=true, learning_rate=0.25}")
+    site = site_of(case.to_toml())
+    assert case.adversary is not None
+    test, attack = site.dataset.test, case.adversary.attack
+    observing = Observing(case.federation, site.architecture, test, 0.25)
+    adapting = Adapting(case, attack, test, observing.unit, torch.device("cpu"))
+    gradient = {"w": torch.tensor([3.0, 4.0]), "b": torch.zeros(2)}
+    known = adapting.known(site.architecture, gradient)
+    assert (known.upload, known.batch_size, known.local_steps) == ("update", 3, 2)
+    assert known.unit == 1 / (0.25 * 2)
+    assert (known.gradient_rms, known.coordinates, known.gradient_norm) == (2.5, 4, 5.0)
+    assert known.public is not None
+    assert known.public.shape[1:] == (1, 28, 28)
+    broken = adapting.known(site.architecture, {"w": torch.tensor([float("nan")])})
+    assert broken.gradient_rms == Known().gradient_rms
+
+
+def test_a_countermeasure_that_raises_is_an_outcome(monkeypatch: pytest.MonkeyPatch) -> None:
+    def answer(self: MatchSurvivors, known: Known) -> Answer:
+        raise ZeroDivisionError("of somebody else")
+
+    monkeypatch.setattr(MatchSurvivors, "answer", answer)
+    case = scenario(groups("[{name='pruning', fraction=0.5}]"), "adversary.adaptive=true")
+    heard = run_rounds(case)
+    errors = {o.victim.name: o.reconstruction.error for o in heard.outcomes}
+    assert errors == {
+        "r0001-c0000-adaptive": "ZeroDivisionError: of somebody else",
+        "r0001-c0000-naive": None,
+        "r0001-control-naive": None,
+    }
 
 
 @pytest.mark.parametrize("attack", [None, Stub()], ids=["not asked for", "no known adaptation"])

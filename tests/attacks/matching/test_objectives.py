@@ -9,25 +9,22 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.func import grad, vmap
 
-from fedsim.attacks.adaptive.objectives import (
-    ClippedDistance,
-    RandomRoundingLikelihood,
-    ScaledDistance,
-    SignMatch,
-)
+from fedsim.attacks.adaptive.clipping import ClippedDistance
+from fedsim.attacks.adaptive.layer_dropout import SharedLayersDistance
+from fedsim.attacks.adaptive.pruning import SurvivingDistance
+from fedsim.attacks.adaptive.qsgd import RandomRoundingLikelihood
+from fedsim.attacks.adaptive.rounding import RoundingTolerance
+from fedsim.attacks.adaptive.signsgd import SignMatch
+from fedsim.attacks.adaptive.soteria import WithoutLastWeight
+from fedsim.attacks.adaptive.sparsification import ScaledDistance
 from fedsim.attacks.matching.objectives import (
     CosineDistance,
     GaussianLikelihood,
     LaplacianLikelihood,
     Objective,
-    RoundingTolerance,
-    ScaleFreeDistance,
-    SharedLayersDistance,
     SquaredDistance,
-    SurvivingDistance,
-    WithoutLastWeight,
-    innermost,
-    with_innermost,
+    nested,
+    unwrapped,
 )
 from fedsim.clients.defenses import (
     Bfloat16,
@@ -50,7 +47,6 @@ FORMATS: dict[str, Defense] = {"fp16": Fp16(), "bfloat16": Bfloat16(), "int8": I
 OBJECTIVES: list[Objective] = [
     SquaredDistance(),
     CosineDistance(),
-    ScaleFreeDistance(),
     GaussianLikelihood(0.5),
     LaplacianLikelihood(0.5),
     SurvivingDistance(),
@@ -169,27 +165,6 @@ def test_cosine_distance_knows_no_length(
         assert longer == pytest.approx(float(value), abs=1e-5)
 
 
-@given(ours=vectors, theirs=vectors)
-def test_scale_free_distance_is_the_least_of_all_multiples(
-    ours: list[float], theirs: list[float]
-) -> None:
-    dummy, shared = torch.tensor(ours).double(), torch.tensor(theirs).double()
-    value = float(ScaleFreeDistance()({"w": dummy}, {"w": shared}))
-    assert 0 <= value <= float((shared**2).sum()) * (1 + 1e-9)
-    for factor in torch.logspace(-3, 3, 61).double():
-        assert value <= float(((factor * dummy - shared) ** 2).sum()) + 1e-9
-    sine = 1 - (1 - CosineDistance()({"w": dummy}, {"w": shared})).clamp(min=0) ** 2
-    assert value == pytest.approx(float((shared**2).sum() * sine), abs=1e-6)
-
-
-def test_scale_free_distance_has_no_use_for_the_opposite() -> None:
-    shared = random_gradient(0)
-    opposite = {k: -s for k, s in shared.items()}
-    size = float(SquaredDistance()({k: 0 * s for k, s in shared.items()}, shared))
-    assert ScaleFreeDistance()({k: 7 * s for k, s in shared.items()}, shared) < 1e-12
-    assert ScaleFreeDistance()(opposite, shared) == pytest.approx(size)
-
-
 # Likelihoods.
 
 
@@ -282,12 +257,36 @@ def test_the_last_dense_weight_is_left_out() -> None:
 
 
 def test_wrappers_nest() -> None:
-    nested = SharedLayersDistance(SurvivingDistance(SquaredDistance(), floor=1.0))
-    assert innermost(nested) == SquaredDistance()
-    assert with_innermost(nested, CosineDistance()) == SharedLayersDistance(
-        SurvivingDistance(CosineDistance(), floor=1.0)
+    whole = SharedLayersDistance(SurvivingDistance(CosineDistance(), floor=1.0))
+    wrappers, compared = unwrapped(whole)
+    assert compared == CosineDistance()
+    assert [type(w) for w in wrappers] == [SharedLayersDistance, SurvivingDistance]
+    assert nested(wrappers, compared) == whole
+    assert nested(wrappers, SquaredDistance()) == SharedLayersDistance(
+        SurvivingDistance(SquaredDistance(), floor=1.0)
     )
-    assert with_innermost(SquaredDistance(), CosineDistance()) == CosineDistance()
+    assert unwrapped(SquaredDistance()) == ([], SquaredDistance())
+    assert nested([], CosineDistance()) == CosineDistance()
+
+
+def test_wrappers_above_noise_look_for_what_it_explains() -> None:
+    assert SurvivingDistance().above_noise(0.5) == SurvivingDistance(floor=1.5)
+    assert SurvivingDistance(floor=2.0).above_noise(0.5) == SurvivingDistance(floor=2.0)
+    assert SharedLayersDistance().above_noise(2.0) == SharedLayersDistance(floor=3.0)
+    assert ClippedDistance().above_noise(0.5) == ClippedDistance()
+
+
+@pytest.mark.parametrize("base", [SurvivingDistance(), SignMatch()], ids=str)
+def test_an_upload_may_be_short_for_another_reason_than_clipping(base: Objective) -> None:
+    """Below the bound nothing was clipped, unless something behind the clipping shortens."""
+    longer = {k: 100 * x for k, x in random_gradient(0).items()}
+    assert not base.keeps_norm
+    unclipped = base(longer, random_gradient(0))
+    assert ClippedDistance(base, norm=50.0)(longer, random_gradient(0)) < unclipped
+    exact = ClippedDistance(GaussianLikelihood(1.0), norm=50.0)
+    assert exact(longer, random_gradient(0)) == pytest.approx(
+        float(GaussianLikelihood(1.0)(longer, random_gradient(0)))
+    )
 
 
 # What is done to the dummy.

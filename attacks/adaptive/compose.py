@@ -1,0 +1,135 @@
+"""One attack from the answers to all defenses of a client.
+
+Wrappers are nested in the order of the defenses. Of the likelihoods the one of the largest spread
+is kept: it drowns the others, whether they come before or after it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields, replace
+
+from pydantic import ValidationError
+from torch import Tensor
+
+from fedsim.attacks.adaptive.answer import Answer, Known
+from fedsim.attacks.adaptive.base import Countermeasure
+from fedsim.attacks.adaptive.images import with_image_priors
+from fedsim.attacks.matching.attack import GradientMatching
+from fedsim.attacks.matching.objectives import (
+    GaussianLikelihood,
+    Objective,
+    Wrapper,
+    nested,
+    unwrapped,
+)
+from fedsim.core.errors import AttackError
+from fedsim.core.registry import COUNTERMEASURES
+
+LEVELS_STAY = 1e-6
+"""Noise of so small a share of their spread leaves levels readable."""
+
+
+def adapt(
+    attack: GradientMatching, countermeasures: Iterable[Countermeasure], known: Known
+) -> GradientMatching:
+    """Return the attack adapted to defenses.
+
+    Args:
+        attack: the naive attack.
+        countermeasures: one for each defense that has one, in the order of the defenses; that of
+            the model is the first.
+        known: what the attacker knows besides.
+
+    Raises:
+        AttackError: a countermeasure does not know enough.
+    """
+    answers = []
+    for countermeasure in countermeasures:
+        answer = countermeasure.answer(known)
+        known = replace(known, gradient_rms=known.gradient_rms * answer.gain)
+        answers.append(answer)
+    return compose(attack, answers, known.public)
+
+
+def compose(
+    attack: GradientMatching, answers: Sequence[Answer], public: Tensor | None = None
+) -> GradientMatching:
+    """Return the attack with the answers to all defenses; itself if they change nothing.
+
+    Args:
+        attack: the naive attack. Wrappers of its own stay outside of all others, and its own
+            objective compares where no answer has a likelihood.
+        answers: in the order of the defenses.
+        public: images that are no client's ``(N, C, H, W)`` in [0, 1], to learn priors from.
+    """
+    wrappers, objective = unwrapped(attack.objective)
+    kept: Answer | None = None
+    for answer in answers:
+        if answer.hides_zeros and answer.spread is not None:
+            wrappers = [wrapper.above_noise(answer.spread) for wrapper in wrappers]
+        wrappers = [*wrappers, *answer.wrappers]
+        kept = _larger(_scaled(kept, answer.gain), _behind(wrappers, answer))
+    if kept is not None and kept.likelihood is not None:
+        objective = kept.likelihood
+        if kept.image_noise_std is not None:
+            attack = with_image_priors(attack, kept.image_noise_std, public)
+    composed = nested(wrappers, objective)
+    return attack if composed == attack.objective else replace(attack, objective=composed)
+
+
+def countermeasures_of(described: Iterable[Mapping[str, object]]) -> list[Countermeasure]:
+    """Return the countermeasures to defenses, in their order, without those that have none.
+
+    Args:
+        described: name and parameters of each defense; parameters that the countermeasure does
+            not have are ignored.
+
+    Raises:
+        AttackError: a parameter is missing or of another type.
+    """
+    known = COUNTERMEASURES.names()
+    return [_countermeasure(defense) for defense in described if defense["name"] in known]
+
+
+def _countermeasure(defense: Mapping[str, object]) -> Countermeasure:
+    cls = COUNTERMEASURES.get(str(defense["name"]))
+    wanted = {field.name for field in fields(cls)}
+    try:
+        found: Countermeasure = cls(**{k: v for k, v in defense.items() if k in wanted})
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise AttackError(
+            f"countermeasure against {defense['name']!r}: parameter {place!r}: {first['msg']}; "
+            "give the parameters with which the client runs the defense"
+        ) from None
+    return found
+
+
+def _scaled(answer: Answer | None, gain: float) -> Answer | None:
+    """Return the answer with the spread that it has after a defense of some gain."""
+    if answer is None or answer.spread is None:
+        return answer
+    return replace(answer, spread=answer.spread * gain)
+
+
+def _behind(wrappers: Sequence[Wrapper], answer: Answer) -> Answer:
+    """Return the answer for a gradient that went through the wrappers first."""
+    if answer.likelihood is None or not any(wrapper.sets_zeros for wrapper in wrappers):
+        return answer
+    return replace(answer, likelihood=answer.likelihood.behind_zeros())
+
+
+def _larger(before: Answer | None, new: Answer) -> Answer | None:
+    """Return the answer whose likelihood explains the upload after both defenses."""
+    if new.likelihood is None or new.spread is None:
+        return before
+    if before is None or before.spread is None or new.spread > before.spread:
+        return new
+    if before.reads_levels and new.hides_zeros and new.spread > LEVELS_STAY * before.spread:
+        both = math.hypot(before.spread, new.spread)
+        likelihood: Objective = GaussianLikelihood(both)
+        return replace(new, likelihood=likelihood, spread=both, image_noise_std=both)
+    return before

@@ -1,0 +1,83 @@
+"""The adaptive attacker: it knows the model, and each client's defenses."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from fedsim.attacks import Attack, GradientMatching
+from fedsim.attacks.adaptive import Known, adapt, countermeasures_of
+from fedsim.data import Examples
+from fedsim.scenario import Scenario
+
+MAX_PUBLIC_IMAGES = 2000
+"""Held as numbers at once; so many tell what the others look like."""
+
+
+@dataclass(frozen=True, eq=False)
+class Adapting:
+    """Adapts an attack to the clients' defenses.
+
+    Attributes:
+        scenario: the defenses of each client, the model and the federation.
+        attack: the naive attack.
+        public: examples that are no client's, to learn priors from.
+        unit: one unit of an upload in units of the gradient.
+        device: where the attack computes.
+    """
+
+    scenario: Scenario
+    attack: Attack
+    public: Examples
+    unit: float
+    device: torch.device
+
+    def known(self, model: nn.Module, gradient: Mapping[str, Tensor]) -> Known:
+        """Return the attacker's public knowledge in a round.
+
+        Args:
+            model: the global model of the round.
+            gradient: undefended, of public examples at that model.
+        """
+        federation = self.scenario.federation
+        known = Known(
+            public=self._images,
+            model=model,
+            upload=federation.upload,
+            unit=self.unit,
+            batch_size=federation.batch_size,
+            local_steps=federation.local_steps,
+        )
+        coordinates = sum(g.numel() for g in gradient.values())
+        squares = sum(float(g.double().square().sum()) for g in gradient.values())
+        size = math.sqrt(squares / coordinates)
+        known = replace(known, coordinates=coordinates)
+        return replace(known, gradient_rms=size) if 0 < size < math.inf else known
+
+    def adapted(self, partition: int, known: Known) -> Attack | None:
+        """Return the attack on a client's upload, None if no defense has a known answer.
+
+        Args:
+            partition: the client.
+            known: see `Adapting.known`.
+
+        Raises:
+            AttackError: a countermeasure does not know enough.
+        """
+        if not isinstance(self.attack, GradientMatching):
+            return None
+        defenses = self.scenario.describe_defenses(partition)
+        countermeasures = countermeasures_of([self.scenario.describe_model(), *defenses])
+        adapted = adapt(self.attack, countermeasures, known)
+        return None if adapted is self.attack else adapted
+
+    @functools.cached_property
+    def _images(self) -> Tensor | None:
+        """Public images for those who learn from them, ``(N, C, H, W)`` in [0, 1], if there are."""
+        samples = self.public.samples(MAX_PUBLIC_IMAGES)
+        return None if samples is None else samples.to(self.device)

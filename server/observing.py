@@ -1,0 +1,77 @@
+"""Observations of uploads: all that the threat model lets the server know of one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from torch import Tensor, nn
+
+from fedsim.attacks import Observation
+from fedsim.core.errors import UploadError
+from fedsim.data import Examples
+from fedsim.scenario import Federation
+from fedsim.server.uploads import Sum, Upload
+
+
+@dataclass(frozen=True, eq=False)
+class Observing:
+    """Makes observations of a federation's uploads.
+
+    Attributes:
+        federation: batch size, local steps and what clients upload.
+        architecture: the model, with any weights.
+        public: examples that are no client's, of the clients' shape.
+        learning_rate: the clients', as the server assumes it.
+    """
+
+    federation: Federation
+    architecture: nn.Module
+    public: Examples
+    learning_rate: float
+
+    @property
+    def unit(self) -> float:
+        """One unit of an upload in units of the gradient that an observation holds."""
+        if self.federation.upload == "gradient":
+            return 1.0
+        return 1 / (self.learning_rate * self.federation.local_steps)
+
+    def observe(self, upload: Upload | Sum, weights: Mapping[str, Tensor]) -> Observation:
+        """Return the observation of an upload, or of a sum of uploads.
+
+        Args:
+            upload: a usable one.
+            weights: of the global model that the clients received, by name.
+
+        Raises:
+            FedsimError: the upload does not fit the federation.
+        """
+        # The mean of clients' mean gradients is that of all their examples as one batch.
+        size = self.federation.batch_size * len(upload.partitions)
+        names = [k for k, p in self.architecture.named_parameters() if p.requires_grad]
+        arrays = {k: upload.arrays[k].to(weights[k].dtype) for k in names}
+        shape, lengths = self._shape_of(upload, size * self.federation.local_steps)
+        if self.federation.upload == "gradient":
+            return Observation(arrays, shape, size, lengths=lengths)
+        observed = Observation.from_update(
+            {k: weights[k] for k in names},
+            arrays,
+            learning_rate=self.learning_rate,
+            local_steps=self.federation.local_steps,
+            input_shape=shape,
+            batch_size=size,
+        )
+        return replace(observed, lengths=lengths)
+
+    def _shape_of(
+        self, upload: Upload | Sum, examples: int
+    ) -> tuple[tuple[int, ...], tuple[int, ...] | None]:
+        """Return the shape of the examples behind an upload, and their lengths if they differ."""
+        if self.public.ragged and len(upload.lengths) != examples:
+            raise UploadError(
+                f"the client told the lengths of {len(upload.lengths)} examples: "
+                f"expected {examples}"
+            )
+        lengths = upload.lengths if self.public.ragged else None
+        return self.public.example_shape(upload.lengths), lengths
