@@ -203,7 +203,8 @@ def test_an_interrupt_ends_with_130(
         signal.signal(signal.SIGINT, usual)
     assert done.returncode == 130
     assert "interrupted" in done.stdout
-    assert list(read_records(tmp_path / "cut"))[-1]["status"] == "interrupted"
+    [end] = of_kind(read_records(tmp_path / "cut"), RunEnded)
+    assert end.status == "interrupted"
 
 
 def test_leak_attacks_ones_own_picture(fedsim: Fedsim, tmp_path: Path) -> None:
