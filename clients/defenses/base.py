@@ -38,12 +38,13 @@ class Batch:
     """Training batch of one step.
 
     Attributes:
-        images: ``(N, C, H, W)`` in [0, 1]; a defense of inputs may leave this range.
+        inputs: of a model, such as images ``(N, C, H, W)`` in [0, 1], or tokens ``(N, L)``; a
+            defense of images may leave their range.
         labels: classes ``(N,)``, or probabilities ``(N, classes)``.
         did: report of the defense that made it.
     """
 
-    images: Tensor
+    inputs: Tensor
     labels: Tensor
     did: Mapping[str, float] = field(default_factory=dict)
 
@@ -53,7 +54,7 @@ class Private:
     """Private data and model of a client, besides the batch.
 
     Attributes:
-        draw: returns the given number of other private images, and their labels.
+        draw: returns the given number of other private examples, and their labels.
         num_classes: number of classes.
         model: the global model; a defense must not change it.
     """
@@ -112,7 +113,7 @@ class Defense(Parameters):
         """Return the batch to train on; by default, the private batch.
 
         Args:
-            batch: the private batch; its number of images must not change.
+            batch: the private batch; its number of examples must not change.
             private: the client's other data, and the model.
             generator: source of all randomness.
         """

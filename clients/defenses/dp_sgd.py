@@ -65,7 +65,7 @@ class DPSGD(Defense):
         if objection is not None:
             raise ScenarioError(f"dp-sgd: {objection}")
         gradients, losses = _per_example(model, batch)
-        count = len(batch.images)
+        count = len(batch.inputs)
         norms = torch.stack([g.flatten(1).norm(dim=1) for g in gradients.values()]).norm(dim=0)
         factors = (self.norm / norms.clamp(min=torch.finfo(norms.dtype).tiny)).clamp(max=1)
         mean = {k: torch.tensordot(factors, g, 1) / count for k, g in gradients.items()}
@@ -108,7 +108,7 @@ def _per_example(model: nn.Module, batch: Batch) -> tuple[dict[str, Tensor], Ten
 
     # A random layer (dropout) draws for each example.
     each = vmap(grad_and_value(loss), in_dims=(None, 0, 0), randomness="different")
-    gradients, losses = each(trained, batch.images, batch.labels)
+    gradients, losses = each(trained, batch.inputs, batch.labels)
     return gradients, losses
 
 

@@ -18,12 +18,12 @@ def with_others(batch: Batch, private: Private, others: int) -> tuple[Tensor, Te
     Returns: ``(N, 1 + others, C, H, W)``, the batch's own images first, and ``(N, 1 + others,
         classes)``.
     """
-    images, labels = private.draw(len(batch.images) * others)
-    images = images.to(batch.images).view(len(batch.images), others, *batch.images.shape[1:])
+    images, labels = private.draw(len(batch.inputs) * others)
+    images = images.to(batch.inputs).view(len(batch.inputs), others, *batch.inputs.shape[1:])
     drawn = probabilities(labels.to(batch.labels.device), private.num_classes, images.dtype)
     own = probabilities(batch.labels, private.num_classes, images.dtype)
     return (
-        torch.cat([batch.images[:, None], images], dim=1),
+        torch.cat([batch.inputs[:, None], images], dim=1),
         torch.cat([own[:, None], drawn.view(len(own), others, -1)], dim=1),
     )
 

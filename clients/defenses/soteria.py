@@ -64,7 +64,7 @@ class Soteria(Defense):
         if not self.fraction:
             return None
         name, layer = _last_dense(model)
-        images = batch.images.detach().requires_grad_()
+        images = batch.inputs.detach().requires_grad_()
         logits, features, outputs = _forward(model, layer, images)
         loss = F.cross_entropy(logits, batch.labels)
         trained = {k: p for k, p in model.named_parameters() if p.requires_grad}

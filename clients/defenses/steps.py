@@ -50,13 +50,13 @@ class DefendedSteps:
 
     def protect(self, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         """Return the defended batch to train on."""
-        images, labels = batch
+        inputs, labels = batch
         for each, did in zip(self._defenses, self._did, strict=True):
-            changed = each.protect_batch(Batch(images, labels), self._private, self._generator)
-            images, labels = changed.images, changed.labels
+            changed = each.protect_batch(Batch(inputs, labels), self._private, self._generator)
+            inputs, labels = changed.inputs, changed.labels
             for measure, value in changed.did.items():
                 did[measure].append(value)
-        return images, labels
+        return inputs, labels
 
     def compute(self, model: nn.Module, batch: tuple[Tensor, Tensor]) -> Computed:
         """Return the defended gradient of a step."""

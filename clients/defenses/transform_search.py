@@ -56,12 +56,12 @@ class TransformSearch(Defense):
     def protect_batch(self, batch: Batch, private: Private, generator: torch.Generator) -> Batch:
         """Transform; reports ``privacy_score``, the score of the chosen policy."""
         transformations = list(library().values())
-        start = torch.rand(batch.images.shape, generator=generator, device=generator.device)
+        start = torch.rand(batch.inputs.shape, generator=generator, device=generator.device)
         model = copy.deepcopy(private.model)  # a forward pass may change its buffers
         best: tuple[float, Tensor] | None = None
         for _ in range(self.candidates):
             chosen = torch.randint(len(transformations), (_LENGTH,), generator=generator)
-            images = batch.images
+            images = batch.inputs
             for index in chosen.tolist():
                 images = transformations[index](images).clamp(0, 1)
             score = privacy_score(model, Batch(images, batch.labels), start.to(images))
@@ -115,10 +115,10 @@ def privacy_score(model: nn.Module, batch: Batch, start: Tensor) -> float:
         batch: the transformed images, and their labels.
         start: images with the batch's shape, where the path begins.
     """
-    goal = _gradient(model, batch.images, batch.labels)
+    goal = _gradient(model, batch.inputs, batch.labels)
     scores = []
     for step in range(_POINTS + 1):
-        here = torch.lerp(start, batch.images, step / _POINTS)
+        here = torch.lerp(start, batch.inputs, step / _POINTS)
         found = _gradient(model, here, batch.labels)
         alike = [
             F.cosine_similarity(g.flatten(), h.flatten(), dim=0)

@@ -31,12 +31,12 @@ def batch_of(size: int, soft: bool = False) -> Batch:
 def doubled(model: nn.Module, batch: Batch) -> tuple[nn.Module, Batch]:
     """Return both in double precision."""
     labels = batch.labels.double() if batch.labels.is_floating_point() else batch.labels
-    return model.double(), Batch(batch.images.double(), labels)
+    return model.double(), Batch(batch.inputs.double(), labels)
 
 
 def one_by_one(model: nn.Module, batch: Batch) -> list[dict[str, Tensor]]:
     found = []
-    for image, label in zip(batch.images, batch.labels, strict=True):
+    for image, label in zip(batch.inputs, batch.labels, strict=True):
         model.zero_grad()
         F.cross_entropy(model(image[None]), label[None]).backward()
         found.append({k: p.grad.clone() for k, p in model.named_parameters() if p.grad is not None})
@@ -89,8 +89,8 @@ def test_noise_is_on_the_sum_and_in_units_of_the_norm() -> None:
 def test_one_example_is_bounded_whatever_it_is() -> None:
     """Two batches that differ in one example differ by twice the norm over N at most."""
     model, batch = CONVNET.build(SHAPE, CLASSES, seed=0), batch_of(4)
-    other = Batch(batch.images.clone(), batch.labels)
-    other.images[2] = 1e4
+    other = Batch(batch.inputs.clone(), batch.labels)
+    other.inputs[2] = 1e4
     defense = DPSGD(norm=0.01, noise_multiplier=0.0)
     one, two = (defense.compute_gradient(model, b, generator()).gradients for b in (batch, other))
     assert 0 < length({k: one[k] - two[k] for k in one}) <= 2 * 0.01 / 4 * (1 + 1e-4)
@@ -129,7 +129,7 @@ def test_opacus_clips_alike(norm: float) -> None:
         max_grad_norm=norm,
         expected_batch_size=4,
     )
-    F.cross_entropy(wrapped(batch.images), batch.labels).backward()
+    F.cross_entropy(wrapped(batch.inputs), batch.labels).backward()
     optimiser.pre_step()
     for name, parameter in model.named_parameters():
         # Opacus divides by each length plus 1e-6.

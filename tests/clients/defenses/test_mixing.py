@@ -44,7 +44,7 @@ def test_mixup_mixes_labels_as_it_mixes_images() -> None:
     share = done.labels[:, 0]
     torch.testing.assert_close(done.labels[:, 1], 1 - share)
     expected = (0.8 * share + 0.3 * (1 - share))[:, None, None, None].expand(-1, *SHAPE)
-    torch.testing.assert_close(done.images, expected)
+    torch.testing.assert_close(done.inputs, expected)
 
 
 def test_soft_labels_are_mixed_again() -> None:
@@ -55,7 +55,7 @@ def test_soft_labels_are_mixed_again() -> None:
 
 def test_mixup_of_tiny_alpha_is_one_of_both() -> None:
     done = Mixup(alpha=1e-6).protect_batch(own(), PRIVATE, generator())
-    assert bool(done.images.isfinite().all())
+    assert bool(done.inputs.isfinite().all())
     torch.testing.assert_close(done.labels.sum(1), torch.ones(COUNT))
 
 
@@ -72,9 +72,9 @@ def test_instahide_flips_half_of_the_pixels_about_grey() -> None:
     done = InstaHide(images=4).protect_batch(own(), PRIVATE, generator())
     share = done.labels[:, 0]
     mixed = (0.8 * share + 0.3 * (1 - share))[:, None, None, None].expand(-1, *SHAPE)
-    kept = (done.images - mixed).abs() < 1e-5
-    flipped = (done.images - (1 - mixed)).abs() < 1e-5
+    kept = (done.inputs - mixed).abs() < 1e-5
+    flipped = (done.inputs - (1 - mixed)).abs() < 1e-5
     assert bool((kept | flipped).all())
     assert float(flipped.double().mean()) == pytest.approx(0.5, abs=0.05)
     # What the signs hide is the distance from grey, which stays.
-    torch.testing.assert_close((2 * done.images - 1).abs(), (2 * mixed - 1).abs())
+    torch.testing.assert_close((2 * done.inputs - 1).abs(), (2 * mixed - 1).abs())

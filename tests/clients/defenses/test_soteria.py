@@ -49,7 +49,7 @@ def test_the_last_weights_gradient_is_that_of_pruned_features(
     model, batch = spec.build(SHAPE, CLASSES, seed=0), batch_of(size)
     done = run(fraction, model, batch)
     expected, shares = torch.zeros(CLASSES, 1), []
-    for image, label in zip(batch.images, batch.labels, strict=True):
+    for image, label in zip(batch.inputs, batch.labels, strict=True):
         before, after = pruned_by_hand(model, image, fraction)
         error = model(image[None])[0].softmax(-1) - F.one_hot(label, CLASSES)
         expected = expected + error.detach()[:, None] * after / size
@@ -63,7 +63,7 @@ def test_the_last_weights_gradient_is_that_of_pruned_features(
 @pytest.mark.parametrize("spec", SPECS, ids=str)
 def test_all_other_gradients_and_the_loss_stay(spec: ModelSpec) -> None:
     model, batch = spec.build(SHAPE, CLASSES, seed=0), batch_of(3)
-    plain = differentiate(model, (batch.images, batch.labels))
+    plain = differentiate(model, (batch.inputs, batch.labels))
     done = run(0.5, model, batch)
     assert done.loss == pytest.approx(plain.loss)
     changed = {k for k in plain.gradients if not torch.equal(plain.gradients[k], done.gradients[k])}

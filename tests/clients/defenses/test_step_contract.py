@@ -78,7 +78,7 @@ def step(defense: Defense, spec: ModelSpec, batch: tuple[Tensor, Tensor], seed: 
 def same(one: Step, other: Step) -> bool:
     ours, theirs = one.computed.gradients, other.computed.gradients
     return (
-        torch.equal(one.images, other.images)
+        torch.equal(one.inputs, other.inputs)
         and torch.equal(one.labels, other.labels)
         and ours.keys() == theirs.keys()
         and all(torch.equal(ours[k], theirs[k]) for k in ours)
@@ -94,9 +94,9 @@ def test_gradients_and_images_are_as_many_and_as_large_as_before(
 ) -> None:
     spec, batch = SPECS[model], batch_of(size, soft)
     done = step(make(name), spec, batch)
-    assert done.images.shape == batch[0].shape
-    assert done.images.dtype == batch[0].dtype
-    assert 0 <= float(done.images.min()) <= float(done.images.max()) <= 1 + 1e-6
+    assert done.inputs.shape == batch[0].shape
+    assert done.inputs.dtype == batch[0].dtype
+    assert 0 <= float(done.inputs.min()) <= float(done.inputs.max()) <= 1 + 1e-6
     mixes = name in {"mixup", "instahide"}
     assert done.labels.shape == ((size, CLASSES) if soft or mixes else (size,))
     if done.labels.ndim == 2:
@@ -106,7 +106,7 @@ def test_gradients_and_images_are_as_many_and_as_large_as_before(
     found = done.computed.gradients
     assert {k: g.shape for k, g in found.items()} == shapes
     assert all(bool(g.isfinite().all()) and not g.requires_grad for g in found.values())
-    expected = F.cross_entropy(network(done.images), done.labels)
+    expected = F.cross_entropy(network(done.inputs), done.labels)
     assert done.computed.loss == pytest.approx(float(expected.detach()), rel=1e-4)
 
 
@@ -137,7 +137,7 @@ def test_a_telling_strength_changes_what_is_uploaded(name: str) -> None:
     batch = batch_of(2, soft=False)
     plain = step(make("none", {"none": {}}), SPECS["lenet"], batch)
     done = step(make(name), SPECS["lenet"], batch)
-    assert torch.equal(done.images, plain.images) == (name not in BATCHES)
+    assert torch.equal(done.inputs, plain.inputs) == (name not in BATCHES)
     assert not torch.equal(
         done.computed.gradients["head.weight"], plain.computed.gradients["head.weight"]
     )

@@ -29,13 +29,13 @@ def search(candidates: int, seed: int) -> Batch:
 @pytest.mark.parametrize("name", library())
 @pytest.mark.parametrize("channels", [1, 3])
 def test_transformations_keep_shape_and_range_and_do_something(name: str, channels: int) -> None:
-    images = batch_of().images[:, :channels]
+    images = batch_of().inputs[:, :channels]
     done = library()[name](images)
     assert done.shape == images.shape
     assert done.dtype == images.dtype
     assert bool(((done.clamp(0, 1) - images).abs() > 0.01).any())
     assert float(done.clamp(0, 1).std()) > 0.05
-    assert torch.equal(images, batch_of().images[:, :channels])
+    assert torch.equal(images, batch_of().inputs[:, :channels])
 
 
 def test_the_lowest_score_wins() -> None:
@@ -46,7 +46,7 @@ def test_the_lowest_score_wins() -> None:
 
 def test_the_score_is_one_where_the_way_has_no_length() -> None:
     model = LeNet().build(SHAPE, CLASSES, seed=0)
-    assert privacy_score(model, batch_of(), batch_of().images) == pytest.approx(1, abs=1e-5)
+    assert privacy_score(model, batch_of(), batch_of().inputs) == pytest.approx(1, abs=1e-5)
     far = privacy_score(model, batch_of(), torch.zeros(2, *SHAPE))
     assert -1 <= far < 1 - 1e-4
 
