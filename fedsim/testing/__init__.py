@@ -14,8 +14,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from fedsim.core.registry import ATTACKS, DATASETS, DEFENSES, MODELS
-from fedsim.testing import attacks, datasets, defenses, models
+from fedsim.core.registry import ATTACKS, COUNTERMEASURES, DATASETS, DEFENSES, MODELS
+from fedsim.testing import attacks, countermeasures, datasets, defenses, models
 from fedsim.testing.contract import Check, ContractError, checks_of, run_all, subject_of
 
 __all__ = [
@@ -23,9 +23,11 @@ __all__ = [
     "ContractError",
     "attack_checks",
     "check_attack",
+    "check_countermeasure",
     "check_dataset",
     "check_defense",
     "check_model",
+    "countermeasure_checks",
     "dataset_checks",
     "defense_checks",
     "model_checks",
@@ -105,3 +107,23 @@ def check_dataset(
         ContractError: a claim does not hold.
     """
     run_all(dataset_checks(dataset, data_dir=data_dir, **parameters))
+
+
+def countermeasure_checks(countermeasure: type[Any] | str, **parameters: Any) -> list[Check]:
+    """Return the checks of a countermeasure; arguments as those of `attack_checks`.
+
+    The telling parameters are those of the defense that it answers.
+    """
+    bare = subject_of(COUNTERMEASURES, countermeasure, parameters)
+    theirs = countermeasures.telling(bare.cls, bare.name)
+    subject = subject_of(COUNTERMEASURES, bare.cls, {**theirs, **parameters})
+    return checks_of(subject, countermeasures.claims(bare.cls, bare.name))
+
+
+def check_countermeasure(countermeasure: type[Any] | str, **parameters: Any) -> None:
+    """Check a countermeasure against the defense of the same name.
+
+    Raises:
+        ContractError: a claim does not hold.
+    """
+    run_all(countermeasure_checks(countermeasure, **parameters))

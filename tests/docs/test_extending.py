@@ -17,12 +17,13 @@ import warnings
 
 import fedsim
 from fedsim.testing import (
-    check_attack, check_dataset, check_defense, check_model,
+    check_attack, check_countermeasure, check_dataset, check_defense, check_model,
 )
 
 warnings.simplefilter("error", fedsim.FedsimWarning)
 check_attack("cosine")
 check_defense("relative-noise")
+check_countermeasure("relative-noise")
 check_model("perceptron")
 check_dataset("stripes")
 run = fedsim.run(
@@ -34,12 +35,12 @@ run = fedsim.run(
             {"name": "open"},
             {"name": "noisy", "defenses": [{"name": "relative-noise", "share": 0.1}, "fp16"]},
         ],
-        "adversary": {"attack": {"name": "cosine", "evaluations": 20}},
+        "adversary": {"attack": {"name": "cosine", "evaluations": 20}, "adaptive": True},
     },
     out="run",
 )
-told = {row["clients"]: row["defense"] for row in run.table()}
-assert "relative-noise" in told["noisy"], told
+told = {(row["clients"], row["attacker"]): row["defense"] for row in run.table()}
+assert "relative-noise" in told["noisy", "adaptive"], told
 """
 
 

@@ -5,9 +5,16 @@ from typing import Any
 
 import pytest
 
-from fedsim.core.registry import ATTACKS, DEFENSES, MODELS
+from fedsim.core.registry import ATTACKS, COUNTERMEASURES, DEFENSES, MODELS
 from fedsim.models import MLP, ConvNet, LeNet, Precode, ResNet18
-from fedsim.testing import Check, attack_checks, dataset_checks, defense_checks, model_checks
+from fedsim.testing import (
+    Check,
+    attack_checks,
+    countermeasure_checks,
+    dataset_checks,
+    defense_checks,
+    model_checks,
+)
 
 pytestmark = pytest.mark.numeric
 
@@ -51,4 +58,9 @@ def test_models_of_other_parameters(check: Check) -> None:
 
 @every([c for n in ("fashion-mnist-mini", "messages", "sentences") for c in dataset_checks(n)])
 def test_data_sets(check: Check) -> None:
+    check()
+
+
+@every([c for name in COUNTERMEASURES.names() for c in countermeasure_checks(name)])
+def test_countermeasures(check: Check) -> None:
     check()

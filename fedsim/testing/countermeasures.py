@@ -1,0 +1,109 @@
+"""The contract of countermeasures."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from fedsim.attacks import DLG, GradientMatching, Observation
+from fedsim.attacks.adaptive import Answer, Countermeasure, Known
+from fedsim.attacks.adaptive.compose import compose
+from fedsim.clients.defenses import Defense, protect
+from fedsim.core.checked import example_of
+from fedsim.core.registry import DEFENSES, MODELS
+from fedsim.testing.contract import Claim, Subject, expect
+from fedsim.testing.victims import Case, pictures
+
+CHANCE = 1.05
+"""Factor by which noise of a defense may decide which picture fits better."""
+
+
+def telling(cls: type[Any], name: str) -> dict[str, Any]:
+    """Return the parameters of a countermeasure to the defense or model with its telling ones."""
+    answered = _answered(name)
+    if answered is None:
+        return {}
+    known = dataclasses.asdict(answered(**example_of(answered)))
+    return {f.name: known[f.name] for f in dataclasses.fields(cls) if f.name in known}
+
+
+def claims(cls: type[Countermeasure], name: str) -> list[Claim]:
+    """Return the claims about a class of countermeasures.
+
+    Args:
+        cls: the class.
+        name: under which it is registered.
+    """
+    common: list[Claim] = [
+        it_answers_a_defense_or_a_model,
+        its_answer_follows_from_what_is_known,
+        the_adapted_attack_reconstructs,
+    ]
+    return [*common, the_private_data_explain_the_upload] if name in DEFENSES.names() else common
+
+
+def it_answers_a_defense_or_a_model(subject: Subject) -> None:
+    """Its name is that of a defense or a model, whose parameters it takes."""
+    answered = _answered(subject.name)
+    expect(answered is not None, f"no defense and no model is named {subject.name!r}")
+    theirs = {f.name for f in dataclasses.fields(answered)} if answered is not None else set()
+    foreign = {f.name for f in dataclasses.fields(subject.cls)} - theirs
+    expect(not foreign, f"{sorted(foreign)} are not parameters of {subject.name!r}")
+
+
+def its_answer_follows_from_what_is_known(subject: Subject) -> None:
+    """The same knowledge gives the same answer, whose spread is in units of the gradient."""
+    for known in (Known(), Known(unit=10.0, upload="update", local_steps=2)):
+        first, again = subject.make().answer(known), subject.make().answer(known)
+        expect(isinstance(first, Answer), f"answered with a {type(first).__name__}")
+        expect(first == again, "the same knowledge gave two answers")
+
+
+def the_adapted_attack_reconstructs(subject: Subject) -> None:
+    """Gradient matching with the answer yields finite pictures of a defended upload."""
+    case, attack = pictures("lenet", 1), _adapted(subject)
+    for result in attack.run(case.model, _defended(subject, case)):
+        expect(result.data is not None, f"no reconstruction: {result.error}")
+        expect(result.objective < float("inf"), "the objective is not finite")
+
+
+def the_private_data_explain_the_upload(subject: Subject) -> None:
+    """To the adapted attack, the private data fit a defended upload, or nothing does."""
+    case, attack = pictures("lenet", 1), _adapted(subject)
+    generator = torch.Generator().manual_seed(7)
+    seen = _defended(subject, case)
+    for observation, truth, labels in zip(seen, case.examples, case.labels, strict=True):
+        fits = attack.misfit(case.model, observation, truth, labels)
+        other = torch.rand(truth.shape, generator=generator)
+        wrong = attack.misfit(case.model, observation, other, labels)
+        expect(
+            fits < CHANCE * wrong, f"the truth has the relative objective {fits:g}, noise {wrong:g}"
+        )
+
+
+def _answered(name: str) -> type[Any] | None:
+    holder = next((r for r in (DEFENSES, MODELS) if name in r.names()), None)
+    return None if holder is None else holder.get(name)
+
+
+def _adapted(subject: Subject) -> GradientMatching:
+    return compose(DLG(evaluations=7), [subject.make().answer(Known())])
+
+
+def _defended(subject: Subject, case: Case) -> list[Observation]:
+    """Return what the server sees of clients with the defense; of those without one, the same."""
+    if subject.name not in DEFENSES.names():
+        return case.observations
+    cls = DEFENSES.get(subject.name)
+    mine = {f.name for f in dataclasses.fields(cls)}
+    given = {k: v for k, v in subject.given.items() if k in mine}
+    defense: Defense = cls(**{**example_of(cls), **given})
+    seen = []
+    for number, observation in enumerate(case.observations):
+        generator = torch.Generator().manual_seed(number)
+        upload = protect([defense], observation.gradient, generator).tensors
+        seen.append(replace(observation, gradient=upload))
+    return seen
