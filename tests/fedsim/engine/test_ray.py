@@ -21,24 +21,28 @@ pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 
 NOISE = "[{name='gaussian-noise', std=1e-3}]"
 ON_RAY = """
+from pathlib import Path
 from fedsim.engine import run
 from fedsim.scenario import load_scenario
-run(load_scenario("case.toml"), "ray", engine="ray")
+run(load_scenario("case.toml"), Path("ray"), engine="ray")
 """
 
 
 def on_ray(case: Scenario, folder: Path) -> Path:
-    """Return the run folder of a process that says nothing, beside a user's own files."""
+    """Return the run folder of a process that says nothing.
+
+    It works beside modules with the names of fedsim's parts, which its workers do not see.
+    """
     (full_of_others(folder) / "case.toml").write_text(case.to_toml(), encoding="utf-8")
     done = subprocess.run(
         [sys.executable, "-c", ON_RAY], cwd=folder, check=False, capture_output=True, text=True
     )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert done.returncode == 0, done.stderr
+    assert (done.stdout, done.stderr) == ("", "")
     return folder / "ray"
 
 
 def test_it_gives_what_inline_gives(tmp_path: Path) -> None:
-    """Beside modules with the names of fedsim's parts, which its workers do not see."""
     case = small(groups(NOISE, "['fp16']", "[]"))
     inline, ray = run(case, tmp_path / "inline"), on_ray(case, tmp_path / "work")
     uploads = of_kind(read_records(ray), UploadRecord)
@@ -51,7 +55,7 @@ def test_it_gives_what_inline_gives(tmp_path: Path) -> None:
 
 def test_it_gives_the_sum_that_inline_gives(tmp_path: Path) -> None:
     case = small("federation.aggregation=secagg+", "clients.0.count=4")
-    folders = [run(case, tmp_path / "inline"), run(case, tmp_path / "ray", engine="ray")]
+    folders = [run(case, tmp_path / "inline"), on_ray(case, tmp_path / "work")]
     inline, ray = ([r.digest for r in of_kind(read_records(f), SumRecord)] for f in folders)
     assert inline == ray
     assert None not in ray
