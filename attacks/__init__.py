@@ -14,6 +14,7 @@ Example:
 """
 
 from fedsim.attacks.adaptive.pruning import SurvivingDistance
+from fedsim.attacks.assumptions import Loss, Normalisation, mean_cross_entropy
 from fedsim.attacks.base import Attack
 from fedsim.attacks.best import BestOf
 from fedsim.attacks.closed.base import ClosedForm
@@ -61,6 +62,8 @@ __all__ = [
     "InvertingGradients",
     "Lamp",
     "LocalTraining",
+    "Loss",
+    "Normalisation",
     "Objective",
     "Observation",
     "Prior",
@@ -75,4 +78,5 @@ __all__ = [
     "TotalVariation",
     "as_text_model",
     "infer_labels",
+    "mean_cross_entropy",
 ]

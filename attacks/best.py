@@ -1,4 +1,4 @@
-"""What a practitioner would use by default."""
+"""The default attack: closed forms where they apply, gradient matching from there."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from fedsim.attacks.closed.base import ClosedForm
 from fedsim.attacks.closed.dense import DenseInversion
 from fedsim.attacks.closed.rgap.attack import RGAP
 from fedsim.attacks.closed.spear import SPEAR
-from fedsim.attacks.matching.attack import LBFGSMatching, known_or_inferred
+from fedsim.attacks.labels.known import known_or_inferred
+from fedsim.attacks.matching.attack import LBFGSMatching
 from fedsim.attacks.types import Observation, Reconstruction, Status
 from fedsim.core.errors import AttackError
 from fedsim.core.registry import ATTACKS
@@ -22,10 +23,10 @@ CLOSED_FORMS: tuple[ClosedForm, ...] = (DenseInversion(), SPEAR(), RGAP())
 
 @ATTACKS.register("best")
 class BestOf(LBFGSMatching):
-    """Best of all: what can be computed is computed, the rest is searched from there.
+    """Best of all: closed forms first, and gradient matching from their results.
 
     Labels are read off the gradient where they can be, else optimised. The closed forms that
-    suit the model and the batch (dense layer, SPEAR, R-GAP) come first, and whatever explains
+    suit the model and the batch (dense layer, SPEAR, R-GAP) come first, and a result that explains
     the gradient to within ``tolerance`` is returned as it is. For all other victims the best of
     them is where the first trial of DLG's matching begins, and the others begin at grey. What
     is returned is chosen by the objective alone.
@@ -41,29 +42,26 @@ class BestOf(LBFGSMatching):
         float, Field(ge=0, description="relative objective at which a trial has converged")
     ] = 1e-8
 
-    def guesses(
+    def initial(
         self, model: nn.Module, observations: Mapping[int, Observation]
     ) -> Mapping[int, Reconstruction]:
         """Return the best closed form's result for each victim that one of them fits."""
         best: dict[int, Reconstruction] = {}
         for attack in CLOSED_FORMS if self.closed_forms else ():
-            rest = [i for i in observations if i not in best or not self._solves(best[i])]
-            if not rest:
+            unsolved = [i for i in observations if i not in best or not self.is_final(best[i])]
+            if not unsolved:
                 break
-            found = attack.run(model, [observations[i] for i in rest])
-            for i, result in zip(rest, found, strict=True):
+            found = attack.run(model, [observations[i] for i in unsolved])
+            for i, result in zip(unsolved, found, strict=True):
                 worse = i in best and best[i].relative_objective <= result.relative_objective
                 if result.status is not Status.FAILED and not worse:
                     best[i] = result
-        # What explains the gradient worse than knowing nothing is no start.
+        # A result that fits worse than a zero gradient is not a start.
         return {i: r for i, r in best.items() if r.relative_objective < 1}
 
-    def settles(self, guess: Reconstruction) -> bool:
-        """Return whether a guess is good enough to be the result."""
-        return self._solves(guess)
-
-    def _solves(self, guess: Reconstruction) -> bool:
-        return guess.relative_objective <= self.tolerance
+    def is_final(self, initial: Reconstruction) -> bool:
+        """Return whether an initial reconstruction explains the gradient."""
+        return initial.relative_objective <= self.tolerance
 
     def _labels(self, model: nn.Module, observation: Observation) -> Tensor | None:
         try:

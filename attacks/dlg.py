@@ -27,13 +27,13 @@ class DLG(LBFGSMatching):
 
     modalities: ClassVar[frozenset[str] | None] = None
 
-    def guesses(
+    def initial(
         self, model: nn.Module, observations: Mapping[int, Observation]
     ) -> Mapping[int, Reconstruction]:
         """Return the data that uploads give away by themselves, where they do."""
         space = space_type(model)
         found = {i: space.read(model, o) for i, o in observations.items()}
-        return {i: guess for i, guess in found.items() if guess is not None}
+        return {i: initial for i, initial in found.items() if initial is not None}
 
     def _labels(self, model: nn.Module, observation: Observation) -> Tensor | None:
         return observation.labels

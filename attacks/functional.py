@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, replace_all_batch_norm_modules_
 
+from fedsim.core.errors import AttackError
 from fedsim.core.modules import batch_norms
 
 Forward = Callable[[Mapping[str, Tensor], Tensor], Tensor]
@@ -79,11 +80,27 @@ def count_classes(model: nn.Module, input_shape: tuple[int, ...]) -> int:
     """Return the size of the model's output for one example, on a copy of the model.
 
     A model that has an attribute ``num_outputs`` is not tried.
+
+    Raises:
+        AttackError: the model cannot be evaluated on such examples, or does not return a tensor.
     """
     outputs = getattr(model, "num_outputs", None)
     if isinstance(outputs, int):
         return outputs
     parameter = next(model.parameters())
     probe = torch.zeros((2, *input_shape), device=parameter.device, dtype=parameter.dtype)
-    with torch.no_grad():
-        return int(as_function(model)(parameters(model), probe).shape[-1])
+    try:
+        # Whatever the model draws, it does not draw from the caller's generator.
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            found: object = as_function(copy.deepcopy(model).eval())(parameters(model), probe)
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        raise AttackError(
+            f"the model cannot be evaluated on examples of shape {input_shape} "
+            f"({type(error).__name__}: {error}): expected their shape without the batch"
+        ) from error
+    if not isinstance(found, Tensor):
+        raise AttackError(
+            f"the model returns a {type(found).__name__}: expected a tensor of logits; wrap it in "
+            "a module whose forward returns them, such as output.logits or output['logits']"
+        )
+    return int(found.shape[-1]) if found.ndim > 1 else 1

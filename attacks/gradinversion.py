@@ -8,7 +8,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from fedsim.attacks.matching.attack import SignedAdamMatching, known_or_inferred
+from fedsim.attacks.labels.known import known_or_inferred
+from fedsim.attacks.matching.attack import SignedAdamMatching
 from fedsim.attacks.matching.objectives import Objective, SquaredDistance
 from fedsim.attacks.matching.priors import L2, Prior, TotalVariation
 from fedsim.attacks.types import Observation
@@ -33,8 +34,8 @@ class WithStatistics(Objective):
     def __call__(self, dummy: Mapping[str, Tensor], shared: Mapping[str, Tensor]) -> Tensor:
         """Return the distance, a scalar >= 0."""
         names = [k for k in shared if k.endswith(_STATISTICS)]
-        rest = [k for k in shared if k not in names]
-        total = self.gradients({k: dummy[k] for k in rest}, {k: shared[k] for k in rest})
+        weights = [k for k in shared if k not in names]
+        total = self.gradients({k: dummy[k] for k in weights}, {k: shared[k] for k in weights})
         for name in names:
             size = (shared[name] ** 2).sum() + torch.finfo(total.dtype).tiny
             total = total + self.weight * ((dummy[name] - shared[name]) ** 2).sum() / size
@@ -79,7 +80,7 @@ class GradInversion(SignedAdamMatching):
         """Return the distance of the gradients and that of the statistics."""
         return WithStatistics(self.objective, self.statistics)
 
-    def regularisers(self) -> tuple[Prior, ...]:
+    def regularisers(self, model: nn.Module) -> tuple[Prior, ...]:
         """Return total variation and the L2 norm, besides any other prior."""
         return (*self.priors, TotalVariation(self.total_variation), L2(self.l2))
 

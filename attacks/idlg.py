@@ -2,7 +2,8 @@
 
 from torch import Tensor, nn
 
-from fedsim.attacks.matching.attack import LBFGSMatching, known_or_inferred
+from fedsim.attacks.labels.known import known_or_inferred
+from fedsim.attacks.matching.attack import LBFGSMatching
 from fedsim.attacks.types import Observation
 from fedsim.core.registry import ATTACKS
 

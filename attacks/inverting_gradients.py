@@ -5,7 +5,8 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor, nn
 
-from fedsim.attacks.matching.attack import SignedAdamMatching, known_or_inferred
+from fedsim.attacks.labels.known import known_or_inferred
+from fedsim.attacks.matching.attack import SignedAdamMatching
 from fedsim.attacks.matching.objectives import CosineDistance, Objective
 from fedsim.attacks.matching.priors import Prior, TotalVariation
 from fedsim.attacks.types import Observation
@@ -35,7 +36,7 @@ class InvertingGradients(SignedAdamMatching):
     step_size: Annotated[float, Field(gt=0, description="first step size of Adam")] = 0.03
     objective: CodeOnly[Objective] = CosineDistance()
 
-    def regularisers(self) -> tuple[Prior, ...]:
+    def regularisers(self, model: nn.Module) -> tuple[Prior, ...]:
         """Return total variation, besides any other prior."""
         return (*self.priors, TotalVariation(self.total_variation))
 

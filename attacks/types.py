@@ -1,4 +1,4 @@
-"""What goes into an attack and what comes out of it."""
+"""The inputs and outputs of an attack."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from torch import Tensor
+from torch import Tensor, nn
 
+from fedsim.attacks.assumptions import Loss, Normalisation, Numbers, Scale, mean_cross_entropy
 from fedsim.core.errors import AttackError
 
 
 @dataclass(frozen=True)
 class LocalTraining:
-    """How a client came from the weights that it received to those that it sent back.
+    """Local training: the SGD steps behind a model update.
 
     Plain SGD, one step per mini-batch. The examples are used in order, and from the start
     again when they have run out: a client with as many examples as steps x batch size makes
@@ -25,7 +26,7 @@ class LocalTraining:
         learning_rate: of SGD.
         steps: number of steps.
         batch_size: examples in each step.
-        exact: whether the learning rate is known; if not, it is a first guess that an attack
+        exact: whether the learning rate is known; if not, it is an initial value that an attack
             adjusts.
     """
 
@@ -37,15 +38,20 @@ class LocalTraining:
 
 @dataclass(frozen=True, eq=False)
 class Observation:
-    """What an adversary holds about one upload, besides the model that it answers.
+    """All that an adversary holds about one upload, besides the model that it answers.
+
+    The client's loss and the range of its data are assumptions, and can be others: ``loss``,
+    ``value_range``, ``normalisation``.
 
     Attributes:
         gradient: the shared gradient (of the mean loss over the batch), by parameter name.
         input_shape: shape of one example, ``(C, H, W)`` for images, ``(L,)`` for texts that were
             padded to L tokens.
         batch_size: how many examples the gradient was computed on.
-        labels: the batch's labels ``(batch_size,)`` where the threat model makes them
-            public; None where the adversary must find them.
+        labels: the batch's labels where the threat model makes them public; None where the
+            adversary must find them. Classes ``(batch_size,)``, which the loss gets as one-hot
+            rows; or the loss's target as it is ``(batch_size, ...)``, such as the numbers of a
+            regression or soft labels.
         training: the local training behind an update of several steps, whose mean gradient
             ``gradient`` then is; None for the gradient of one batch.
         statistics: mean and variance of the batch's activations in front of each BatchNorm
@@ -53,6 +59,12 @@ class Observation:
             ``<layer>.running_var``.
         lengths: of texts, how many tokens each has, special ones included; sorted, as their order
             in the batch cannot be known. None if they are all as long as the batch.
+        loss: the client's loss of a batch, the mean over its examples. Label rules that hold for
+            the mean cross-entropy alone are not applied to another.
+        value_range: least and greatest value of the data, each a number, one for each channel, or
+            a tensor that broadcasts to an example. Reconstructions lie in it. Not for texts.
+        normalisation: what the client does to data of that range before the model, unless the
+            model itself does it.
     """
 
     gradient: Mapping[str, Tensor]
@@ -62,6 +74,62 @@ class Observation:
     training: LocalTraining | None = None
     statistics: Mapping[str, Tensor] | None = None
     lengths: tuple[int, ...] | None = None
+    loss: Loss = mean_cross_entropy
+    value_range: tuple[Numbers, Numbers] = (0.0, 1.0)
+    normalisation: Normalisation | None = None
+
+    @property
+    def is_classification(self) -> bool:
+        """Whether the loss is the mean cross-entropy of logits, which label rules rely on."""
+        return self.loss is mean_cross_entropy
+
+    @property
+    def scale(self) -> Scale:
+        """The maps between the unit box, the data, and the model's inputs.
+
+        Raises:
+            AttackError: the range or the normalisation does not fit the examples.
+        """
+        return Scale.of(self.input_shape, self.value_range, self.normalisation)
+
+    @classmethod
+    def from_grads(
+        cls,
+        model: nn.Module,
+        *,
+        input_shape: tuple[int, ...],
+        batch_size: int = 1,
+        labels: Tensor | None = None,
+        lengths: tuple[int, ...] | None = None,
+        loss: Loss = mean_cross_entropy,
+        value_range: tuple[Numbers, Numbers] = (0.0, 1.0),
+        normalisation: Normalisation | None = None,
+    ) -> Observation:
+        """Return the observation of the gradients that ``loss.backward()`` has left in a model.
+
+        Args:
+            model: after the backward pass of one batch. Its gradients are copied.
+            input_shape: shape of one example.
+            batch_size: examples of the batch.
+            labels: public labels.
+            lengths: sorted lengths of texts.
+            loss: the client's loss.
+            value_range: least and greatest value of the data.
+            normalisation: normalisation before the model.
+
+        Raises:
+            AttackError: a trained parameter has no gradient.
+        """
+        trained = {k: p for k, p in model.named_parameters() if p.requires_grad}
+        gradient = {k: p.grad.detach().clone() for k, p in trained.items() if p.grad is not None}
+        missing = [name for name in trained if name not in gradient]
+        if missing:
+            raise AttackError(
+                f"the parameter {missing[0]!r} has no gradient: expected a model after "
+                "loss.backward(), before the gradients are set to zero"
+            )
+        assumed = (loss, value_range, normalisation)
+        return cls(gradient, input_shape, batch_size, labels, None, None, lengths, *assumed)
 
     @classmethod
     def from_update(
@@ -128,13 +196,14 @@ class Observation:
 class Status(StrEnum):
     """Why an attack on one victim ended."""
 
-    CONVERGED = "converged"  # the objective fell below the tolerance
+    CONVERGED = "converged"  # the search's objective fell below the tolerance
+    CLAMPED = "clamped"  # it did so outside the range of the data, which do not fit as well
     EXHAUSTED = "exhausted"  # the evaluations ran out
     STALLED = "stalled"  # no step improved the objective any more
     STOPPED = "stopped"  # the caller asked for an end, or time ran out
     ABANDONED = "abandoned"  # another trial on the same victim was far ahead
     COMPUTED = "computed"  # in closed form; the objective says how well it fits
-    FAILED = "failed"  # there is no reconstruction: see `Reconstruction.error`
+    FAILED = "failed"  # without a reconstruction: see `Reconstruction.error`
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,8 +213,8 @@ class Snapshot:
     Attributes:
         evaluation: how many times the objective had been evaluated for this trial.
         objective: its value then.
-        data: the dummy data, ``(batch_size, *input_shape)``: pictures clamped to [0, 1], or the
-            tokens that are nearest.
+        data: the dummy data, ``(batch_size, *input_shape)``: clamped to the range of the data, or
+            the nearest tokens.
     """
 
     evaluation: int
@@ -155,20 +224,21 @@ class Snapshot:
 
 @dataclass(frozen=True, eq=False)
 class Reconstruction:
-    """What an attack returns for one observation.
+    """The result of an attack on one observation.
 
     Attributes:
-        data: the reconstructed batch ``(batch_size, *input_shape)``, pictures in [0, 1] or tokens,
-            on the CPU; None when the attack failed.
-        labels: the labels that the attack found or was given, ``(batch_size,)``.
-        objective: the attack's own final objective.
+        data: the reconstructed batch ``(batch_size, *input_shape)`` in the range of the data, or
+            tokens, on the CPU; None when the attack failed.
+        labels: the labels that the attack found ``(batch_size,)``, or was given.
+        objective: the attack's own final objective: that of the solution; that of these data where
+            the solution explains the upload from outside the range of the data, and they do not.
         relative_objective: the same divided by the objective of a zero gradient, so that 1
             is as good as knowing nothing and 0 is a perfect match.
         status: why the attack ended.
         evaluations: evaluations of the objective spent on the chosen trial.
         trial: which random start was chosen, by its objective.
         history: how the chosen trial emerged, earliest first.
-        error: why there is no reconstruction, when there is none.
+        error: the reason when the attack failed.
         point: the solution itself, for an attack that goes on from there; None if it does not
             optimise.
     """
@@ -193,7 +263,7 @@ class Reconstruction:
 
 @dataclass(frozen=True, eq=False)
 class Progress:
-    """A look at a running attack.
+    """The state of a running attack.
 
     Attributes:
         victims: position in the list given to ``run`` of each lane's victim, ``(lanes,)``.
@@ -221,4 +291,4 @@ def never_stop() -> bool:
 
 
 def ignore_progress(progress: Progress) -> None:
-    """Look away."""
+    """Ignore progress."""

@@ -71,7 +71,7 @@ class Adversary:
         self._threads = threads
         self._scenario, self._plan = scenario, plan
         self._architecture, self._public = architecture, public
-        self._attack = plan.attack.informed(public.rows())
+        self._attack = plan.attack.with_public_texts(public.rows())
         rate = plan.learning_rate or scenario.federation.learning_rate
         self._observing = Observing(scenario.federation, architecture, public, rate)
         self._adapting = Adapting(scenario, self._attack, public, self._observing.unit, device)

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from fedsim.attacks.base import Attack
+from fedsim.attacks.functional import count_classes
+from fedsim.attacks.labels.known import target_rows
 from fedsim.attacks.matching.client import Client
 from fedsim.attacks.matching.objectives import SquaredDistance
 from fedsim.attacks.types import (
@@ -23,21 +25,20 @@ from fedsim.attacks.types import (
 from fedsim.core.errors import AttackError
 
 Found = tuple[Tensor, Tensor]
-"""A batch: data ``(batch_size, *input_shape)`` and labels ``(batch_size,)``."""
+"""A batch: the model's inputs ``(batch_size, *input_shape)`` and labels ``(batch_size,)``."""
 
 
 class ClosedForm(Attack):
     """An attack that computes the batch from the gradient, with nothing to optimise.
 
-    DLG's objective measures how well the result explains the gradient, so that closed forms and
-    searches can be compared.
+    Its objective is that of DLG, so that closed forms and searches can be compared.
     """
 
     @abstractmethod
     def _solve(
         self, model: nn.Module, observations: Mapping[int, Observation], seed: int
     ) -> Mapping[int, Found | str]:
-        """Return the batch behind each observation, or the reason for the failure.
+        """Return the batch behind each observation, or the reason why there is none.
 
         Raises:
             AttackError: no observation can be attacked.
@@ -45,13 +46,13 @@ class ClosedForm(Attack):
 
     @abstractmethod
     def _at_once(self, model: nn.Module, observation: Observation) -> int:
-        """Return the maximum number of observations like this one to solve together."""
+        """Return the number of observations like this one that may be solved together."""
 
-    def misfit(
+    def relative_objective_of(
         self, model: nn.Module, observation: Observation, data: Tensor, labels: Tensor
     ) -> float:
         """Return DLG's relative objective of a given batch."""
-        return _misfit(Client(model), observation, data, labels)
+        return _Judge(model, observation).relative_objective(observation, data, labels)
 
     def _reconstruct(
         self,
@@ -83,42 +84,54 @@ class ClosedForm(Attack):
             found = self._solve(model, part, seed)
         except AttackError as error:
             return dict.fromkeys(part, Reconstruction.failed(str(error)))
-        client = Client(model)
-        return {i: _result(client, part[i], batch) for i, batch in found.items()}
+        judge = _Judge(model, next(iter(part.values())))
+        return {i: judge.result(part[i], batch) for i, batch in found.items()}
 
 
-def _result(client: Client, observation: Observation, batch: Found | str) -> Reconstruction:
-    if isinstance(batch, str):
-        return Reconstruction.failed(batch)
-    data, labels = batch
-    like = next(iter(client.parameters.values()))
-    data = data.clamp(0, 1).to(like)
-    fit = _misfit(client, observation, data, labels)
-    if not fit < float("inf"):
-        return Reconstruction.failed("the solution is not finite")
-    objective = fit * _size(client, observation)
-    return Reconstruction(
-        data=data.cpu(),
-        labels=labels.cpu(),
-        objective=objective,
-        relative_objective=fit,
-        status=Status.COMPUTED,
-        evaluations=1,
-        history=(Snapshot(1, objective, data.cpu()),),
-    )
+class _Judge:
+    """The squared distance of gradients, for observations of one shape, loss and range."""
 
+    def __init__(self, model: nn.Module, observation: Observation) -> None:
+        self._client = Client(model, loss=observation.loss)
+        self._like = next(iter(self._client.parameters.values()))
+        self._classes = count_classes(model, observation.input_shape)
+        self._scale = observation.scale.on(self._like)
 
-def _misfit(client: Client, observation: Observation, data: Tensor, labels: Tensor) -> float:
-    """Return the squared distance of the batch's gradient, relative to a zero gradient's."""
-    like = next(iter(client.parameters.values()))
-    dummy = client.gradient_at(data.to(like), labels.to(like.device))
-    shared = {k: observation.gradient[k].to(like) for k in client.parameters}
-    distance = SquaredDistance()(dummy, shared)
-    return float(distance) / max(_size(client, observation), torch.finfo(like.dtype).tiny)
+    def result(self, observation: Observation, batch: Found | str) -> Reconstruction:
+        """Return the reconstruction for the model's inputs and labels, or the failure."""
+        if isinstance(batch, str):
+            return Reconstruction.failed(batch)
+        inputs, labels = batch
+        unit = self._scale.from_input(inputs.to(self._like)).clamp(0, 1)
+        data = self._scale.to_data(unit)
+        fit = self.relative_objective(observation, data, labels)
+        if not fit < float("inf"):
+            return Reconstruction.failed("the solution is not finite")
+        objective = fit * self._size(observation)
+        return Reconstruction(
+            data=data.cpu(),
+            labels=labels.cpu(),
+            objective=objective,
+            relative_objective=fit,
+            status=Status.COMPUTED,
+            evaluations=1,
+            history=(Snapshot(1, objective, data.cpu()),),
+        )
 
+    def relative_objective(self, observation: Observation, data: Tensor, labels: Tensor) -> float:
+        """Return the squared distance of a batch's gradient, relative to that of no gradient."""
+        inputs = self._scale.to_input(self._scale.from_data(data.to(self._like)))
+        if not observation.is_classification and labels.ndim > 1:
+            labels = labels.to(self._like.dtype)
+        target = target_rows(labels, self._classes, self._like)
+        dummy = self._client.upload(inputs, target)
+        shared = {k: observation.gradient[k].to(self._like) for k in self._client.parameters}
+        distance = float(SquaredDistance()(dummy, shared))
+        return distance / max(self._size(observation), torch.finfo(self._like.dtype).tiny)
 
-def _size(client: Client, observation: Observation) -> float:
-    return sum(float((observation.gradient[k] ** 2).sum()) for k in client.parameters)
+    def _size(self, observation: Observation) -> float:
+        names = self._client.parameters
+        return sum(float((observation.gradient[k] ** 2).sum()) for k in names)
 
 
 def _report(done: Mapping[int, Reconstruction], on_progress: OnProgress) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from fedsim.attacks.closed.base import ClosedForm, Found
-from fedsim.attacks.matching.attack import known_or_inferred
+from fedsim.attacks.labels.known import known_or_inferred
 from fedsim.attacks.types import Observation
 from fedsim.core.errors import AttackError
 from fedsim.core.modules import probing
@@ -55,7 +55,7 @@ class DenseInversion(ClosedForm):
 
 
 def with_labels(model: nn.Module, observation: Observation, data: Tensor) -> Found | str:
-    """Return data with their known or inferred labels, or the reason why inference failed."""
+    """Return data with their known or inferred labels, or the reason why there are none."""
     try:
         return data, known_or_inferred(model, observation)
     except AttackError as error:

@@ -62,6 +62,11 @@ class SPEAR(ClosedForm):
                 "SPEAR needs the gradient of one step, but this is an update of several steps; "
                 "use an attack that matches gradients"
             )
+        if not first.is_classification:
+            raise AttackError(
+                "SPEAR tries the labels by the mean cross-entropy, and this observation has "
+                "another loss; use 'dlg'"
+            )
         name = first_dense(model, first.input_shape)
         found: dict[int, Found | str] = {}
         for i, observation in observations.items():

@@ -1,4 +1,4 @@
-"""Label inference from the last layer's gradient, before any optimisation."""
+"""Labels of a batch from the gradient of the classification layer, without optimisation."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""Simulation of local steps on proxy pictures instead of the private ones."""
+"""Local steps on proxy data: their effect on the weights, for many clients at once."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ CHUNK = 16
 _ROUNDS = 8
 
 
-class StandIns:
-    """Simulated local steps of many clients on the same proxy pictures with different labels.
+class ProxyClients:
+    """The local steps of many clients on the same proxy pictures, each with labels of its own.
 
     Args:
         model: the global model, in the clients' mode.
@@ -38,7 +38,7 @@ class StandIns:
         self._gradients = vmap(grad(self._loss), chunk_size=CHUNK)
 
     def look(self, weights: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Return the mean outputs of the clients' networks, ``(B, ...)``, on the pictures.
+        """Return the mean outputs and features of the clients' networks, of weights ``(B, ...)``.
 
         Returns:
             The probabilities ``(B, classes)`` and the inputs of the classification layer
@@ -68,11 +68,11 @@ class StandIns:
         return probabilities, rows[0]
 
 
-def stand_in_pictures(model: nn.Module, input_shape: tuple[int, ...]) -> list[Tensor]:
-    """Return batches ``(n, *input_shape)`` of proxy pictures: plain grey in three shades.
+def proxy_pictures(model: nn.Module, input_shape: tuple[int, ...]) -> list[Tensor]:
+    """Return batches of proxy pictures ``(n, *input_shape)``: plain grey of three shades.
 
-    BatchNorm that normalises by the batch removes plain pictures: for models with such layers there
-    is one batch of noise.
+    A BatchNorm layer that normalises by the batch erases plain pictures: for models that have one
+    there is one batch, of noise.
     """
     like = next(model.parameters())
     if normalises_by_batch(model):
@@ -120,8 +120,8 @@ def drifted_labels(model: nn.Module, observation: Observation) -> Tensor:
             f"label counts of several local steps need the gradient of {name!r}, which is "
             "missing; give the labels or use an attack that optimises them"
         )
-    pictures = stand_in_pictures(model, observation.input_shape)
-    client = StandIns(model, head, pictures[len(pictures) // 2], training.learning_rate)
+    pictures = proxy_pictures(model, observation.input_shape)
+    client = ProxyClients(model, head, pictures[len(pictures) // 2], training.learning_rate)
     start = {k: w[None] for k, w in parameters(model).items()}
     bias = bias.to(start[head])
 
@@ -138,7 +138,7 @@ def drifted_labels(model: nn.Module, observation: Observation) -> Tensor:
 
 
 def _fixed_point(function: Callable[[Tensor], Tensor], start: Tensor) -> Tensor:
-    """Return the fixed point of a function of shares, by Anderson mixing over all rounds.
+    """Return the fixed point of a function of shares, by Anderson's mixing over all rounds.
 
     The plain iteration converges slowly: the longer a client trains, the closer its mean
     probabilities come to any assumed shares.

@@ -9,13 +9,13 @@ from torch import Tensor
 
 
 class RankJudge:
-    """Measures how far the residual after a step exceeds the rank that later steps can explain.
+    """The distance of the residual after a step from the rank that it must have.
 
     B sequences of labels are tested at once, on L classes and D features.
 
     Args:
-        rest: residual of the gradient after the previous steps, ``(B, L, D)``.
-        left: remaining count of each class, ``(B, L)``.
+        residual: what the steps before have left of the gradient, ``(B, L, D)``.
+        left: how often each class may still come, ``(B, L)``.
         probabilities: ``(B, L)``.
         features: ``(B, D)``.
         again: count of each class among the step's examples that were used before, ``(B, L)``.
@@ -25,7 +25,7 @@ class RankJudge:
 
     def __init__(
         self,
-        rest: Tensor,
+        residual: Tensor,
         left: Tensor,
         probabilities: Tensor,
         features: Tensor,
@@ -33,14 +33,14 @@ class RankJudge:
         to_come: int,
         new: int,
     ) -> None:
-        rest, features = rest.double(), features.double().cpu()
-        self._gram = rest @ rest.mT
-        self._cross = (rest @ features[..., None])[..., 0]
+        residual, features = residual.double(), features.double().cpu()
+        self._gram = residual @ residual.mT
+        self._cross = (residual @ features[..., None])[..., 0]
         self._norm = (features**2).sum(-1)
         self._probabilities = probabilities.double().cpu()
         self._again, self._size = again, new + int(again[0].sum())
         self._left, self._new = left, new
-        self._beyond = max(0, rest.shape[1] - to_come)
+        self._beyond = max(0, residual.shape[1] - to_come)
 
     def best(self, counts: Tensor, width: int) -> tuple[Tensor, Tensor]:
         """Return the sequences to continue ``(width,)`` and their counts ``(width, L)``."""

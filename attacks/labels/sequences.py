@@ -23,17 +23,17 @@ from torch import Tensor, nn
 
 from fedsim.attacks.functional import parameters
 from fedsim.attacks.labels.proxies import (
-    StandIns,
+    ProxyClients,
     drifted_labels,
     head_of,
+    proxy_pictures,
     share_out,
-    stand_in_pictures,
 )
 from fedsim.attacks.labels.ranks import RankJudge
 from fedsim.attacks.types import LocalTraining, Observation
 from fedsim.core.errors import AttackError
 
-GUESSES = 8
+CANDIDATES = 8
 
 # Bounds of the work: the sequences kept after each step, if all continuations are tried and
 # if there are too many; the total size of their weights; the continuations tried for each
@@ -43,31 +43,32 @@ WEIGHTS = 50_000_000
 CONTINUATIONS = 500
 CLASSES = 16
 
-# Factors by which a guessed learning rate may be wrong.
-_STRETCHES = (0.5, 2**-0.5, 1.0, 2**0.5, 2.0)
+# Factors on a learning rate that is not exact.
+_RATE_SCALES = (0.5, 2**-0.5, 1.0, 2**0.5, 2.0)
 
 
 def search_labels(model: nn.Module, observation: Observation) -> Tensor:
     """Find the labels of a client's local steps, in order, by a beam search.
 
-    After each step the search keeps the sequences whose residual is closest to the rank that it
-    must have. Each sequence has its own weights, changed by real local steps on plain grey proxy
-    pictures. Finally the whole update is compared with the update that the proxy pictures give. If
-    a step has too many continuations to try them all, the best is approached by changing one label
-    at a time.
+    A beam search: after each step those sequences are kept whose unexplained residual is closest to
+    the rank that it must have. Each sequence moves weights of its own, by real local steps on
+    plain grey pictures, which are proxy data for the private ones. At last all of the update is
+    compared with what these pictures would have given. Where a step has too many continuations
+    to try them all, the best is approached by changing one label at a time.
 
     Later passes over the same examples are assumed to have the order of the first.
 
     Args:
         model: the global model, in the client's mode.
-        observation: an observation with its ``training``. Known labels are used as a multiset: the
-            search finds their order. A guessed learning rate is tried at half to twice its value.
+        observation: with its ``training``. Labels, where known, are taken as a multiset: the
+            search finds their order. A learning rate that is not exact is tried at half to twice
+            its value.
 
     Returns:
-        ``(guesses, batch_size)``, the most likely sequence first, at most `GUESSES`; labels of the
-        same step are in ascending order. If the rank is not informative, because there are too many
-        steps for the number of classes or too many different labels, it is one guess: the known
-        labels, or else `drifted_labels`.
+        ``(candidates, batch_size)``, the likeliest sequence first, at most `CANDIDATES`; labels of
+        the same step are in ascending order. Where the rank says nothing, since there are too
+        many steps for so few classes or too many different labels, it is one candidate: the known
+        labels as they are, else `drifted_labels`.
 
     Raises:
         AttackError: labels are unknown, and there is no dense last layer with a bias.
@@ -77,12 +78,12 @@ def search_labels(model: nn.Module, observation: Observation) -> Tensor:
         known = observation.labels
         return (drifted_labels(model, observation) if known is None else known)[None]
     found: dict[tuple[int, ...], float] = {}
-    for pictures in stand_in_pictures(model, observation.input_shape):
-        for stretch in (1.0,) if search.training.exact else _STRETCHES:
-            labels, costs = search.run(pictures, stretch)
+    for pictures in proxy_pictures(model, observation.input_shape):
+        for rate_scale in (1.0,) if search.training.exact else _RATE_SCALES:
+            labels, costs = search.run(pictures, rate_scale)
             for row, cost in zip(labels.tolist(), costs.tolist(), strict=True):
                 found[tuple(row)] = min(cost, found.get(tuple(row), math.inf))
-    best = sorted(found, key=lambda row: (found[row], row))[:GUESSES]
+    best = sorted(found, key=lambda row: (found[row], row))[:CANDIDATES]
     return torch.tensor(best)
 
 
@@ -91,20 +92,20 @@ class _Beam:
     """B candidate sequences after the same number of steps.
 
     Attributes:
-        weights: the client's current weights, each ``(B, ...)``.
-        rest: residual of the classification layer's gradient, ``(B, L, D)``.
-        left: remaining count of each class, ``(B, L)``.
-        labels: labels of the examples, ``(B, N)``, as indices of the L classes; -1 if not yet set.
+        weights: the client's weights by now, each ``(B, ...)``.
+        residual: what is unexplained of the classification layer's gradient, ``(B, L, D)``.
+        left: how often each class may still come, ``(B, L)``.
+        labels: of the examples, ``(B, N)`` as places among the L classes; -1 if still to come.
     """
 
     weights: dict[str, Tensor]
-    rest: Tensor
+    residual: Tensor
     left: Tensor
     labels: Tensor
 
     def __getitem__(self, chosen: Tensor) -> _Beam:
         weights = {k: w[chosen.to(w.device)] for k, w in self.weights.items()}
-        return _Beam(weights, self.rest[chosen], self.left[chosen], self.labels[chosen])
+        return _Beam(weights, self.residual[chosen], self.left[chosen], self.labels[chosen])
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,12 +163,12 @@ class _Search:
         """Return the number of ways to label ``new`` examples."""
         return math.comb(int((self.left > 0).sum()) + new - 1, new)
 
-    def run(self, pictures: Tensor, stretch: float) -> tuple[Tensor, Tensor]:
-        """Return sequences ``(B, N)``, and each one's error in explaining the update, ``(B,)``."""
+    def run(self, pictures: Tensor, rate_scale: float) -> tuple[Tensor, Tensor]:
+        """Return sequences ``(B, N)``, and how badly each explains the update, ``(B,)``."""
         start, training = parameters(self.model), self.training
-        rate, size = training.learning_rate * stretch, training.batch_size
-        client = StandIns(self.model, self.head, pictures, rate)
-        total = {k: g * (training.steps / stretch) for k, g in self.gradient.items()}
+        rate, size = training.learning_rate * rate_scale, training.batch_size
+        client = ProxyClients(self.model, self.head, pictures, rate)
+        total = {k: g * (training.steps / rate_scale) for k, g in self.gradient.items()}
         beam = _Beam(
             {k: w[None] for k, w in start.items()},
             total[self.head][None, self.classes].cpu(),
@@ -182,18 +183,24 @@ class _Search:
         scale = torch.stack([(g**2).sum() for g in total.values()]).sum()
         return self.classes[beam.labels], (torch.stack(costs).sum(0) / scale).cpu()
 
-    def _advance(self, beam: _Beam, client: StandIns, examples: Tensor, to_come: int) -> _Beam:
-        """Extend the sequences by one local step with its most likely labels."""
+    def _advance(self, beam: _Beam, client: ProxyClients, examples: Tensor, to_come: int) -> _Beam:
+        """Take one local step in every way that is likely."""
         new = examples[beam.labels[0, examples] < 0]
         old = examples[beam.labels[0, examples] >= 0]
         again = F.one_hot(beam.labels[:, old], len(self.classes)).sum(1)
         probabilities, features = client.look(beam.weights)
         judge = RankJudge(
-            beam.rest, beam.left, probabilities[:, self.classes], features, again, to_come, len(new)
+            beam.residual,
+            beam.left,
+            probabilities[:, self.classes],
+            features,
+            again,
+            to_come,
+            len(new),
         )
         numbers = sum(w.numel() for w in parameters(self.model).values())
         if self._ways(len(new)) <= CONTINUATIONS:
-            counts, width = self._all_ways(len(new)).expand(len(beam.rest), -1, -1), WIDTH
+            counts, width = self._all_ways(len(new)).expand(len(beam.residual), -1, -1), WIDTH
         else:
             counts, width = judge.climb(share_out(beam.left, len(new))), CLIMBING_WIDTH
         parents, counts = judge.best(counts, min(width, max(1, WEIGHTS // numbers)))
@@ -203,11 +210,11 @@ class _Search:
         weights, gradients = client.step(kept.weights, targets)
         labels = kept.labels.clone()
         labels[:, new] = _in_order(counts)
-        rest = kept.rest - gradients[self.head][:, self.classes].cpu()
-        return _Beam(weights, rest, kept.left - counts, labels)
+        residual = kept.residual - gradients[self.head][:, self.classes].cpu()
+        return _Beam(weights, residual, kept.left - counts, labels)
 
     def _all_ways(self, new: int) -> Tensor:
-        """Return the class counts of every way to label examples, ``(M, L)``."""
+        """Return the counts of the classes, for every way to label examples: ``(M, L)``."""
         possible = (self.left > 0).nonzero().flatten().tolist()
         ways = list(itertools.combinations_with_replacement(possible, new))
         picked = torch.tensor(ways, dtype=torch.long).view(len(ways), new)

@@ -1,4 +1,4 @@
-"""How many lanes fit the memory."""
+"""The number of lanes that fit the memory."""
 
 import math
 import os
@@ -28,7 +28,7 @@ def lanes_that_fit(
     steps: int = 1,
     memory_gb: float | None = None,
 ) -> int:
-    """Return how many lanes may run at once, at least 1.
+    """Return the number of lanes that may run at once, at least 1.
 
     Args:
         model: the attacked model.
@@ -49,7 +49,7 @@ def lanes_that_fit(
 
 
 def free_bytes(device: torch.device) -> float:
-    """Return how much memory attacks may take by themselves.
+    """Return the memory in bytes that attacks may take by default.
 
     On a GPU most of what is free. On a CPU at most `CPU_SHARE_BYTES`, since more lanes at once
     are no faster there, and at most half of what is free.
@@ -64,7 +64,7 @@ def free_bytes(device: torch.device) -> float:
 
 
 def _activations(model: nn.Module, batch_shape: tuple[int, ...]) -> int:
-    """Return how many numbers a forward pass of one batch produces, over all modules."""
+    """Return the count of numbers that a forward pass produces, over all modules."""
     count = math.prod(batch_shape)
 
     def add(_module: nn.Module, _inputs: object, output: object) -> None:

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import torch
-import torch.nn.functional as F  # noqa: N812  (the name that everybody knows)
 from torch import Tensor, nn
 
 from fedsim.attacks.types import Observation, Reconstruction
@@ -20,8 +19,19 @@ from fedsim.core.modality import MODALITIES, PICTURES, modality_of
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-Batch = tuple[Tensor, Tensor | None]
-"""What the model takes, and its labels as distributions; None if they are no part of the space."""
+
+class Batch(NamedTuple):
+    """The batch that a point stands for.
+
+    Attributes:
+        inputs: of the model.
+        target: labels as the loss takes them, where they are part of the space; else None.
+        judged: the batch as priors judge it: pictures in the unit box, or the inputs.
+    """
+
+    inputs: Tensor
+    target: Tensor | None
+    judged: Tensor
 
 
 class Space(ABC):
@@ -70,43 +80,49 @@ class Space(ABC):
 
     @abstractmethod
     def start(self, kind: str, generator: torch.Generator) -> Tensor:
-        """Return where a lane starts ``(size,)``.
+        """Return the first point of a lane, ``(size,)``.
 
         Args:
-            kind: ``normal`` for N(0, 1), ``grey`` for as little as a guess can claim to know.
+            kind: ``normal`` for N(0, 1), ``grey`` for a point that assumes little.
             generator: the only source of randomness.
         """
 
     @abstractmethod
-    def guessed(self, guess: Reconstruction, start: Tensor) -> Tensor:
-        """Return a start with what a guess knows in place of what it knows."""
+    def from_initial(self, initial: Reconstruction, start: Tensor) -> Tensor:
+        """Return the point of an initial reconstruction; ``start`` where it says nothing."""
 
     @abstractmethod
     def batch(self, point: Tensor) -> Batch:
-        """Return what one lane's point ``(size,)`` stands for, differentiably."""
+        """Return the batch that one lane's point ``(size,)`` stands for, differentiably."""
 
     @abstractmethod
-    def truth(self, data: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Return a batch that somebody else supplies, as the model and the loss take it."""
+    def given(self, data: Tensor, target: Tensor) -> Batch:
+        """Return the batch of given data ``(batch_size, ...)``.
 
-    def told_by(self, observation: Observation) -> Space:
-        """Return the space of a victim of the same shape: `decode` may use what its upload tells.
+        Args:
+            data: as `decode` returns it.
+            target: labels as the loss takes them.
+        """
 
-        All else is the same for victims of one shape.
+    def for_observation(self, observation: Observation) -> Space:
+        """Return the space of another victim of the same shape.
+
+        Only `decode` may differ: it may use the victim's own upload. The default is the space
+        itself.
         """
         return self
 
     @abstractmethod
     def decode(self, points: Tensor) -> Tensor:
-        """Return what the points ``(A, size)`` show, ``(A, batch_size, ...)``."""
+        """Return the data ``(A, batch_size, ...)`` that the points ``(A, size)`` stand for."""
 
     @abstractmethod
     def project(self, points: Tensor) -> Tensor:
-        """Return the nearest points ``(A, size)`` that something stands behind."""
+        """Return the nearest points ``(A, size)`` that stand for possible data."""
 
 
 class PixelSpace(Space):
-    """Pictures in [0, 1]."""
+    """Pictures, or any numbers in a range, as points of the unit box."""
 
     modality = PICTURES
 
@@ -121,30 +137,36 @@ class PixelSpace(Space):
         self.shape = (observation.batch_size, *observation.input_shape)
         self.size = math.prod(self.shape)
         self._dtype = dtype
+        self._scale = observation.scale.on(next(model.parameters()))
 
     def start(self, kind: str, generator: torch.Generator) -> Tensor:
-        """Return N(0, 1), or mid-grey with a little noise."""
+        """Return N(0, 1), or the middle of the box (mid-grey) with a little noise."""
         noise = torch.randn(self.size, generator=generator)
         return noise if kind == "normal" else 0.5 + 0.1 * noise
 
-    def guessed(self, guess: Reconstruction, start: Tensor) -> Tensor:
-        """Return the guessed pictures."""
-        return start if guess.data is None else guess.data.flatten().to(start)
+    def from_initial(self, initial: Reconstruction, start: Tensor) -> Tensor:
+        """Return the point of an initial reconstruction."""
+        if initial.data is None:
+            return start
+        return self._scale.on(start).from_data(initial.data.to(start)).flatten()
 
     def batch(self, point: Tensor) -> Batch:
         """Return the pictures."""
-        return point.view(self.shape), None
+        unit = point.view(self.shape)
+        return Batch(self._scale.to_input(unit), None, unit)
 
-    def truth(self, data: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    def given(self, data: Tensor, target: Tensor) -> Batch:
         """Return the pictures and their labels as they are."""
-        return data, target
+        unit = self._scale.from_data(data)
+        return Batch(self._scale.to_input(unit), target, unit)
 
     def decode(self, points: Tensor) -> Tensor:
-        """Return the pictures, clamped to [0, 1]."""
-        return points.view(-1, *self.shape).clamp(0, 1).to(self._dtype)
+        """Return the pictures, clamped to the range of the data."""
+        unit = points.view(-1, *self.shape).clamp(0, 1)
+        return self._scale.to_data(unit).to(self._dtype)
 
     def project(self, points: Tensor) -> Tensor:
-        """Return the points inside the box of pictures."""
+        """Return the points inside the unit box."""
         return points.clamp(0, 1)
 
 
@@ -152,9 +174,3 @@ def space_type(model: nn.Module) -> type[Space]:
     """Return the class of the unknowns of attacks on a model."""
     space: type[Space] = MODALITIES.get(modality_of(model)).part("space")
     return space
-
-
-def one_hot(labels: Tensor, classes: int) -> Tensor:
-    """Return labels as rows; one that asks for nothing (below zero) as a row of zeros."""
-    rows = F.one_hot(labels.clamp(min=0).long(), classes)
-    return rows * (labels >= 0)[..., None]

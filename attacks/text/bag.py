@@ -1,4 +1,4 @@
-"""The tokens that the gradient of the word embeddings gives away."""
+"""Tokens of a batch from the gradient of the word embeddings."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LEVERAGE = 0.5
 
 @dataclass(frozen=True)
 class Bag:
-    """What the gradient of the word embeddings says of a batch.
+    """Tokens and inputs of a batch that the gradient of the word embeddings gives away.
 
     Attributes:
         tokens: those that are in it, as inputs or labels, without special ones.
@@ -69,7 +69,7 @@ def bag_of_tokens(model: TextModel, observation: Observation) -> Bag | None:
 
 
 def in_order(model: TextModel, observation: Observation, bag: Bag, frame: Tensor) -> Tensor | None:
-    """Return the inputs of a single text ``(1, L)`` in order; None if the order is not told.
+    """Return the inputs of a single text ``(1, L)`` in order, or None if that is not given away.
 
     Args:
         model: the attacked model.
@@ -78,14 +78,14 @@ def in_order(model: TextModel, observation: Observation, bag: Bag, frame: Tensor
         frame: ``(1, L)``, the tokens that are known, else -1.
     """
     name = model.position_name
-    places = None if name is None else observation.gradient.get(name)
-    if places is None or observation.batch_size > 1 or not bag.inputs:
+    positions = None if name is None else observation.gradient.get(name)
+    if positions is None or observation.batch_size > 1 or not bag.inputs:
         return None
     length = frame.shape[1]
-    at = places[:length].double()
+    at = positions[:length].double()
     at = at - at @ bag.taken @ bag.taken.T
     inputs = torch.tensor(bag.inputs, device=frame.device)
-    # Rows of words are sums of rows of places: with which weights?
+    # Rows of tokens are sums of rows of positions: find the weights.
     weights = torch.linalg.lstsq(at.T, bag.rows[inputs].T).solution
     if not bool(torch.isfinite(weights).all()):
         return None
@@ -93,7 +93,7 @@ def in_order(model: TextModel, observation: Observation, bag: Bag, frame: Tensor
 
 
 def _output_layer(rows: Tensor, most: int) -> Tensor:
-    """Return a basis ``(D, r)`` of what the many faint rows have in common."""
+    """Return a basis ``(D, r)`` of the common part of the many faint rows."""
     norms = rows.norm(dim=1)
     basis = rows.new_zeros((rows.shape[1], 0))
     for _ in range(_ITERATIONS):
@@ -110,7 +110,7 @@ def _directions(rows: Tensor) -> Tensor:
     """Return a basis ``(D, r)`` of the directions that several rows have.
 
     A batch's own token may be faint too. It is the only row in its direction, as its leverage
-    shows, and is left out: it would be taken out with the rest, and never stand out again.
+    shows, and is left out: it would be taken out with the others, and never stand out again.
     """
     scaled = rows / rows.norm(dim=1, keepdim=True).clamp(min=1e-300)
     vectors: Tensor
@@ -126,7 +126,7 @@ def _directions(rows: Tensor) -> Tensor:
 
 
 def _outliers(sizes: Tensor) -> list[int]:
-    """Return which of many sizes are far above the rest."""
+    """Return the indices of the sizes that are far above the typical one."""
     typical = sizes.median()
     spread = (sizes - typical).abs().median()
     bar = torch.maximum(typical + 12 * spread, 1e-5 * sizes.max())

@@ -15,17 +15,17 @@ from fedsim.core.registry import ATTACKS
 
 @ATTACKS.register("bag-of-tokens")
 class BagOfTokens(TextReading):
-    """Bag of tokens: which words were looked up, from the gradient of the embeddings.
+    """Bag of tokens: the tokens of a batch, from the gradient of the embeddings.
 
     That the rows of an embedding table's gradient that are not zero are the tokens of the batch
     is folklore (for example Gupta et al., NeurIPS 2022, arXiv 2205.08514, section 3). With tied
     weights all rows are: see `bag_of_tokens`.
 
-    For a single text the order comes back too if the table of places is trained as well: the row
-    of place t is the gradient d_t of what was added up there, the row of word v the sum of d_t
-    over the places where v stands, so that least squares say which word stands where. We know of
-    no earlier use. Without that, and for batches, the tokens are in no order, and how often each
-    comes is not known: the most prominent ones fill up the places.
+    For a single text the order comes back too if the table of positions is trained as well: the row
+    of position t is the gradient d_t of what was added up there, the row of token v the sum of d_t
+    over the positions where v stands, so that least squares say which token stands where. We know
+    of no earlier use. Without that, and for batches, the tokens are in no order, and how often each
+    comes is not known: the most prominent ones fill up the positions.
     """
 
     def _read(
@@ -35,12 +35,12 @@ class BagOfTokens(TextReading):
         bag = bag_of_tokens(model, observation)
         if bag is None:
             raise AttackError(
-                f"the gradient of {model.table_name!r} was not shared, so that no word was looked "
+                f"the gradient of {model.table_name!r} was not shared, so that no token was looked "
                 "up in what was; use 'dager' or 'dlg'"
             )
         if not bag.inputs:
             raise AttackError(
-                "no row of the word embeddings' gradient stands out: no token is to be seen"
+                "no row of the word embeddings' gradient stands out: no token can be read"
             )
         tokens = in_order(model, observation, bag, frame)
         if tokens is None:
@@ -49,10 +49,10 @@ class BagOfTokens(TextReading):
 
 
 def _filled_up(bag: Bag, frame: Tensor) -> Tensor:
-    """Return the bag's tokens at the places that are free, in no order."""
+    """Return the bag's tokens at the free positions, in no order."""
     tokens, free = frame.clone(), (frame < 0).nonzero().tolist()
     ordered = [t for t in bag.inputs if t in bag.tokens] or sorted(bag.tokens) or list(bag.inputs)
     ordered += [t for t in sorted(bag.tokens) if t not in ordered]  # known as labels alone
-    for number, (row, place) in enumerate(free):
-        tokens[row, place] = ordered[number % len(ordered)]
+    for number, (row, position) in enumerate(free):
+        tokens[row, position] = ordered[number % len(ordered)]
     return tokens

@@ -19,10 +19,10 @@ from fedsim.core.registry import ATTACKS
 from fedsim.core.seeds import derive
 
 _AT_ONCE = 4096
-"""Words that are looked at together."""
+"""Tokens that are compared with the span together."""
 
 _SHORTLIST = 32
-"""Words for each text of a batch that are looked at exactly, after a quick look at all."""
+"""Tokens for each text of a batch that are compared exactly, after a quick comparison of all."""
 
 Found = tuple[Tensor, float]
 """A text's tokens ``(L,)``, and how far it lies outside the second layer's span."""
@@ -30,29 +30,29 @@ Found = tuple[Tensor, float]
 
 @ATTACKS.register("dager")
 class Dager(TextReading):
-    """DAGER: exact texts, by asking which words lie in the span of attention gradients.
+    """DAGER: exact texts, by testing which tokens lie in the span of attention gradients.
 
-    Petrov et al., NeurIPS 2024 (arXiv 2405.15586). A word is possible at a place if what it would
-    feed into the first attention layer lies in the row space of that layer's gradient (section
-    4.1). Of a decoder, texts are then grown place by place, each prefix checked against the second
-    layer (4.2). Of an encoder, one text follows at once; several are told apart by their inputs
-    to the second layer.
+    Petrov et al., NeurIPS 2024 (arXiv 2405.15586). A token is possible at a position if what it
+    would feed into the first attention layer lies in the row space of that layer's gradient
+    (section 4.1). Of a decoder, texts are then grown position by position, each prefix checked
+    against the second layer (4.2). Of an encoder, one text follows at once; several are separated
+    by their inputs to the second layer.
 
     Differences: queries, keys and values are used together; the lengths of the texts are public,
     where the paper finds them; an encoder's texts are not enumerated, but searched for by changing
-    one word at a time from several starts, as the distance to the second layer's span falls with
-    every right word. Where nothing lies in the span (noise, pruning) the nearest words are taken,
-    so that results fade and do not fail. The words behind mask tokens are read off the head's
+    one token at a time from several starts, as the distance to the second layer's span falls with
+    every right token. Where nothing lies in the span (noise, pruning) the nearest tokens are taken,
+    so that results fade and do not fail. The tokens behind mask tokens are read off the head's
     gradient (`fill_masked`), of which the paper has none.
 
-    Words and places add up in front of the first layer: a batch with the word a at places 1 and 2
-    and b at 2 has b at 1 in its span too. The more words the texts of a batch share (every mask
-    token is one), the more such ghosts there are, and the more often an encoder's texts are mixed
-    up; a decoder's are not, as each prefix is checked.
+    Tokens and positions add up in front of the first layer: a batch with the token a at positions 1
+    and 2 and b at 2 has b at 1 in its span too. The more tokens the texts of a batch share (every
+    mask token is one), the more such ghosts there are, and the more often an encoder's texts are
+    mixed up; a decoder's are not, as each prefix is checked.
     """
 
     tolerance: Annotated[
-        float, Field(gt=0, lt=1, description="distance from the span up to which a word is in it")
+        float, Field(gt=0, lt=1, description="distance from the span up to which a token is in it")
     ] = 1e-3
     restarts: Annotated[
         int, Field(ge=1, description="starts of the search for each text of a batch (encoders)")
@@ -66,7 +66,7 @@ class Dager(TextReading):
     ) -> tuple[Tensor, float]:
         """Return a batch's texts, and their mean distance from the second layer's span."""
         search = _Search(self, model, observation, frame, seed)
-        found = search.grow() if model.causal else search.tell_apart()
+        found = search.grow() if model.causal else search.separate()
         tokens = torch.full_like(frame, model.specials.pad)
         for row, (text, _) in zip(tokens, found, strict=True):
             row[: len(text)] = text
@@ -94,63 +94,66 @@ class _Search:
         if self._spans[0].shape[1] >= width:
             raise AttackError(
                 f"the batch has {most} tokens, and the layers are {width} wide: with as many "
-                "tokens as dimensions every word lies in the span; attack smaller batches or wider "
-                "models"
+                "tokens as dimensions every token lies in the span; attack smaller batches or "
+                "wider models"
             )
         self._generator = torch.Generator().manual_seed(derive(seed, "dager"))
         self._lengths = (frame != model.specials.pad).sum(1).tolist()
-        self._possible = self._words()
+        self._possible = self._candidates()
 
-    def _words(self) -> list[Tensor]:
-        """Return the words that are possible at each place of the longest text."""
+    def _candidates(self) -> list[Tensor]:
+        """Return the tokens that are possible at each position of the longest text."""
         model, longest = self._model, max(self._lengths)
         mask = model.specials.mask
         every = [t for t in range(model.table.shape[0]) if t == mask or not model.is_special(t)]
-        words = torch.tensor(every, device=self._frame.device)
-        rows = words[:, None].expand(-1, longest)
+        tokens = torch.tensor(every, device=self._frame.device)
+        rows = tokens[:, None].expand(-1, longest)
         chunks = [
             mostly_outside(self._inputs.of(part, 0), self._spans[0])
             for part in torch.split(rows, 4096)
         ]
-        distances, few = torch.cat(chunks), min(len(words), _SHORTLIST * len(self._lengths))
+        distances, few = torch.cat(chunks), min(len(tokens), _SHORTLIST * len(self._lengths))
         possible = []
-        for place in range(longest):
-            short = distances[:, place].topk(few, largest=False).indices
-            inputs = self._inputs.of(rows[short], 0)[:, place]
+        for position in range(longest):
+            short = distances[:, position].topk(few, largest=False).indices
+            inputs = self._inputs.of(rows[short], 0)[:, position]
             away = outside(inputs, self._spans[0])
             order = away.argsort()
             inside = int((away < self._attack.tolerance).sum())
-            possible.append(words[short[order[: inside or len(self._lengths)]]])
+            possible.append(tokens[short[order[: inside or len(self._lengths)]]])
         return possible
 
-    def distances(self, texts: Tensor, place: int | None = None) -> Tensor:
-        """Return how far texts ``(N, L)`` lie outside the second layer's span, on average.
+    def distances(self, texts: Tensor, position: int | None = None) -> Tensor:
+        """Return the mean distance of texts ``(N, L)`` from the second layer's span.
 
         Args:
             texts: of one length, without padding.
-            place: look at this place alone; None for all.
+            position: compare at this position alone; None for all.
         """
         away = outside(self._inputs.of(texts, self._layer), self._spans[1])
-        return away.mean(1) if place is None else away[:, place]
+        return away.mean(1) if position is None else away[:, position]
 
     def grow(self) -> list[Found]:
-        """Return a decoder's texts, grown place by place.
+        """Return a decoder's texts, grown position by position.
 
-        A text that ends is one that no word goes on with: a longer text's beginning goes on.
+        A text that ends is one that no token continues: a longer text's beginning goes on.
         """
         prefixes = torch.zeros((1, 0), dtype=torch.long, device=self._frame.device)
         totals = torch.zeros(1, dtype=torch.float64, device=self._frame.device)
         found: list[Found] = []
-        for place in range(max(self._lengths)):
-            words = self._possible[place]
+        for position in range(max(self._lengths)):
+            candidates = self._possible[position]
             grown = torch.cat(
-                [prefixes.repeat_interleave(len(words), 0), words.repeat(len(prefixes))[:, None]],
+                [
+                    prefixes.repeat_interleave(len(candidates), 0),
+                    candidates.repeat(len(prefixes))[:, None],
+                ],
                 dim=1,
             )
-            away = self.distances(grown, place).view(len(prefixes), len(words))
-            found += self._ended(prefixes, totals, away.amin(1), place)
+            away = self.distances(grown, position).view(len(prefixes), len(candidates))
+            found += self._ended(prefixes, totals, away.amin(1), position)
             away = away.flatten()
-            totals = totals.repeat_interleave(len(words)) + away
+            totals = totals.repeat_interleave(len(candidates)) + away
             inside = (away < self._attack.tolerance).nonzero().flatten()
             if not len(inside):
                 inside = torch.arange(len(away), device=away.device)
@@ -158,23 +161,27 @@ class _Search:
             prefixes, totals = grown[kept], totals[kept]
         return found
 
-    def _ended(self, prefixes: Tensor, totals: Tensor, beyond: Tensor, place: int) -> list[Found]:
-        """Return the texts whose last token stands at a place.
+    def _ended(
+        self, prefixes: Tensor, totals: Tensor, beyond: Tensor, position: int
+    ) -> list[Found]:
+        """Return the texts whose last token stands at a position.
 
         Args:
-            prefixes: ``(n, place)``.
+            prefixes: ``(n, position)``.
             totals: their distances so far ``(n,)``.
-            beyond: the distance of the best word that could go on with each ``(n,)``.
-            place: of the last token.
+            beyond: the distance of the best token that could continue each ``(n,)``.
+            position: of the last token.
         """
-        count = self._lengths.count(place + 1)
+        count = self._lengths.count(position + 1)
         last = torch.tensor([self._model.specials.last], device=prefixes.device)
         goes_on = beyond < self._attack.tolerance
         order = sorted(range(len(prefixes)), key=lambda n: (bool(goes_on[n]), float(totals[n])))
         chosen = (order * count)[:count]  # fewer prefixes than texts: some are the same
-        return [(torch.cat([prefixes[n], last]), float(totals[n]) / max(1, place)) for n in chosen]
+        return [
+            (torch.cat([prefixes[n], last]), float(totals[n]) / max(1, position)) for n in chosen
+        ]
 
-    def tell_apart(self) -> list[Found]:
+    def separate(self) -> list[Found]:
         """Return an encoder's texts, each the nearest to the second layer's span."""
         found: list[Found] = []
         for row, length in zip(self._frame, self._lengths, strict=True):
@@ -183,9 +190,9 @@ class _Search:
         return found
 
     def _search(self, choices: Sequence[Tensor], taken: Sequence[Tensor]) -> Found:
-        """Change one word at a time while that brings a text nearer, from several starts."""
+        """Change one token at a time while that brings a text nearer, from several starts."""
         best: Found | None = None
-        several = [t for t, words in enumerate(choices) if len(words) > 1]
+        several = [t for t, tokens in enumerate(choices) if len(tokens) > 1]
         for start in self._starts(choices, taken):
             text, distance = self._settle(start, choices, several)
             known = any(len(t) == len(text) and torch.equal(t, text) for t in taken)
@@ -199,16 +206,16 @@ class _Search:
         return best
 
     def _starts(self, choices: Sequence[Tensor], taken: Sequence[Tensor]) -> Iterator[Tensor]:
-        """Yield first texts, drawn from the words that no text has yet where there are such."""
+        """Yield first texts, drawn from the tokens that no text has yet where there are such."""
         fresh = []
-        for place, words in enumerate(choices):
-            used = [int(text[place]) for text in taken if place < len(text)]
-            left = [w for w in words.tolist() if w not in used] or words.tolist()
-            fresh.append(torch.tensor(left, device=words.device))
-        yield torch.stack([words[0] for words in fresh])
+        for position, tokens in enumerate(choices):
+            used = [int(text[position]) for text in taken if position < len(text)]
+            left = [w for w in tokens.tolist() if w not in used] or tokens.tolist()
+            fresh.append(torch.tensor(left, device=tokens.device))
+        yield torch.stack([tokens[0] for tokens in fresh])
         for _ in range(self._attack.restarts - 1):
             drawn = [
-                int(torch.randint(len(words), (), generator=self._generator)) for words in fresh
+                int(torch.randint(len(tokens), (), generator=self._generator)) for tokens in fresh
             ]
             yield torch.stack([w[n] for w, n in zip(fresh, drawn, strict=True)])
 
@@ -218,11 +225,11 @@ class _Search:
         distance = float(self.distances(text[None])[0])
         while several and distance >= self._attack.tolerance:
             changed = []
-            for place in several:
-                for word in choices[place]:
-                    if word != text[place]:
+            for position in several:
+                for token in choices[position]:
+                    if token != text[position]:
                         other = text.clone()
-                        other[place] = word
+                        other[position] = token
                         changed.append(other)
             distances = self.distances(torch.stack(changed))
             nearest = int(distances.argmin())

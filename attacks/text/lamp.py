@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Literal, Self
 
@@ -12,11 +12,13 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from fedsim.attacks.matching.attack import SignedAdamMatching
+from fedsim.attacks.matching.loop import match_gradients
 from fedsim.attacks.matching.objectives import Objective
 from fedsim.attacks.matching.optimisers import Optimiser, SignedAdam
 from fedsim.attacks.matching.priors import Prior
 from fedsim.attacks.matching.problem import Problem
-from fedsim.attacks.text.model import TextModel
+from fedsim.attacks.matching.trials import Trials
+from fedsim.attacks.text.model import text_model
 from fedsim.attacks.text.ngrams import Bigrams
 from fedsim.attacks.text.space import EmbeddingSpace
 from fedsim.attacks.text.tag import LayerWeightedDistance, labels_of_texts
@@ -29,13 +31,13 @@ from fedsim.core.tasks import Task
 
 
 @dataclass(frozen=True)
-class WordLength(Prior):
-    """Squared difference of the dummies' mean length from that of words.
+class TokenLength(Prior):
+    """Squared difference of the dummies' mean length from that of tokens.
 
     Balunović et al., LAMP, 2022 (arXiv 2202.08827, section 4.1).
 
     Attributes:
-        length: mean length of the model's words.
+        length: mean length of the model's tokens.
         weight: of the cost.
     """
 
@@ -46,8 +48,8 @@ class WordLength(Prior):
 
     def __call__(self, data: Tensor) -> Tensor:
         """Return the cost of embeddings ``(B, L, D + 1)``, the last number 1 where there is one."""
-        words, real = data[..., :-1], data[..., -1]
-        mean: Tensor = (words.norm(dim=-1) * real).sum() / real.sum()
+        embeddings, real = data[..., :-1], data[..., -1]
+        mean: Tensor = (embeddings.norm(dim=-1) * real).sum() / real.sum()
         return self.weight * (mean / self.length - 1).square()
 
 
@@ -55,7 +57,7 @@ MAX_REORDERINGS = 30
 """At the end, where each is one more of the same."""
 
 DECISIVE = 0.5
-"""Share of its cost to which another order must bring a text to be taken. While some words are
+"""Share of its cost to which another order must bring a text to be taken. While some tokens are
 still wrong the best order of them is not that of the text, and a small gain says nothing: on 16
 messages, 480 evaluations each, taking any gain ended below the ROUGE-2 of TAG."""
 
@@ -63,7 +65,7 @@ _DECAY, _DECAY_EVERY = 0.89, 50
 """The step size falls by this factor every so many evaluations, as in the authors' runs."""
 
 _LENGTH = 1e-3
-"""Weight of the cost of lengths. At 0.1 it kept single texts from the words that fit."""
+"""Weight of the cost of lengths. At 0.1 it kept single texts from the tokens that fit."""
 
 
 @ATTACKS.register("lamp")
@@ -71,14 +73,14 @@ class Lamp(SignedAdamMatching):
     """LAMP: gradient matching in turns with reorderings that a language model finds likely.
 
     Balunović, Dimitrov, Jovanović, Vechev, NeurIPS 2022 (arXiv 2202.08827): the objective of
-    TAG (their second variant; the first has a cosine) with a cost of lengths that no word has
-    (section 4.1), and, in turns with the optimisation, words swapped and moved where that lowers
-    the objective and the perplexity together (4.2). For the classification of texts, as there.
+    TAG (their second variant; the first has a cosine) with a cost of lengths that no token has
+    (section 4.1), and, in turns with the optimisation, tokens swapped and moved where that lowers
+    the objective and the perplexity together (4.2). For the classification of texts.
 
-    Differences: the language model is one of word pairs, learned from public texts, where the
-    paper has GPT-2. Orders are compared by the objective of the words that are read, where the
-    paper takes the embeddings': a transformer sees sums of words and places, so that two
-    embeddings may change places at no cost. Another order must be better by far. In the end words
+    Differences: the language model is one of token pairs, learned from public texts, where the
+    paper has GPT-2. Orders are compared by the objective of the tokens that are read, where the
+    paper takes the embeddings': a transformer sees sums of tokens and positions, so that two
+    embeddings may be exchanged at no cost. Another order must be better by far. In the end tokens
     are reordered until that helps no more. One random start, where the paper takes the best of 500
     by objective: of 100, that made it worse here.
     """
@@ -104,8 +106,8 @@ class Lamp(SignedAdamMatching):
     objective: CodeOnly[Objective] = LayerWeightedDistance(0.01)
     public: CodeOnly[Bigrams | None] = None
 
-    def informed(self, texts: Sequence[Sequence[int]]) -> Self:
-        """Return the attack with a language model of public texts."""
+    def with_public_texts(self, texts: Sequence[Sequence[int]]) -> Self:
+        """Return a copy with a language model of public texts."""
         return replace(self, public=Bigrams.of(texts))
 
     def _labels(self, model: nn.Module, observation: Observation) -> Tensor | None:
@@ -120,25 +122,25 @@ class Lamp(SignedAdamMatching):
         on_progress: OnProgress,
         should_stop: ShouldStop,
     ) -> dict[int, Reconstruction]:
-        if not isinstance(model, TextModel) or model.task is not Task.CLASSIFY:
+        if text_model(model).task is not Task.CLASSIFY:
             raise AttackError(
                 "lamp is for models that classify texts; use 'dager' or 'dlg' for those that "
                 "predict tokens"
             )
-        length = WordLength(float(model.table.detach().norm(dim=1).mean()), weight=_LENGTH)
-        return super(Lamp, replace(self, priors=(*self.priors, length)))._reconstruct(
+        return super()._reconstruct(
             model, observations, seed=seed, on_progress=on_progress, should_stop=should_stop
         )
 
+    def regularisers(self, model: nn.Module) -> tuple[Prior, ...]:
+        """Return the cost of lengths that no token has, besides any other prior."""
+        mean = float(text_model(model).table.detach().norm(dim=1).mean())
+        return (*self.priors, TokenLength(mean, weight=_LENGTH))
+
     def _solved(
-        self,
-        problem: Problem,
-        guesses: Mapping[int, Reconstruction],
-        on_progress: OnProgress,
-        should_stop: ShouldStop,
+        self, problem: Problem, trials: Trials, on_progress: OnProgress, should_stop: ShouldStop
     ) -> dict[int, Reconstruction]:
         found: dict[int, Reconstruction] = {}
-        begun: dict[int, Tensor] = {}
+        points: dict[int, Tensor] = {}
         for number in range(self.turns):
             turn = self._turn(number)
             spent = number * turn.evaluations
@@ -149,16 +151,17 @@ class Lamp(SignedAdamMatching):
                     replace(progress, evaluation=evaluation, max_evaluations=self.evaluations)
                 )
 
-            later = problem.solve(guesses, on_turn, should_stop, points=begun, attack=turn)
+            begun = trials.beginning_at(points)
+            later = match_gradients(problem, begun, on_turn, should_stop, attack=turn)
             found = {victim: _joined(found.get(victim), r) for victim, r in later.items()}
             if should_stop():
                 return found
-            begun = {
-                victim: self._reordered(problem, victim, number, r.point)
+            points = {
+                victim: self._reordered(problem, trials, victim, number, r.point)
                 for victim, r in found.items()
                 if r.point is not None
             }
-        return {victim: self._ordered(problem, victim, r) for victim, r in found.items()}
+        return {victim: self._ordered(problem, trials, victim, r) for victim, r in found.items()}
 
     def optimiser(self) -> Optimiser:
         """Return batched Adam, whose step size falls between turns and not in them."""
@@ -170,27 +173,33 @@ class Lamp(SignedAdamMatching):
         step_size = self.step_size * _DECAY ** (number * evaluations / _DECAY_EVERY)
         return replace(self, evaluations=evaluations, step_size=step_size)
 
-    def _reordered(self, problem: Problem, victim: int, turn: int, point: Tensor) -> Tensor:
-        """Return a point with its words in the best of many orders, if that is better by far."""
+    def _reordered(
+        self, problem: Problem, trials: Trials, victim: int, turn: int, point: Tensor
+    ) -> Tensor:
+        """Return a point with its tokens in the best of many orders, if that is better by far."""
         space = problem.space
         assert isinstance(space, EmbeddingSpace)  # noqa: S101 - there is no other for such models
-        generator = problem.generator("orders", victim, turn)
+        generator = trials.generator("orders", victim, turn)
         points = _reorderings(space.known, point, self.orders, generator)
         texts = problem.decode(points, [victim] * len(points))
-        costs = problem.values(victim, torch.stack([space.encode(batch) for batch in texts])).cpu()
+        against = trials.against(problem.victims.index(victim) * self.trials)
+        encoded = torch.stack([space.encode(batch) for batch in texts])
+        costs = problem.values(encoded, against).cpu()
         if self.public is not None:
             fluent = [self._surprise(batch.cpu(), space.real.cpu() > 0) for batch in texts]
             costs = costs + self.fluency * torch.tensor(fluent)
         best = costs.argmin()
         return points[best] if costs[best] < DECISIVE * costs[0] else points[0]
 
-    def _ordered(self, problem: Problem, victim: int, found: Reconstruction) -> Reconstruction:
+    def _ordered(
+        self, problem: Problem, trials: Trials, victim: int, found: Reconstruction
+    ) -> Reconstruction:
         """Return a reconstruction reordered until that helps no more."""
         point = found.point
         if point is None:
             return found
         for number in range(self.turns, self.turns + MAX_REORDERINGS):
-            before, point = point, self._reordered(problem, victim, number, point)
+            before, point = point, self._reordered(problem, trials, victim, number, point)
             if torch.equal(before, point):
                 break
         data = problem.decode(point[None], [victim])[0].cpu()
@@ -214,7 +223,7 @@ def _joined(before: Reconstruction | None, after: Reconstruction) -> Reconstruct
 
 
 def _reorderings(known: Tensor, point: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """Return a point and others with two of its words swapped, or one moved.
+    """Return a point and others with two of its tokens swapped, or one moved.
 
     Args:
         known: the tokens that are known and stay ``(B, L)``, else -1.
@@ -230,13 +239,13 @@ def _reorderings(known: Tensor, point: Tensor, count: int, generator: torch.Gene
         row.nonzero().flatten() + i * known.shape[1] for i, row in enumerate((known < 0).cpu())
     ):
         for a, b in itertools.permutations(range(len(free)), 2):
-            words = free.tolist()
-            words.insert(b, words.pop(a))
-            orders.append(orders[0].index_put((free,), torch.tensor(words)))
+            order = free.tolist()
+            order.insert(b, order.pop(a))
+            orders.append(orders[0].index_put((free,), torch.tensor(order)))
             if a < b:
-                words = free.tolist()
-                words[a], words[b] = words[b], words[a]
-                orders.append(orders[0].index_put((free,), torch.tensor(words)))
+                order = free.tolist()
+                order[a], order[b] = order[b], order[a]
+                orders.append(orders[0].index_put((free,), torch.tensor(order)))
     chosen = 1 + torch.randperm(len(orders) - 1, generator=generator)[:count]
     cells = point.view(known.numel(), -1)
     return torch.stack([cells[orders[i]].flatten() for i in (0, *chosen.tolist())])

@@ -1,4 +1,4 @@
-"""What goes into a transformer's attention layers, and what their gradients say of it."""
+"""The inputs of a transformer's attention layers, and the span of them that gradients show."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class _Seen(Exception):  # noqa: N818  (no error: what was wanted has been seen)
 
 
 class AttentionInputs:
-    """Looks at the inputs of the attention layers' projections.
+    """The inputs of the attention layers' projections.
 
     Args:
         model: the attacked model. Not modified.
@@ -34,7 +34,7 @@ class AttentionInputs:
         self._names = model.projections
 
     def of(self, tokens: Tensor, layer: int) -> Tensor:
-        """Return what enters a layer's attention for texts ``(N, L)``, as ``(N, L, D)``."""
+        """Return the inputs of a layer's attention for texts ``(N, L)``, as ``(N, L, D)``."""
         return torch.cat(list(self._chunks(tokens, layer)))
 
     def _chunks(self, tokens: Tensor, layer: int) -> Iterator[Tensor]:
@@ -58,7 +58,7 @@ class AttentionInputs:
 
 
 def span(model: TextModel, observation: Observation, layer: int, most: int) -> Tensor:
-    """Return an orthonormal basis of what entered a layer's attention, ``(D, r)`` float64.
+    """Return an orthonormal basis of the inputs of a layer's attention, ``(D, r)`` float64.
 
     The gradient of a projection's weight is a sum of outer products of its inputs with their
     output's gradients: its rows lie in the span of the inputs.
@@ -96,8 +96,8 @@ def mostly_outside(vectors: Tensor, basis: Tensor) -> Tensor:
 
 
 def outside(vectors: Tensor, basis: Tensor) -> Tensor:
-    """Return how far vectors ``(..., D)`` lie outside a span: 0 inside, 1 across it, ``(...)``."""
+    """Return the distance of vectors ``(..., D)`` from a span: 0 inside, 1 across it, ``(...)``."""
     exact = vectors.to(basis)
-    rest = exact - exact @ basis @ basis.T
-    away: Tensor = rest.norm(dim=-1) / exact.norm(dim=-1).clamp(min=1e-300)
+    residual = exact - exact @ basis @ basis.T
+    away: Tensor = residual.norm(dim=-1) / exact.norm(dim=-1).clamp(min=1e-300)
     return away

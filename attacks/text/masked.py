@@ -1,4 +1,4 @@
-"""What stood where a masked token was, from the gradient of the head alone."""
+"""The tokens behind mask tokens, from the gradient of the head alone."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from fedsim.core.tasks import Task
 
 
 def fill_masked(model: TextModel, observation: Observation, tokens: Tensor) -> Tensor:
-    """Return texts with the masked tokens that their gradient tells.
+    """Return texts with the masked tokens that their gradient gives away.
 
-    Once all inputs are known, all that a client computed is known but the labels. The gradient
+    Once all inputs are known, all of a client's computation is known but the labels. The gradient
     of the head's dense layer is ``sum_m d_m h_m^T`` over the masked positions m, with hidden
     states h_m: least squares give each d_m. It is ``J_m^T (E^T p_m - E[y_m]) / n`` with the
-    Jacobian J_m of what follows the layer, the table E of words, the prediction p_m and the
-    number n of masked positions, so that the label y_m is the word whose d_m this is. Exact while
+    Jacobian J_m of what follows the layer, the table E of tokens, the prediction p_m and the
+    number n of masked positions, so that the label y_m is the token whose d_m this is. Exact while
     there are no more masked tokens than hidden dimensions, and needs no gradient of embeddings.
 
     Args:
@@ -33,8 +33,8 @@ def fill_masked(model: TextModel, observation: Observation, tokens: Tensor) -> T
     gradient = observation.gradient.get(f"{layer}.weight")
     if model.task is not Task.MASKED or layer is None or gradient is None or mask is None:
         return tokens
-    places = tokens.eq(mask).nonzero()
-    if not len(places):
+    positions = tokens.eq(mask).nonzero()
+    if not len(positions):
         return tokens
     own, module = own_copy(model)
     dense = module.double().get_submodule(layer)
@@ -44,7 +44,7 @@ def fill_masked(model: TextModel, observation: Observation, tokens: Tensor) -> T
         logits = own(own.embed(tokens))
     handle.remove()
     [(entering, leaving)] = seen
-    rows, columns = places.unbind(1)
+    rows, columns = positions.unbind(1)
     hidden, predicted = entering[rows, columns], torch.softmax(logits[rows, columns], -1)
     # d_m from gradient = d^T h, by least squares.
     deltas = torch.linalg.lstsq(hidden.T, gradient.double().T).solution
@@ -54,7 +54,7 @@ def fill_masked(model: TextModel, observation: Observation, tokens: Tensor) -> T
     outputs = leaving[rows, columns]
     for row, column, z, p, delta in zip(rows, columns, outputs, predicted, deltas, strict=True):
         jacobian = jacrev(features)(z)
-        expected = ((p @ own.table)[None] - own.table[possible]) @ jacobian / len(places)
+        expected = ((p @ own.table)[None] - own.table[possible]) @ jacobian / len(positions)
         filled[row, column] = possible[int((expected - delta).norm(dim=1).argmin())]
     return filled
 

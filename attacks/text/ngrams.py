@@ -1,4 +1,4 @@
-"""A small language model: which token follows which."""
+"""A small language model of token pairs."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ class Bigrams:
     Attributes:
         pairs: how often one token follows another.
         firsts: how often each token is followed.
-        kinds: by how many different ones.
+        distinct: by how many different tokens.
         singles: how often each token comes.
         total: of all tokens.
     """
 
     pairs: dict[tuple[int, int], int]
     firsts: dict[int, int]
-    kinds: dict[int, int]
+    distinct: dict[int, int]
     singles: dict[int, int]
     total: int
 
@@ -36,12 +36,12 @@ class Bigrams:
     def of(cls, texts: Sequence[Sequence[int]]) -> Self:
         """Return the model of texts, the tokens of each."""
         pairs = Counter(pair for text in texts for pair in pairwise(text))
-        firsts, kinds = Counter[int](), Counter[int]()
+        firsts, distinct = Counter[int](), Counter[int]()
         for (first, _), count in pairs.items():
             firsts[first] += count
-            kinds[first] += 1
+            distinct[first] += 1
         singles = Counter(token for text in texts for token in text)
-        return cls(dict(pairs), dict(firsts), dict(kinds), dict(singles), singles.total())
+        return cls(dict(pairs), dict(firsts), dict(distinct), dict(singles), singles.total())
 
     def surprise(self, texts: Sequence[Sequence[int]]) -> float:
         """Return the mean of ``-log p`` over the tokens of texts, in nats."""
@@ -55,4 +55,4 @@ class Bigrams:
         if not followed:
             return alone
         seen = max(0.0, self.pairs.get((first, second), 0) - _DISCOUNT)
-        return (seen + _DISCOUNT * self.kinds[first] * alone) / followed
+        return (seen + _DISCOUNT * self.distinct[first] * alone) / followed

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from fedsim.attacks.base import Attack
 from fedsim.attacks.labels.infer import infer_labels
+from fedsim.attacks.labels.known import require_cross_entropy
 from fedsim.attacks.text.model import TextModel, as_module, text_model
 from fedsim.attacks.text.tables import frame_of
 from fedsim.attacks.types import (
@@ -37,7 +38,7 @@ class TextReading(Attack):
     def _read(
         self, model: TextModel, observation: Observation, frame: Tensor, seed: int
     ) -> tuple[Tensor, float]:
-        """Return a batch's tokens ``(B, L)``, and how far they are from what was shared.
+        """Return a batch's tokens ``(B, L)``, and their distance from the shared gradient.
 
         Args:
             model: the attacked model.
@@ -82,7 +83,7 @@ class TextReading(Attack):
         tokens = tokens.cpu()
         return Reconstruction(
             data=tokens,
-            labels=kinds_of(model, observation),
+            labels=classes_of(model, observation),
             objective=distance,
             relative_objective=distance,
             status=Status.COMPUTED,
@@ -104,11 +105,12 @@ class TextReading(Attack):
             )
 
 
-def kinds_of(model: TextModel, observation: Observation) -> Tensor | None:
-    """Return the kinds of a batch's texts, known or read off; None if none are learnt."""
+def classes_of(model: TextModel, observation: Observation) -> Tensor | None:
+    """Return the classes of a batch's texts, known or read off; None if they cannot be."""
     if observation.labels is not None or model.task is not Task.CLASSIFY:
         return observation.labels
     try:
+        require_cross_entropy(observation)
         return infer_labels(
             as_module(model), observation.gradient, observation.input_shape, observation.batch_size
         )

@@ -17,28 +17,28 @@ from fedsim.core.modality import TEXTS
 from fedsim.core.tasks import MASKED_SHARE, Task
 
 _SHARPNESS = 5.0
-"""How far a label's code of the length of a word moves the logits of that word."""
+"""Factor on the logits of a token for a label's code of the length of its embedding."""
 
 
 _OPINION = 3.0
-"""Logarithm of the weight of a position that is guessed to be masked, less that of another."""
+"""Logarithm of the weight of a position that is taken to be masked, less that of another."""
 
 
 class EmbeddingSpace(Space):
     """Word embeddings in place of tokens, and soft labels where a model predicts tokens.
 
     Zhu, Liu, Han, NeurIPS 2019 (arXiv 1906.08935, section 4.2) apply DLG to BERT in the space of
-    its embeddings and read words back as the closest entries of the table. Here a text of L
+    its embeddings and read tokens back as the closest entries of the table. Here a text of L
     tokens is ``(L, D)`` numbers in units of the table's standard deviation. A soft label is
     ``softmax(E u)`` with the table E and a code u of D numbers for each position: a row over the
     whole vocabulary from the few directions that the tied output layer can tell apart. Which
     positions are masked is not known: each has a weight, the mean loss is the weighted one.
 
     Known are the special tokens at both ends and the lengths. Besides we read back differently. A
-    transformer sees the sum of a word and its place, so an exact solution may hold the words in
-    another order, each with the difference of two places added. Words and places are therefore
-    read together: every slot is compared with every word at every place, and slots are given
-    places one to one.
+    transformer sees the sum of a token and its position, so an exact solution may hold the tokens
+    in another order, each with the difference of two positions added. Tokens and positions are
+    therefore read together: every slot is compared with every token at every position, and slots
+    are given positions one to one.
 
     Attributes:
         known: the tokens that are known ``(B, L)``, else -1.
@@ -81,7 +81,7 @@ class EmbeddingSpace(Space):
 
     @classmethod
     def read(cls, model: nn.Module, observation: Observation) -> Reconstruction | None:
-        """Return a single text's inputs as the embeddings' gradients tell them, if they do.
+        """Return a single text's inputs if the embeddings' gradients give them away.
 
         Mask tokens stay: the tokens behind them are not among the inputs.
         """
@@ -94,8 +94,8 @@ class EmbeddingSpace(Space):
             return None
         return Reconstruction(tokens.cpu(), None, 0.0, 0.0, Status.COMPUTED)
 
-    def told_by(self, observation: Observation) -> EmbeddingSpace:
-        """Return the space whose words are read among those that a victim's upload tells."""
+    def for_observation(self, observation: Observation) -> EmbeddingSpace:
+        """Return the space that reads tokens among those that a victim's upload gives away."""
         bag = bag_of_tokens(self._model, observation)
         if bag is None:
             return self
@@ -104,49 +104,50 @@ class EmbeddingSpace(Space):
         return other
 
     def start(self, kind: str, generator: torch.Generator) -> Tensor:
-        """Return words of N(0, 1) in units of the table's, and labels without an opinion."""
-        words = torch.randn(self._cells * self._width, generator=generator)
+        """Return embeddings of N(0, 1) in units of the table's, and labels without an opinion."""
+        embeddings = torch.randn(self._cells * self._width, generator=generator)
         if kind != "normal":
-            words = 0.1 * words
-        return torch.cat([words, torch.zeros(self.size - len(words))])
+            embeddings = 0.1 * embeddings
+        return torch.cat([embeddings, torch.zeros(self.size - len(embeddings))])
 
-    def guessed(self, guess: Reconstruction, start: Tensor) -> Tensor:
-        """Return the words of the guessed tokens; a mask token is guessed to be predicted."""
-        if guess.data is None:
+    def from_initial(self, initial: Reconstruction, start: Tensor) -> Tensor:
+        """Return the embeddings of the initial tokens; a mask token is taken to be predicted."""
+        if initial.data is None:
             return start
-        words = self.encode(guess.data)
-        rest = start[len(words) :].clone()
+        embeddings = self.encode(initial.data)
+        others = start[len(embeddings) :].clone()
         mask = self._model.specials.mask
         if self._task is Task.MASKED and mask is not None:
-            masked = guess.data.flatten().eq(mask)
-            rest[-self._cells :] = torch.where(masked, _OPINION, -_OPINION)
-        return torch.cat([words.to(start), rest])
+            masked = initial.data.flatten().eq(mask)
+            others[-self._cells :] = torch.where(masked, _OPINION, -_OPINION)
+        return torch.cat([embeddings.to(start), others])
 
     def encode(self, tokens: Tensor) -> Tensor:
-        """Return the words of tokens ``(B, L)`` as a lane has them, ``(B L D,)``."""
-        words = self._model.embed(tokens.to(self._table.device))[..., :-1] / self._unit
-        return words.detach().flatten()
+        """Return the embeddings of tokens ``(B, L)`` as a lane has them, ``(B L D,)``."""
+        embeddings = self._model.embed(tokens.to(self._table.device))[..., :-1] / self._unit
+        return embeddings.detach().flatten()
 
     def batch(self, point: Tensor) -> Batch:
         """Return embeddings ``(B, L, D + 1)``, and soft labels ``(B, L, V)`` times weights."""
-        words, codes, weights = self._parts(point[None])
-        inputs = torch.cat([words[0], self.real[..., None]], dim=-1)
+        embeddings, codes, weights = self._parts(point[None])
+        inputs = torch.cat([embeddings[0], self.real[..., None]], dim=-1)
         if codes is None or weights is None:
-            return inputs, None
+            return Batch(inputs, None, inputs)
         labels = torch.softmax(_SHARPNESS * self._logits(codes[0]), dim=-1)
-        return inputs, weights[0][..., None] * labels
+        return Batch(inputs, weights[0][..., None] * labels, inputs)
 
-    def truth(self, data: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    def given(self, data: Tensor, target: Tensor) -> Batch:
         """Return the embeddings of tokens, and their labels as they are."""
-        return self._model.embed(data).detach(), target
+        inputs = self._model.embed(data).detach()
+        return Batch(inputs, target, inputs)
 
     def decode(self, points: Tensor) -> Tensor:
         """Return the tokens ``(A, B, L)`` that are nearest."""
-        words, codes, weights = self._parts(points)
-        labels = torch.full(words.shape[:-1], -1, device=words.device)
+        embeddings, codes, weights = self._parts(points)
+        labels = torch.full(embeddings.shape[:-1], -1, device=embeddings.device)
         if self._task is Task.MASKED and codes is not None and weights is not None:
             labels = torch.where(self._masked(weights), self._tables.nearest(codes), -1)
-        lanes = zip(words, labels, strict=True)
+        lanes = zip(embeddings, labels, strict=True)
         return torch.stack([self._read(lane, masked) for lane, masked in lanes])
 
     def project(self, points: Tensor) -> Tensor:
@@ -154,36 +155,36 @@ class EmbeddingSpace(Space):
         return points
 
     def _parts(self, points: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """Return words ``(A, B, L, D)``, codes of labels alike, and weights ``(A, B, L)``."""
+        """Return embeddings ``(A, B, L, D)``, codes of labels alike, and weights ``(A, B, L)``."""
         size, shape = self._cells * self._width, (-1, self._count, self._length, self._width)
-        words = points[:, :size].reshape(shape) * self._unit
-        words = torch.where(self._fixed, self._frame, words)
+        embeddings = points[:, :size].reshape(shape) * self._unit
+        embeddings = torch.where(self._fixed, self._frame, embeddings)
         if not self.labelled:
-            return words, None, None
+            return embeddings, None, None
         codes = points[:, size : 2 * size].reshape(shape)
         if self._task is Task.NEXT:
             # Each token of a text predicts the next one; the last has none, and padding neither.
             followed = torch.cat([self.real[:, 1:], torch.zeros_like(self.real[:, :1])], dim=1)
-            return words, codes, followed.expand(codes.shape[:-1])
+            return embeddings, codes, followed.expand(codes.shape[:-1])
         weights = points[:, 2 * size :].reshape(shape[:-1]).exp()
-        return words, codes, weights * (self.known < 0)
+        return embeddings, codes, weights * (self.known < 0)
 
     def _logits(self, codes: Tensor) -> Tensor:
         logits: Tensor = codes @ self._table.T / self._word_norm
         return logits
 
     def _masked(self, weights: Tensor) -> Tensor:
-        """Return which positions are masked: of each text the share that the task says."""
+        """Return a mask of the masked positions: of each text the share that the task has."""
         free = (self.known < 0).sum(1)
         count = (MASKED_SHARE * free).round().clamp(min=1)
-        place = weights.masked_fill(self.known >= 0, -1.0).argsort(-1, descending=True).argsort(-1)
-        return place < count[:, None]
+        rank = weights.masked_fill(self.known >= 0, -1.0).argsort(-1, descending=True).argsort(-1)
+        return rank < count[:, None]
 
-    def _read(self, words: Tensor, labels: Tensor) -> Tensor:
+    def _read(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """Return the tokens of one lane, each text in its likeliest order.
 
         Args:
-            words: ``(B, L, D)``.
+            embeddings: ``(B, L, D)``.
             labels: ``(B, L)``, what is predicted where a slot is masked, else -1.
         """
         # Loaded by those who attack texts alone.
@@ -192,19 +193,19 @@ class EmbeddingSpace(Space):
         )
 
         rows = []
-        for text, masked, known in zip(words, labels, self.known, strict=True):
+        for text, masked, known in zip(embeddings, labels, self.known, strict=True):
             free = (known < 0).nonzero().flatten()
             row = known.clone()
             if len(free):
-                tokens, distances = self._tables.words_and_places(text[free], free)
+                tokens, distances = self._tables.tokens_and_positions(text[free], free)
                 hidden = masked[free] >= 0
                 if hidden.any():
-                    as_mask = self._tables.mask_and_places(text[free], free)
+                    as_mask = self._tables.mask_and_positions(text[free], free)
                     distances = torch.where(hidden[:, None], as_mask, distances)
                     tokens = torch.where(hidden[:, None], masked[free][:, None], tokens)
-                slots = places = np.arange(len(free))
+                slots = positions = np.arange(len(free))
                 if self._read_positions:
-                    slots, places = linear_sum_assignment(distances.cpu().numpy())
-                row[free[places]] = tokens[slots, places]
+                    slots, positions = linear_sum_assignment(distances.cpu().numpy())
+                row[free[positions]] = tokens[slots, positions]
             rows.append(row)
         return torch.stack(rows)

@@ -1,4 +1,4 @@
-"""What a model's embedding tables tell of vectors: which word, at which place."""
+"""The nearest tokens and positions of vectors, by a model's embedding tables."""
 
 from __future__ import annotations
 
@@ -11,60 +11,61 @@ from fedsim.attacks.types import Observation
 
 
 class Tables:
-    """The words that can be in a batch.
+    """The embeddings of the tokens that can be in a batch.
 
     Attributes:
-        candidates: the possible words, ``(n,)``.
+        candidates: the possible tokens, ``(n,)``.
 
     Args:
         model: the attacked model.
-        bag: what the upload tells of the words, if anything: then only those are possible.
+        bag: the tokens that the upload gives away, if any: then only those are possible.
     """
 
     def __init__(self, model: TextModel, bag: Bag | None) -> None:
         self._model = model
-        self._words = model.table.detach()
-        self._places = positions(model)
-        possible = [t for t in range(len(self._words)) if not model.is_special(t)]
+        self._table = model.table.detach()
+        self._positions = position_table(model)
+        possible = [t for t in range(len(self._table)) if not model.is_special(t)]
         if bag is not None and bag.tokens:
             possible = sorted(bag.tokens)
-        self.candidates = torch.tensor(possible, device=self._words.device)
-        self._unit_words = nn.functional.normalize(self._words[self.candidates], dim=-1)
+        self.candidates = torch.tensor(possible, device=self._table.device)
+        self._unit_candidates = nn.functional.normalize(self._table[self.candidates], dim=-1)
 
     def nearest(self, vectors: Tensor) -> Tensor:
-        """Return the possible words ``(...)`` of the least angle to vectors ``(..., D)``."""
+        """Return the possible tokens ``(...)`` of the least angle to vectors ``(..., D)``."""
         tokens, _ = self._nearest(vectors)
         return tokens
 
-    def words_and_places(self, vectors: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
-        """Compare vectors with every possible word, as if it stood at each place.
+    def tokens_and_positions(self, vectors: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """Compare vectors with every possible token, as if it stood at each position.
 
         Args:
-            vectors: ``(n, D)``, the words of a solution, the k-th at ``places[k]``.
-            places: ``(n,)``.
+            vectors: ``(n, D)``, the tokens of a solution, the k-th at ``positions[k]``.
+            positions: ``(n,)``.
 
         Returns:
-            ``(n, n)`` each: the nearest word if vector i stood for place j, and 1 less the cosine.
+            ``(n, n)`` each: the nearest token if vector i stood for position j, and 1 less the
+            cosine.
         """
-        tokens, likeness = self._nearest(self._moved(vectors, places))
+        tokens, likeness = self._nearest(self._moved(vectors, positions))
         return tokens, 1 - likeness
 
-    def mask_and_places(self, vectors: Tensor, places: Tensor) -> Tensor:
-        """Return `words_and_places`' distances to the token in place of a masked one."""
-        mask = self._words[self._model.specials.mask]
-        return 1 - nn.functional.cosine_similarity(self._moved(vectors, places), mask, dim=-1)
+    def mask_and_positions(self, vectors: Tensor, positions: Tensor) -> Tensor:
+        """Return `tokens_and_positions`' distances to the token in place of a masked one."""
+        mask = self._table[self._model.specials.mask]
+        return 1 - nn.functional.cosine_similarity(self._moved(vectors, positions), mask, dim=-1)
 
-    def _moved(self, vectors: Tensor, places: Tensor) -> Tensor:
-        """Return the words ``(n, n, D)`` that vectors would be at other places than their own."""
-        if self._places is None:
-            return vectors[:, None].expand(-1, len(places), -1)
-        at = self._places[places]
-        # Each vector plus its own place's embedding is what the network saw.
+    def _moved(self, vectors: Tensor, positions: Tensor) -> Tensor:
+        """Return the embeddings ``(n, n, D)`` that vectors would be at other positions."""
+        if self._positions is None:
+            return vectors[:, None].expand(-1, len(positions), -1)
+        at = self._positions[positions]
+        # Each vector plus its own position's embedding is what the network saw.
         return (vectors + at)[:, None] - at[None]
 
     def _nearest(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
         unit = nn.functional.normalize(vectors, dim=-1)
-        best = (unit @ self._unit_words.T).max(-1)
+        best = (unit @ self._unit_candidates.T).max(-1)
         return self.candidates[best.indices], best.values
 
 
@@ -82,7 +83,7 @@ def frame_of(model: TextModel, observation: Observation) -> Tensor:
     return frame.to(model.table.device)
 
 
-def positions(model: TextModel) -> Tensor | None:
+def position_table(model: TextModel) -> Tensor | None:
     """Return the position embeddings ``(positions, D)``, or None if there is no such table."""
     if model.position_name is None:
         return None

@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from fedsim.attacks.labels.infer import infer_labels
+from fedsim.attacks.labels.known import require_cross_entropy
 from fedsim.attacks.matching.attack import SignedAdamMatching
 from fedsim.attacks.matching.objectives import Gradient, Objective
 from fedsim.attacks.text.model import TextModel
@@ -49,9 +50,9 @@ class Tag(SignedAdamMatching):
     """TAG: gradient matching for texts, with absolute differences that weigh early layers more.
 
     Deng, Wang, Li, Wang, Shang, Liu, Rajasekaran, Ding, EMNLP Findings 2021 (arXiv 2103.06819).
-    Adam in embedding space from N(0, 1); each word is read as the nearest entry at its own place,
-    as published (our DLG reads words and places together). Labels are read off the gradient where
-    there is one for each text. Differences: the weights of the layers, see
+    Adam in embedding space from N(0, 1); each token is read as the nearest entry at its own
+    position, as published (our DLG reads tokens and positions together). Labels are read off the
+    gradient where there is one for each text. Differences: the weights of the layers, see
     `LayerWeightedDistance`; and a trial returns its best point by objective, not its last.
     """
 
@@ -82,7 +83,7 @@ class Tag(SignedAdamMatching):
 
 
 def labels_of_texts(model: nn.Module, observation: Observation) -> Tensor | None:
-    """Return the texts' kinds, known or read off; None for tasks whose labels are tokens.
+    """Return the texts' classes, known or read off; None for tasks whose labels are tokens.
 
     Raises:
         AttackError: they cannot be read off.
@@ -91,6 +92,7 @@ def labels_of_texts(model: nn.Module, observation: Observation) -> Tensor | None
         return observation.labels
     if isinstance(model, TextModel) and model.task is not Task.CLASSIFY:
         return None
+    require_cross_entropy(observation)
     return infer_labels(
         model, observation.gradient, observation.input_shape, observation.batch_size
     )

@@ -165,4 +165,4 @@ def _truth_misfit(outcome: Outcome, originals: Tensor, labels: Tensor) -> float 
     victim = outcome.victim
     if victim.observation is None:
         return None
-    return victim.attack.misfit(outcome.model, victim.observation, originals, labels)
+    return victim.attack.relative_objective_of(outcome.model, victim.observation, originals, labels)

@@ -76,9 +76,9 @@ def the_private_data_explain_the_upload(subject: Subject) -> None:
     generator = torch.Generator().manual_seed(7)
     seen = _defended(subject, case)
     for observation, truth, labels in zip(seen, case.examples, case.labels, strict=True):
-        fits = attack.misfit(case.model, observation, truth, labels)
+        fits = attack.relative_objective_of(case.model, observation, truth, labels)
         other = torch.rand(truth.shape, generator=generator)
-        wrong = attack.misfit(case.model, observation, other, labels)
+        wrong = attack.relative_objective_of(case.model, observation, other, labels)
         expect(
             fits < CHANCE * wrong, f"the truth has the relative objective {fits:g}, noise {wrong:g}"
         )

@@ -393,9 +393,11 @@ def test_closed_forms_say_what_they_did(name: str) -> None:
     [found] = attack.run(victims.model, observations[:1])
     assert found.data is not None
     assert found.labels is not None
-    misfit = attack.misfit(victims.model, observations[0], found.data, found.labels)
-    assert misfit == pytest.approx(found.relative_objective)
-    wrong = attack.misfit(victims.model, observations[0], 1 - found.data, found.labels)
+    fit = attack.relative_objective_of(victims.model, observations[0], found.data, found.labels)
+    assert fit == pytest.approx(found.relative_objective)
+    wrong = attack.relative_objective_of(
+        victims.model, observations[0], 1 - found.data, found.labels
+    )
     assert wrong is not None
     assert wrong > 1e-3
 

@@ -62,8 +62,10 @@ def test_the_truth_fits_perfectly() -> None:
     seen, images = observed(model)
     attack = GradInversion(total_variation=0, l2=0)
     assert seen.labels is not None
-    assert attack.misfit(model, seen, images, seen.labels) == pytest.approx(0, abs=1e-6)
-    assert attack.misfit(model, seen, 1 - images, seen.labels) > 1e-3
+    assert attack.relative_objective_of(model, seen, images, seen.labels) == pytest.approx(
+        0, abs=1e-6
+    )
+    assert attack.relative_objective_of(model, seen, 1 - images, seen.labels) > 1e-3
 
 
 def test_statistics_count_relative_to_themselves() -> None:

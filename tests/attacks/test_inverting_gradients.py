@@ -27,12 +27,14 @@ def test_the_size_of_the_gradient_does_not_matter() -> None:
 
 def test_total_variation_is_part_of_the_objective() -> None:
     attack = InvertingGradients(total_variation=0.5)
-    assert TotalVariation(0.5) in attack.regularisers()
     victims = fashion_victims(1, shrink=2)
+    assert TotalVariation(0.5) in attack.regularisers(victims.model)
     [seen] = victims.observations()
     images, labels = victims.images[0], victims.labels[0]
     assert isinstance(seen, Observation)
-    rough = attack.misfit(victims.model, seen, images, labels)
-    smooth = InvertingGradients(total_variation=0.0).misfit(victims.model, seen, images, labels)
+    rough = attack.relative_objective_of(victims.model, seen, images, labels)
+    smooth = InvertingGradients(total_variation=0.0).relative_objective_of(
+        victims.model, seen, images, labels
+    )
     assert smooth == pytest.approx(0, abs=1e-5)
     assert rough == pytest.approx(float(TotalVariation(0.5)(images)), abs=1e-5)

@@ -18,7 +18,8 @@ import pytest
 import torch
 
 from fedsim.attacks import IDLG
-from fedsim.attacks.matching.problem import Problem, _Batch
+from fedsim.attacks.matching.problem import Problem
+from fedsim.attacks.matching.trials import RunningLanes, Trials
 from tests.benchmarks.device import DEVICES, placed, timed
 from tests.benchmarks.table import write_table
 from tests.victims import photograph_victims
@@ -46,23 +47,24 @@ def test_what_compiling_saves(device: str) -> None:
     victims = photograph_victims(VICTIMS)
     model, observations = placed(victims, device)
     labels = {i: victims.labels[i] for i in range(VICTIMS)}
-    problem = Problem(IDLG(), model, dict(enumerate(observations)), labels, seed=0)
-    batch = _Batch(problem)
+    problem = Problem(IDLG(), model, dict(enumerate(observations)), joint=False)
+    trials = Trials(problem, labels, seed=0)
+    running = RunningLanes(problem, trials)
     lanes = torch.arange(VICTIMS)
-    points = torch.stack([problem._start(v, 0, None) for v in range(VICTIMS)])
-    batch.evaluate(points, lanes)  # gathers what the lanes are matched against
-    inputs = (points, batch._shared, batch._targets, batch._orders)
+    points = torch.stack([trials.start(v) for v in range(VICTIMS)])
+    running.evaluate(points, lanes)  # gathers what the lanes are matched against
+    inputs = (points, running.against)
     rows = []
     for mode in MODES[device]:
         torch._dynamo.reset()
-        compiled: Callable[..., object] = torch.compile(batch._distance, mode=mode)
+        compiled: Callable[..., object] = torch.compile(running.distance, mode=mode)
         began = time.perf_counter()
         for _ in range(3):
             compiled(*inputs)
         warm = time.perf_counter() - began
         eager, ours = [], []
         for _ in range(ROUNDS):
-            eager.append(timed(lambda: batch._distance(*inputs), device)[0])
+            eager.append(timed(lambda: running.distance(*inputs), device)[0])
             ours.append(timed(partial(compiled, *inputs), device)[0])
         gain = median(eager) - median(ours)
         rows.append(

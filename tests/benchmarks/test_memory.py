@@ -30,7 +30,7 @@ victims, lanes = int(sys.argv[1]), int(sys.argv[2])
 drawn = random_victims((3, 32, 32), count=victims, classes=10)
 observations = drawn.observations()
 attack = IDLG(evaluations=20, history=100, tolerance=0.0)
-Problem._capacity = lambda self: lanes
+Problem.room = property(lambda self: lanes)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 attack.run(drawn.model, observations)
 print(before / 1000, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000)

@@ -42,7 +42,7 @@ class Outcome:
 def attacked(spec: LanguageModel, attack: Attack, sentences: int, batch: int = 1) -> Outcome:
     """Attack sentences in batches, undefended, and score what was rebuilt."""
     data, model = spec.for_data(Messages().load(None), seed=0)
-    attack = attack.informed(data.test.rows())
+    attack = attack.with_public_texts(data.test.rows())
     victims = [
         upload(data, model, rows, seed) for seed, rows in enumerate(rows_of(data, sentences, batch))
     ]

@@ -95,7 +95,7 @@ def _trained(layers: list[Layer]) -> list[str]:
 
 
 def _numbers(layer: Layer) -> int:
-    """Return the number of coefficients in one victim's equations."""
+    """Return the count of numbers in the equations of one victim."""
     numbers = math.prod(layer.entering) + math.prod(layer.leaving)
     if isinstance(layer.module, nn.Conv2d):
         _, height, width = layer.entering

@@ -17,12 +17,12 @@ from fedsim.attacks.closed.rgap.convolution import Convolution, invert_conv
 from fedsim.core.errors import AttackError
 
 EDGE = 1e-7
-"""Minimum distance of an activation's output from the ends of its range to be inverted."""
+"""Distance from the ends of its range within which an activation's output is not inverted."""
 
 
 @dataclass(frozen=True, eq=False)
 class Known:
-    """Known values between two layers, for ``V`` victims with one example each.
+    """The known quantities between two layers, for ``V`` victims with one example each.
 
     Attributes:
         features: the activations, ``(V, *shape)``.
@@ -81,7 +81,7 @@ def layers_of(model: nn.Module, input_shape: tuple[int, ...]) -> list[Layer]:
 
 
 def invert(layers: list[Layer], gradient: Mapping[str, Tensor]) -> Tensor:
-    """Return the input of the network, ``(V, *input_shape)`` in float64.
+    """Return the inputs of the network, ``(V, *input_shape)`` in float64.
 
     Args:
         layers: the layers of the network, from `layers_of`.
@@ -197,7 +197,7 @@ def _leaky_relu(module: nn.Module) -> Inverse:
 
 
 def _relu(_: nn.Module) -> Inverse:
-    """Return the inverse of ReLU; a zero output leaves the input unknown."""
+    """ReLU backwards: an output of zero gives nothing away of the input."""
 
     def active(h: Tensor) -> Tensor:
         # Features have rounding errors: a value below a thousandth of the largest may be a zero.

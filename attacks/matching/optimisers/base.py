@@ -74,4 +74,4 @@ class Optimiser(ABC):
     @property
     @abstractmethod
     def copies(self) -> int:
-        """Return the maximum memory of a lane, in points."""
+        """Return the most memory that a lane takes, in points."""

@@ -25,7 +25,7 @@ HOPELESS = 10.0
 
 @dataclass(frozen=True, eq=False)
 class Ended:
-    """Result of a lane: best point ``(n,)``, its value, the reason for the end, and evaluations."""
+    """The end of a lane: its best point ``(n,)``, the value there, the reason, the evaluations."""
 
     lane: int
     point: Tensor
@@ -34,23 +34,23 @@ class Ended:
     evaluations: int
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True, eq=False)
 class Minimisation:
     """Minimise one function per lane, all lanes together.
 
-    Lanes form groups of siblings: the trials of one victim. A group enters together as soon as
-    there is room for it, so its result does not depend on how many lanes run at once; a lane leaves
-    as soon as it has ended, and makes room. When one lane of a group has converged the others are
-    abandoned, and after ``patience`` evaluations those that are far behind.
+    Lanes come in groups of siblings: the trials of one victim. A group enters together as soon
+    as it has room, so that its result does not depend on the number that run at once;
+    a lane leaves as soon as it has ended, and makes room. When one of a group has converged the
+    others are abandoned, and after ``patience`` evaluations those that are far behind.
 
     Attributes:
         evaluate: returns values and gradients of the given lanes; called once per iteration.
         start: returns the first point ``(n,)`` of a lane; called when the lane enters.
         count: number of lanes, a multiple of ``siblings``.
-        optimiser: the update rule of lanes.
-        max_evaluations: maximum number of evaluations of each lane.
-        on_end: called for each lane when it ends.
-        capacity: maximum number of lanes at once; one group is always allowed.
+        optimiser: how lanes move.
+        max_evaluations: how many evaluations each lane may have.
+        on_end: called with each lane when it ends.
+        capacity: lanes that may run at once; one group always may.
         siblings: size of a group.
         patience: evaluations before hopeless siblings are abandoned; None to keep them.
         tolerance: value at or below which a lane has converged.
@@ -75,13 +75,24 @@ class Minimisation:
     should_stop: ShouldStop = never_stop
 
     def run(self) -> None:
-        """Run every lane to its end."""
+        """Run every lane to its end; called again, all of them once more."""
+        _Run(self).run()
+
+
+class _Run:
+    """The lanes of a minimisation that are running, and those that wait."""
+
+    def __init__(self, task: Minimisation) -> None:
+        self._task = task
+        self._room = max(1, task.capacity // task.siblings) * task.siblings
         self._state: Lanes | None = None
         self._running = torch.zeros(0, dtype=torch.long)
         self._spent = torch.zeros(0, dtype=torch.long)
-        self._pending = list(range(0, self.count, self.siblings))
+        self._pending = list(range(0, task.count, task.siblings))
+
+    def run(self) -> None:
         while True:
-            if self.should_stop():
+            if self._task.should_stop():
                 self._leave(torch.ones_like(self._running, dtype=torch.bool), Status.STOPPED)
                 return
             self._enter()
@@ -95,27 +106,27 @@ class Minimisation:
 
     def _enter(self) -> None:
         """Admit waiting groups while there is room."""
-        room = max(1, self.capacity // self.siblings) * self.siblings - len(self._running)
-        groups = self._pending[: room // self.siblings]
+        room = self._room - len(self._running)
+        groups = self._pending[: room // self._task.siblings]
         if not groups:
             return
         del self._pending[: len(groups)]
-        new = [group + i for group in groups for i in range(self.siblings)]
-        starts = torch.stack([self.start(lane) for lane in new])
+        new = [group + i for group in groups for i in range(self._task.siblings)]
+        starts = torch.stack([self._task.start(lane) for lane in new])
         if self._state is None:
-            self._state = self.optimiser.lanes(
-                starts, starts.shape[1], self.max_evaluations, self.project
+            self._state = self._task.optimiser.lanes(
+                starts, starts.shape[1], self._task.max_evaluations, self._task.project
             )
         self._state.admit(starts)
         self._running = torch.cat([self._running, torch.tensor(new)])
         self._spent = torch.cat([self._spent, torch.zeros(len(new), dtype=torch.long)])
 
     def _advance(self, state: Lanes) -> None:
-        value, gradient = self.evaluate(state.trial(), self._running)
+        value, gradient = self._task.evaluate(state.trial(), self._running)
         state.update(value, gradient)
         self._spent += 1
-        if self.observe is not None:
-            self._report(self.observe, state)
+        if self._task.observe is not None:
+            self._report(self._task.observe, state)
         self._retire(state)
 
     def _report(self, observe: Observe, state: Lanes) -> None:
@@ -130,32 +141,32 @@ class Minimisation:
 
     def _retire(self, state: Lanes) -> None:
         value = state.value.cpu()
-        converged = value <= self.tolerance
+        converged = value <= self._task.tolerance
         staying = torch.ones_like(converged)
         for rows, status in (
             (~torch.isfinite(value), Status.FAILED),
             (converged, Status.CONVERGED),
             (self._abandoned(value, converged), Status.ABANDONED),
             (state.stuck().cpu(), Status.STALLED),
-            (self._spent >= self.max_evaluations, Status.EXHAUSTED),
+            (self._spent >= self._task.max_evaluations, Status.EXHAUSTED),
         ):
             self._end(rows & staying, status)
             staying = staying & ~rows
         self._drop(~staying)
 
     def _abandoned(self, value: Tensor, converged: Tensor) -> Tensor:
-        """Return the lanes to abandon because a sibling has converged or is far ahead."""
-        if self.siblings == 1:
+        """Return the lanes whose siblings have made them pointless."""
+        if self._task.siblings == 1:
             return torch.zeros_like(converged)
-        group = self._running // self.siblings
-        groups = self.count // self.siblings
+        group = self._running // self._task.siblings
+        groups = self._task.count // self._task.siblings
         won = torch.zeros(groups, dtype=torch.bool)
         won[group[converged]] = True
         behind = won[group]
-        if self.patience is not None:
+        if self._task.patience is not None:
             best = torch.full((groups,), torch.inf, dtype=value.dtype)
             best.scatter_reduce_(0, group, value, "amin")
-            behind |= (self._spent >= self.patience) & (value > HOPELESS * best[group])
+            behind |= (self._spent >= self._task.patience) & (value > HOPELESS * best[group])
         return behind
 
     def _leave(self, rows: Tensor, status: Status) -> None:
@@ -165,7 +176,7 @@ class Minimisation:
     def _end(self, rows: Tensor, status: Status) -> None:
         for row in rows.nonzero().flatten().tolist():
             assert self._state is not None  # noqa: S101  (there are rows)
-            self.on_end(
+            self._task.on_end(
                 Ended(
                     lane=int(self._running[row]),
                     point=self._state.point[row].clone(),
@@ -182,11 +193,11 @@ class Minimisation:
         self._running, self._spent = self._running[~rows], self._spent[~rows]
 
     def _retreat(self) -> bool:
-        """Restart the running groups with half the capacity; return False if there is only one."""
-        groups = sorted({lane // self.siblings for lane in self._running.tolist()})
+        """Begin the running groups again, half as many at a time; False if there is but one."""
+        groups = sorted({lane // self._task.siblings for lane in self._running.tolist()})
         if len(groups) == 1:
             return False
-        self.capacity = max(1, len(groups) // 2) * self.siblings
-        self._pending[:0] = [group * self.siblings for group in groups]
+        self._room = max(1, len(groups) // 2) * self._task.siblings
+        self._pending[:0] = [group * self._task.siblings for group in groups]
         self._drop(torch.ones_like(self._running, dtype=torch.bool))
         return True

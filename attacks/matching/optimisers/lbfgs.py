@@ -36,7 +36,7 @@ class LBFGS(Optimiser):
 
     @property
     def copies(self) -> int:
-        """Return the maximum memory of a lane, in points."""
+        """Return the most memory that a lane takes, in points."""
         # Twice the pairs, since dropping a lane copies those of the others.
         return 4 * self.history + 8
 

@@ -40,7 +40,7 @@ class SignedAdam(Optimiser):
 
     @property
     def copies(self) -> int:
-        """Return the maximum memory of a lane, in points."""
+        """Return the most memory that a lane takes, in points."""
         return 12
 
 
@@ -78,7 +78,7 @@ class _AdamLanes(Lanes):
         better = finite & (value < self.value)
         self.point = torch.where(better[:, None], self.here, self.point)
         self.value = torch.where(better, value, self.value)
-        # After a NaN there is no direction to continue in.
+        # After a value that is not a number there is no direction to go on in.
         self.broken = self.broken | ~finite
         gradient = torch.where(self.broken[:, None], 0.0, gradient)
         self._step(gradient.sign() if self._optimiser.signed else gradient)

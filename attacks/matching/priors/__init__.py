@@ -1,4 +1,4 @@
-"""Priors on the data, one file each."""
+"""Priors of the data: one file for each."""
 
 from fedsim.attacks.matching.priors.base import Prior
 from fedsim.attacks.matching.priors.l2 import L2

@@ -15,7 +15,7 @@ class Prior(ABC):
     """
 
     modality: ClassVar[str] = PICTURES
-    """Supported modality; attacks on other data ignore the prior."""
+    """The modality of the data that it judges; attacks on other data ignore it."""
 
     @abstractmethod
     def __call__(self, data: Tensor) -> Tensor:

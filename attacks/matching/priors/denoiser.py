@@ -41,16 +41,16 @@ class Denoiser(nn.Module):
     mean: Tensor
     basis: Tensor
     variances: Tensor
-    rest: Tensor
+    residual: Tensor
 
     def __init__(self, images: Tensor, generator: torch.Generator) -> None:
         super().__init__()
         self.shape = images.shape[1:]
-        mean, basis, variances, rest = _principal_components(images.flatten(1))
+        mean, basis, variances, residual = _principal_components(images.flatten(1))
         self.register_buffer("mean", mean)
         self.register_buffer("basis", basis)
         self.register_buffer("variances", variances)
-        self.register_buffer("rest", rest)
+        self.register_buffer("residual", residual)
         channels, side = images.shape[1], min(images.shape[2:])
         fold = max(1, side // _SIDE)
         self._fold = fold if all(size % fold == 0 for size in images.shape[2:]) else 1
@@ -82,7 +82,7 @@ class Denoiser(nn.Module):
     def _linear(self, flat: Tensor, t: Tensor) -> Tensor:
         """Return the best linear estimate (Wiener filter) for images at noise t, ``(N, n)``."""
         centred = flat - self.mean
-        outside = self.rest / (self.rest + t**2)
+        outside = self.residual / (self.residual + t**2)
         inside = self.variances / (self.variances + t**2) - outside
         return self.mean + outside * centred + (inside * (centred @ self.basis)) @ self.basis.T
 
@@ -124,7 +124,7 @@ def _loss(denoiser: Denoiser, clean: Tensor, generator: torch.Generator) -> Tens
 
 
 def _principal_components(flat: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return the mean, an orthonormal basis, the variances along it and the residual variance."""
+    """Return the mean, an orthonormal basis, the variances along it and outside it."""
     count, size = flat.shape
     mean = flat.mean(0)
     centred = (flat - mean).double()
@@ -133,10 +133,10 @@ def _principal_components(flat: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]
     rank = min(RANK, count - 1, size - 1)
     values, vectors = values.clamp(min=0), vectors[:, count - rank :]
     lengths = values[count - rank :].sqrt().clamp(min=1e-6)
-    rest = values[: count - rank].sum() / count / (size - rank)
+    residual = values[: count - rank].sum() / count / (size - rank)
     basis = centred.T @ vectors / lengths
     variances = values[count - rank :] / count
-    return mean, basis.float(), variances.float(), rest.float()
+    return mean, basis.float(), variances.float(), residual.float()
 
 
 def _convolution(

@@ -25,7 +25,7 @@ LEAST_ENERGY = 1e-6
 
 @dataclass(frozen=True)
 class Learned(Prior):
-    """Prior learned from public images by a small denoiser.
+    """A prior learned from public images by a small denoiser.
 
     ``weight * k * log(1 + E / k)``, summed over the examples, with the denoiser's energy E
     (`fedsim.attacks.matching.priors.denoiser`) and its mean over the public images k. For similar

@@ -173,9 +173,9 @@ def test_the_truth_explains_what_was_rounded() -> None:
     [seen] = victims.observations(Int8())
     truth = victims.images[0], victims.labels[0]
     whole = DLG(objective=RoundingTolerance("int8"))
-    assert DLG().misfit(victims.model, seen, *truth) > 1e-7
-    assert whole.misfit(victims.model, seen, *truth) < 1e-11
-    assert adapted("int8").misfit(victims.model, seen, *truth) < 1e-4
+    assert DLG().relative_objective_of(victims.model, seen, *truth) > 1e-7
+    assert whole.relative_objective_of(victims.model, seen, *truth) < 1e-11
+    assert adapted("int8").relative_objective_of(victims.model, seen, *truth) < 1e-4
 
 
 # Clipping, signs, levels, samples and parts: what an attacker gains who knows of them.

@@ -13,12 +13,12 @@ from fedsim.attacks.functional import parameters
 from fedsim.attacks.labels.infer import infer_labels
 from fedsim.attacks.labels.proxies import (
     CHUNK,
-    StandIns,
+    ProxyClients,
     drifted_labels,
     head_of,
+    proxy_pictures,
     share_out,
     spread_evenly,
-    stand_in_pictures,
 )
 from fedsim.clients.training import local_sgd
 from fedsim.core.errors import AttackError
@@ -44,11 +44,11 @@ def test_many_steps_at_once_are_those_of_sgd() -> None:
     """Two steps of as many clients as need two chunks, each with a label of its own."""
     model, clients = lenet(), CHUNK + 2
     labels = torch.arange(2 * clients).view(2, clients) % CLASSES
-    stand_ins = StandIns(model, "head.weight", pictures(), RATE)
+    proxies = ProxyClients(model, "head.weight", pictures(), RATE)
     weights = {k: w.expand(clients, *w.shape) for k, w in parameters(model).items()}
     for step in labels:
         before = weights
-        weights, gradients = stand_ins.step(before, nn.functional.one_hot(step, CLASSES).double())
+        weights, gradients = proxies.step(before, nn.functional.one_hot(step, CLASSES).double())
         for name, gradient in gradients.items():
             torch.testing.assert_close(before[name] - RATE * gradient, weights[name])
     for client in (0, 5, clients - 1):
@@ -63,22 +63,22 @@ def test_features_are_the_inputs_of_the_last_layer() -> None:
     seen: list[Tensor] = []
     model.get_submodule("head").register_forward_pre_hook(lambda _, inputs: seen.extend(inputs))
     logits = model(pictures())
-    stand_ins = StandIns(model, "head.weight", pictures(), RATE)
-    probabilities, features = stand_ins.look({k: w[None] for k, w in parameters(model).items()})
+    proxies = ProxyClients(model, "head.weight", pictures(), RATE)
+    probabilities, features = proxies.look({k: w[None] for k, w in parameters(model).items()})
     torch.testing.assert_close(features[0], seen[0].mean(0).detach())
     torch.testing.assert_close(probabilities[0], logits.softmax(-1).mean(0).detach())
 
 
 def test_pictures_are_plain_but_for_batch_norm() -> None:
-    shades = stand_in_pictures(lenet(), SHAPE)
+    shades = proxy_pictures(lenet(), SHAPE)
     assert [tuple(p.shape) for p in shades] == [(1, *SHAPE)] * 3
     assert [float(p.mean()) for p in shades] == [0.25, 0.5, 0.75]
     assert all(p.std() == 0 and p.dtype == torch.float64 for p in shades)
     normed = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
-    [noise] = stand_in_pictures(normed, SHAPE)
+    [noise] = proxy_pictures(normed, SHAPE)
     assert noise.std() > 0.2
     assert len(noise) > 1
-    assert len(stand_in_pictures(normed.eval(), SHAPE)) == 3
+    assert len(proxy_pictures(normed.eval(), SHAPE)) == 3
 
 
 def grey_update(model: nn.Module, labels: Tensor, size: int, rate: float) -> Observation:

@@ -20,11 +20,11 @@ def draw(*shape: int) -> Tensor:
 
 
 def judge(
-    rest: Tensor, to_come: int, new: int, *, left: int = 9, again: Tensor | None = None
+    residual: Tensor, to_come: int, new: int, *, left: int = 9, again: Tensor | None = None
 ) -> RankJudge:
-    lanes = len(rest)
+    lanes = len(residual)
     return RankJudge(
-        rest,
+        residual,
         torch.full((lanes, CLASSES), left),
         draw(lanes, CLASSES).softmax(-1),
         draw(lanes, FEATURES),
@@ -42,17 +42,17 @@ def all_ways(new: int) -> Tensor:
 @pytest.mark.parametrize("to_come", [0, 1, 3])
 @pytest.mark.parametrize("again", [0, 1])
 def test_best_is_closest_to_the_rank(to_come: int, again: int) -> None:
-    """The sum of squared singular values beyond the rank, by an SVD of each single rest."""
-    rest, counts = draw(LANES, CLASSES, FEATURES), all_ways(2)
+    """The sum of squared singular values beyond the rank, by an SVD of each single residual."""
+    residual, counts = draw(LANES, CLASSES, FEATURES), all_ways(2)
     seen = F.one_hot(torch.tensor([0, 2, 4]), CLASSES) * again
     p, h = draw(LANES, CLASSES).softmax(-1), draw(LANES, FEATURES)
     tails = torch.empty(counts.shape[:2], dtype=torch.float64)
     for lane, way in itertools.product(range(LANES), range(counts.shape[1])):
         error = p[lane] - (seen[lane] + counts[lane, way]) / (2 + again)
-        values = torch.linalg.svdvals(rest[lane] - torch.outer(error, h[lane]))
+        values = torch.linalg.svdvals(residual[lane] - torch.outer(error, h[lane]))
         tails[lane, way] = (values[to_come:] ** 2).sum()
     order = tails.flatten().argsort()[:7]
-    parents, chosen = judge(rest, to_come, 2, again=seen).best(counts, 7)
+    parents, chosen = judge(residual, to_come, 2, again=seen).best(counts, 7)
     assert parents.tolist() == (order // counts.shape[1]).tolist()
     assert torch.equal(chosen, counts.flatten(0, 1)[order])
 
@@ -66,8 +66,8 @@ def test_labels_that_are_used_up_are_not_taken() -> None:
 
 def test_climbing_comes_to_a_top() -> None:
     """What is next to it is worse, and the way there leaves out what is impossible."""
-    rest, start = draw(LANES, CLASSES, FEATURES), torch.tensor([[6, 0, 0, 0, 0]] * LANES)
-    judging = judge(rest, 2, 6, left=6)
+    residual, start = draw(LANES, CLASSES, FEATURES), torch.tensor([[6, 0, 0, 0, 0]] * LANES)
+    judging = judge(residual, 2, 6, left=6)
     near = judging.climb(start)
     assert near.shape == (LANES, 1 + CLASSES * (CLASSES - 1), CLASSES)
     assert (near.sum(-1) == 6).all()

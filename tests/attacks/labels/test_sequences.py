@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from fedsim.attacks import IDLG, LocalTraining, Observation, infer_labels
 from fedsim.attacks.functional import parameters
-from fedsim.attacks.labels.sequences import GUESSES, search_labels
-from fedsim.attacks.matching.attack import known_or_inferred
+from fedsim.attacks.labels.known import known_or_inferred
+from fedsim.attacks.labels.sequences import CANDIDATES, search_labels
 from fedsim.attacks.matching.problem import Problem
+from fedsim.attacks.matching.trials import Trials
 from fedsim.clients.training import local_sgd
 from fedsim.core.errors import AttackError
 from fedsim.models import MLP, ResNet18
@@ -85,7 +86,7 @@ def test_exact_where_the_pictures_are_plain(labels: list[int], known: bool) -> N
         seen = replace(seen, labels=truth.sort(descending=True).values)
     found = search_labels(model, seen)
     assert by_step(found[0], 2) == by_step(truth, 2)
-    assert 1 <= len(found) <= GUESSES
+    assert 1 <= len(found) <= CANDIDATES
     assert len(found.unique(dim=0)) == len(found)
 
 
@@ -191,17 +192,18 @@ def share_right_of_many(found: Tensor, truth: Tensor) -> float:
     return float(torch.minimum(*counts).sum()) / len(truth)
 
 
-def test_each_trial_takes_a_guess_of_its_own() -> None:
-    """The likeliest first; when guesses run out, its labels in another order."""
+def test_each_trial_takes_a_candidate_of_its_own() -> None:
+    """The likeliest first; when candidates run out, its labels in another order."""
     [victims] = [clothes_victims(1, 4, 1)]
     [seen] = clothes(1, 4, 1)
-    guesses = known_or_inferred(victims.model, seen)
-    assert guesses.ndim == 2
-    trials = len(guesses) + 1
-    problem = Problem(IDLG(trials=trials), victims.model, {0: seen}, {0: guesses}, seed=0)
-    taken = [problem.target_of(trial).argmax(-1) for trial in range(trials)]
-    assert torch.equal(torch.stack(taken[:-1]), guesses)
-    assert torch.equal(taken[-1].sort().values, guesses[0].sort().values)
+    candidates = known_or_inferred(victims.model, seen)
+    assert candidates.ndim == 2
+    trials = len(candidates) + 1
+    problem = Problem(IDLG(trials=trials), victims.model, {0: seen}, joint=False)
+    lanes = Trials(problem, {0: candidates}, seed=0)
+    taken = [lanes.target(trial).argmax(-1) for trial in range(trials)]
+    assert torch.equal(torch.stack(taken[:-1]), candidates)
+    assert torch.equal(taken[-1].sort().values, candidates[0].sort().values)
 
 
 def test_gradients_of_one_batch_need_no_sequence() -> None:

@@ -1,4 +1,4 @@
-"""The loop computes the client's own gradient, and its misfit means what it says."""
+"""The loop computes the client's own gradient, and the relative objective of given data."""
 
 import pytest
 import torch
@@ -36,35 +36,35 @@ def test_dummy_gradient_is_the_clients(spec: ModelSpec, training: bool) -> None:
 
 
 @every_model
-def test_misfit_of_the_truth_and_of_something_else(spec: ModelSpec) -> None:
+def test_objective_of_the_truth_and_of_something_else(spec: ModelSpec) -> None:
     victims = wide_victims(spec)
     [seen] = victims.observations()
     images, labels = victims.images[0], victims.labels[0]
-    assert DLG().misfit(victims.model, seen, images, labels) < 1e-20
-    assert DLG().misfit(victims.model, seen, images.flip(0), labels.flip(0)) < 1e-20
-    assert DLG().misfit(victims.model, seen, 1 - images, labels) > 1e-6
-    assert DLG().misfit(victims.model, seen, images, (labels + 1) % 4) > 1e-3
+    assert DLG().relative_objective_of(victims.model, seen, images, labels) < 1e-20
+    assert DLG().relative_objective_of(victims.model, seen, images.flip(0), labels.flip(0)) < 1e-20
+    assert DLG().relative_objective_of(victims.model, seen, 1 - images, labels) > 1e-6
+    assert DLG().relative_objective_of(victims.model, seen, images, (labels + 1) % 4) > 1e-3
 
 
-def test_misfit_is_relative_to_a_zero_gradient() -> None:
-    """Logistic regression: at certainty the gradient is zero, and the misfit exactly 1."""
+def test_objective_is_relative_to_a_zero_gradient() -> None:
+    """Logistic regression: at certainty the gradient is zero, the relative objective 1."""
     model = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
     nn.init.zeros_(model[1].weight)
     with torch.no_grad():
         model[1].bias.copy_(torch.tensor([1000.0, 0.0]))
     shared = {"1.weight": torch.rand(2, 4), "1.bias": torch.rand(2)}
     seen = Observation(shared, (1, 2, 2))
-    assert IDLG().misfit(model, seen, torch.rand(1, 1, 2, 2), torch.tensor([0])) == 1
+    assert IDLG().relative_objective_of(model, seen, torch.rand(1, 1, 2, 2), torch.tensor([0])) == 1
 
 
-def test_misfit_of_the_reconstruction_is_its_relative_objective() -> None:
+def test_objective_of_the_reconstruction_is_the_reported_one() -> None:
     victims = random_victims((1, 8, 8), count=1)
     [found] = IDLG(evaluations=4).run(victims.model, victims.observations())
     assert found.data is not None
     assert found.labels is not None
     [seen] = victims.observations()
-    misfit = IDLG().misfit(victims.model, seen, found.data, found.labels)
-    assert misfit == pytest.approx(found.relative_objective, rel=1e-3)
+    fit = IDLG().relative_objective_of(victims.model, seen, found.data, found.labels)
+    assert fit == pytest.approx(found.relative_objective, rel=1e-3)
 
 
 @pytest.mark.parametrize("kind", [DLG, IDLG])

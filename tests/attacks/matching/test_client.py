@@ -109,8 +109,8 @@ def test_order_of_the_steps_matters() -> None:
 
 
 @pytest.mark.parametrize("factor", [0.5, 2.0])
-def test_stretch_makes_up_for_a_wrong_learning_rate(factor: float) -> None:
-    """An update divided by a wrong rate is what the client at the right one gives, stretched."""
+def test_rate_scale_makes_up_for_a_wrong_learning_rate(factor: float) -> None:
+    """An update divided by a wrong rate is what the client at the right one gives, scaled."""
     model, (data, labels) = lenet(), examples(4)
     order = torch.arange(4).view(2, 2)
     seen = Observation.from_update(
@@ -122,9 +122,9 @@ def test_stretch_makes_up_for_a_wrong_learning_rate(factor: float) -> None:
         batch_size=2,
         exact=False,
     )
-    stretch = torch.tensor(1 / factor, dtype=torch.float64)
+    rate_scale = torch.tensor(1 / factor, dtype=torch.float64)
     client = Client(model, seen.training)
-    found = client.upload(data, F.one_hot(labels, CLASSES).double(), order, stretch)
+    found = client.upload(data, F.one_hot(labels, CLASSES).double(), order, rate_scale)
     assert_same(found, dict(seen.gradient))
 
 
@@ -134,8 +134,8 @@ def test_what_the_attacker_differentiates() -> None:
     client, order = Client(model, LocalTraining(RATE, 3, 1)), torch.tensor([[0], [1], [0]])
     generator = torch.Generator().manual_seed(0)
 
-    def upload(data: Tensor, logits: Tensor, stretch: Tensor) -> tuple[Tensor, ...]:
-        return tuple(client.upload(data, logits.softmax(-1), order, stretch).values())
+    def upload(data: Tensor, logits: Tensor, rate_scale: Tensor) -> tuple[Tensor, ...]:
+        return tuple(client.upload(data, logits.softmax(-1), order, rate_scale).values())
 
     inputs = (
         torch.rand(2, 1, 2, 2, generator=generator, dtype=torch.float64, requires_grad=True),

@@ -115,7 +115,7 @@ def test_seeds(name: str, kind: str) -> None:
 
 @every_attack
 @every_kind
-def test_company_changes_nothing(name: str, kind: str) -> None:
+def test_result_does_not_depend_on_other_victims(name: str, kind: str) -> None:
     """What is read of a victim's text is told by its own upload, not by its neighbour's.
 
     In double precision, where rounding does not choose between two tokens.

@@ -40,7 +40,7 @@ def test_lamp_finds_words_of_a_short_text() -> None:
     """Two of three in a small budget, with a language model of public texts."""
     data, model = victim(Task.CLASSIFY, width=32)
     seen, truth = upload(data, model, [SHORT])
-    attack = Lamp(evaluations=120, turns=2).informed(data.test.rows())
+    attack = Lamp(evaluations=120, turns=2).with_public_texts(data.test.rows())
     assert attack.public is not None
     [found] = attack.run(model, [seen])
     assert found.data is not None

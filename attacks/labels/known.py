@@ -1,0 +1,68 @@
+"""The labels of a batch: public, or inferred."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F  # noqa: N812  (the name that everybody knows)
+from torch import Tensor, nn
+
+from fedsim.attacks.labels.infer import infer_labels
+from fedsim.attacks.labels.sequences import search_labels
+from fedsim.attacks.types import Observation
+from fedsim.core.errors import AttackError
+
+
+def known_or_inferred(model: nn.Module, observation: Observation) -> Tensor:
+    """Return the labels that the threat model makes public, else those read off the gradient.
+
+    Returns:
+        ``(batch_size,)``; after several local steps, whose order matters, candidates
+        ``(candidates, batch_size)``, the likeliest first: one for each trial. Given targets of
+        the loss, which are floating, are returned as they are.
+
+    Raises:
+        AttackError: they cannot be read off.
+    """
+    labels = observation.labels
+    if labels is not None and (observation.training is None or not observation.is_classification):
+        return labels
+    if labels is not None and labels.is_floating_point():
+        return labels
+    require_cross_entropy(observation)
+    if observation.training is not None:
+        return search_labels(model, observation)
+    return infer_labels(
+        model, observation.gradient, observation.input_shape, observation.batch_size
+    )
+
+
+def require_cross_entropy(observation: Observation) -> None:
+    """Check that the loss is the one for which label rules hold.
+
+    Raises:
+        AttackError: it is another.
+    """
+    if not observation.is_classification:
+        raise AttackError(
+            "labels are read off the gradient of the mean cross-entropy, and this observation has "
+            "another loss; give the labels (Observation(labels=...)), or use 'dlg', which "
+            "optimises them"
+        )
+
+
+def target_rows(labels: Tensor, classes: int, like: Tensor) -> Tensor:
+    """Return labels as the loss takes them.
+
+    Args:
+        labels: classes as whole numbers of any shape, or targets as floating ones.
+        classes: number of classes.
+        like: tensor of the type and on the device of the result.
+
+    Returns:
+        One-hot rows ``(..., classes)``, zeros where a label is below zero, which asks for nothing;
+        floating targets as they are.
+    """
+    labels = labels.to(like.device)
+    if labels.is_floating_point():
+        return labels.to(like)
+    rows = F.one_hot(labels.clamp(min=0).long(), classes)
+    return (rows * (labels >= 0)[..., None]).to(like)

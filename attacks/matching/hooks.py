@@ -1,0 +1,115 @@
+"""Hyper-parameters and hooks of gradient matching, which the attacks of the family set."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from fedsim.attacks.base import Attack
+from fedsim.attacks.functional import parameters
+from fedsim.attacks.matching.objectives import Objective, SquaredDistance
+from fedsim.attacks.matching.optimisers import Optimiser
+from fedsim.attacks.matching.priors import Prior
+from fedsim.attacks.types import Observation, Reconstruction
+from fedsim.core.checked import CodeOnly, checked
+
+
+@checked
+class MatchingHooks(Attack):
+    """Objective, priors, start, labels and optimiser of an attack that matches gradients."""
+
+    reads_positions: ClassVar[bool] = True
+    """Whether tokens and positions of texts are read together (`fedsim.attacks.text.space`)."""
+
+    evaluations: Annotated[
+        int, Field(ge=1, description="objective evaluations that each trial may spend")
+    ] = 3000
+    trials: Annotated[
+        int, Field(ge=1, description="random starts per victim; the lowest objective wins")
+    ] = 1
+    patience: Annotated[
+        int,
+        Field(ge=1, description="evaluations before a trial ten times behind another is given up"),
+    ] = 200
+    start: Annotated[
+        Literal["grey", "normal"],
+        Field(description="first dummy: mid-grey with a little noise, or N(0, 1)"),
+    ] = "grey"
+    local_steps: Annotated[
+        Literal["unroll", "average"],
+        Field(description="follow a client's local steps, or take them for one large batch"),
+    ] = "unroll"
+    tolerance: Annotated[
+        float, Field(ge=0, description="relative objective at which a trial has converged")
+    ] = 1e-10
+    precision: Annotated[
+        Literal["model", "float32", "float64"],
+        Field(description="arithmetic: the model's own, or another"),
+    ] = "model"
+    memory_gb: Annotated[
+        float | None,
+        Field(gt=0, description="memory for the trials that run at once, in GB; else what is free"),
+    ] = None
+    objective: CodeOnly[Objective] = SquaredDistance()
+    priors: CodeOnly[tuple[Prior, ...]] = ()
+
+    @abstractmethod
+    def _labels(self, model: nn.Module, observation: Observation) -> Tensor | None:
+        """Return the batch's labels if this attack knows or infers them, else None.
+
+        Labels are ``(batch_size,)``, or candidates ``(candidates, batch_size)``, one for each
+        trial; or floating targets of the loss ``(batch_size, ...)``. None makes the labels part
+        of the unknowns.
+
+        Raises:
+            AttackError: the labels should be inferred and cannot be.
+        """
+
+    @abstractmethod
+    def optimiser(self) -> Optimiser:
+        """Return the optimiser of the dummies."""
+
+    def regularisers(self, model: nn.Module) -> tuple[Prior, ...]:
+        """Return the priors that are added to the objective.
+
+        Args:
+            model: the attacked model.
+        """
+        return self.priors
+
+    def distance(self) -> Objective:
+        """Return the distance of the dummies' upload from the shared one."""
+        return self.objective
+
+    def shared(self, model: nn.Module, observation: Observation) -> Mapping[str, Tensor]:
+        """Return the tensors with which the dummies' upload is compared, by name."""
+        return {k: observation.gradient[k] for k in parameters(model)}
+
+    def couple(self, data: Tensor, victims: Tensor) -> tuple[Tensor, Tensor] | None:
+        """Return a cost that ties the trials of a victim together, and its gradient.
+
+        Args:
+            data: the dummies of all running lanes, ``(A, n)``.
+            victims: the victim of each lane, ``(A,)``.
+
+        Returns:
+            ``(A,)`` and ``(A, n)``; None if trials are independent.
+        """
+        return None
+
+    def initial(
+        self, model: nn.Module, observations: Mapping[int, Observation]
+    ) -> Mapping[int, Reconstruction]:
+        """Return the initial reconstruction of some of the victims.
+
+        It is the start of a victim's first trial, or its result if `is_final`.
+        """
+        return {}
+
+    def is_final(self, initial: Reconstruction) -> bool:
+        """Return whether an initial reconstruction is good enough to be the result."""
+        return False
