@@ -6,7 +6,7 @@ partition, as the client drew it.
 
 from __future__ import annotations
 
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -28,6 +28,10 @@ FIT_MARGIN = 1.1
 Two local minima of the same quality differ by a few per cent in a float32 objective."""
 
 
+MOST_READ = 256
+"""Victims whose private batches are kept for those who watch."""
+
+
 class Scorer:
     """Scores the outcomes of one run.
 
@@ -37,7 +41,7 @@ class Scorer:
 
     def __init__(self, site: Site) -> None:
         self._site = site
-        self._originals = lru_cache(maxsize=64)(self.originals)
+        self._read: dict[str, Tensor] = {}
 
     @cached_property
     def _judge(self) -> Judge:
@@ -62,7 +66,12 @@ class Scorer:
             example: what the attack holds.
             position: of the private example in the batch.
         """
-        original = self._originals(victim)[position]
+        # By name: a victim would keep its gradient in memory.
+        if victim.name not in self._read:
+            if len(self._read) >= MOST_READ:
+                self._read.clear()
+            self._read[victim.name] = self.originals(victim)
+        original = self._read[victim.name][position]
         return self._judge.shown(original, original), self._judge.shown(example, original)
 
     def emergence(self, outcome: Outcome, scored: Scored) -> dict[int, tuple[Moment, ...]]:
