@@ -4,7 +4,7 @@
 >>> run = fedsim.run("quickstart", federation={"rounds": 1})  # doctest: +SKIP
 >>> run.table()  # doctest: +SKIP
 
-Importing this package is cheap: torch and Flower are loaded by what needs them.
+Importing this package is cheap: torch and Flower are loaded only when they are needed.
 """
 
 from __future__ import annotations
@@ -88,10 +88,10 @@ _HOMES = {
     "fedsim.scenario": {"AdversaryPlan", "ClientGroup", "Data", "Federation", "Scenario"},
     "fedsim.scenario.comparison": {"Comparison", "Entry"},
 }
-"""Modules of what is loaded when it is asked for; the rest is in ``fedsim.api``."""
+"""Modules of lazily loaded names; all other names are in ``fedsim.api``."""
 
 _PARTS = {"attacks", "clients", "data", "models", "server", "testing"}
-"""Subpackages that are loaded when they are asked for."""
+"""Lazily loaded subpackages."""
 
 
 def __getattr__(name: str) -> Any:

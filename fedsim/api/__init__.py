@@ -1,4 +1,4 @@
-"""fedsim for notebooks and scripts: run, compare, look."""
+"""Python API for notebooks and scripts."""
 
 from fedsim.api.compares import Compared, compare, open_comparison
 from fedsim.api.display import Explanations, Figure, Figures, Table

@@ -1,4 +1,4 @@
-"""Comparisons, for notebooks and scripts."""
+"""Comparisons in notebooks and scripts."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ from fedsim.show.comparison.tables import as_records
 
 @dataclass(frozen=True, repr=False)
 class Compared:
-    """A comparison that was run.
+    """A finished comparison.
 
     Attributes:
-        folder: where its files are.
+        folder: the folder with its files.
     """
 
     folder: Path
 
     @cached_property
     def comparison(self) -> Comparison:
-        """What was compared."""
+        """Plan of the comparison."""
         return read_comparison(self.folder)
 
     @cached_property
     def results(self) -> list[Result]:
-        """What each defense, strength, stage and attacker came to."""
+        """Results of each defense, strength, stage and attacker."""
         places = [(p, cell_folder(self.folder, p)) for p in self.comparison.places]
         return results(self.comparison, [(p, f) for p, f in places if is_finished(f)])
 
     @property
     def advice(self) -> str:
-        """What to do, in plain words, with its evidence and its limits (Markdown)."""
+        """Recommendation in plain English, with its evidence and its limits (Markdown)."""
         return (self.folder / "recommendation.md").read_text("utf-8")
 
     def write_report(self, out: Path | str | None = None) -> Path:
@@ -79,22 +79,22 @@ def compare(
     jobs: int = 1,
     **overrides: Any,
 ) -> Compared:
-    """Run a comparison, or what is missing of one that was stopped.
+    """Run a comparison, or the missing runs of one that was stopped.
 
     Args:
-        comparison: a bundled comparison's name, the path of a TOML file, tables like those of
-            such a file, or a comparison.
-        out: its folder; a new one in ``runs`` if None. One in which this comparison was begun
-            goes on.
-        jobs: how many runs at once; more than one on Ray's workers.
-        overrides: changes, as those of `fedsim.run`.
+        comparison: a bundled comparison's name, the path of a TOML file, a mapping with the tables
+            of such a file, or a comparison.
+        out: its folder; a new one in ``runs`` if None. A comparison that was begun there is
+            continued.
+        jobs: number of runs at once; more than one run on Ray's workers.
+        overrides: changes; see `fedsim.run`.
 
     Returns:
-        The comparison, which shows itself in a notebook.
+        The comparison, which has a rich display in notebooks.
 
     Raises:
-        ScenarioError: it is not valid; the message names the place.
-        RunError: the folder holds something else.
+        ScenarioError: the comparison is invalid; the message names the place.
+        RunError: the folder has other contents.
     """
     checked, source = _checked(comparison, overrides)
     folder = new_folder(Path(source).stem) if out is None else Path(out)
@@ -115,7 +115,7 @@ def open_comparison(folder: Path | str) -> Compared:
     """Return a comparison from its folder.
 
     Raises:
-        RunError: it is no comparison's folder.
+        RunError: it is not the folder of a comparison.
     """
     found = Compared(Path(folder))
     found.comparison  # noqa: B018  (reads it)
@@ -125,7 +125,7 @@ def open_comparison(folder: Path | str) -> Compared:
 def _checked(
     comparison: str | Path | Mapping[str, Any] | Comparison, overrides: Mapping[str, Any]
 ) -> tuple[Comparison, str]:
-    """Return the comparison and what to call it."""
+    """Return the comparison and its name."""
     changes = settings(overrides)
     if isinstance(comparison, Comparison | Mapping):
         return Comparison.from_tables(comparison, "comparison", changes), "comparison"

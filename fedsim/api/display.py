@@ -1,4 +1,4 @@
-"""What notebooks show: tables and pictures, each as HTML and as text."""
+"""Rich displays for notebooks: tables and pictures, as HTML and as text."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ Cell = str | float | int | None
 
 @dataclass(frozen=True)
 class Table(Sequence[Mapping[str, Cell]]):
-    """Rows with named columns, that show themselves in a notebook.
+    """Rows with named columns and a rich display.
 
-    ``pandas.DataFrame(table)`` takes it as it is.
+    ``pandas.DataFrame(table)`` accepts it.
 
     Attributes:
-        rows: each by column.
-        note: what a reader must know.
+        rows: mappings from column names to cells.
+        note: remark for the reader.
     """
 
     rows: Sequence[Mapping[str, Cell]]
@@ -44,7 +44,7 @@ class Table(Sequence[Mapping[str, Cell]]):
 
     @property
     def columns(self) -> list[str]:
-        """The names of the columns."""
+        """Names of the columns."""
         return list(self.rows[0]) if self.rows else []
 
     def to_csv(self) -> str:
@@ -79,12 +79,12 @@ class Table(Sequence[Mapping[str, Cell]]):
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture of a run folder with what it shows.
+    """A picture of a run folder with its description.
 
     Attributes:
         path: the file: PNG, GIF or SVG.
-        caption: what it shows, in words.
-        text: the same as text, for those who cannot see it.
+        caption: description of the picture.
+        text: alternative text for readers who cannot see it.
     """
 
     path: Path
@@ -126,7 +126,7 @@ class Figures(Sequence[Figure]):
 
 @dataclass(frozen=True)
 class Explanations(Sequence["Explanation"]):
-    """Causes of a run's failed attacks, one explanation for each group and attacker."""
+    """Explanations of a run's failed attacks, one for each group and attacker."""
 
     explanations: Sequence[Explanation]
 

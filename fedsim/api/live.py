@@ -34,15 +34,15 @@ LOOKS_PER_SECOND = 4
 PLAIN_PROGRESS_S = 10.0
 
 LONG_S = 600.0
-"""From which time on a run is announced as a long one."""
+"""Minimum estimated time, in seconds, for a run to be announced as long."""
 HEADER_LINES = 5
 
 
 class PlainView(Observer):
-    """Says in plain lines what happens, for logs and pipes.
+    """Prints the progress of a run in plain lines, for logs and pipes.
 
     Args:
-        console: where to print.
+        console: the console to print to.
     """
 
     def __init__(self, console: Console) -> None:
@@ -57,7 +57,7 @@ class PlainView(Observer):
     def __exit__(self, *exc: object) -> None: ...
 
     def on_start(self, scenario: Scenario, folder: Path) -> None:
-        """Say what is run and where its files are."""
+        """Print the scenario and the run folder."""
         super().on_start(scenario, folder)
         self._scenario = scenario
         self._say(f"{scenario.title}: {scenario.num_clients} clients")
@@ -72,11 +72,11 @@ class PlainView(Observer):
             self._say(line)
 
     def on_victims(self, victims: Sequence[Victim]) -> None:
-        """Say how many are attacked."""
+        """Print the number of victims."""
         self._say(f"round {victims[0].server_round}: {_attack_line(victims)}")
 
     def on_progress(self, victims: Sequence[Victim], progress: Progress) -> None:
-        """Say now and then how far the attack is."""
+        """Print the progress of the attack at intervals."""
         if time.monotonic() - self._looked >= PLAIN_PROGRESS_S:
             self._looked = time.monotonic()
             self._say(f"  {_progress_line(progress)}")
@@ -87,7 +87,7 @@ class PlainView(Observer):
 
 @dataclass
 class _Screen:
-    """All that the live view shows."""
+    """Contents of the live view."""
 
     title: str = ""
     folder: str = ""
@@ -98,9 +98,9 @@ class _Screen:
 
 
 class LiveView(Observer):
-    """Redraws the terminal: rounds, clients, the attack, and the pictures as they emerge.
+    """Live view that redraws the terminal: rounds, clients, the attack, and emerging pictures.
 
-    Use as a context manager around the run.
+    Use it as a context manager around the run.
 
     Args:
         console: a terminal.
@@ -131,7 +131,7 @@ class LiveView(Observer):
         self._live.stop()
 
     def on_start(self, scenario: Scenario, folder: Path) -> None:
-        """Show what is run."""
+        """Show the scenario."""
         super().on_start(scenario, folder)
         self._scenario = scenario
         modality = MODALITIES.get(scenario.data.dataset.modality)
@@ -169,14 +169,14 @@ class LiveView(Observer):
                         shown.style = STYLES[record.score.meaning]
 
     def on_victims(self, victims: Sequence[Victim]) -> None:
-        """Clear the pictures of the round before."""
+        """Clear the pictures of the previous round."""
         with self._lock:
             self._screen.attack = f"round {victims[0].server_round}: {_attack_line(victims)}"
             self._screen.frames.clear()
             self._looked = 0.0
 
     def on_progress(self, victims: Sequence[Victim], progress: Progress) -> None:
-        """Take a look at the pictures, a few times a second."""
+        """Update the pictures, a few times per second."""
         now = time.monotonic()
         if now - self._looked < 1 / LOOKS_PER_SECOND:
             return
@@ -215,7 +215,7 @@ class LiveView(Observer):
 
 
 def view_for(console: Console) -> PlainView | LiveView:
-    """Return the live view for a terminal, plain lines for anything else."""
+    """Return the live view for a terminal, plain lines otherwise."""
     return LiveView(console) if console.is_terminal else PlainView(console)
 
 

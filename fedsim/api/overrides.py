@@ -9,9 +9,9 @@ from typing import Any
 def settings(overrides: Mapping[str, Any]) -> list[tuple[str, Any]]:
     """Return keyword arguments as dotted keys and their values.
 
-    A mapping changes what it names and leaves the rest: ``federation={"rounds": 2}`` is
-    ``federation.rounds = 2``. One that has a ``name`` takes the place of what was there:
-    ``adversary={"attack": {"name": "dlg", "evaluations": 50}}``. Dotted keys go too, as in
+    A mapping changes only the keys that it contains: ``federation={"rounds": 2}`` is
+    ``federation.rounds = 2``. A mapping with a ``name`` replaces the previous value:
+    ``adversary={"attack": {"name": "dlg", "evaluations": 50}}``. Dotted keys are allowed too, as in
     ``**{"federation.rounds": 2}``.
     """
     found: list[tuple[str, Any]] = []

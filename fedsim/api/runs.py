@@ -1,4 +1,4 @@
-"""Runs, for notebooks and scripts."""
+"""Runs in notebooks and scripts."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class Run:
-    """A run that has ended.
+    """A finished run.
 
-    Shows itself in a notebook: what leaked, and the table.
+    Its rich display shows the leakage and the table.
 
     Attributes:
-        folder: where its files are.
+        folder: the folder with its files.
     """
 
     folder: Path
@@ -42,17 +42,17 @@ class Run:
 
     @property
     def records(self) -> list[LogRecord]:
-        """All records of the run, as its log has them."""
+        """All records of the run's log."""
         return self._log.records
 
     @property
     def summary(self) -> Summary:
-        """What the records come to."""
+        """Summary of the records."""
         return self._log.summary
 
     @property
     def title(self) -> str:
-        """What the scenario is called."""
+        """Title of the scenario."""
         return self._log.title
 
     @property
@@ -72,32 +72,32 @@ class Run:
 
     @property
     def victims(self) -> list[str]:
-        """The names of all that was attacked, the positive controls last."""
+        """Names of all victims, the positive controls last."""
         leakage = self._log.of_kind(LeakageRecord)
         return list(dict.fromkeys(r.victim for r in sorted(leakage, key=lambda r: r.is_control)))
 
     def table(self) -> Table:
-        """Return what leaked, a row for each group of clients and attacker.
+        """Return the leakage, a row for each group of clients and attacker.
 
-        ``score`` is the median over all that was attacked, ``worst`` the highest, ``blind`` the
-        median of the best guess without any gradient: in dB for pictures, in percent of the
-        tokens for texts. ``leaked`` of ``attacked`` are recognisable.
+        ``score`` is the median over all attacked examples, ``worst`` the highest score, ``blind``
+        the median of the best guess without a gradient: in dB for pictures, in percent of the
+        tokens for texts. ``leaked`` of ``attacked`` examples are recognisable.
         """
         accuracy = self.accuracy[max(self.accuracy)] if self.accuracy else None
         measure = self.summary.measure
         return Table(
             [_row(row, accuracy) for row in self.summary.rows],
-            note=f"score, worst, blind: {measure.name}. accuracy: of the one global model.",
+            note=f"score, worst, blind: {measure.name}. accuracy: of the global model.",
         )
 
     def figures(self, victim: str | int = 0) -> Figures:
-        """Return how what a victim held emerged: a figure for each picture or text of its batch.
+        """Return the emergence of a victim's data: a figure for each picture or text of its batch.
 
         Args:
-            victim: a name of `victims`, or its position there.
+            victim: a name in `victims`, or its index there.
 
         Raises:
-            RunError: there is no such victim, or the attack on it yielded nothing.
+            RunError: there is no such victim, or there is no reconstruction.
         """
         names = self.victims
         if isinstance(victim, int) and -len(names) <= victim < len(names):
@@ -111,7 +111,7 @@ class Run:
             )
         shown = [f for record in found if (f := self._figure(record)) is not None]
         if not shown:
-            raise RunError(f"{self.folder}: the attack on {victim} yielded nothing to show")
+            raise RunError(f"{self.folder}: there is no reconstruction of {victim} to show")
         return Figures(shown)
 
     def explain(self) -> Explanations:
@@ -122,7 +122,7 @@ class Run:
 
     def _figure(self, record: LeakageRecord) -> Figure | None:
         victim, example = record.victim, record.score.example
-        stems = (f"{victim}-{example}", victim)  # a batch of one has no numbers
+        stems = (f"{victim}-{example}", victim)  # examples of a batch of one are not numbered
         names = [f"{stem}.{end}" for stem in stems for end in ("svg", "png")]
         path = next((p for name in names if (p := self._file(f"pictures/{name}"))), None)
         if path is None:
@@ -149,7 +149,7 @@ class Run:
             sum(r.count(Meaning.LEAKED) for r in private),
             sum(r.examples for r in private),
         )
-        return f"{self.title}: {leaked} of {attacked} attacks rebuilt what was private"
+        return f"{self.title}: {leaked} of {attacked} attacks recovered private data"
 
     def __repr__(self) -> str:
         return f"{self._headline()}\n{self.table()}\n{self.folder}"
@@ -176,25 +176,25 @@ def run(
     >>> run = fedsim.run("quickstart", federation={"rounds": 1}, out=folder)  # doctest: +SKIP
 
     Args:
-        scenario: a bundled scenario's name, the path of a TOML file, tables like those of such a
-            file, or a scenario. Tables may hold objects:
+        scenario: a bundled scenario's name, the path of a TOML file, a mapping with the tables of
+            such a file, or a scenario. Tables may contain objects:
             ``{"clients": [ClientGroup(name="noisy", defenses=[GaussianNoise(std=0.1)])]}``.
         out: the run folder; a new one in ``runs`` if None.
-        engine: where the clients live: in this process, or on Ray's workers.
-        live: show how the run goes, as the command line does.
+        engine: where the clients run: in this process, or on Ray's workers.
+        live: whether to show the progress, as the command line does.
         overrides: changes to the scenario: ``seed=3``, ``federation={"rounds": 2}``, or
             ``**{"clients.0.count": 8}``.
 
     Returns:
-        The run, which shows itself in a notebook.
+        The run, which has a rich display in notebooks.
 
     Raises:
-        ScenarioError: the scenario is not valid, or holds what its record cannot; the message
+        ScenarioError: the scenario is invalid, or has a value that cannot be recorded; the message
             names the place.
-        RunError: the folder is in use, or the run could not go on.
+        RunError: the folder is in use, or the run could not continue.
     """
     checked, source = _checked(scenario, overrides)
-    checked.to_toml()  # what cannot be recorded is refused before a folder is made
+    checked.to_toml()  # values that cannot be recorded are refused before a folder is created
     folder = new_folder(Path(source).stem) if out is None else Path(out)
 
     from fedsim.core.environment import prepare  # noqa: PLC0415
@@ -216,7 +216,7 @@ def open_run(folder: Path | str) -> Run:
     """Return a run from its folder.
 
     Raises:
-        RunError: it is no run folder.
+        RunError: it is not a run folder.
     """
     found = Run(Path(folder))
     found.records  # noqa: B018  (reads them)
@@ -226,7 +226,7 @@ def open_run(folder: Path | str) -> Run:
 def _checked(
     scenario: str | Path | Mapping[str, Any] | Scenario, overrides: Mapping[str, Any]
 ) -> tuple[Scenario, str]:
-    """Return the scenario and what to call it."""
+    """Return the scenario and its name."""
     changes = settings(overrides)
     if isinstance(scenario, Scenario | Mapping):
         return Scenario.from_tables(scenario, "scenario", changes), "scenario"

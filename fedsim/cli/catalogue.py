@@ -1,4 +1,4 @@
-"""What there is to choose from, in words."""
+"""Listings and descriptions of scenarios, comparisons and registered classes."""
 
 import inspect
 import tomllib
@@ -16,7 +16,7 @@ COMPARISONS = "comparisons"
 
 
 def entries(kind: str) -> Iterator[tuple[str, str]]:
-    """Yield the name of each thing of a kind, and a line about it."""
+    """Yield the name and a one-line summary of each entry of a kind."""
     if kind == SCENARIOS:
         for name in bundled():
             yield name, tomllib.loads(scenario_text(name)[0])["title"]
@@ -29,10 +29,10 @@ def entries(kind: str) -> Iterator[tuple[str, str]]:
 
 
 def describe(name: str) -> str:
-    """Return a scenario's text, or what a registered thing does and its parameters.
+    """Return a scenario's text, or the description and parameters of a registered class.
 
     Raises:
-        UnknownNameError: nothing has that name.
+        UnknownNameError: there is no entry with that name.
     """
     if name in bundled():
         return scenario_text(name)[0]

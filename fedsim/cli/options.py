@@ -1,4 +1,4 @@
-"""Options that several commands share, and warnings in one line."""
+"""Options shared by several commands, and one-line warnings."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from fedsim.core.plugins import load_plugin
 
 
 class EngineChoice(StrEnum):
-    """Where the clients of a run live."""
+    """Engine that runs the clients."""
 
     INLINE = "inline"
     RAY = "ray"
 
 
 class Kind(StrEnum):
-    """What can be listed."""
+    """Kinds of entries that can be listed."""
 
     SCENARIOS = "scenarios"
     COMPARISONS = "comparisons"
@@ -59,7 +59,7 @@ Plugins = Annotated[
         metavar="FILE",
         callback=_load_plugins,
         help="A Python file that registers attacks, defenses, models, ... Can be given several "
-        "times. Its code is run: name only files that you trust.",
+        "times. Its code is executed: use only files that you trust.",
     ),
 ]
 Engine = Annotated[
@@ -72,7 +72,7 @@ Out = Annotated[
 
 
 def told_in_one_line(otherwise: Callable[..., None]) -> Callable[..., None]:
-    """Return a way to show warnings that tells fedsim's own in one line."""
+    """Return a ``showwarning`` function that prints fedsim's warnings on one line."""
 
     def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
         if issubclass(category, FedsimWarning):

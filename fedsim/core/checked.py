@@ -1,4 +1,4 @@
-"""Checked dataclasses: the parameters of everything that a scenario can name."""
+"""Checked dataclasses: parameters of the classes that a scenario can name."""
 
 from dataclasses import field
 from typing import Annotated, Any, TypeVar, cast, dataclass_transform
@@ -14,21 +14,21 @@ _FIELDS = "__dataclass_fields__"
 
 
 class _CodeOnly:
-    """Marker of a field that code alone can set."""
+    """Marker of a field that only code can set."""
 
 
 _CODE_ONLY = _CodeOnly()
 
 CodeOnly = Annotated[T, _CODE_ONLY]
-"""A field that code alone can set, and that a scenario cannot hold: ``CodeOnly[Objective]``."""
+"""A field that only code can set, not a scenario: ``CodeOnly[Objective]``."""
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(Field, field))
 class Parameters:
-    """Base of everything that a scenario can name; type checkers see its constructor.
+    """Base of the classes that a scenario can name; type checkers see its constructor.
 
     A field is ``Annotated[type, Field(ge=..., le=..., description=...)]``. The decorators
-    `checked` and `Registry.register` make the constructor: it takes keywords alone and refuses
+    `checked` and `Registry.register` make the constructor: it takes only keywords and refuses
     (``pydantic.ValidationError``) a value of another type or outside the bounds, NaN, infinity,
     and unknown names. Objects are frozen. ``Field(examples=[...])`` gives a telling value, with
     which `fedsim.testing` checks the class.
@@ -38,15 +38,16 @@ class Parameters:
 def checked(cls: Class) -> Class:
     """Make a class the checked, frozen, keyword-only dataclass of its parameters.
 
-    For the base of several registered classes; `Registry.register` does it for those.
+    Use it for a common base of registered classes; `Registry.register` does it for the classes
+    themselves.
 
     Raises:
-        TypeError: it is a dataclass already.
+        TypeError: the class is already a dataclass.
     """
     if _FIELDS in vars(cls):
         raise TypeError(
-            f"{cls.__qualname__} is a dataclass already: remove its own @dataclass, in place of "
-            "which the decorators of fedsim make a checked one"
+            f"{cls.__qualname__} is already a dataclass: remove its own @dataclass, because "
+            "the decorators of fedsim make it a checked dataclass"
         )
     return cast(Class, dataclass(frozen=True, kw_only=True, config=_CONFIG)(cls))
 

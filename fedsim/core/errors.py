@@ -1,17 +1,17 @@
-"""Every error that fedsim raises on purpose.
+"""Exceptions of fedsim.
 
 FedsimError
-├── ScenarioError       a scenario, or an option given for one, is wrong
+├── ScenarioError       a scenario, or an option for a scenario, is invalid
 ├── UnknownNameError    no attack, defense, model, data set or partition has that name
-├── DataError           a data set, a picture or a partition cannot be had as asked
-├── UploadError         what a client sent cannot be used
-├── AttackError         an attack was asked for something that it cannot do
+├── DataError           a data set, a picture or a partition is missing or unusable
+├── UploadError         a client's upload is unusable
+├── AttackError         an attack does not support the model or the observation
 ├── PluginError         a plugin file cannot be loaded
-└── RunError            a run cannot start or cannot go on
+└── RunError            a run cannot start or continue
 
-FedsimWarning           something was left out, and the rest goes on
+FedsimWarning           something was skipped, and everything else continues
 
-Each message says what was wrong, where, what was expected, and what to do.
+Each message names the problem, its place, the expected value, and a remedy.
 """
 
 import difflib
@@ -19,27 +19,27 @@ from collections.abc import Iterable
 
 
 class FedsimError(Exception):
-    """Base of all errors that a user of fedsim can mend."""
+    """Base of all errors that a user of fedsim can fix."""
 
 
 class ScenarioError(FedsimError):
-    """A scenario, or an option given for one, is wrong."""
+    """A scenario, or an option for a scenario, is invalid."""
 
 
 class UnknownNameError(FedsimError):
-    """A name that no registered thing has."""
+    """A name is not registered."""
 
 
 class DataError(FedsimError):
-    """A data set, a picture or a partition cannot be had as asked."""
+    """A data set, a picture or a partition is missing or unusable."""
 
 
 class UploadError(FedsimError):
-    """What a client sent cannot be used."""
+    """A client's upload is unusable."""
 
 
 class AttackError(FedsimError):
-    """An attack was asked for something that it cannot do."""
+    """An attack does not support the model or the observation."""
 
 
 class PluginError(FedsimError):
@@ -47,17 +47,17 @@ class PluginError(FedsimError):
 
 
 class RunError(FedsimError):
-    """A run cannot start or cannot go on."""
+    """A run cannot start or continue."""
 
 
 class FedsimWarning(UserWarning):
-    """Something was left out, and the rest goes on."""
+    """Something was skipped, and everything else continues."""
 
 
 def closest(name: str, valid: Iterable[str]) -> str:
     """Return a phrase that offers the nearest valid name, or lists the valid ones.
 
-    Written to stand at the end of an error message.
+    It is meant for the end of an error message.
     """
     names = sorted(valid)
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)

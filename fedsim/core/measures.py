@@ -1,4 +1,4 @@
-"""The figures by which leakage is told: a headline measure for each kind of data."""
+"""Headline measures of leakage, one for each modality."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 FIT_FLOOR = 1e-6
 """Relative objective below which a fit is as good as a perfect one. On the paper's network and
-an undefended upload, pictures are recognisable from about 1e-5 on."""
+an undefended upload, pictures are recognisable at about 1e-5 or less."""
 
 
 @dataclass(frozen=True)
 class Measure:
-    """The headline figure of a kind of data, and a second one beside it.
+    """Headline measure of a modality, with a secondary measure.
 
     Attributes:
         key: its name among the metrics of a score.
@@ -49,11 +49,11 @@ class Measure:
         return f"{self.thing}s"
 
     def show(self, value: float, digits: int = 0) -> str:
-        """Return a figure with its unit."""
+        """Return a value with its unit."""
         return f"{value:.{digits}f}{self.unit}"
 
     def told(self, value: float) -> str:
-        """Return a figure as part of a sentence."""
+        """Return a value as part of a sentence."""
         return f"{self.show(value, 1)}{self.told_of}"
 
     def named(self, statistic: str) -> str:
@@ -62,7 +62,7 @@ class Measure:
 
 
 def accuracy_name(task: str) -> str:
-    """Return the name of a model's accuracy, by what the model is trained to do."""
+    """Return the name of a model's accuracy for a training task."""
     return _ACCURACIES.get(task, "test accuracy")
 
 

@@ -1,12 +1,12 @@
-"""Modalities: one object for each kind of data, which owns all that depends on the kind.
+"""Modalities: one object for each kind of data, with everything that depends on the kind.
 
-Data sets, models, attacks and defenses refer to a modality by its name. A further one is a
+Data sets, models, attacks and defenses refer to a modality by its name. A further modality is a
 package that registers its object::
 
     MODALITIES.add(Modality(name="tables", measure=..., judge="tables.judge:TableJudge", ...))
 
-The built-in ones are registered by importing ``fedsim.modalities``, those of third parties through
-the entry-point group ``fedsim.modalities``.
+The built-in modalities are registered by importing ``fedsim.modalities``, modalities of third
+parties through the entry-point group ``fedsim.modalities``.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ class Modality:
     """A kind of data.
 
     The parts are import paths (``"package.module:Class"``), resolved by `part` when they are
-    needed: what shows a run loads no PyTorch, and what runs loads no drawing.
+    needed: views do not load PyTorch, and runs do not load drawing code.
 
     Attributes:
         name: the registered name.
-        measure: the headline figure of leakage.
+        measure: the headline measure of leakage.
         space: the class of an attack's unknowns, a `fedsim.attacks.matching.space.Space`.
         judge: the class that scores reconstructions, a `fedsim.scoring.judge.Judge`.
         artefacts: the class that draws the files of a run, a `fedsim.show.artefacts.Artefacts`.
@@ -51,14 +51,14 @@ class Modality:
         """Return the object behind one of the import paths.
 
         Args:
-            name: of the attribute: ``space``, ``judge``, ``artefacts`` or ``view``.
+            name: name of the attribute: ``space``, ``judge``, ``artefacts`` or ``view``.
         """
         module, _, attribute = str(getattr(self, name)).partition(":")
         return getattr(importlib.import_module(module), attribute)
 
 
 class Modalities:
-    """The modalities by their names.
+    """Registry of modalities by name.
 
     Args:
         builtin: the module whose import adds the built-in modalities.
@@ -86,10 +86,10 @@ class Modalities:
         return sorted(self._modalities)
 
     def get(self, name: str) -> Modality:
-        """Return the modality of that name.
+        """Return the modality with that name.
 
         Raises:
-            UnknownNameError: there is none; the message offers the nearest name.
+            UnknownNameError: the name is not registered; the message offers the nearest name.
         """
         self._load()
         try:
@@ -110,10 +110,10 @@ MODALITIES = Modalities("fedsim.modalities", "fedsim.modalities")
 
 
 def modality_of(model: object) -> str:
-    """Return the name of the modality that a model is for: pictures unless it says another."""
+    """Return the name of a model's modality; pictures by default."""
     return str(getattr(model, "modality", PICTURES))
 
 
 def suits(modalities: Collection[str] | None, name: str) -> bool:
-    """Return whether something that is for these modalities, or for any (None), is for this one."""
+    """Return whether a set of supported modalities (None: all) contains a modality."""
     return modalities is None or name in modalities

@@ -1,4 +1,4 @@
-"""Questions about the modules of a model."""
+"""Inspection of the modules of a model."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def batch_norms(model: nn.Module) -> dict[str, nn.Module]:
 
 
 def normalising_by_batch(model: nn.Module) -> dict[str, nn.Module]:
-    """Return the BatchNorm layers that normalise by the batch in the mode that they are in.
+    """Return the BatchNorm layers that normalise by the batch in their current mode.
 
     A layer without running statistics does so in evaluation mode too.
     """
@@ -37,20 +37,20 @@ def normalises_by_batch(model: nn.Module) -> bool:
 
 
 def last_linear(model: nn.Module) -> tuple[str, nn.Linear] | None:
-    """Return the classification layer, or None if there is none: the last dense layer, by name."""
+    """Return the name and module of the classification layer (the last dense one), or None."""
     found = [(name, m) for name, m in model.named_modules() if isinstance(m, nn.Linear)]
     return found[-1] if found else None
 
 
 @contextmanager
 def probing(model: nn.Module, look: Look) -> Iterator[None]:
-    """Evaluation mode without gradients, in which a function sees what each module does.
+    """Context in evaluation mode without gradients, with a hook on each module.
 
-    Afterwards each module is in its own mode again. No running statistic moves, and no dropout
-    draws.
+    Afterwards each module is in its own mode again. Running statistics do not change, and dropout
+    does not draw.
 
     Args:
-        model: the model, which is to be called inside.
+        model: the model, to be called inside the context.
         look: called after each module's forward pass.
     """
     modes = {module: module.training for module in model.modules()}

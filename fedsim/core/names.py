@@ -3,19 +3,19 @@
 from typing import Final, Literal
 
 CONTROL: Final = "positive control"
-"""The adversary's own control, beside the client groups."""
+"""Group name of the adversary's positive control."""
 
 SUM: Final = "sum of the uploads"
-"""The sum of a round's uploads, beside the client groups, where no single upload is seen."""
+"""Group name of the sum of a round's uploads, if single uploads are hidden."""
 
 NO_DEFENSE: Final = "none"
-"""An empty chain of defenses."""
+"""Name of an empty chain of defenses."""
 
 NEAREST: Final = "nearest"
-"""The public example that is most like the private one: a baseline, but not a blind guess."""
+"""Name of the public example most similar to the private one: a baseline, not a blind guess."""
 
 Attacker = Literal["naive", "adaptive"]
-"""An attacker that does not know the clients' defenses, or one that does."""
+"""An attacker that ignores the clients' defenses, or one that knows them."""
 
 NAIVE: Final = "naive"
 ADAPTIVE: Final = "adaptive"

@@ -1,4 +1,4 @@
-"""Fields of a scenario that hold a registered thing with its parameters.
+"""Fields of a scenario that hold a registered object with its parameters.
 
 In TOML such a field is a name, or a table of the name and the parameters::
 
@@ -18,7 +18,7 @@ from fedsim.core.registry import REGISTRIES, Registry
 
 
 class NestedError(ValueError):
-    """Problems inside a registered thing's parameters, kept with their places."""
+    """Validation errors inside a registered object's parameters, with their locations."""
 
     def __init__(self, error: ValidationError) -> None:
         super().__init__(str(error))
@@ -26,7 +26,7 @@ class NestedError(ValueError):
 
 
 def refuse_unknown(keys: set[str], valid: set[str], owner: str) -> None:
-    """Raise for the first key that is not a valid one, with the nearest that is.
+    """Raise an error for the first invalid key, with the nearest valid one.
 
     Raises:
         PydanticCustomError: there is an unknown key.
@@ -43,16 +43,16 @@ def refuse_unknown(keys: set[str], valid: set[str], owner: str) -> None:
 def parameters_of(cls: type[Any]) -> dict[str, dataclasses.Field[Any]]:
     """Return the parameters that a scenario can give to a registered class, by name.
 
-    Fields that are `CodeOnly` are left out.
+    Fields that are `CodeOnly` are omitted.
     """
     return {f.name: f for f in dataclasses.fields(cls) if not is_code_only(cls, f.name)}
 
 
 def table_of(thing: Parameters) -> dict[str, Any]:
-    """Return a registered thing as a scenario's table: its name and its parameters.
+    """Return a registered object as a table of a scenario: its name and its parameters.
 
     Raises:
-        ScenarioError: a field that code alone can set is not its default.
+        ScenarioError: a code-only field does not have its default.
         UnknownNameError: its class is not registered.
     """
     for field in set_by_code(thing):
@@ -64,7 +64,7 @@ def table_of(thing: Parameters) -> dict[str, Any]:
 
 
 def set_by_code(thing: object) -> list[str]:
-    """Return the names of those `CodeOnly` fields of a thing that are not their defaults."""
+    """Return the names of an object's `CodeOnly` fields that do not have their defaults."""
     cls: type[Any] = type(thing)
     fields = [f.name for f in dataclasses.fields(cls) if is_code_only(cls, f.name)]
     return [name for name in fields if not _is_default(thing, name)]
@@ -73,8 +73,8 @@ def set_by_code(thing: object) -> list[str]:
 def not_writable(field: str, cls: type[Any]) -> str:
     """Return the message for a code-only field that cannot be recorded."""
     return (
-        f"{field} cannot be written to a scenario, so that the run could not be repeated from its "
-        f"record; register a subclass of {cls.__name__} that has this value as its default, and "
+        f"{field} cannot be written to a scenario, so the run could not be repeated from its "
+        f"record; register a subclass of {cls.__name__} with this value as its default, and "
         "use that"
     )
 
@@ -100,7 +100,7 @@ def _unregistered(thing: object) -> str:
 
 
 def named(registry: Registry) -> tuple[BeforeValidator, PlainSerializer]:
-    """Return the annotations that make a field hold a thing of this registry."""
+    """Return the annotations of a field that holds an object of this registry."""
 
     def build(value: Any) -> Any:
         if isinstance(value, str):
@@ -126,7 +126,10 @@ def named(registry: Registry) -> tuple[BeforeValidator, PlainSerializer]:
             return cls(**given)
         except ValidationError as error:
             raise NestedError(error) from None
-        except (FedsimError, RuntimeError) as error:  # such as a path in nobody's home
+        except (
+            FedsimError,
+            RuntimeError,
+        ) as error:  # such as a path in the home of an unknown user
             raise ValueError(str(error)) from None
 
     def dump(thing: Any) -> dict[str, Any]:

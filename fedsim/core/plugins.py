@@ -1,7 +1,7 @@
-"""Plugins: packages found through entry points, and single files that a user names.
+"""Plugins: packages found through entry points, and single files named by the user.
 
-A file is code, so that it comes from the command line (``--plugin FILE``) or from a script
-(`load_plugin`), never from a scenario.
+A file is code, so it can be named on the command line (``--plugin FILE``) or in a script
+(`load_plugin`), but never in a scenario.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _LOADED: dict[str, Plugin] = {}
 
 @dataclass(frozen=True)
 class Plugin:
-    """A plugin file as it was read; its text travels to the processes of a run.
+    """A loaded plugin file; its text is sent to the processes of a run.
 
     Attributes:
         path: absolute path of the file.
-        sha256: of its contents.
-        source: the contents.
+        sha256: hash of its contents.
+        source: its contents.
     """
 
     path: str
@@ -40,10 +40,10 @@ class Plugin:
         return Path(self.path).name
 
     def load(self) -> ModuleType:
-        """Import the plugin under a private name, unless this process has done so.
+        """Import the plugin under a private name, unless this process has already done so.
 
         Raises:
-            PluginError: the file's code raised.
+            PluginError: the file's code raised an exception.
         """
         where = hashlib.sha256(self.path.encode()).hexdigest()[:12]
         name = f"{_PRIVATE}_{Path(self.path).stem}_{where}"
@@ -51,9 +51,9 @@ class Plugin:
             return sys.modules[name]
         before, module = sys.modules.get(name), ModuleType(name)
         module.__file__ = self.path
-        sys.modules[name] = module  # dataclasses look their annotations up there
+        sys.modules[name] = module  # dataclasses look up their annotations there
         try:
-            exec(compile(self.source, self.path, "exec"), vars(module))  # noqa: S102  (the user's own)
+            exec(compile(self.source, self.path, "exec"), vars(module))  # noqa: S102  (the user's own code)
         except Exception as error:
             del sys.modules[name]
             if before is not None:
@@ -66,13 +66,13 @@ class Plugin:
 
 
 def load_plugin(path: Path | str) -> ModuleType:
-    """Import a Python file, so that what it registers can be used.
+    """Import a Python file that registers attacks, defenses, models or others.
 
-    The file is imported under a private name. A file that was changed since is imported again and
-    takes the place of what it had registered.
+    The file is imported under a private name. A file that has changed is imported again and
+    replaces its earlier registrations.
 
     Raises:
-        PluginError: the file cannot be read, or its code raised.
+        PluginError: the file cannot be read, or its code raised an exception.
     """
     place = Path(path).expanduser().absolute()
     try:
@@ -86,15 +86,15 @@ def load_plugin(path: Path | str) -> ModuleType:
 
 
 def loaded_plugins() -> tuple[Plugin, ...]:
-    """Return the plugin files that this process has loaded, in that order."""
+    """Return the plugin files that this process has loaded, in the order of loading."""
     return tuple(_LOADED.values())
 
 
 def load_entry_points(group: str) -> dict[str, str]:
-    """Import what packages name in an entry-point group; warn of those that fail.
+    """Import the modules of an entry-point group; warn about those that fail.
 
     Returns:
-        The error of each plugin that could not be loaded, by its name and distribution.
+        The errors of plugins that could not be loaded, by name and distribution.
     """
     broken: dict[str, str] = {}
     for entry in entry_points(group=group):
@@ -104,8 +104,8 @@ def load_entry_points(group: str) -> dict[str, str]:
             plugin, problem = _named(entry), f"{type(error).__name__}: {error}"
             broken[plugin] = problem
             warnings.warn(
-                f"the plugin {plugin} ({entry.value}, in {group}) could not be loaded and is left "
-                f"out: {problem}",
+                f"the plugin {plugin} ({entry.value}, in {group}) could not be loaded and is "
+                f"skipped: {problem}",
                 FedsimWarning,
                 stacklevel=2,
             )

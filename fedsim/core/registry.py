@@ -1,4 +1,4 @@
-"""Names for the things that a scenario can ask for.
+"""Registries of the classes that a scenario can name.
 
 A class is registered by one decorator, which also makes it the checked, frozen, keyword-only
 dataclass of its parameters::
@@ -8,7 +8,7 @@ dataclass of its parameters::
         std: Annotated[float, Field(ge=0)]
 
 The project's own classes are found by importing every module of the package named in ``builtin``
-on the first look-up; those of third parties through the entry-point group of the same registry
+on the first look-up; classes of third parties through the entry-point group of the same registry
 (``fedsim.attacks``, ``fedsim.defenses``, ...), whose entry points name modules to import.
 """
 
@@ -29,8 +29,8 @@ class Registry:
     """Classes of one kind by their registered names.
 
     Args:
-        kind: what one entry is called in messages, such as ``"attack"``.
-        builtin: the module whose import, with all below it, registers the project's own entries.
+        kind: noun for one entry in messages, such as ``"attack"``.
+        builtin: the package whose modules register the project's own entries.
         group: the entry-point group through which third parties add theirs.
         base: the class that all entries extend, as ``module:name``; any class if None.
     """
@@ -78,7 +78,7 @@ class Registry:
         """Return the class registered under ``name``.
 
         Raises:
-            UnknownNameError: there is none; the message offers the nearest name.
+            UnknownNameError: the name is not registered; the message offers the nearest name.
         """
         self._load()
         try:
@@ -90,11 +90,11 @@ class Registry:
             raise UnknownNameError(f"unknown {self.kind} {name!r}: {hint}") from None
 
     def holds(self, thing: object) -> bool:
-        """Return whether ``thing`` is an instance of a registered class."""
+        """Return whether an object is an instance of a registered class."""
         return type(thing) in self._classes.values()
 
     def name_of(self, thing: object) -> str:
-        """Return the name under which the class of ``thing`` is registered."""
+        """Return the registered name of an object's class."""
         for name, cls in self._classes.items():
             if cls is type(thing):
                 return name
@@ -121,7 +121,7 @@ class Registry:
     def _load(self) -> None:
         if self._loaded:
             return
-        self._loaded = True  # modules that are imported now may ask for names
+        self._loaded = True  # modules that are imported now may look up names
         try:
             import_all(self._builtin)
         except BaseException:

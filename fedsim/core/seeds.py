@@ -1,8 +1,8 @@
-"""One seed for a run, one independent generator for each purpose.
+"""Derivation of independent seeds from the seed of a run, one for each purpose.
 
-Nothing in the project draws from a global random state: a generator is derived from the
-run's seed and from words and numbers that say what it is for, so that adding a draw in one
-place changes nothing in another.
+No code of the project draws from a global random state: a generator is derived from the run's
+seed and from words and numbers that describe its purpose, so adding a draw in one place does not
+change another.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ def derive(seed: int, *purpose: str | int) -> int:
 
     Args:
         seed: the run's seed.
-        purpose: what the draws are for, most general first, such as
+        purpose: description of the purpose, most general first, such as
             ``("batch", partition, round)``.
     """
     key = repr((int(seed), *purpose)).encode()

@@ -1,4 +1,4 @@
-"""Named tensors as one vector, which is what cryptography works on."""
+"""Conversion between named tensors and one vector, the form that cryptography needs."""
 
 from collections.abc import Collection, Mapping
 
@@ -12,7 +12,7 @@ def flat(tensors: Mapping[str, Tensor]) -> Tensor:
 
 
 def unflat(vector: Tensor, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
-    """Return the tensors, of doubles, that `flat` made a vector of.
+    """Split a vector made by `flat` into tensors of doubles.
 
     Raises:
         ValueError: the vector has another length.
@@ -29,10 +29,10 @@ def unflat(vector: Tensor, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, T
 def differences(
     tensors: Mapping[str, Tensor], received: Mapping[str, Tensor], own: Collection[str]
 ) -> dict[str, Tensor]:
-    """Return the tensors less those received, in doubles, but ``own`` ones as they are.
+    """Return the differences from the received tensors, in doubles; ``own`` tensors unchanged.
 
-    Weights, running statistics and counters can be of any size, while their changes are small:
-    so they fit into the range of a quantised sum. Gradients are changes already.
+    Weights, running statistics and counters can be of any size, but their changes are small and fit
+    into the range of a quantised sum. Gradients are already changes.
     """
     return {
         name: x.double() if name in own else x.double() - received[name].double()
@@ -43,7 +43,7 @@ def differences(
 def restored(
     changes: Mapping[str, Tensor], received: Mapping[str, Tensor], own: Collection[str]
 ) -> dict[str, Tensor]:
-    """Return what `differences` were taken of, in the types of those received."""
+    """Invert `differences`; the result has the dtypes of the received tensors."""
     found = {}
     for name, change in changes.items():
         value = change if name in own else change + received[name].double()

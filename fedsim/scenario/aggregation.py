@@ -12,55 +12,55 @@ from fedsim.core.errors import RunError
 from fedsim.core.registry import AGGREGATIONS
 
 MODULUS = 2**32
-"""SecAgg+ adds whole numbers modulo this."""
+"""Modulus of the sums of SecAgg+."""
 
 SCALE_BITS = 40
-"""CKKS holds a value as a multiple of 2 ** -SCALE_BITS."""
+"""CKKS represents a value as a multiple of 2 ** -SCALE_BITS."""
 
 POLYNOMIAL_DEGREE = 8192
 SLOTS = POLYNOMIAL_DEGREE // 2
-"""Values in one ciphertext. With three primes of 160 bits in all this degree is well within the
-218 bits that the Homomorphic Encryption Standard allows it at 128 bits of security."""
+"""Number of values in one ciphertext. Three primes with 160 bits in total are well within the 218
+bits that the Homomorphic Encryption Standard allows for this degree at 128 bits of security."""
 
 HE_RECORD = "ckks"
-"""The record of a message that belongs to the encryption."""
+"""Name of the record of a message that belongs to the encryption."""
 
 
 @checked
 class Aggregation(Parameters):
-    """The way from a round's uploads to their weighted mean.
+    """Settings for computing the weighted mean of a round's uploads.
 
-    One that hides single uploads has a part on each side, named by import paths
+    An aggregation that hides single uploads has a part on each side, named by import paths
     (``"package.module:function"``), which are resolved when a run needs them.
     """
 
     hides: ClassVar[bool] = True
-    """Whether the server sees the sum of the uploads alone."""
+    """Whether the server sees only the sum of the uploads."""
 
     client: ClassVar[str | None] = None
-    """Hides an upload: a function as `fedsim.clients.secure.side.Answer`."""
+    """Import path of the client's function, a `fedsim.clients.secure.side.Answer`."""
 
     server: ClassVar[str | None] = None
-    """Computes the mean: a function as `fedsim.server.secure.strategy.ProtocolOf`."""
+    """Import path of the server's function, a `fedsim.server.secure.strategy.ProtocolOf`."""
 
     def check(self, cohort: int) -> None:
         """Refuse a number of clients in a round that this does not support.
 
         Raises:
-            ValueError: says what was expected.
+            ValueError: the number is not supported; the message gives the expected one.
         """
 
     def complete(self) -> None:
         """Refuse an aggregation that hides uploads and lacks one of its sides.
 
         Raises:
-            ValueError: says what is missing.
+            ValueError: the import path of a side is not set.
         """
         missing = [name for name in ("client", "server") if getattr(self, name) is None]
         if self.hides and missing:
             kind = type(self).__name__
             raise ValueError(
-                f"{kind} does not say how uploads are hidden: {kind}.{missing[0]} is not set; "
+                f"{kind} hides uploads, but {kind}.{missing[0]} is not set; "
                 "expected the import path of a function, 'package.module:function', on both "
                 "sides (client and server)"
             )
@@ -84,17 +84,18 @@ class Aggregation(Parameters):
 
 @AGGREGATIONS.register("plain")
 class Plain(Aggregation):
-    """Every upload reaches the server as it is, and the server adds them up."""
+    """Plain aggregation: the server sees every upload and averages them."""
 
     hides: ClassVar[bool] = False
 
 
 @AGGREGATIONS.register("secagg+")
 class SecAggPlus(Aggregation):
-    """Clients mask their uploads so that only the masks' sum, and with it the mean, is known.
+    """SecAgg+: clients mask their uploads with masks that cancel in the sum.
 
     Source: Bell et al., CCS 2020 (eprint 2020/704), in Flower's own implementation. Each client
-    shares masks with some neighbours; those of clients that drop out are rebuilt from shares.
+    shares masks with some neighbours; the masks of clients that drop out are reconstructed from
+    shares.
     """
 
     client: ClassVar[str | None] = "fedsim.clients.secure.secagg:masked"
@@ -104,31 +105,34 @@ class SecAggPlus(Aggregation):
         int | None,
         Field(
             ge=3,
-            description="a client's neighbours and itself, an odd number; all clients if not set",
+            description="a client and its neighbours, an odd number; by default all clients",
         ),
     ] = None
     reconstruction_threshold: Annotated[
         int | None,
-        Field(ge=2, description="shares that rebuild a key; more than half of them if not set"),
+        Field(
+            ge=2,
+            description="shares needed to reconstruct a key; by default more than half of them",
+        ),
     ] = None
     clipping_range: Annotated[
         float,
-        Field(gt=0, description="greatest absolute value that an upload may hold"),
+        Field(gt=0, description="maximum absolute value in an upload"),
     ] = 8.0
     quantization_range: Annotated[
-        int, Field(ge=2**8, le=2**30, description="steps into which the values' range is cut")
+        int, Field(ge=2**8, le=2**30, description="number of steps into which the range is divided")
     ] = 2**22
 
     def shares_of(self, cohort: int) -> int:
-        """Return into how many shares each client of a cohort splits its keys."""
+        """Return the number of shares into which each client of a cohort splits its keys."""
         return self.shares or cohort
 
     def threshold_of(self, cohort: int) -> int:
-        """Return how many of these shares rebuild a key."""
+        """Return the number of shares needed to reconstruct a key."""
         return self.reconstruction_threshold or self.shares_of(cohort) // 2 + 1
 
     def check(self, cohort: int) -> None:
-        """Refuse what the protocol, or Flower's implementation of it, cannot do."""
+        """Refuse a cohort that the protocol, or Flower's implementation, does not support."""
         shares, threshold = self.shares_of(cohort), self.threshold_of(cohort)
         if cohort < 3:
             raise ValueError(
@@ -138,7 +142,7 @@ class SecAggPlus(Aggregation):
         if shares > cohort or (shares < cohort and shares % 2 == 0):
             raise ValueError(
                 f"secagg+: shares = {shares} with {cohort} clients in a round: expected an odd "
-                "number below that of the clients, or all of them"
+                "number below the number of clients, or all of them"
             )
         if threshold >= shares:
             raise ValueError(
@@ -155,7 +159,7 @@ class SecAggPlus(Aggregation):
 
 @AGGREGATIONS.register("ckks")
 class Ckks(Aggregation):
-    """Clients encrypt their uploads and the server adds ciphertexts, for which it has no key.
+    """CKKS: clients encrypt their uploads, and the server adds ciphertexts without the key.
 
     Source: Cheon et al., ASIACRYPT 2017 (eprint 2016/421), in TenSEAL's implementation. The
     clients share one key pair and decrypt the sum for the server. Needs the extra ``he``.
@@ -169,12 +173,12 @@ class Ckks(Aggregation):
         Field(
             gt=0,
             le=2**10,
-            description="greatest absolute value that an upload may hold",
+            description="maximum absolute value in an upload",
         ),
     ] = 1024.0
 
     def check(self, cohort: int) -> None:
-        """Refuse a sum that is one client's upload."""
+        """Refuse a cohort of one client, whose sum would be its upload."""
         if cohort < 2:
             raise ValueError(
                 "ckks with one client in a round hides nothing: its sum is that client's upload; "
@@ -183,10 +187,10 @@ class Ckks(Aggregation):
 
 
 def load_tenseal() -> Any:
-    """Return the module ``tenseal``, which is an extra.
+    """Import the module ``tenseal`` of the extra ``he``.
 
     Raises:
-        RunError: it is not installed.
+        RunError: TenSEAL is not installed.
     """
     try:
         import tenseal  # noqa: PLC0415  (an extra)

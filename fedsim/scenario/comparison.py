@@ -1,4 +1,4 @@
-"""What is compared: a TOML file that names a scenario and a grid of defenses over it."""
+"""Comparison plan: a TOML file with a scenario and a grid of defenses."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _CLIENTS = "clients"
 
 
 class Entry(Section):
-    """[[grid]]: a defense, or several in a row, at one strength or at several.
+    """[[grid]]: a chain of defenses, at one or several strengths.
 
-    A list in the place of one number is the strengths to try.
+    A list instead of a number gives the strengths to try.
     """
 
-    label: Shown | None = Field(None, max_length=40, description="what to call it")
+    label: Shown | None = Field(None, max_length=40, description="name in tables")
     defenses: list[str | dict[str, Any]] = Field(
-        default_factory=list, description="as a client group has them"
+        default_factory=list, description="defenses, as in a client group"
     )
     set: dict[str, Any] = Field(
         default_factory=dict,
@@ -44,17 +44,17 @@ class Entry(Section):
 
     @property
     def name(self) -> str:
-        """What the defense is called: its label, or else its names."""
+        """Name of the defense: its label, or else the names of its chain."""
         if self.label is not None:
             return self.label
         names = [d if isinstance(d, str) else str(d.get("name", "?")) for d in self.defenses]
         return " + ".join([*names, *self.set]) or NO_DEFENSE
 
     def strengths(self) -> list[tuple[str, float | None, Entry]]:
-        """Return each strength in words, as a number, and the entry with that one alone.
+        """Return each strength as text and as a number, and the entry with only that strength.
 
         Raises:
-            ScenarioError: two parameters are lists, or one is a list of nothing.
+            ScenarioError: two parameters are lists, or a list is empty.
         """
         places: list[tuple[str, int | None, str, list[Any]]] = []
         for i, defense in enumerate(self.defenses):
@@ -88,15 +88,15 @@ class Entry(Section):
 
 @dataclass(frozen=True)
 class Place:
-    """Where one run stands in a comparison; known without what the run needs.
+    """Position of one run in a comparison, known without loading the run's requirements.
 
     Attributes:
         place: its folder's name.
         label: the defense.
-        strength: in words; empty if there is but one.
-        value: the strength as a number, None if it is none.
-        order: place of the defense and of the strength in the comparison.
-        seed: of the run.
+        strength: as text; empty if there is only one.
+        value: the strength as a number, or None.
+        order: index of the defense and of the strength in the comparison.
+        seed: seed of the run.
     """
 
     place: str
@@ -112,35 +112,39 @@ class Cell(Place):
     """One run of a comparison.
 
     Attributes:
-        scenario: what is run.
+        scenario: the scenario to run.
     """
 
     scenario: Scenario
 
 
 class Comparison(Section):
-    """the comparison: a scenario, the defenses to compare over it, and when to attack."""
+    """the comparison: a scenario, the defenses to compare, and the rounds to attack."""
 
     title: Shown = "Untitled comparison"
     description: str = ""
     scenario: dict[str, Any] = Field(
         default_factory=dict, description="a scenario without its clients"
     )
-    clients: int = Field(8, ge=1, description="clients of each run, all with the same defense")
-    seeds: list[int] = Field([0], min_length=1, description="each defense is run once for each")
-    stages: dict[Shown, int] = Field(
-        {"untrained": 1}, min_length=1, description="rounds that are attacked, by name"
+    clients: int = Field(
+        8, ge=1, description="number of clients in each run, all with the same defense"
     )
-    victims: int = Field(4, ge=1, description="clients attacked at each stage")
-    adaptive: bool = Field(True, description="attack with what is known of each defense too")
+    seeds: list[int] = Field(
+        [0], min_length=1, description="seeds; each defense is run once for each"
+    )
+    stages: dict[Shown, int] = Field(
+        {"untrained": 1}, min_length=1, description="rounds to attack, by name"
+    )
+    victims: int = Field(4, ge=1, description="number of clients attacked at each stage")
+    adaptive: bool = Field(True, description="also attack with knowledge of each defense")
     accuracy_loss: float = Field(
-        0.02, ge=0, le=1, description="accuracy that a recommended defense may cost"
+        0.02, ge=0, le=1, description="maximum loss of accuracy of a recommended defense"
     )
     last_evaluations: int = Field(
         1,
         ge=1,
-        description="accuracy is the mean over so many of the last measurements (see "
-        "scenario.federation.evaluate_every); with small batches one differs from the next",
+        description="number of last measurements whose mean is the accuracy (see "
+        "scenario.federation.evaluate_every); with small batches a single one is noisy",
     )
     grid: list[Entry] = Field(min_length=1)
 
@@ -166,18 +170,19 @@ class Comparison(Section):
         twice = sorted({n for n in names if names.count(n) > 1})
         if twice:
             raise ValueError(
-                f"grid: two entries are called {twice[0]!r}; give one of them a label of its own"
+                f"grid: two entries have the name {twice[0]!r}; give one of them a different label"
             )
         if len(set(self.seeds)) < len(self.seeds):
-            raise ValueError("seeds: one is named twice")
+            raise ValueError("seeds: a seed is listed twice")
         return self
 
     @cached_property
     def cells(self) -> list[Cell]:
-        """The runs that it takes.
+        """The runs of the comparison.
 
         Raises:
-            ScenarioError: a defense or a strength is wrong; names the place in the grid.
+            ScenarioError: a defense or a strength is invalid; the message names its place in the
+                grid.
         """
         return list(self._cells())
 
@@ -193,7 +198,7 @@ class Comparison(Section):
 
         Args:
             text: the TOML.
-            source: what to call it in errors.
+            source: name in error messages.
             overrides: ``key=value`` texts, as those of a scenario.
 
         Raises:
@@ -202,7 +207,7 @@ class Comparison(Section):
         try:
             raw = tomllib.loads(text)
         except (ValueError, RecursionError) as error:
-            raise ScenarioError(f"{source}: this is not TOML: {error}") from None
+            raise ScenarioError(f"{source}: not valid TOML: {error}") from None
         return cls.from_tables(raw, source, overrides)
 
     @classmethod
@@ -217,7 +222,7 @@ class Comparison(Section):
         Args:
             given: tables like those of a file, which may hold registered objects, or a comparison
                 that is to be changed.
-            source: what to call it in errors.
+            source: name in error messages.
             overrides: as in `from_toml`.
 
         Raises:
@@ -238,10 +243,10 @@ class Comparison(Section):
 
     @property
     def places(self) -> list[Place]:
-        """The places of its runs; for readers, who need neither torch nor the scenarios.
+        """Positions of the runs; needs neither torch nor the scenarios.
 
         Raises:
-            ScenarioError: the strengths of a defense are wrong.
+            ScenarioError: the strengths of a defense are invalid.
         """
         return [place for place, _ in self._places()]
 
@@ -288,7 +293,7 @@ class Comparison(Section):
         late = [n for n, r in self.stages.items() if not 1 <= r <= scenario.federation.rounds]
         if late:
             raise ScenarioError(
-                f"stages: {late[0]!r} is round {self.stages[late[0]]}, but there are the rounds 1 "
+                f"stages: {late[0]!r} is round {self.stages[late[0]]}: expected a round from 1 "
                 f"to {scenario.federation.rounds}; change it or scenario.federation.rounds"
             )
         return scenario
@@ -304,7 +309,7 @@ def load_comparison(name_or_path: str, overrides: Sequence[Override] = ()) -> Co
 
 
 def comparison_text(name_or_path: str) -> tuple[str, str]:
-    """Return the TOML text of a comparison and what to call it in errors.
+    """Return the TOML text of a comparison and its name in error messages.
 
     Raises:
         ScenarioError: there is no such comparison, or it cannot be read.
@@ -326,5 +331,5 @@ def _short(value: Any) -> str:
 
 
 def slug(text: str) -> str:
-    """Return text as part of a file name, whatever it says."""
+    """Return any text in a form that is safe in a file name."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:50]

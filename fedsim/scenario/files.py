@@ -1,4 +1,4 @@
-"""Scenario files: the bundled ones by name, a user's by path."""
+"""Scenario files: bundled ones by name, the user's by path."""
 
 from __future__ import annotations
 
@@ -24,28 +24,28 @@ def load_scenario(name_or_path: str, overrides: Sequence[Override] = ()) -> Scen
 
 
 def scenario_text(name_or_path: str) -> tuple[str, str]:
-    """Return the TOML text of a scenario and what to call it in errors.
+    """Return the TOML text of a scenario and its name in error messages.
 
     Raises:
         ScenarioError: there is no such scenario, or it cannot be read.
     """
     hint = closest(name_or_path, bundled())
     if files("fedsim.scenarios").joinpath("comparisons", f"{name_or_path}.toml").is_file():
-        hint = f"it is a comparison: fedsim compare {name_or_path}"
+        hint = f"it is a comparison; run: fedsim compare {name_or_path}"
     return toml_text(name_or_path, bundled(), files("fedsim.scenarios"), "scenario", hint)
 
 
 def toml_text(
     name_or_path: str, names: Sequence[str], folder: Traversable, kind: str, hint: str
 ) -> tuple[str, str]:
-    """Return the text of a bundled TOML file or of a user's, and what to call it in errors.
+    """Return the text of a bundled or a user's TOML file, and its name in error messages.
 
     Args:
         name_or_path: a bundled name, or a path.
-        names: of the bundled ones.
-        folder: where these lie.
-        kind: what the file is, in errors.
-        hint: what to do if there is none.
+        names: names of the bundled files.
+        folder: folder of the bundled files.
+        kind: noun for the file in error messages.
+        hint: remedy if there is no such file.
 
     Raises:
         ScenarioError: there is no such file, or it cannot be read.

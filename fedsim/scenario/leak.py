@@ -1,4 +1,4 @@
-"""The scenarios of `fedsim leak`: one client, one picture or text, one round."""
+"""Scenarios of `fedsim leak`: one client, one picture or text, one round."""
 
 import tomllib
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ def own_picture_scenario(
     seed: int,
     overrides: Sequence[str] = (),
 ) -> Scenario:
-    """Return the scenario in which one client trains on one picture and is attacked.
+    """Return a scenario in which one client trains on one picture and is attacked.
 
     Args:
         image: the picture.
@@ -29,12 +29,12 @@ def own_picture_scenario(
         size: side in pixels.
         defenses: as on the command line: ``name`` or ``name,parameter=value,...``.
         attack: the attack's name.
-        evaluations: objective evaluations that it may spend.
+        evaluations: maximum number of objective evaluations.
         seed: the run's seed.
-        overrides: as in `Scenario.from_toml`.
+        overrides: changes to the scenario; see `Scenario.from_toml`.
 
     Raises:
-        ScenarioError: an option is wrong.
+        ScenarioError: an option is invalid.
     """
     shown = "".join(c if c.isprintable() else "?" for c in image.name)
     table = {
@@ -73,19 +73,20 @@ def own_text_scenario(
     seed: int,
     overrides: Sequence[str] = (),
 ) -> Scenario:
-    """Return the scenario in which one client fine-tunes BERT on one text and is attacked.
+    """Return a scenario in which one client fine-tunes BERT on one text and is attacked.
 
     Args:
         text: the text.
-        pretrained: whose weights to start from, as in the model ``bert``; None for random ones.
+        pretrained: source of the initial weights, as in the model ``bert``; None for random
+            weights.
         defenses: as on the command line.
         attack: the attack's name.
-        evaluations: objective evaluations that it may spend; None for attacks that count none.
+        evaluations: maximum number of objective evaluations; None for attacks without any.
         seed: the run's seed.
-        overrides: as in `Scenario.from_toml`.
+        overrides: changes to the scenario; see `Scenario.from_toml`.
 
     Raises:
-        ScenarioError: an option is wrong.
+        ScenarioError: an option is invalid.
     """
     spent = {} if evaluations is None else {"evaluations": evaluations}
     model = {"name": "bert"} if pretrained is None else {"name": "bert", "pretrained": pretrained}

@@ -18,14 +18,14 @@ Override = str | tuple[str, Any]
 
 
 def override(raw: dict[str, Any], change: Override) -> None:
-    """Change one value of a scenario that is not checked yet.
+    """Change one value of a scenario that has not been validated yet.
 
     Args:
         raw: the scenario as plain tables; modified.
-        change: as for ``Scenario.from_toml``.
+        change: the change; see ``Scenario.from_toml``.
 
     Raises:
-        ScenarioError: the key leads nowhere.
+        ScenarioError: the key does not exist.
     """
     key, value = _parsed(change) if isinstance(change, str) else change
     text = change if isinstance(change, str) else f"{key}={value!r}"
@@ -40,9 +40,9 @@ def override(raw: dict[str, Any], change: Override) -> None:
 
 
 def tables(value: Any) -> Any:
-    """Return a copy of nested tables and lists, whose objects are those of the original.
+    """Return a copy of nested tables and lists that shares the objects of the original.
 
-    A section of a scenario becomes the table of what was given for it.
+    A section of a scenario becomes a table of the explicitly given values.
     """
     if isinstance(value, BaseModel):
         value = {key: getattr(value, key) for key in value.model_fields_set}
@@ -52,10 +52,10 @@ def tables(value: Any) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """Return nested tables with the table of each registered object in its place.
+    """Return nested tables in which each registered object is replaced by its table.
 
     Raises:
-        ScenarioError: an object holds what a table cannot.
+        ScenarioError: an object has a value that a table cannot hold.
     """
     if isinstance(value, Parameters):
         value = table_of(value)
@@ -88,7 +88,7 @@ def _step_into(place: Any, step: str, override: str) -> Any:
     if isinstance(inner, Parameters):
         inner = place[key] = table_of(inner)
     if not isinstance(inner, dict | list):
-        raise ScenarioError(f"--set {override!r}: {step!r} is a single value and holds no keys")
+        raise ScenarioError(f"--set {override!r}: {step!r} is a single value without keys")
     return inner
 
 

@@ -1,4 +1,4 @@
-"""A scenario: one TOML file that says everything about an experiment."""
+"""Scenario: one TOML file that describes an experiment completely."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Scenario(Section):
         """Refuse models, attacks and defenses for another kind of data than the data set's.
 
         Raises:
-            ValueError: with the key, and what goes with the data set.
+            ValueError: the message names the key and the values that suit the data set.
         """
         held = self.data.dataset.modality
         things = [("model", self.model, MODELS)]
@@ -88,8 +88,8 @@ class Scenario(Section):
                 name, dataset = registry.name_of(thing), DATASETS.name_of(self.data.dataset)
                 fitting = [n for n in registry.names() if suits(_modalities(registry.get(n)), held)]
                 raise ValueError(
-                    f"{key}: {name!r} is not for {held}, which is what the data set "
-                    f"{dataset!r} holds: expected one of {', '.join(fitting)}, or another data set"
+                    f"{key}: {name!r} does not support {held}, the modality of the data set "
+                    f"{dataset!r}: expected one of {', '.join(fitting)}, or another data set"
                 )
 
     def _refuse_defenses_of_other_models(self) -> None:
@@ -99,18 +99,18 @@ class Scenario(Section):
                 if why is not None:
                     model, name = self.describe_model()["name"], DEFENSES.name_of(defense)
                     raise ValueError(
-                        f"clients.{i}.defenses.{j}: {name!r} cannot be had with model {model!r}: "
+                        f"clients.{i}.defenses.{j}: {name!r} does not support model {model!r}: "
                         f"{why}"
                     )
 
     @property
     def num_clients(self) -> int:
-        """How many clients there are in all groups."""
+        """Number of clients in all groups."""
         return sum(g.count for g in self.clients)
 
     @property
     def cohort_size(self) -> int:
-        """How many of the clients take part in a round."""
+        """Number of clients that take part in a round."""
         return max(1, round(self.num_clients * self.federation.fraction))
 
     def group_of(self, partition: int) -> ClientGroup:
@@ -135,7 +135,7 @@ class Scenario(Section):
         """Return the resolved scenario as TOML that loads to an equal one.
 
         Raises:
-            ScenarioError: it holds an object that no TOML gives back.
+            ScenarioError: an object in it cannot be represented in TOML.
         """
         for key, thing, _ in self.parts():
             for field in set_by_code(thing):
@@ -146,13 +146,13 @@ class Scenario(Section):
             pairs = zip(self.parts(), back.parts(), strict=True)
             wrong = next((key for (key, ours, _), (_, its, _) in pairs if ours != its), "it")
             raise ScenarioError(
-                f"{wrong} cannot be written to a scenario: TOML does not give back an equal value; "
-                "expected parameters that are texts, numbers, truth values, or lists of them"
+                f"{wrong} cannot be written to a scenario, because TOML cannot represent it; "
+                "expected parameters that are strings, numbers, booleans, or lists of them"
             )
         return text
 
     def parts(self) -> list[tuple[str, Any, Registry]]:
-        """Return all registered objects of the scenario: key, object, registry."""
+        """Return the key, object and registry of all registered objects of the scenario."""
         federation, adversary = self.federation, self.adversary
         found = [
             ("data.dataset", self.data.dataset, DATASETS),
@@ -175,18 +175,22 @@ class Scenario(Section):
 
         Args:
             text: the TOML.
-            source: what to call it in errors.
+            source: name in error messages.
             overrides: ``key=value`` texts; the key is a dotted path into the scenario
                 (``clients.0.count``), the value is TOML, or else taken as a string. Or pairs
                 of such a key and the value itself.
 
         Raises:
-            ScenarioError: with the source, the key, what was expected and what to do.
+            ScenarioError: the scenario is invalid; the message names the source, the key, the
+                expected value and a remedy.
         """
         try:
             raw = tomllib.loads(text)
-        except (ValueError, RecursionError) as error:  # numbers too long, brackets too deep
-            raise ScenarioError(f"{source}: this is not TOML: {error}") from None
+        except (
+            ValueError,
+            RecursionError,
+        ) as error:  # numbers too long, brackets nested too deeply
+            raise ScenarioError(f"{source}: not valid TOML: {error}") from None
         return cls.from_tables(raw, source, overrides)
 
     @classmethod
@@ -196,15 +200,16 @@ class Scenario(Section):
         source: str = "scenario",
         overrides: Sequence[Override] = (),
     ) -> Scenario:
-        """Return the scenario of nested tables, which may hold registered objects as they are.
+        """Return the scenario of nested tables, which may contain registered objects.
 
         Args:
-            given: tables like those of a file, or a scenario that is to be changed.
-            source: what to call it in errors.
-            overrides: as in `from_toml`.
+            given: tables with the keys of a file, or a scenario to change.
+            source: name in error messages.
+            overrides: changes; see `from_toml`.
 
         Raises:
-            ScenarioError: with the source, the key, what was expected and what to do.
+            ScenarioError: the scenario is invalid; the message names the source, the key, the
+                expected value and a remedy.
         """
         if isinstance(given, Scenario) and not overrides:
             return given
@@ -218,7 +223,7 @@ class Scenario(Section):
 
 
 def _modalities(cls: type[Any]) -> Collection[str] | None:
-    """Return the modalities of a model, which has one, an attack or a defense; None for any."""
+    """Return the supported modalities of a model, an attack or a defense; None for all."""
     if hasattr(cls, "modality"):
         return (cls.modality,)
     several: Collection[str] | None = cls.modalities

@@ -26,7 +26,7 @@ def _shown(text: str) -> str:
 
 
 Shown = Annotated[str, AfterValidator(_shown)]
-"""Text that is shown in terminals, which control characters could steer."""
+"""Text that is shown in terminals, and so must not contain control characters."""
 
 
 class Section(BaseModel):
@@ -44,26 +44,26 @@ class Section(BaseModel):
 
 
 class Data(Section):
-    """[data]: which images, and how they are spread over the clients."""
+    """[data]: the data set, and its partition among the clients."""
 
     dataset: Annotated[Any, *named(DATASETS)] = Field(
         default="fashion-mnist-mini", validate_default=True
     )
     partition: Annotated[Any, *named(PARTITIONS)] = Field(default="iid", validate_default=True)
-    data_dir: str | None = Field(None, description="folder in which data sets are looked for")
+    data_dir: str | None = Field(None, description="folder to search for data sets")
 
     @field_validator("data_dir")
     @classmethod
     def _absolute(cls, value: str | None) -> str | None:
-        """Make the folder absolute at once, because workers may run in another one."""
+        """Make the folder absolute at once, because workers may run in another folder."""
         try:
             return value and str(Path(value).expanduser().absolute())
         except RuntimeError as error:
-            raise ValueError(f"{error} Give the whole path of the folder") from None
+            raise ValueError(f"{error} Use the absolute path of the folder") from None
 
 
 class Federation(Section):
-    """[federation]: the rounds, and what a client does in each."""
+    """[federation]: the rounds, and the local training in each."""
 
     rounds: int = Field(2, ge=1)
     upload: Literal["gradient", "update"] = Field(
@@ -79,20 +79,20 @@ class Federation(Section):
     aggregation: Annotated[Any, *named(AGGREGATIONS)] = Field(
         default="plain", validate_default=True
     )
-    timeout_s: float = Field(600.0, gt=0, description="how long a round waits for its clients")
+    timeout_s: float = Field(600.0, gt=0, description="maximum time that a round waits for its clients")
 
     @model_validator(mode="after")
     def _possible(self) -> Federation:
         if self.upload == "gradient" and self.local_steps > 1:
             raise ValueError(
-                f"local_steps = {self.local_steps} needs upload = 'update': a gradient is "
-                "that of one step; set upload = 'update', or local_steps = 1"
+                f"local_steps = {self.local_steps} needs upload = 'update': a gradient "
+                "belongs to one step; set upload = 'update', or local_steps = 1"
             )
         return self
 
 
 class ClientGroup(Section):
-    """[[clients]]: clients that are alike, and their defenses in the order of application."""
+    """[[clients]]: a group of clients with the same defenses, in the order of application."""
 
     name: Shown = Field(min_length=1, max_length=60)
     count: int = Field(1, ge=1)
@@ -102,31 +102,31 @@ class ClientGroup(Section):
     @classmethod
     def _not_reserved(cls, value: str) -> str:
         if value == CONTROL:
-            raise ValueError("this is what the adversary's own control is called; choose another")
+            raise ValueError("this name is reserved for the adversary's positive control; choose another")
         if value == SUM:
-            raise ValueError("this is what the sum of all uploads is called; choose another")
+            raise ValueError("this name is reserved for the sum of all uploads; choose another")
         return value
 
 
 class AdversaryPlan(Section):
-    """[adversary]: whom the curious server attacks, and how."""
+    """[adversary]: victims and attack of the curious server."""
 
     attack: Annotated[Any, *named(ATTACKS)] = Field(default="best", validate_default=True)
     adaptive: bool = Field(
-        False, description="also attack with what is known against each client's defense"
+        False, description="also attack with knowledge of each client's defenses"
     )
     victims: Literal["all"] | list[str] = Field(
         "all", description="'all', or the names of client groups"
     )
-    per_round: int | None = Field(None, ge=1, description="at most so many victims a round")
-    every: int = Field(1, ge=1, description="attack round 1 and every k-th one from there")
+    per_round: int | None = Field(None, ge=1, description="maximum number of victims per round")
+    every: int = Field(1, ge=1, description="attack round 1 and every k-th round after it")
     rounds: list[Annotated[int, Field(ge=1)]] | None = Field(
-        None, description="attack these rounds, in place of every k-th"
+        None, description="attack these rounds instead of every k-th"
     )
     learning_rate: float | None = Field(
-        None, gt=0, description="what it takes the clients' for; else it knows"
+        None, gt=0, description="the adversary's assumption on the clients' learning rate; by default the true one"
     )
-    time_limit_s: float = Field(600.0, gt=0, description="time for the attacks of one round")
+    time_limit_s: float = Field(600.0, gt=0, description="time limit for the attacks of one round")
 
     def attacks(self, server_round: int) -> bool:
         """Return whether the uploads of a round are attacked."""

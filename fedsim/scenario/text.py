@@ -1,4 +1,4 @@
-"""Scenarios as text: TOML out, and the words of their errors."""
+"""Conversion of scenarios to TOML, and formatting of validation errors."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def test_by_default_all_share_and_more_than_half_of_the_shares_are_needed(cohort
         (["federation.aggregation={name='secagg+', shares=5}"], "shares = 5 with 3 clients"),
         (
             ["clients.0.count=9", "federation.aggregation={name='secagg+', shares=4}"],
-            "an odd number below that of the clients",
+            "an odd number below the number of clients",
         ),
         (
             ["federation.aggregation={name='secagg+', reconstruction_threshold=3}"],
@@ -72,7 +72,7 @@ def test_what_cannot_work_is_refused(overrides: list[str], expected: str) -> Non
 
 
 def test_no_group_may_be_called_like_the_sum() -> None:
-    assert "what the sum of all uploads is called" in refusal(f"clients.0.name='{SUM}'")
+    assert "reserved for the sum of all uploads" in refusal(f"clients.0.name='{SUM}'")
 
 
 @pytest.mark.parametrize("fraction", [0.05, 0.3, 0.5, 1.0])

@@ -61,7 +61,7 @@ def test_reads_what_it_writes() -> None:
         ("last_evaluations=3", ["last_evaluations: 3, but accuracy is measured 2 times"]),
         ("grid=[]", ["grid", "at least 1"]),
         ("seeds=[]", ["seeds", "at least 1"]),
-        ("seeds=[1, 1]", ["seeds: one is named twice"]),
+        ("seeds=[1, 1]", ["seeds: a seed is listed twice"]),
         ("grid.1.defenses.0.std=[0.1, -0.1]", ["grid.1 (noise std=-0.1)", "std", "greater than"]),
         (
             "grid.1.defenses.1={name='fp16', sdt=3}",
@@ -70,7 +70,7 @@ def test_reads_what_it_writes() -> None:
         ("grid.1.defenses.0.name='gausian-noise'", ["did you mean 'gaussian-noise'?"]),
         ("grid.1.defenses.0.std=[]", ["noise: 'std' is an empty list"]),
         ("grid.2.defenses=[{name='pruning', fraction=[0.1]}]", ["are both lists", "[[grid]]"]),
-        ("grid.2.label='noise'", ["two entries are called 'noise'", "label"]),
+        ("grid.2.label='noise'", ["two entries have the name 'noise'", "label"]),
         ("stages={late=3}", ["'late' is round 3", "rounds 1 to 2"]),
         ("scenario.clients=[]", ["scenario.clients", "[[grid]]"]),
         ("scenario.federation.rounds=0", ["federation.rounds", "greater than or equal to 1"]),
@@ -87,7 +87,7 @@ def test_what_is_wrong_is_said(override: str, reasons: list[str]) -> None:
 def test_no_such_comparison() -> None:
     with pytest.raises(ScenarioError, match="did you mean 'compare-paper'"):
         load_comparison("compare-papers")
-    with pytest.raises(ScenarioError, match="this is not TOML"):
+    with pytest.raises(ScenarioError, match="not valid TOML"):
         Comparison.from_toml(TOML + "[")
 
 

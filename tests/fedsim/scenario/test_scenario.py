@@ -98,7 +98,7 @@ def test_a_later_override_wins() -> None:
     [
         ("rounds", "expected key=value"),
         ("=3", "expected key=value"),
-        ("seed.deep=3", "'seed' is a single value and holds no keys"),
+        ("seed.deep=3", "'seed' is a single value without keys"),
         ("clients.1.count=3", "expected a number from 0 to 0 in place of '1'"),
         ("clients.plain.count=3", "expected a number from 0 to 0 in place of 'plain'"),
         ("clients.-1.count=3", "in place of '-1'"),

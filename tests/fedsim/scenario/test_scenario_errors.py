@@ -140,7 +140,7 @@ DP_SGD = "[{name='dp-sgd', norm=1.0, noise_multiplier=1.0}]"
 def test_dp_sgd_with_batch_normalisation_is_refused_at_once() -> None:
     message = refusal("model='resnet18'", groups("['fp16']", DP_SGD))
     assert message.startswith(
-        "small: clients.1.defenses.0: 'dp-sgd' cannot be had with model 'resnet18': its layer 'bn1'"
+        "small: clients.1.defenses.0: 'dp-sgd' does not support model 'resnet18': its layer 'bn1'"
     )
     assert "lenet" in message
     assert "batch_norm = 'eval'" in message
@@ -181,12 +181,12 @@ def test_all_problems_are_told_at_once() -> None:
     ids=["no value", "open list", "open table", "a word", "twice", "too long", "nul"],
 )
 def test_broken_toml(text: str) -> None:
-    with pytest.raises(ScenarioError, match=r"^mine\.toml: this is not TOML: "):
+    with pytest.raises(ScenarioError, match=r"^mine\.toml: not valid TOML: "):
         Scenario.from_toml(text, "mine.toml")
 
 
 def test_toml_that_is_nested_too_deep() -> None:
-    with pytest.raises(ScenarioError, match="deep: this is not TOML"):
+    with pytest.raises(ScenarioError, match="deep: not valid TOML"):
         Scenario.from_toml("a = " + "[" * 5000 + "]" * 5000, "deep")
 
 

@@ -117,7 +117,7 @@ def test_without_both_sides_it_is_refused(given: dict[str, str]) -> None:
     pairwise(**given)
     missing = "server" if "client" in given else "client"
     message = refusal(USED)
-    assert message.startswith("small: federation.aggregation: Pairwise does not say how uploads")
+    assert message.startswith("small: federation.aggregation: Pairwise hides uploads, but Pairwise")
     assert f"Pairwise.{missing} is not set; expected the import path of a function" in message
 
 
