@@ -1,1 +1,1 @@
-"""The curious side: aggregation, the eavesdropping strategy, and the adversary."""
+"""Curious server: aggregation, the eavesdropping strategy, and the adversary."""

@@ -1,4 +1,4 @@
-"""The positive control: public data that the adversary attacks itself, to see that it can."""
+"""Positive control: an attack on public data, which shows whether the attack works."""
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ CONTROL = "control"
 def control_indices(
     public: Examples, batch_size: int, *, seed: int, server_round: int
 ) -> IndexArray:
-    """Return which public examples the control of a round is made of, ``(batch_size,)``."""
+    """Return the indices of the public examples of a round's control, ``(batch_size,)``."""
     everything = torch.arange(len(public)).numpy()
     own_seed = derive(seed, CONTROL)
     [batch] = draw_batch(
@@ -27,13 +27,13 @@ def control_indices(
 def control_observation(model: nn.Module, public: Examples, indices: IndexArray) -> Observation:
     """Return the undefended single-step gradient of public examples at the global model.
 
-    If the attack cannot rebuild these, that it does not rebuild the clients' data either
-    says nothing of their defenses.
+    If the attack cannot reconstruct these, its failure on the clients' data is not evidence for
+    their defenses.
 
     Args:
         model: the global model in training mode.
-        public: examples that are no client's.
-        indices: which of them.
+        public: examples that no client holds.
+        indices: indices of the examples to use.
     """
     inputs, labels = public.batch(indices)
     device = next(model.parameters()).device

@@ -1,4 +1,4 @@
-"""A strategy that passes everything on to another."""
+"""Base class of strategies that delegate to another strategy."""
 
 from collections.abc import Iterable
 
@@ -8,7 +8,7 @@ from flwr.serverapp.strategy import Strategy
 
 
 class Delegate(Strategy):
-    """Wraps any Flower strategy and changes nothing; subclasses override what they add to.
+    """Wraps any Flower strategy without changes; subclasses override single methods.
 
     Args:
         strategy: the wrapped strategy.

@@ -1,4 +1,4 @@
-"""The strategy that reads every upload and changes nothing."""
+"""A strategy that reads every upload and changes nothing."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -13,14 +13,14 @@ OnUploads = Callable[[int, ArrayRecord, Sequence[Upload]], None]
 """``(server_round, the global model that was sent, uploads sorted by partition)``."""
 
 
-NO_REPLY = "no reply within the time that a round waits"
+NO_REPLY = "no reply within the time limit of the round"
 
 
 class Eavesdropper(Delegate):
     """Wraps any Flower strategy and shows each round's uploads to a listener.
 
-    Training goes on as it would without it: the wrapped strategy gets the very replies, and
-    the listener gets copies of what they hold.
+    Training is not affected: the wrapped strategy gets the original replies, and the listener gets
+    copies of their contents.
 
     Args:
         strategy: the wrapped strategy.
@@ -46,7 +46,7 @@ class Eavesdropper(Delegate):
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
-        """Return the wrapped strategy's messages, and remember what was sent to whom."""
+        """Return the wrapped strategy's messages, and store their recipients and contents."""
         self._sent = arrays
         messages = list(super().configure_train(server_round, arrays, config, grid))
         self._asked = {self._partitions[m.metadata.dst_node_id] for m in messages}
@@ -55,7 +55,7 @@ class Eavesdropper(Delegate):
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
-        """Show the uploads to the listener and return the wrapped strategy's aggregate."""
+        """Pass the uploads to the listener and return the wrapped strategy's aggregate."""
         replies = list(replies)
         uploads = [
             read_upload(reply, self._partitions[reply.metadata.src_node_id], self._shapes)

@@ -1,4 +1,4 @@
-"""The rounds of a run, as its scenario says."""
+"""Federated rounds of a scenario."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -19,7 +19,7 @@ from fedsim.server.secure.strategy import OnSum, Protocol, ProtocolOf, SecureAgg
 from fedsim.server.uploads import Shapes
 
 OnRound = Callable[[int, float], None]
-"""``(server_round, test accuracy of the global model)``; round 0 is before the first."""
+"""``(server_round, test accuracy of the global model)``; round 0 is before the first round."""
 
 
 def federate(
@@ -35,16 +35,17 @@ def federate(
     """Run all rounds of a scenario and return Flower's result.
 
     Args:
-        grid: where the clients are.
+        grid: the grid with the clients.
         scenario: the scenario.
         model: the initial global model.
-        test: images on which the global model is evaluated, none of them a client's.
-        on_uploads: shown each round's uploads before they are aggregated.
-        on_round: told the accuracy before the first round and after those that are evaluated.
-        on_sum: shown what a secure aggregation reveals of a round, in place of its uploads.
+        test: examples on which the global model is evaluated; no client holds them.
+        on_uploads: called with each round's uploads before they are aggregated.
+        on_round: called with the accuracy before the first round and after evaluated rounds.
+        on_sum: called with the revealed sum of a round, instead of its uploads, under a secure
+            aggregation.
 
     Raises:
-        RunError: the clients do not come, or not one upload of the run could be used.
+        RunError: too few clients connect, or the run had no usable upload.
     """
     federation = scenario.federation
     partitions = ask_partitions(grid, scenario.num_clients, federation.timeout_s)
@@ -82,7 +83,7 @@ def federate(
     if not result.arrays:
         raise RunError(
             f"no client sent a usable upload in any of the {federation.rounds} rounds; "
-            "the run's records say what was wrong with each"
+            "see the problem of each upload in the run's records"
         )
     return result
 
@@ -102,7 +103,7 @@ def gradient_names(scenario: Scenario, model: nn.Module) -> list[str]:
 
 
 def secure_protocol(scenario: Scenario, partitions: Mapping[int, int]) -> Protocol | None:
-    """Return the protocol that hides single uploads, None if they are plain.
+    """Return the protocol that hides single uploads, or None for plain uploads.
 
     Args:
         scenario: the scenario.
@@ -119,7 +120,7 @@ def secure_protocol(scenario: Scenario, partitions: Mapping[int, int]) -> Protoc
 
 
 def upload_shapes(scenario: Scenario, model: nn.Module) -> Shapes:
-    """Return the shapes of the tensors that an upload must hold."""
+    """Return the required shapes of the tensors in an upload."""
     frozen = {k for k, p in model.named_parameters() if not p.requires_grad}
     state = {k: tuple(v.shape) for k, v in model.state_dict().items()}
     if scenario.federation.upload == "update":
@@ -128,19 +129,20 @@ def upload_shapes(scenario: Scenario, model: nn.Module) -> Shapes:
 
 
 def ask_partitions(grid: Grid, clients: int, timeout_s: float) -> Mapping[int, int]:
-    """Ask every node which partition it holds, and return that by node id.
+    """Ask every node for its partition, and return the partitions by node id.
 
-    Waits for the nodes first: Flower starts the server before they are registered.
+    Waits for the nodes first, because Flower starts the server before they are registered.
 
     Raises:
-        RunError: too few nodes in time, or they do not hold the partitions 0 to clients - 1.
+        RunError: too few nodes connect in time, or they do not hold the partitions 0 to
+            clients - 1.
     """
     deadline = time.monotonic() + timeout_s
     while len(nodes := list(grid.get_node_ids())) < clients:
         if time.monotonic() > deadline:
             raise RunError(
-                f"only {len(nodes)} of {clients} clients came within {timeout_s:g} s; "
-                "start as many as the scenario has, or raise federation.timeout_s"
+                f"only {len(nodes)} of {clients} clients connected within {timeout_s:g} s; "
+                "start as many clients as the scenario has, or raise federation.timeout_s"
             )
         time.sleep(0.05)
     asked = [Message(RecordDict(), dst_node_id=n, message_type=MessageType.QUERY) for n in nodes]
@@ -155,9 +157,9 @@ def ask_partitions(grid: Grid, clients: int, timeout_s: float) -> Mapping[int, i
 
 
 def accuracy(model: nn.Module, split: Examples) -> float:
-    """Return the share of a split's labels that the model gets right, in eval mode.
+    """Return the model's accuracy on a split, in eval mode.
 
-    Of language models: of the masked tokens, or of all next ones.
+    For language models: on masked tokens, or on all next tokens.
     """
     training, right, asked = model.training, 0, 0
     model.eval()
@@ -173,9 +175,9 @@ def accuracy(model: nn.Module, split: Examples) -> float:
 
 def _partition(reply: Message) -> int:
     if reply.has_error():
-        raise RunError(f"a client could not say its partition: {reply.error.reason}")
+        raise RunError(f"a client could not report its partition: {reply.error.reason}")
     records = list(reply.content.metric_records.values())
     value = records[0].get("partition-id") if records else None
     if not isinstance(value, int):
-        raise RunError("a client did not say its partition; is it fedsim's own ClientApp?")
+        raise RunError("a client did not report its partition; is it fedsim's own ClientApp?")
     return value

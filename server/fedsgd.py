@@ -1,4 +1,4 @@
-"""FedSGD: the server takes one step along the mean of its clients' gradients."""
+"""FedSGD: one server step along the mean of the clients' gradients."""
 
 from collections.abc import Collection, Iterable
 
@@ -16,9 +16,9 @@ class FedSGD(FedAvg):
     running statistics, are values and not gradients: their mean replaces the global ones.
 
     Args:
-        learning_rate: of the server's step.
+        learning_rate: learning rate of the server's step.
         parameters: names of the arrays whose uploads are gradients; all others are buffers.
-        min_nodes: fewest clients that a round needs.
+        min_nodes: minimum number of clients in a round.
     """
 
     def __init__(
@@ -36,14 +36,14 @@ class FedSGD(FedAvg):
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
-        """Send the global model, and remember it for the step."""
+        """Send the global model, and store it for the step."""
         self._current = arrays
         return super().configure_train(server_round, arrays, config, grid)
 
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
-        """Return the global model after the step, or None if no reply holds a gradient."""
+        """Return the global model after the step, or None if no reply has a gradient."""
         mean, metrics = super().aggregate_train(server_round, replies)
         if mean is None:
             return None, None
@@ -58,5 +58,5 @@ class FedSGD(FedAvg):
 
 
 def _cast(mean: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return a mean in another type; a counter's mean of 0.999... is 1, not 0."""
+    """Convert a mean to another dtype; a counter's mean of 0.999... becomes 1, not 0."""
     return mean.to(dtype) if dtype.is_floating_point else mean.round().to(dtype)

@@ -1,4 +1,4 @@
-"""A grid that passes everything on to another."""
+"""Base class of grids that delegate to another grid."""
 
 from collections.abc import Iterable
 
@@ -9,7 +9,7 @@ from flwr.supercore.run import Run
 
 
 class DelegateGrid(Grid):
-    """Wraps any Flower grid and changes nothing; subclasses override what they add to.
+    """Wraps any Flower grid without changes; subclasses override single methods.
 
     Args:
         grid: the wrapped grid.
@@ -23,7 +23,7 @@ class DelegateGrid(Grid):
         return self.grid.get_node_ids()
 
     def get_nodes(self) -> Iterable[NodeInfo]:
-        """Return what the wrapped grid knows of its nodes."""
+        """Return the wrapped grid's information on its nodes."""
         return self.grid.get_nodes()
 
     def set_run(self, run: Run) -> None:
@@ -57,5 +57,5 @@ class DelegateGrid(Grid):
     def send_and_receive(
         self, messages: Iterable[Message], *, timeout: float | None = None
     ) -> Iterable[Message]:
-        """Return the replies that the wrapped grid brings."""
+        """Send messages through the wrapped grid and return the replies."""
         return self.grid.send_and_receive(messages, timeout=timeout)

@@ -1,4 +1,4 @@
-"""Rounds that can be repeated, and that no broken upload can spoil."""
+"""Reproducible rounds that are robust to broken uploads."""
 
 import copy
 import random
@@ -18,19 +18,19 @@ from fedsim.server.uploads import Shapes, read_upload
 class Orderly(Delegate):
     """Gives the wrapped strategy the same cohorts and the same order of replies every time.
 
-    Flower's node ids and sampling are random and replies come in the order of completion. Here
-    the cohort of a round is drawn from the sorted partitions by the run's seed, and the wrapped
-    strategy, which should take all the nodes that it sees, sees no others. Replies are sorted
-    by partition. Those that cannot be used are left out, and of the others the wrapped strategy
-    sees only what they have in common: one client with a NaN, a missing tensor or a metric of
-    its own would else end the run or spoil the model of all.
+    Flower's node ids and sampling are random and replies come in the order of completion. Here the
+    cohort of a round is drawn from the sorted partitions by the run's seed, and the wrapped
+    strategy, which should take all the nodes that it sees, sees no others. Replies are sorted by
+    partition. Unusable replies are dropped, and of the others the wrapped strategy sees only the
+    records and metrics that they have in common: otherwise one client with a NaN, a missing tensor
+    or an additional metric would end the run or damage the global model.
 
     Args:
         strategy: the wrapped strategy.
         partitions: the partition of each node, by node id.
         shapes: the shapes of a usable upload.
         seed: the run's seed.
-        fraction: share of the clients in each round, at least one of them.
+        fraction: share of the clients in each round, at least one client.
     """
 
     def __init__(
@@ -72,16 +72,16 @@ class Orderly(Delegate):
 def draw_cohort(
     seed: int, server_round: int, partitions: Sequence[int], fraction: float
 ) -> list[int]:
-    """Return the partitions that take part in a round, ascending: a pure function."""
+    """Return the sorted partitions that take part in a round; a pure function."""
     size = max(1, round(len(partitions) * fraction))
     rng = random.Random(derive(seed, "cohort", server_round))  # noqa: S311  (not a secret)
     return sorted(rng.sample(list(partitions), size))
 
 
 def _in_common(replies: Sequence[Message]) -> list[Message]:
-    """Return copies of usable replies with the same names of records, and of metrics in them.
+    """Return copies of usable replies, restricted to common records and metrics.
 
-    Flower's strategies end the run over a reply whose names differ from the others'.
+    Flower's strategies end the run if the names of a reply differ from the others'.
     """
     numbers = [_numbers(r) for r in replies]
     shared = set.intersection(*(set(n) for n in numbers))
@@ -100,7 +100,7 @@ def _numbers(reply: Message) -> dict[str, int | float]:
 
 
 class _CohortGrid(DelegateGrid):
-    """A grid of which only some nodes are seen; all else goes to the real one."""
+    """A grid that shows only some nodes; everything else is delegated."""
 
     def __init__(self, grid: Grid, node_ids: Sequence[int]) -> None:
         super().__init__(grid)

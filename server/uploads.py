@@ -1,4 +1,4 @@
-"""Reading what clients send, none of which can be trusted."""
+"""Reading of clients' replies, which are not trusted."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ Shapes = Mapping[str, tuple[int, ...]]
 MAX_REASON = 500
 MAX_LENGTH, MAX_LENGTHS = 4096, 100_000
 MAX_EXAMPLES = 2**53
-"""Most examples that a client may claim: a sum of such weights stays exact enough and finite."""
+"""Maximum number of examples of a client, for which sums of weights stay accurate and finite."""
 
 
 @dataclass(frozen=True, eq=False)
 class Upload:
-    """What one client's reply holds, read once.
+    """Contents of one client's reply, read once.
 
     Attributes:
         partition: the client.
         arrays: its tensors by name; empty if there is a problem.
         metrics: the numbers that came with them.
-        lengths: how many tokens its texts have, sorted, if it says so.
-        did: what the client says that its defenses did, by ``position.name.measure``.
-        problem: why the upload cannot be used, if it cannot.
+        lengths: the sorted numbers of tokens of its texts, if it reports them.
+        did: the client's report on its defenses, by ``position.name.measure``.
+        problem: reason why the upload is unusable, or None.
     """
 
     partition: int
@@ -49,16 +49,16 @@ class Upload:
 
 @dataclass(frozen=True, eq=False)
 class Sum:
-    """What a round of a secure aggregation reveals: the mean of all uploads and no single one.
+    """Result of a round of secure aggregation: the mean of all uploads, but no single upload.
 
     Attributes:
         partitions: the clients whose uploads are in it.
         arrays: the mean by name, in the shape of one upload; empty if there is a problem.
-        examples: how many examples are behind it.
-        uploads: what each client of the cohort let be seen, without arrays.
-        dropped: the clients that dropped out at some stage, and why.
-        costs: bytes and seconds, by what took them.
-        problem: why there is no sum, if there is none.
+        examples: number of examples behind it.
+        uploads: the visible part of each client's reply, without arrays.
+        dropped: the clients that dropped out at some stage, with the reason.
+        costs: bytes and seconds, by stage.
+        problem: reason for a missing sum, or None.
     """
 
     partitions: tuple[int, ...]
@@ -71,12 +71,12 @@ class Sum:
 
     @property
     def lengths(self) -> tuple[int, ...]:
-        """How many tokens the texts behind it have, sorted, if the clients say so."""
+        """Sorted numbers of tokens of the texts behind it, if the clients report them."""
         return tuple(sorted(n for u in self.uploads for n in u.lengths))
 
 
 def digest(upload: Upload | Sum) -> str:
-    """Return a hash of the tensors: equal for equal uploads, whatever brought them."""
+    """Return a hash of the tensors, independent of their serialisation."""
     whole = hashlib.sha256()
     for name, array in sorted(upload.arrays.items()):
         whole.update(f"{name} {array.dtype} {tuple(array.shape)} ".encode())
@@ -85,29 +85,29 @@ def digest(upload: Upload | Sum) -> str:
 
 
 def printable(text: str) -> str:
-    """Return text from outside without what could steer a terminal, and not too much of it."""
+    """Return untrusted text, shortened and without terminal control characters."""
     return "".join(c if c.isprintable() else " " for c in text)[:MAX_REASON]
 
 
 def read_upload(reply: Message, partition: int, expected: Shapes) -> Upload:
-    """Read a reply to a train message; whatever is wrong with it becomes its problem.
+    """Read a reply to a train message; an invalid reply gives an upload with a problem.
 
     Args:
         reply: the reply.
         partition: the client that it came from.
-        expected: the shape of each tensor that it must hold.
+        expected: the required shape of each tensor.
     """
     try:
         return _read(reply, partition, expected)
     except UploadError as error:
         return Upload(partition, problem=printable(str(error)))
-    except Exception as error:  # whatever a client thinks of, the round goes on
+    except Exception as error:  # the round continues for any behaviour of a client
         reason = f"the reply cannot be read: {type(error).__name__}: {error}"
         return Upload(partition, problem=printable(reason))
 
 
 def read_clear(content: RecordDict, partition: int) -> Upload:
-    """Read what is in the clear beside a hidden upload; anything wrong becomes its problem."""
+    """Read the visible part of a hidden upload; invalid content gives a problem."""
     try:
         records = [v for k, v in content.metric_records.items() if k == "metrics"]
         metrics = _metrics(records)
@@ -125,7 +125,7 @@ def _read(reply: Message, partition: int, expected: Shapes) -> Upload:
     metrics = _metrics(list(reply.content.metric_records.values()))
     try:
         arrays = records[0].to_torch_state_dict()
-    except Exception as error:  # bytes from outside can fail to decode in any way
+    except Exception as error:  # untrusted bytes can fail to decode with any exception
         raise UploadError(f"the arrays cannot be decoded: {error}") from error
     _check_arrays(arrays, expected)
     lengths = _lengths(next(iter(reply.content.metric_records.values())))
@@ -133,7 +133,7 @@ def _read(reply: Message, partition: int, expected: Shapes) -> Upload:
 
 
 def _lengths(metrics: MetricRecord) -> tuple[int, ...]:
-    """Return the lengths of texts, if the client says them and they can be."""
+    """Return the lengths of texts, if the client reports valid ones."""
     said = metrics.get(LENGTHS_KEY)
     if not isinstance(said, list) or not 0 < len(said) <= MAX_LENGTHS:
         return ()

@@ -1,4 +1,4 @@
-"""Whom the adversary attacks, what becomes of them, and who is told."""
+"""Victims, their outcomes, and the adversary's callbacks."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from fedsim.scenario import Scenario
 
 @dataclass(frozen=True, eq=False)
 class Victim:
-    """One observation that is attacked, and by whom.
+    """One observation under attack, with its attacker.
 
     Attributes:
         server_round: the round of the upload.
         partitions: the clients whose data are behind the observation: one, or all of a round
-            if only their sum is seen; none for the positive control.
+            if only their sum is visible; empty for the positive control.
         attacker: naive, or adaptive: one that knows the client's defenses.
         attack: the attack, adapted if the attacker is.
-        observation: what the server holds; None if none can be made of the upload.
-        problem: why there is no observation.
+        observation: the server's observation; None if the upload is unusable.
+        problem: reason for a missing observation, or None.
     """
 
     server_round: int
@@ -40,17 +40,17 @@ class Victim:
 
     @property
     def is_sum(self) -> bool:
-        """Whether what is attacked is the sum of several clients' uploads."""
+        """Whether the victim is the sum of several clients' uploads."""
         return len(self.partitions) > 1
 
     @property
     def partition(self) -> int | None:
-        """The client, if it is one."""
+        """The client, if there is exactly one."""
         return self.partitions[0] if len(self.partitions) == 1 else None
 
     @property
     def name(self) -> str:
-        """A name that is unique in the run and safe as a file name."""
+        """Name that is unique in the run and safe as a file name."""
         alone = "control" if self.is_control else "sum"
         who = alone if self.partition is None else f"c{self.partition:04d}"
         return f"r{self.server_round:04d}-{who}-{self.attacker}"
@@ -58,7 +58,7 @@ class Victim:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What became of one victim; ``model`` is the global model that its upload answers."""
+    """Outcome of the attack on one victim; ``model`` is the global model sent to its client."""
 
     victim: Victim
     reconstruction: Reconstruction
@@ -80,7 +80,7 @@ OnAttackProgress = Callable[[Sequence[Victim], Progress], None]
 
 @dataclass(frozen=True, eq=False)
 class Listeners:
-    """Whom the adversary tells, from its own thread."""
+    """Callbacks of the adversary, called in its own thread."""
 
     on_outcome: OnOutcome
     on_victims: OnVictims = field(default=lambda victims: None)

@@ -1,4 +1,4 @@
-"""The server's side of homomorphic encryption: it adds ciphertexts that it cannot read."""
+"""Server side of homomorphic encryption: sums of ciphertexts that the server cannot read."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from fedsim.server.uploads import read_clear
 
 @dataclass
 class _Round:
-    """What is found out in one round."""
+    """Intermediate results of one round."""
 
     clear: dict[int, RecordDict] = field(default_factory=dict)
     sizes: dict[int, int] = field(default_factory=dict)
@@ -43,14 +43,14 @@ def protocol(plan: Ckks, federation: Federation, partitions: Mapping[int, int]) 
 
 
 class CkksProtocol(Protocol):
-    """Encrypted sums. The server relays the clients' keys, sealed, and holds the public one.
+    """Encrypted sums. The server relays the clients' sealed keys and holds the public key.
 
     A client decrypts the sum and sends it back. It would decrypt a single upload just as well:
-    this hides uploads from a server that keeps to the protocol, and from who reads its memory.
+    uploads are hidden from a server that follows the protocol, and from readers of its memory.
 
     Args:
         nodes: the nodes of all clients; the first that answers makes the keys.
-        timeout_s: how long each stage waits for its clients.
+        timeout_s: maximum time that each stage waits for its clients.
 
     Raises:
         RunError: TenSEAL is not installed.
@@ -65,7 +65,7 @@ class CkksProtocol(Protocol):
     def reveal(
         self, grid: Grid, server_round: int, messages: Sequence[Message], size: int
     ) -> Revealed:
-        """Run one round, and in the first one the exchange of keys before it."""
+        """Run one round, in the first round after the exchange of keys."""
         dropped: dict[int, str] = {}
         found = _Round()
         try:
@@ -75,11 +75,13 @@ class CkksProtocol(Protocol):
                 found.seconds["keys s"] = time.monotonic() - began
             total = self._total(grid, messages, size, found, dropped)
             if len(found.clear) < 2:
-                raise RunError(f"only {len(found.clear)} encrypted uploads: their sum hides none")
+                raise RunError(
+                    f"only {len(found.clear)} encrypted uploads: their sum would hide none of them"
+                )
             vector = self._decrypted(grid, list(found.clear), total, found, dropped)
             if vector.shape != (size,) or not bool(torch.isfinite(vector).all()):
-                raise RunError("the decrypted sum is no vector of finite values")
-        except Exception as error:  # whatever clients think of, the run goes on
+                raise RunError("the decrypted sum is not a vector of finite values")
+        except Exception as error:  # the run continues for any behaviour of a client
             return Revealed(None, dropped=dropped, costs=found.seconds, problem=f"ckks: {error}")
         return Revealed(
             mean=vector / found.examples,
@@ -91,7 +93,7 @@ class CkksProtocol(Protocol):
         )
 
     def _exchange_keys(self, grid: Grid, dropped: dict[int, str]) -> None:
-        """Let one client make the keys, and carry them, sealed, to the others."""
+        """Let one client make the keys, and relay them, sealed, to the others."""
         hellos = self._ask(grid, {n: _asking("hello") for n in self._nodes}, "hello", dropped)
         publics = {n: cast(bytes, hellos[n]["public"]) for n in self._nodes if n in hellos}
         if not publics:
@@ -120,7 +122,7 @@ class CkksProtocol(Protocol):
         found: _Round,
         dropped: dict[int, str],
     ) -> list[Any]:
-        """Return the sum of all ciphertexts that can be used."""
+        """Return the sum of all usable ciphertexts."""
         asked = {}
         for message in messages:
             content = RecordDict({**message.content, **_asking("encrypt")})
@@ -130,7 +132,7 @@ class CkksProtocol(Protocol):
             began = time.monotonic()
             try:
                 parts, examples = self._read(reply, size)
-            except Exception as error:  # bytes from outside can fail to decode in any way
+            except Exception as error:  # untrusted bytes can fail to decode with any exception
                 dropped[node] = f"encrypting: {error}"
                 continue
             total = [a + b for a, b in zip(total, parts, strict=True)] if total else parts
@@ -179,7 +181,7 @@ class CkksProtocol(Protocol):
     def _replies(
         self, grid: Grid, asked: Mapping[int, RecordDict], stage: str, dropped: dict[int, str]
     ) -> dict[int, RecordDict]:
-        """Return the replies that are no errors, in the order in which they were asked for."""
+        """Return the replies that are not errors, in the order of the requests."""
         messages = [
             Message(content, dst_node_id=node, message_type=MessageType.TRAIN)
             for node, content in asked.items()
@@ -195,7 +197,7 @@ class CkksProtocol(Protocol):
             elif came[node].has_error():
                 dropped[node] = f"{stage}: {came[node].error.reason}"
             elif HE_RECORD not in came[node].content.config_records:
-                dropped[node] = f"{stage}: the reply is not of the protocol"
+                dropped[node] = f"{stage}: the reply does not follow the protocol"
             else:
                 replies[node] = came[node].content
         return replies

@@ -1,7 +1,7 @@
-"""The server's side of SecAgg+, by Flower's own workflow.
+"""Server side of SecAgg+, with Flower's own workflow.
 
-This is the only module of the server that touches Flower's workflow, which is written for the
-strategies before Flower's Message API: what it asks of them is stood in for here.
+This is the only module of the server that uses Flower's workflow, which was written for strategies
+before Flower's Message API: this module provides the interface that the workflow expects.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from fedsim.server.uploads import read_clear
 
 STAGES = ("making keys", "sharing keys", "masking", "unmasking")
 MASKING = 2
-UNUSABLE = 6  # Flower's code for a reply that breaks a protocol
+UNUSABLE = 6  # Flower's error code for a reply that violates a protocol
 
 
 def protocol(
@@ -48,9 +48,9 @@ class SecAggPlusProtocol(Protocol):
 
     Args:
         plan: the parameters.
-        most_examples: the most examples that a client may claim. Flower scales uploads by the
-            share of it that they are, so precision is lost if it is too large.
-        timeout_s: how long each of a round's four stages waits for its clients.
+        most_examples: maximum number of examples that a client may claim. Flower scales uploads by
+            their share of it, so precision is lost if it is too large.
+        timeout_s: maximum time that each of a round's four stages waits for its clients.
     """
 
     def __init__(self, plan: SecAggPlus, most_examples: int, timeout_s: float) -> None:
@@ -63,7 +63,8 @@ class SecAggPlusProtocol(Protocol):
     ) -> Revealed:
         """Run the four stages of one round."""
         watched = _Watched(grid, size, self._most_examples)
-        # Masks of two clients are told apart by the greater node id only: any order will do.
+        # The sign of the mask between two clients depends on the greater node id: any order will
+        # do.
         workflow = _Workflow(
             self._plan.shares_of(len(messages)),
             self._plan.threshold_of(len(messages)),
@@ -75,7 +76,7 @@ class SecAggPlusProtocol(Protocol):
         )
         try:
             mean, problem = workflow.mean(watched, server_round, messages)
-        except Exception as error:  # whatever clients think of, the run goes on
+        except Exception as error:  # the run continues for any behaviour of a client
             mean, problem = None, f"secagg+ failed: {type(error).__name__}: {error}"
         return Revealed(
             mean=mean,
@@ -91,14 +92,14 @@ class SecAggPlusProtocol(Protocol):
 class _Workflow(SecAggPlusWorkflow):
     """Flower's workflow, for messages of the Message API.
 
-    Flower's own breaks down when a client drops out before it has shared its keys: it asks the
-    others for shares that they never got. Here such a client is no part of what follows.
+    Flower's own workflow fails if a client drops out before it has shared its keys: it asks the
+    others for shares that they never got. Here such a client is excluded from the later stages.
     """
 
     def mean(
         self, grid: Grid, server_round: int, messages: Sequence[Message]
     ) -> tuple[Tensor | None, str | None]:
-        """Return the mean of the clients' vectors, or why there is none."""
+        """Return the mean of the clients' vectors, or the reason for its absence."""
         state, found = WorkflowState(), list[Parameters]()
         context = cast(Any, _context(server_round, messages, found))
         asked = len(messages)
@@ -108,7 +109,7 @@ class _Workflow(SecAggPlusWorkflow):
                 return None, self._too_few(STAGES[number], asked, state)
             if number < MASKING:
                 self._forget_dropped(state)
-                # One for each: the workflow adds to them what is for their client alone.
+                # A copy for each client: the workflow adds data for single clients.
                 state.nid_to_fitins = {
                     m.metadata.dst_node_id: RecordDict({**m.content}) for m in messages
                 }
@@ -135,7 +136,7 @@ class _Workflow(SecAggPlusWorkflow):
 def _context(
     server_round: int, messages: Sequence[Message], found: list[Parameters]
 ) -> SimpleNamespace:
-    """Return what the workflow takes for its context; the sum comes to ``found``."""
+    """Return an object that serves as the workflow's context; the sum is appended to ``found``."""
     nodes = [SimpleNamespace(node_id=m.metadata.dst_node_id) for m in messages]
     nothing = FitIns(Parameters([], "numpy.ndarray"), {})
 
@@ -158,7 +159,7 @@ def _context(
 
 
 class _Watched(DelegateGrid):
-    """A grid that notes who drops out, and lets no reply pass that would spoil the sum."""
+    """A grid that records drop-outs and rejects replies that would spoil the sum."""
 
     def __init__(self, grid: Grid, size: int, most_examples: int) -> None:
         super().__init__(grid)
@@ -197,20 +198,20 @@ class _Watched(DelegateGrid):
         return Message(Error(code=UNUSABLE, reason=problem), reply_to=asked)
 
     def _take(self, reply: Message) -> str | None:
-        """Note what a client sent beside its masked vector; return what is wrong with it."""
+        """Record the clear part of a client's reply; return its problem, or None."""
         node = reply.metadata.src_node_id
         clear = read_clear(reply.content, 0)
         if clear.problem is not None:
             return clear.problem
         if clear.metrics["num-examples"] > self._most_examples:
-            return f"num-examples is above the {self._most_examples} of the scenario"
+            return f"num-examples exceeds the {self._most_examples} of the scenario"
         try:
             parts = cast(
                 list[bytes],
                 reply.content.config_records[RECORD_KEY_CONFIGS][Key.MASKED_PARAMETERS],
             )
             vectors = [bytes_to_ndarray(part) for part in parts]
-        except Exception as error:  # bytes from outside can fail to decode in any way
+        except Exception as error:  # untrusted bytes can fail to decode with any exception
             return f"the masked vector cannot be decoded: {type(error).__name__}: {error}"
         if [v.shape for v in vectors] != [(1,), (self._size,)]:
             return f"the masked vector does not hold the {self._size} values of an upload"

@@ -1,4 +1,4 @@
-"""A strategy whose server sees no upload, but only their sum."""
+"""Secure aggregation as a strategy: the server sees only the sum of the uploads."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ from fedsim.server.delegate import Delegate
 from fedsim.server.uploads import Shapes, Sum, Upload, printable, read_clear
 
 OnSum = Callable[[int, ArrayRecord, Sum], None]
-"""``(server_round, the global model that was sent, what the aggregation reveals)``."""
+"""``(server_round, the global model that was sent, the revealed sum)``."""
 
-NOT_ASKED = "the round came to no sum before this upload was asked for"
+NOT_ASKED = "the round ended without a sum before this upload was requested"
 
 CLEAR = ("who took part", "num-examples", "loss", "upload-bytes", "defenses")
-"""What no aggregation here hides of each client."""
+"""Information on each client that the aggregations do not hide."""
 
 CLEAR_OF_TEXTS = ("how many tokens each text has",)
-"""What it does not hide either of clients that train on texts."""
+"""Further visible information on clients that train on texts."""
 
 
 @dataclass(frozen=True, eq=False)
 class Revealed:
-    """What a protocol lets the server know of one round.
+    """Information that a protocol reveals to the server in one round.
 
     Attributes:
-        mean: of the clients' vectors, weighted by their examples; None if there is a problem.
+        mean: mean of the clients' vectors, weighted by their examples; None if there is a problem.
         nodes: the nodes whose vectors are in it.
-        clear: what each of them sent beside its vector.
+        clear: the visible part of each client's reply.
         sizes: the bytes of each hidden vector.
-        dropped: nodes that dropped out at some stage, and why.
-        costs: seconds, by what took them.
-        problem: why there is no sum.
+        dropped: nodes that dropped out at some stage, with the reason.
+        costs: seconds, by stage.
+        problem: reason for a missing sum, or None.
     """
 
     mean: Tensor | None
@@ -55,40 +55,40 @@ class Revealed:
 
 
 class Protocol(ABC):
-    """A way to the weighted mean of vectors that the server does not see."""
+    """Protocol that computes the weighted mean of vectors hidden from the server."""
 
     @abstractmethod
     def reveal(
         self, grid: Grid, server_round: int, messages: Sequence[Message], size: int
     ) -> Revealed:
-        """Run one round; nothing that a client does makes this raise.
+        """Run one round; no behaviour of a client raises an exception.
 
         Args:
-            grid: where the clients are.
+            grid: the grid with the clients.
             server_round: the round.
             messages: the train messages to the round's cohort.
-            size: how many values each client's vector holds.
+            size: number of values in each client's vector.
         """
 
 
 ProtocolOf = Callable[[Aggregation, Federation, Mapping[int, int]], Protocol]
-"""``(aggregation, federation, partition of each node)`` to the protocol: what
-`Aggregation.server` names."""
+"""``(aggregation, federation, partition of each node)`` to the protocol; named by
+`Aggregation.server`."""
 
 
 class SecureAggregation(Delegate):
-    """Gives the wrapped strategy the mean of the uploads in place of them.
+    """Passes the mean of the uploads to the wrapped strategy instead of the uploads.
 
     The wrapped strategy gets one reply: the mean, as if it were the upload of one client with
     all examples. A strategy that treats clients differently cannot be wrapped in this.
 
     Args:
         strategy: the wrapped strategy.
-        protocol: how the mean is come by.
+        protocol: computes the mean.
         partitions: the partition of each node, by node id.
         shapes: the shape of each tensor of an upload.
         gradients: names of the tensors that are gradients, not values.
-        on_sum: told what was revealed, before the wrapped strategy takes its step.
+        on_sum: called with the revealed sum before the wrapped strategy takes its step.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class SecureAggregation(Delegate):
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
-        """Keep the wrapped strategy's messages for the protocol, and leave Flower none to send."""
+        """Store the wrapped strategy's messages for the protocol, and return none to Flower."""
         messages = super().configure_train(server_round, arrays, config, grid)
         self._sent, self._asked = arrays, (grid, list(messages))
         return []
@@ -120,7 +120,7 @@ class SecureAggregation(Delegate):
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
-        """Run the protocol and return the wrapped strategy's answer to the mean."""
+        """Run the protocol and return the wrapped strategy's aggregate of the mean."""
         if self._asked is None:
             return None, None
         grid, messages = self._asked
@@ -163,7 +163,7 @@ class SecureAggregation(Delegate):
 
 
 def _reply(total: Sum, message: Message) -> Message:
-    """Return the mean as the reply of one client; which one does not matter."""
+    """Return the mean as the reply of an arbitrary client."""
     losses = [(u.metrics["loss"], u.metrics["num-examples"]) for u in total.uploads if _tells(u)]
     metrics = MetricRecord({"num-examples": total.examples})
     if losses:

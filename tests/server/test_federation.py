@@ -178,9 +178,9 @@ def test_partitions_are_those_that_the_nodes_name() -> None:
     [
         (answering(0), 2, r"hold the partitions \[0, 0\]; expected each of 0 to 1 once"),
         (answering(7), 1, r"hold the partitions \[7\]"),
-        (answering(0.5), 1, "did not say its partition"),
-        (answering(None), 1, "did not say its partition"),
-        (ClientApp(), 1, "a client could not say its partition: .+"),
+        (answering(0.5), 1, "did not report its partition"),
+        (answering(None), 1, "did not report its partition"),
+        (ClientApp(), 1, "a client could not report its partition: .+"),
         (make_client_app(small().to_toml()), 3, r"hold the partitions \[0, 1, 2\]"),
     ],
     ids=["twice", "beyond", "fraction", "nothing", "error", "too many"],
@@ -193,7 +193,7 @@ def test_wrong_partitions_are_an_error(app: ClientApp, nodes: int, expected: str
 
 def test_clients_that_do_not_come_are_an_error() -> None:
     grid = InlineGrid(make_client_app(small().to_toml()), 2)
-    with pytest.raises(RunError, match=r"only 2 of 3 clients came within 0\.1 s"):
+    with pytest.raises(RunError, match=r"only 2 of 3 clients connected within 0\.1 s"):
         ask_partitions(grid, 3, 0.1)
 
 
