@@ -167,7 +167,8 @@ def report(
     folder: Annotated[
         Path,
         typer.Argument(
-            metavar="RUN", help="A run folder, a comparison's folder, or a folder that contains several of them."
+            metavar="RUN",
+            help="A run folder, a comparison's folder, or a folder that contains several of them.",
         ),
     ],
     open_: Annotated[bool, typer.Option("--open", help="Open the report in the browser.")] = False,

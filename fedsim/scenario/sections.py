@@ -79,7 +79,9 @@ class Federation(Section):
     aggregation: Annotated[Any, *named(AGGREGATIONS)] = Field(
         default="plain", validate_default=True
     )
-    timeout_s: float = Field(600.0, gt=0, description="maximum time that a round waits for its clients")
+    timeout_s: float = Field(
+        600.0, gt=0, description="maximum time that a round waits for its clients"
+    )
 
     @model_validator(mode="after")
     def _possible(self) -> Federation:
@@ -102,7 +104,9 @@ class ClientGroup(Section):
     @classmethod
     def _not_reserved(cls, value: str) -> str:
         if value == CONTROL:
-            raise ValueError("this name is reserved for the adversary's positive control; choose another")
+            raise ValueError(
+                "this name is reserved for the adversary's positive control; choose another"
+            )
         if value == SUM:
             raise ValueError("this name is reserved for the sum of all uploads; choose another")
         return value
@@ -124,7 +128,9 @@ class AdversaryPlan(Section):
         None, description="attack these rounds instead of every k-th"
     )
     learning_rate: float | None = Field(
-        None, gt=0, description="the adversary's assumption on the clients' learning rate; by default the true one"
+        None,
+        gt=0,
+        description="the adversary's assumption on the clients' learning rate; by default the true one",
     )
     time_limit_s: float = Field(600.0, gt=0, description="time limit for the attacks of one round")
 
