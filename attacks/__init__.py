@@ -1,4 +1,4 @@
-"""Gradient inversion attacks: PyTorch in, PyTorch out, usable on their own.
+"""Gradient inversion attacks; they need only PyTorch and work without a federation.
 
 Example:
     >>> import torch

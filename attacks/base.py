@@ -1,4 +1,4 @@
-"""The contract of an attack."""
+"""Base class of every attack."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Attack(Parameters, ABC):
     """
 
     modalities: ClassVar[frozenset[str] | None] = frozenset({PICTURES})
-    """The kinds of data that it can rebuild; None for any."""
+    """Supported modalities; None for all."""
 
     def with_public_texts(self, texts: Sequence[Sequence[int]]) -> Self:
         """Return a copy that uses public texts. The default ignores them.
@@ -122,8 +122,8 @@ class Attack(Parameters, ABC):
         if suits(self.modalities, kind):
             return
         raise AttackError(
-            f"{type(self).__name__} rebuilds {' and '.join(sorted(self.modalities or ()))}, and "
-            f"the model takes {kind}: choose an attack on {kind}"
+            f"{type(self).__name__} reconstructs {' and '.join(sorted(self.modalities or ()))}, "
+            f"but the model takes {kind}: choose an attack on {kind}"
         )
 
     @abstractmethod
@@ -150,7 +150,7 @@ class Attack(Parameters, ABC):
             A reconstruction for each key of ``observations``.
 
         Raises:
-            AttackError: none of them can be attacked.
+            AttackError: no observation can be attacked.
         """
 
 

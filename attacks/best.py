@@ -36,7 +36,7 @@ class BestOf(LBFGSMatching):
         int, Field(ge=1, description="random starts per victim; the lowest objective wins")
     ] = 2
     closed_forms: Annotated[
-        bool, Field(description="compute what can be computed before searching")
+        bool, Field(description="try closed forms before gradient matching")
     ] = True
     tolerance: Annotated[
         float, Field(ge=0, description="relative objective at which a trial has converged")
@@ -45,7 +45,7 @@ class BestOf(LBFGSMatching):
     def initial(
         self, model: nn.Module, observations: Mapping[int, Observation]
     ) -> Mapping[int, Reconstruction]:
-        """Return the best closed form's result for each victim that one of them fits."""
+        """Return the best closed form's result for each victim to which one applies."""
         best: dict[int, Reconstruction] = {}
         for attack in CLOSED_FORMS if self.closed_forms else ():
             unsolved = [i for i in observations if i not in best or not self.is_final(best[i])]

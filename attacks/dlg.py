@@ -15,14 +15,14 @@ from fedsim.core.registry import ATTACKS
 class DLG(LBFGSMatching):
     """Deep Leakage from Gradients: data and labels are optimised together.
 
-    Zhu, Liu, Han, NeurIPS 2019 (arXiv 1906.08935), section 3 and algorithm 1: dummy data and
-    dummy label logits are adjusted until the squared distance between their gradient and the
-    shared one vanishes. We differ in three things. The L-BFGS has a line search, as the
-    paper's plain one diverges for some starts; the data start at mid-grey and the logits at
-    zero (``start = "normal"`` has the paper's N(0, 1)); and all victims are one batch.
-    Labels that the threat model makes public are used in place of the dummy ones. Texts (section
-    4.2) are looked for in embedding space (`fedsim.attacks.text.space`), from what the gradients of
-    the embeddings tell (`BagOfTokens`) where these were shared.
+    Zhu, Liu, Han, NeurIPS 2019 (arXiv 1906.08935), section 3 and algorithm 1: dummy data and dummy
+    label logits are adjusted until the squared distance between their gradient and the shared one
+    vanishes. There are three differences. The L-BFGS has a line search, because the paper's plain
+    one diverges for some starts; the data start at mid-grey and the logits at zero (``start =
+    "normal"`` uses the paper's N(0, 1)); and all victims are one batch. Labels that the threat
+    model makes public replace the dummy labels. Texts (section 4.2) are optimised in embedding
+    space (`fedsim.attacks.text.space`); if the gradients of the embeddings were shared, the search
+    starts from the tokens that they reveal (`BagOfTokens`).
     """
 
     modalities: ClassVar[frozenset[str] | None] = None
@@ -30,7 +30,7 @@ class DLG(LBFGSMatching):
     def initial(
         self, model: nn.Module, observations: Mapping[int, Observation]
     ) -> Mapping[int, Reconstruction]:
-        """Return the data that uploads give away by themselves, where they do."""
+        """Return the data that uploads reveal without a search, if any."""
         space = space_type(model)
         found = {i: space.read(model, o) for i, o in observations.items()}
         return {i: initial for i, initial in found.items() if initial is not None}

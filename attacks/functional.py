@@ -20,22 +20,22 @@ def parameters(model: nn.Module) -> dict[str, Tensor]:
 
 
 def as_function(model: nn.Module) -> Forward:
-    """Return ``f(parameters, inputs)`` for the model in the mode that it is in.
+    """Return ``f(parameters, inputs)`` for the model in its current mode.
 
-    The model itself is left alone. BatchNorm layers in training mode normalise by their
-    batch, as the client's did, but keep no running statistics: updating those in place is a
-    side effect that a mapped function cannot have, and their values do not enter the gradient.
+    The model itself is not modified. BatchNorm layers in training mode normalise by their batch,
+    like the client's, but do not update running statistics: an update in place is a side effect
+    that a mapped function cannot have, and their values do not enter the gradient.
     """
     own = _own_copy(model)
     return lambda params, inputs: _call(own, params, inputs)
 
 
 def with_statistics(model: nn.Module) -> ForwardWithStatistics:
-    """Return `as_function` that returns the batch's statistics besides the outputs.
+    """Return a function like `as_function` that also returns the batch's statistics.
 
-    They are the mean and the variance (biased, as BatchNorm normalises) of the activations in
-    front of each BatchNorm layer, over all axes but the channels', by the names of the buffers
-    that average them: ``<layer>.running_mean`` and ``<layer>.running_var``.
+    These are the mean and the variance (biased, as in BatchNorm's normalisation) of the inputs of
+    each BatchNorm layer, over all axes except the channels, by the names of the buffers that
+    average them: ``<layer>.running_mean`` and ``<layer>.running_var``.
     """
     own = _own_copy(model)
     seen: dict[str, Tensor] = {}
@@ -56,14 +56,14 @@ def with_statistics(model: nn.Module) -> ForwardWithStatistics:
         seen.clear()
         outputs = _call(own, params, inputs)
         statistics = dict(seen)
-        seen.clear()  # or a traced tensor would outlive its trace
+        seen.clear()  # otherwise a traced tensor would outlive its trace
         return outputs, statistics
 
     return forward
 
 
 def _own_copy(model: nn.Module) -> nn.Module:
-    own = copy.deepcopy(model).requires_grad_(False)  # no graph but for the parameters given
+    own = copy.deepcopy(model).requires_grad_(False)  # no graph except for the given parameters
     for module in batch_norms(own).values():
         if module.training:
             replace_all_batch_norm_modules_(module)
@@ -77,9 +77,9 @@ def _call(own: nn.Module, params: Mapping[str, Tensor], inputs: Tensor) -> Tenso
 
 
 def count_classes(model: nn.Module, input_shape: tuple[int, ...]) -> int:
-    """Return the size of the model's output for one example, on a copy of the model.
+    """Return the size of the model's output for one example, computed on a copy of the model.
 
-    A model that has an attribute ``num_outputs`` is not tried.
+    If the model has an attribute ``num_outputs``, this is returned instead.
 
     Raises:
         AttackError: the model cannot be evaluated on such examples, or does not return a tensor.

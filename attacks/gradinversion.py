@@ -21,11 +21,11 @@ _STATISTICS = (".running_mean", ".running_var")
 
 @dataclass(frozen=True)
 class WithStatistics(Objective):
-    """A distance of gradients, and one of the activations' statistics in front of BatchNorm.
+    """A distance of gradients plus a distance of BatchNorm's input statistics.
 
     Yin et al., CVPR 2021 (arXiv 2104.07586), equation 9: the distances of the means and of the
-    variances of each layer. We take those of all layers relative to what is shared, so that one
-    weight fits any network.
+    variances of each layer. Here the sum over all layers is relative to the shared
+    statistics, so that one weight suits any network.
     """
 
     gradients: Objective
@@ -44,48 +44,47 @@ class WithStatistics(Objective):
 
 @ATTACKS.register("gradinversion")
 class GradInversion(SignedAdamMatching):
-    """GradInversion: batches, with the statistics of BatchNorm and agreement among the trials.
+    """GradInversion: batches, with BatchNorm statistics and agreement among the trials.
 
     Yin, Mallya, Vahdat, Alvarez, Kautz, Molchanov, CVPR 2021 (arXiv 2104.07586): labels are
-    restored first (section 3.2), then the squared distance of the gradients is minimised
-    together with total variation, the L2 norm, the statistics of the activations in front of
-    each BatchNorm layer (section 3.3) and the distance of each trial from the mean of all trials
-    on the same victim (section 3.4). The statistics are those of the batch where the
-    observation has them, else the model's running ones: both are only there if the clients
-    share them, which is part of the threat model. Without BatchNorm layers the term is absent.
+    inferred first (section 3.2), then the squared distance of the gradients is minimised together
+    with total variation, the L2 norm, the statistics of each BatchNorm layer's input (section 3.3)
+    and the distance of each trial from the mean of all trials on the same victim (section 3.4). The
+    batch's statistics are used if the observation has them, otherwise the model's running
+    statistics: both are available only if the clients share them, which is part of the threat
+    model. Without BatchNorm layers this term is absent.
 
-    We differ in that the mean of the trials is taken as it is, without registering the pictures
-    to each other first; that there is no noise on the updates; and in the optimiser, whose step
-    size falls as that of Inverting Gradients.
+    Differences: the mean of the trials is taken without registering the pictures first; there is no
+    noise on the updates; and the optimiser's step size falls like that of Inverting Gradients.
     """
 
     trials: Annotated[
         int, Field(ge=1, description="random starts per victim; the lowest objective wins")
     ] = 4
     signed: Annotated[
-        bool, Field(description="use the sign of the gradient alone, not its size")
+        bool, Field(description="use only the sign of the gradient")
     ] = False
     step_size: Annotated[float, Field(gt=0, description="first step size of Adam")] = 0.1
     total_variation: Annotated[
         float, Field(ge=0, description="weight of the total variation of the dummies")
     ] = 1e-4
     l2: Annotated[float, Field(ge=0, description="weight of the L2 norm of the dummies")] = 1e-6
-    statistics: Annotated[float, Field(ge=0, description="weight of BatchNorm's statistics")] = 0.1
+    statistics: Annotated[float, Field(ge=0, description="weight of the BatchNorm statistics")] = 0.1
     consistency: Annotated[
         float, Field(ge=0, description="weight of the distance from the mean of the trials")
     ] = 1e-3
     objective: CodeOnly[Objective] = SquaredDistance()
 
     def distance(self) -> Objective:
-        """Return the distance of the gradients and that of the statistics."""
+        """Return the distance of the gradients plus that of the statistics."""
         return WithStatistics(self.objective, self.statistics)
 
     def regularisers(self, model: nn.Module) -> tuple[Prior, ...]:
-        """Return total variation and the L2 norm, besides any other prior."""
+        """Return total variation and the L2 norm, in addition to other priors."""
         return (*self.priors, TotalVariation(self.total_variation), L2(self.l2))
 
     def shared(self, model: nn.Module, observation: Observation) -> Mapping[str, Tensor]:
-        """Return the gradient, and the statistics that the adversary has."""
+        """Return the gradient and the statistics that the adversary knows."""
         gradient = super().shared(model, observation)
         known = observation.statistics
         if known is None:

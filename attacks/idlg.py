@@ -10,11 +10,11 @@ from fedsim.core.registry import ATTACKS
 
 @ATTACKS.register("idlg")
 class IDLG(LBFGSMatching):
-    """Improved DLG: the labels are read off the gradient first, then the data matched.
+    """Improved DLG: labels are read off the gradient first, then the gradient is matched.
 
     Zhao, Mopuri, Bilen 2020 (arXiv 2001.02610), section 3.2. The label rule is exact for one
-    example; beyond the paper, a batch's labels are estimated by their counts
-    (`fedsim.attacks.labels.infer`). The loop is DLG's, with the same differences.
+    example; beyond the paper, a batch's labels are estimated from their counts
+    (`fedsim.attacks.labels.infer`). The loop is that of `DLG`, with its differences from the paper.
     """
 
     def _labels(self, model: nn.Module, observation: Observation) -> Tensor | None:

@@ -16,19 +16,19 @@ from fedsim.core.registry import ATTACKS
 
 @ATTACKS.register("inverting-gradients")
 class InvertingGradients(SignedAdamMatching):
-    """Inverting Gradients: match the gradient's direction, and keep the picture smooth.
+    """Inverting Gradients: match the gradient's direction, with total variation as a prior.
 
     Geiping, Bauermeister, Dröge, Moeller, NeurIPS 2020 (arXiv 2003.14053), section 4: one cosine
-    over all parameters together, total variation, Adam on the sign of the gradient with a
-    falling step size, inside the box of possible pictures, labels inferred first; local steps
-    are unrolled (section 6). We differ in that a trial returns its best point by objective, not
-    its last; that total variation is smoothed at zero; in the box, [0, 1], where the paper
-    normalises its pictures; and in a first step size of 0.03, with which the colour pictures of
-    `tests/paper` come back better than with the paper's 0.1.
+    over all parameters together, total variation, Adam on the sign of the gradient with a falling
+    step size, inside the box of possible pictures, labels inferred first; local steps are unrolled
+    (section 6). Differences: a trial returns its best point by objective, not its last; total
+    variation is smoothed at zero; the box is [0, 1], while the paper normalises its pictures; and
+    the first step size is 0.03, which reconstructs the colour pictures of `tests/paper` better than
+    the paper's 0.1.
     """
 
     evaluations: Annotated[
-        int, Field(ge=1, description="objective evaluations that each trial may spend")
+        int, Field(ge=1, description="maximum number of objective evaluations of each trial")
     ] = 4800
     total_variation: Annotated[
         float, Field(ge=0, description="weight of the total variation of the dummies")
@@ -37,7 +37,7 @@ class InvertingGradients(SignedAdamMatching):
     objective: CodeOnly[Objective] = CosineDistance()
 
     def regularisers(self, model: nn.Module) -> tuple[Prior, ...]:
-        """Return total variation, besides any other prior."""
+        """Return total variation, in addition to other priors."""
         return (*self.priors, TotalVariation(self.total_variation))
 
     def _labels(self, model: nn.Module, observation: Observation) -> Tensor | None:

@@ -155,16 +155,16 @@ class Observation:
             before: the weights that the client received, by parameter name.
             after: the weights that it sent back.
             learning_rate: the client's learning rate.
-            local_steps: how many steps it took.
+            local_steps: number of local steps.
             input_shape: shape of one example.
             batch_size: examples per local step.
-            examples: how many different examples the client has used, where several passes
-                make them fewer than the steps take; the observation's batch is all of them.
-            exact: whether the learning rate is known, and not guessed.
+            examples: number of different examples of the client, if several passes use them
+                repeatedly; all of them are the observation's batch.
+            exact: whether the learning rate is known or only guessed.
 
         Raises:
-            AttackError: the learning rate, the number of steps or that of examples cannot be,
-                or a tensor is missing or of another shape.
+            AttackError: the learning rate, the number of steps or of examples is invalid, or a
+                tensor is missing or has another shape.
         """
         if not 0 < learning_rate < math.inf or local_steps < 1:
             raise AttackError(
@@ -194,15 +194,15 @@ class Observation:
 
 
 class Status(StrEnum):
-    """Why an attack on one victim ended."""
+    """Reason for the end of an attack on one victim."""
 
     CONVERGED = "converged"  # the search's objective fell below the tolerance
     CLAMPED = "clamped"  # it did so outside the range of the data, which do not fit as well
     EXHAUSTED = "exhausted"  # the evaluations ran out
-    STALLED = "stalled"  # no step improved the objective any more
-    STOPPED = "stopped"  # the caller asked for an end, or time ran out
+    STALLED = "stalled"  # no further step improved the objective
+    STOPPED = "stopped"  # the caller stopped the attack, or the time ran out
     ABANDONED = "abandoned"  # another trial on the same victim was far ahead
-    COMPUTED = "computed"  # in closed form; the objective says how well it fits
+    COMPUTED = "computed"  # in closed form; the objective measures the fit
     FAILED = "failed"  # without a reconstruction: see `Reconstruction.error`
 
 
@@ -232,9 +232,9 @@ class Reconstruction:
         labels: the labels that the attack found ``(batch_size,)``, or was given.
         objective: the attack's own final objective: that of the solution; that of these data where
             the solution explains the upload from outside the range of the data, and they do not.
-        relative_objective: the same divided by the objective of a zero gradient, so that 1
-            is as good as knowing nothing and 0 is a perfect match.
-        status: why the attack ended.
+        relative_objective: ``objective`` divided by the objective of a zero gradient: 1 means no
+            better than zeros, 0 a perfect match.
+        status: reason for the end of the attack.
         evaluations: evaluations of the objective spent on the chosen trial.
         trial: which random start was chosen, by its objective.
         history: how the chosen trial emerged, earliest first.
@@ -256,7 +256,7 @@ class Reconstruction:
 
     @classmethod
     def failed(cls, reason: str) -> Reconstruction:
-        """Return the record of an attack that produced nothing."""
+        """Return a failed reconstruction with its reason."""
         nan = float("nan")
         return cls(None, None, nan, nan, Status.FAILED, error=reason)
 
@@ -271,7 +271,7 @@ class Progress:
         max_evaluations: evaluations that each lane may spend.
         objective: relative objective of each lane, ``(lanes,)``.
         data: a function that returns the lanes' data ``(lanes, batch_size, *input_shape)``;
-            called only by those who want to look.
+            called only if the data are needed.
     """
 
     victims: Tensor
@@ -286,7 +286,7 @@ ShouldStop = Callable[[], bool]
 
 
 def never_stop() -> bool:
-    """Let an attack run to its own end."""
+    """Never stop an attack early."""
     return False
 
 

@@ -1,1 +1,1 @@
-"""Gradient matching: one loop, and what an attack of this family sets."""
+"""Gradient matching: the common loop and its components."""

@@ -91,7 +91,7 @@ class GradientMatching(MatchingHooks):
         return match_gradients(problem, trials, on_progress, should_stop)
 
     def _cast(self, model: nn.Module) -> nn.Module:
-        """Return the model in the precision to work in; the model itself if that is its own."""
+        """Return the model in the attack's precision; the model itself if it already has it."""
         dtype = _DTYPES.get(self.precision)
         if dtype is None or dtype == next(model.parameters()).dtype:
             return model
@@ -100,10 +100,10 @@ class GradientMatching(MatchingHooks):
 
 @checked
 class LBFGSMatching(GradientMatching):
-    """Gradient matching by L-BFGS with a safeguarded step for each lane."""
+    """Gradient matching by L-BFGS with a safeguarded line search for each lane."""
 
     history: Annotated[
-        int, Field(ge=1, description="evaluations that L-BFGS remembers curvature from")
+        int, Field(ge=1, description="number of past evaluations in L-BFGS's curvature estimate")
     ] = 100
 
     def optimiser(self) -> Optimiser:
@@ -117,7 +117,7 @@ class SignedAdamMatching(GradientMatching):
 
     step_size: Annotated[float, Field(gt=0, description="first step size of Adam")] = 0.1
     signed: Annotated[
-        bool, Field(description="use the sign of the gradient alone, not its size")
+        bool, Field(description="use only the sign of the gradient")
     ] = True
 
     def optimiser(self) -> Optimiser:

@@ -1,4 +1,4 @@
-"""The client, as a differentiable function of its batch."""
+"""Client model: the upload as a differentiable function of the batch."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ class Client:
     ) -> dict[str, Tensor]:
         """Return the gradient of the batch, or the mean gradient of the steps of local SGD.
 
-        Geiping et al., NeurIPS 2020 (arXiv 2003.14053), section 6, unroll local steps the same
-        way.
+        Geiping et al., NeurIPS 2020 (arXiv 2003.14053), section 6, unroll local steps in
+        this way.
 
         Args:
             data: ``(N, *input_shape)``.

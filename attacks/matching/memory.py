@@ -10,9 +10,9 @@ from fedsim.core.modules import probing
 
 GB = 1e9
 
-# Tensors alive at once in one evaluation, as multiples of what one lane's forward pass and
-# gradient hold, by peak memory against 16 and 48 lanes of colour 32x32: the paper's network took
-# 0.76 to 0.87 MB a lane where this counts 0.97, the ConvNet 5.9 to 6.5 where it counts 7.2.
+# Tensors alive at once in one evaluation, as multiples of one lane's forward pass and gradient,
+# from the peak memory of 16 and 48 lanes of colour 32x32: the paper's network took 0.76 to 0.87 MB
+# per lane for an estimate of 0.97, the ConvNet 5.9 to 6.5 MB for an estimate of 7.2.
 ACTIVATION_COPIES = 8
 GRADIENT_COPIES = 6
 
@@ -32,10 +32,10 @@ def lanes_that_fit(
 
     Args:
         model: the attacked model.
-        batch_shape: shape of the examples that one evaluation of one lane works through.
-        points: numbers that the optimiser keeps for a lane.
-        steps: local steps that one evaluation unrolls, each with a gradient of its own.
-        memory_gb: the memory that they may take together; None for what is free.
+        batch_shape: shape of the examples in one evaluation of one lane.
+        points: numbers that the optimiser stores for a lane.
+        steps: local steps that one evaluation unrolls, each with its own gradient.
+        memory_gb: memory of all lanes together; None for the free memory.
     """
     numbers = sum(p.numel() for p in model.parameters() if p.requires_grad)
     floats = (

@@ -1,7 +1,7 @@
-"""Objectives: how far a dummy gradient is from the shared one.
+"""Objectives: distances between a dummy gradient and the shared one.
 
-An objective sees one trial of one victim; the matching loop maps it over all of them. What
-is optimised here never meets what is judged (`fedsim.scoring.metrics`).
+An objective sees one trial of one victim; the matching loop maps it over all of them. Objectives
+are independent of the metrics that judge results (`fedsim.scoring.metrics`).
 
 A `Wrapper` only changes the gradients that are compared, so that wrappers nest: an attacker of
 noise followed by pruning minimises ``SurvivingDistance(GaussianLikelihood(0.01))``.
@@ -71,15 +71,15 @@ class CosineDistance(Objective):
         cosine = (
             inner_product(dummy, shared, shared) / (sizes + torch.finfo(sizes.dtype).tiny).sqrt()
         )
-        return (1 - cosine).clamp(min=0)  # rounding can carry the cosine of equals above 1
+        return (1 - cosine).clamp(min=0)  # by rounding, the cosine of equal vectors can exceed 1
 
 
 @dataclass(frozen=True)
 class GaussianLikelihood(Objective):
     """Minus the log-likelihood under Gaussian noise, up to a constant: ``|d - s|^2 / (2 std^2)``.
 
-    The squared distance in the unit in which a prior is minus the logarithm of a density, so that
-    their sum is minus that of the posterior and needs no weight between them.
+    The squared distance in the unit of a prior that is minus the logarithm of a density, so that
+    their sum is minus the logarithm of the posterior and needs no weight.
 
     Attributes:
         std: standard deviation of the noise on each coordinate, > 0.
@@ -96,11 +96,11 @@ class GaussianLikelihood(Objective):
 class LaplacianLikelihood(Objective):
     """Minus the log-likelihood under Laplacian noise, up to a constant: ``|d - s|_1 / scale``.
 
-    Smoothed, as a second-order optimiser needs it: ``sqrt(r^2 + e^2) - e`` for the absolute value
-    of r, with e a tenth of the scale.
+    Smoothed for second-order optimisers: ``sqrt(r^2 + e^2) - e`` replaces the absolute value of r,
+    with e a tenth of the scale.
 
     Attributes:
-        scale: of the noise, whose density is ``exp(-|r| / scale) / (2 scale)``, > 0.
+        scale: scale of the noise, whose density is ``exp(-|r| / scale) / (2 scale)``, > 0.
     """
 
     scale: float

@@ -125,13 +125,13 @@ class Problem:
         return found / scale
 
     def scale(self, shared: dict[str, Tensor]) -> Tensor:
-        """Return the lanes' objectives of an upload of zeros, ``(A,)``."""
+        """Return the lanes' objectives for an upload of zeros, ``(A,)``."""
         zero = {k: torch.zeros_like(g[0]) for k, g in shared.items()}
         scale: Tensor = vmap(self._objective, in_dims=(None, 0))(zero, shared)
         return scale.clamp(min=torch.finfo(scale.dtype).tiny)
 
     def couple(self, points: Tensor, lanes: Tensor) -> tuple[Tensor, Tensor] | None:
-        """Return the cost that ties siblings together, and its gradient, if there is one."""
+        """Return the cost that couples siblings and its gradient, or None."""
         victims = (lanes // self.attack.trials).to(points.device)
         tied = self.attack.couple(points[:, : self.space.size], victims)
         if tied is None:

@@ -1,4 +1,4 @@
-"""Snapshots of how reconstructions emerge."""
+"""Snapshots of emerging reconstructions."""
 
 from collections import defaultdict
 from collections.abc import Callable
@@ -12,10 +12,10 @@ GROWTH = 2**0.5
 
 
 def snapshot_times(limit: int) -> set[int]:
-    """Return the evaluations at which to look: 1, 8, 11, 16, 22, 32, ... up to the limit.
+    """Return the evaluations of snapshots: 1, 8, 11, 16, 22, 32, ... up to the limit.
 
-    Most of a picture emerges early, so the times are spaced by ratio, not by difference. A third
-    and two of the way are looked at besides: figures have four moments.
+    Most of a picture emerges early, so the times are spaced by ratio, not by difference. One third
+    and two thirds of the limit are added, because figures show four moments.
     """
     times, t = {1, limit // 3, 2 * limit // 3} - {0}, float(FIRST)
     while t <= limit:
@@ -29,7 +29,7 @@ class Emergence:
 
     Args:
         to_data: turns points ``(A, n)`` of lanes ``(A,)`` into data ``(A, batch_size, ...)``.
-        limit: evaluations that a lane may spend.
+        limit: maximum number of evaluations of a lane.
     """
 
     def __init__(self, to_data: Callable[[Tensor, Tensor], Tensor], limit: int) -> None:
@@ -38,12 +38,12 @@ class Emergence:
         self._history: dict[int, list[Snapshot]] = defaultdict(list)
 
     def look(self, evaluation: int, lanes: Tensor, points: Tensor, values: Tensor) -> None:
-        """Take a snapshot of the running lanes if it is time for one."""
+        """Take a snapshot of the running lanes if one is due."""
         if evaluation in self._times:
             data = self._to_data(points, lanes).cpu()
             for row, (lane, value) in enumerate(zip(lanes.tolist(), values.tolist(), strict=True)):
                 self._history[lane].append(Snapshot(evaluation, value, data[row].clone()))
 
     def take(self, lane: int) -> list[Snapshot]:
-        """Return a lane's snapshots, earliest first, and forget them."""
+        """Return a lane's snapshots, earliest first, and discard them."""
         return self._history.pop(lane, [])

@@ -1,4 +1,4 @@
-"""Spaces: the unknowns of an attack, and the data that they stand for.
+"""Spaces: mappings between the unknowns of an attack and data.
 
 A lane of the minimisation is a row of numbers. The space of a modality turns it into the input of
 the client's model, and into the data that are returned.
@@ -35,21 +35,21 @@ class Batch(NamedTuple):
 
 
 class Space(ABC):
-    """The unknowns of one lane.
+    """Space of the unknowns of one lane.
 
     Args:
         model: the attacked model.
         observation: the victim.
-        dtype: of the data that are decoded, where these are floating-point numbers.
-        read_positions: whether tokens and their positions are read together, for a modality that
-            has positions.
+        dtype: dtype of floating-point decoded data.
+        read_positions: whether tokens and their positions are decoded jointly, for a modality with
+            positions.
 
     Attributes:
-        modality: the kind of data.
-        shape: of what the model takes, the batch first.
-        size: how many numbers a lane has here.
-        labelled: whether the labels are among them.
-        indirect: names of the parameters whose gradient the dummies do not have.
+        modality: the modality of the data.
+        shape: shape of the model's input, batch axis first.
+        size: number of unknowns of a lane.
+        labelled: whether the unknowns include labels.
+        indirect: names of the parameters without a gradient in this space.
     """
 
     modality: ClassVar[str]
@@ -70,7 +70,7 @@ class Space(ABC):
 
     @classmethod
     def read(cls, model: nn.Module, observation: Observation) -> Reconstruction | None:
-        """Return the data that an upload gives away without a search, or None.
+        """Return the data that an upload reveals without a search, or None.
 
         Args:
             model: the attacked model.
@@ -156,7 +156,7 @@ class PixelSpace(Space):
         return Batch(self._scale.to_input(unit), None, unit)
 
     def given(self, data: Tensor, target: Tensor) -> Batch:
-        """Return the pictures and their labels as they are."""
+        """Return the pictures and their labels unchanged."""
         unit = self._scale.from_data(data)
         return Batch(self._scale.to_input(unit), target, unit)
 
@@ -171,6 +171,6 @@ class PixelSpace(Space):
 
 
 def space_type(model: nn.Module) -> type[Space]:
-    """Return the class of the unknowns of attacks on a model."""
+    """Return the space class of attacks on a model."""
     space: type[Space] = MODALITIES.get(modality_of(model)).part("space")
     return space

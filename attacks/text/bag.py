@@ -14,7 +14,7 @@ from fedsim.core.tasks import Task
 _ITERATIONS = 4
 
 _LEVERAGE = 0.5
-"""Share of a row in its own direction from which no other row has it."""
+"""Minimum leverage of a row for its direction to count as unique."""
 
 
 @dataclass(frozen=True)
@@ -35,20 +35,20 @@ class Bag:
 
 
 def bag_of_tokens(model: TextModel, observation: Observation) -> Bag | None:
-    """Return the tokens of a batch, read off the word embeddings' gradient.
+    """Return the tokens of a batch, read off the token embedding's gradient.
 
-    A lookup has a gradient in the rows that were looked up alone. Where the table is the output
-    layer's too (tied weights), each prediction adds a multiple of one feature vector to all rows.
-    That part is of low rank, and the same for all rows but the few of the batch's own tokens: its
-    directions are found from the many faint rows, and taken out. What is left stands out by orders
-    of magnitude; noise, if there is any, sets the bar.
+    A lookup has a gradient only in the looked-up rows. If the table is also the output layer (tied
+    weights), each prediction adds a multiple of one feature vector to all rows. This part has low
+    rank, and is common to all rows except the few of the batch's own tokens: its directions are
+    estimated from the many faint rows and removed. The remaining rows stand out by orders of
+    magnitude; noise, if any, determines the threshold.
 
     Args:
         model: the attacked model.
-        observation: what is attacked.
+        observation: the attacked observation.
 
     Returns:
-        None if the gradient is not there, or is that of several steps.
+        The bag, or None if the gradient is missing or belongs to several steps.
     """
     gradient = observation.gradient.get(model.table_name)
     if gradient is None or observation.training is not None:
@@ -99,7 +99,7 @@ def _output_layer(rows: Tensor, most: int) -> Tensor:
     for _ in range(_ITERATIONS):
         faint = norms <= norms.median()
         found = _directions(rows[faint])
-        if found.shape[1] > most:  # noise fills all directions: there is nothing to take out
+        if found.shape[1] > most:  # noise fills all directions: there is nothing to remove
             return basis
         basis = found
         norms = (rows - rows @ basis @ basis.T).norm(dim=1)

@@ -1,4 +1,4 @@
-"""The tokens of a batch, from the gradient of the embeddings."""
+"""Attack that reads tokens off the gradient of the embeddings."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class BagOfTokens(TextReading):
     def _read(
         self, model: TextModel, observation: Observation, frame: Tensor, seed: int
     ) -> tuple[Tensor, float]:
-        """Return a batch's tokens, and the share of the table's gradient they do not explain."""
+        """Return a batch's tokens, and the unexplained share of the table's gradient."""
         bag = bag_of_tokens(model, observation)
         if bag is None:
             raise AttackError(

@@ -25,7 +25,7 @@ _SHORTLIST = 32
 """Tokens for each text of a batch that are compared exactly, after a quick comparison of all."""
 
 Found = tuple[Tensor, float]
-"""A text's tokens ``(L,)``, and how far it lies outside the second layer's span."""
+"""A text's tokens ``(L,)``, and its distance from the second layer's span."""
 
 
 @ATTACKS.register("dager")
@@ -55,10 +55,10 @@ class Dager(TextReading):
         float, Field(gt=0, lt=1, description="distance from the span up to which a token is in it")
     ] = 1e-3
     restarts: Annotated[
-        int, Field(ge=1, description="starts of the search for each text of a batch (encoders)")
+        int, Field(ge=1, description="number of starts of the search for each text of a batch (encoders)")
     ] = 20
     beam: Annotated[
-        int, Field(ge=1, description="prefixes that are kept for each text of a batch (decoders)")
+        int, Field(ge=1, description="number of prefixes kept for each text of a batch (decoders)")
     ] = 8
 
     def _read(
@@ -75,25 +75,25 @@ class Dager(TextReading):
 
 
 class _Search:
-    """The search for one batch's texts."""
+    """Search for the texts of one batch."""
 
     def __init__(
         self, attack: Dager, model: TextModel, observation: Observation, frame: Tensor, seed: int
     ) -> None:
         if not model.projections:
             raise AttackError(
-                "the model names no modules that make queries, keys and values, which are read "
+                "the model names no modules for queries, keys and values, which this attack reads "
                 "here; use 'dlg'"
             )
         self._attack, self._model, self._frame = attack, model, frame
         self._inputs = AttentionInputs(model)
         most = int((frame != model.specials.pad).sum())
-        self._layer = min(1, len(model.projections) - 1)  # texts are checked against this one
+        self._layer = min(1, len(model.projections) - 1)  # texts are checked against this layer
         self._spans = [span(model, observation, k, most) for k in (0, self._layer)]
         width = self._spans[0].shape[0]
         if self._spans[0].shape[1] >= width:
             raise AttackError(
-                f"the batch has {most} tokens, and the layers are {width} wide: with as many "
+                f"the batch has {most} tokens, but the layers have a width of {width}: with as many "
                 "tokens as dimensions every token lies in the span; attack smaller batches or "
                 "wider models"
             )
@@ -176,13 +176,13 @@ class _Search:
         last = torch.tensor([self._model.specials.last], device=prefixes.device)
         goes_on = beyond < self._attack.tolerance
         order = sorted(range(len(prefixes)), key=lambda n: (bool(goes_on[n]), float(totals[n])))
-        chosen = (order * count)[:count]  # fewer prefixes than texts: some are the same
+        chosen = (order * count)[:count]  # fewer prefixes than texts: some texts are equal
         return [
             (torch.cat([prefixes[n], last]), float(totals[n]) / max(1, position)) for n in chosen
         ]
 
     def separate(self) -> list[Found]:
-        """Return an encoder's texts, each the nearest to the second layer's span."""
+        """Return an encoder's texts, each as close as possible to the second layer's span."""
         found: list[Found] = []
         for row, length in zip(self._frame, self._lengths, strict=True):
             choices = [self._possible[t] if row[t] < 0 else row[t][None] for t in range(length)]
@@ -196,7 +196,7 @@ class _Search:
         for start in self._starts(choices, taken):
             text, distance = self._settle(start, choices, several)
             known = any(len(t) == len(text) and torch.equal(t, text) for t in taken)
-            rank = distance + known  # one that is taken is worse than any other
+            rank = distance + known  # a text that was already found is worse than any other
             if best is None or rank < best[1]:
                 best = text, rank
             if not several or rank < self._attack.tolerance:

@@ -1,4 +1,4 @@
-"""Models of Hugging Face's transformers as the text models that attacks accept."""
+"""Adapter from Hugging Face transformers to the text models that attacks accept."""
 
 from __future__ import annotations
 
@@ -28,19 +28,20 @@ _PROJECTIONS = {
 
 
 def as_text_model(model: nn.Module, tokenizer: Any) -> TextModel:
-    """Return a BERT or a GPT-2 of Hugging Face's as a model for attacks on texts.
+    """Return a Hugging Face BERT or GPT-2 as a text model for attacks.
 
-    The names of its parameters are those of ``model``, so that a gradient of ``model`` is observed
-    as it is. It is a copy, with attention that has a second derivative ("eager").
+    It has the parameter names of ``model``, so that a gradient of ``model`` can be observed
+    unchanged. It is a copy, with attention that has a second derivative ("eager").
 
     Args:
         model: a ``BertForMaskedLM``, ``BertForSequenceClassification``, ``GPT2LMHeadModel`` or
             ``GPT2ForSequenceClassification``, in the mode in which the clients computed.
         tokenizer: its tokenizer. Texts are expected to begin and end with its special tokens:
-            those of a BERT with [CLS] and [SEP], those of a GPT-2 with its end of text.
+            [CLS] and [SEP] for a BERT, an end-of-text token at the end for a GPT-2.
 
     Raises:
-        AttackError: it is another model, the tokenizer lacks a token, or transformers is missing.
+        AttackError: the model is not supported, the tokenizer lacks a token, or transformers is
+            missing.
     """
     library = _transformers()
     name = next((n for n in _TASKS if isinstance(model, getattr(library, n))), None)
@@ -54,7 +55,7 @@ def as_text_model(model: nn.Module, tokenizer: Any) -> TextModel:
 
 
 class _HuggingFaceModel(nn.Module):
-    """A text model whose parameters are those of a model of Hugging Face's."""
+    """A text model with the parameters of a Hugging Face model."""
 
     modality: str = TEXTS
 
@@ -65,7 +66,7 @@ class _HuggingFaceModel(nn.Module):
         own.config.use_cache = False
         for name, child in own.named_children():
             self.add_module(name, child)
-        self._whole = (own,)  # in a tuple, or its parameters would have second names
+        self._whole = (own,)  # in a tuple, otherwise its parameters would get second names
         self.train(model.training)
         self.task, self.causal = task, causal
         self.table_name = "transformer.wte.weight"
@@ -80,18 +81,21 @@ class _HuggingFaceModel(nn.Module):
         self.specials = _specials(tokenizer, entries, causal)
         s = self.specials
         marks = {s.pad, s.first, s.last, s.mask, *tokenizer.all_special_ids}
-        self._special = marks - {None, tokenizer.unk_token_id}  # an unknown word is part of a text
+        self._special = marks - {
+            None,
+            tokenizer.unk_token_id,
+        }  # the unknown token is part of a text
 
     @property
     def table(self) -> Tensor:
-        """The word embeddings ``(V, D)``."""
+        """Token embedding ``(V, D)``."""
         owner, _, name = self.table_name.rpartition(".")
         table: Tensor = getattr(self.get_submodule(owner), name)
         return table
 
     @property
     def projections(self) -> list[tuple[str, ...]]:
-        """The names of the modules that make queries, keys and values, for each layer."""
+        """Names of the modules for queries, keys and values of each layer."""
         layers = "transformer.h" if self.causal else "bert.encoder.layer"
         count = len(list(self.get_submodule(layers).children()))
         return [tuple(f"{layers}.{n}.{p}" for p in _PROJECTIONS[layers]) for n in range(count)]
@@ -103,7 +107,7 @@ class _HuggingFaceModel(nn.Module):
     def embed(self, tokens: Tensor) -> Tensor:
         """Return the input ``(B, T, D + 1)`` for tokens ``(B, T)``."""
         real = (tokens != self.specials.pad).to(self.table.dtype)
-        known = tokens.clamp(max=len(self.table) - 1)  # padding may have no entry of its own
+        known = tokens.clamp(max=len(self.table) - 1)  # padding may have no entry
         return torch.cat([self.table[known], real[..., None]], dim=-1)
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -115,7 +119,7 @@ class _HuggingFaceModel(nn.Module):
         embedded = inputs if inputs.is_floating_point() else self.embed(inputs)
         words, real = embedded[..., :-1], embedded[..., -1]
         batch, length = real.shape
-        # A whole mask, since the library would make one by branching on values.
+        # A full mask, because the library would create one by branching on values.
         seen = real[:, None, None, :].expand(batch, 1, length, length)
         if self.causal:
             seen = seen * torch.ones((length, length), device=real.device, dtype=real.dtype).tril()
@@ -137,7 +141,7 @@ def _specials(tokenizer: Any, entries: int, causal: bool) -> Specials:
     """Return the special tokens of a tokenizer.
 
     Raises:
-        AttackError: it has no token that ends a text.
+        AttackError: it has no end-of-text token.
     """
     last = tokenizer.eos_token_id if causal else tokenizer.sep_token_id
     if last is None:
@@ -146,7 +150,7 @@ def _specials(tokenizer: Any, entries: int, causal: bool) -> Specials:
             "set it"
         )
     pad = tokenizer.pad_token_id
-    # Padding by the last token cannot be told from it; no text has a token beyond the table.
+    # Padding with the last token is ambiguous; no text has a token beyond the table.
     pad = entries if pad is None or pad == last else pad
     first, mask = (None, None) if causal else (tokenizer.cls_token_id, tokenizer.mask_token_id)
     return Specials(pad=pad, first=first, last=last, mask=mask)

@@ -47,14 +47,14 @@ class TokenLength(Prior):
     modality: ClassVar[str] = TEXTS
 
     def __call__(self, data: Tensor) -> Tensor:
-        """Return the cost of embeddings ``(B, L, D + 1)``, the last number 1 where there is one."""
+        """Return the cost of embeddings ``(B, L, D + 1)``, whose last number is 1 for tokens."""
         embeddings, real = data[..., :-1], data[..., -1]
         mean: Tensor = (embeddings.norm(dim=-1) * real).sum() / real.sum()
         return self.weight * (mean / self.length - 1).square()
 
 
 MAX_REORDERINGS = 30
-"""At the end, where each is one more of the same."""
+"""Maximum number of final reorderings."""
 
 DECISIVE = 0.5
 """Share of its cost to which another order must bring a text to be taken. While some tokens are
@@ -62,7 +62,7 @@ still wrong the best order of them is not that of the text, and a small gain say
 messages, 480 evaluations each, taking any gain ended below the ROUGE-2 of TAG."""
 
 _DECAY, _DECAY_EVERY = 0.89, 50
-"""The step size falls by this factor every so many evaluations, as in the authors' runs."""
+"""Decay of the step size, and the evaluations between decays, as in the authors' runs."""
 
 _LENGTH = 1e-3
 """Weight of the cost of lengths. At 0.1 it kept single texts from the tokens that fit."""
@@ -89,16 +89,16 @@ class Lamp(SignedAdamMatching):
     reads_positions: ClassVar[bool] = False
 
     evaluations: Annotated[
-        int, Field(ge=1, description="objective evaluations that each trial may spend")
+        int, Field(ge=1, description="maximum number of objective evaluations of each trial")
     ] = 1000
     step_size: Annotated[float, Field(gt=0, description="first step size of Adam")] = 0.1
     signed: Annotated[
-        bool, Field(description="use the sign of the gradient alone, not its size")
+        bool, Field(description="use only the sign of the gradient")
     ] = False
     turns: Annotated[
-        int, Field(ge=1, examples=[1], description="turns of optimisation and reordering")
+        int, Field(ge=1, examples=[1], description="number of alternations of optimisation and reordering")
     ] = 4
-    orders: Annotated[int, Field(ge=0, description="other orders that are tried in a turn")] = 200
+    orders: Annotated[int, Field(ge=0, description="number of other orders tried in an alternation")] = 200
     fluency: Annotated[
         float, Field(ge=0, description="weight of the language model, per token")
     ] = 1e-4
@@ -124,8 +124,8 @@ class Lamp(SignedAdamMatching):
     ) -> dict[int, Reconstruction]:
         if text_model(model).task is not Task.CLASSIFY:
             raise AttackError(
-                "lamp is for models that classify texts; use 'dager' or 'dlg' for those that "
-                "predict tokens"
+                "lamp supports only models that classify texts; use 'dager' or 'dlg' for models "
+                "that predict tokens"
             )
         return super()._reconstruct(
             model, observations, seed=seed, on_progress=on_progress, should_stop=should_stop
@@ -164,11 +164,11 @@ class Lamp(SignedAdamMatching):
         return {victim: self._ordered(problem, trials, victim, r) for victim, r in found.items()}
 
     def optimiser(self) -> Optimiser:
-        """Return batched Adam, whose step size falls between turns and not in them."""
+        """Return batched Adam, whose step size falls between alternations, not within them."""
         return SignedAdam(self.step_size, self.signed, drops=())
 
     def _turn(self, number: int) -> Self:
-        """Return the optimisation of one turn: its share of the budget, its step size."""
+        """Return the attack for one alternation, with its share of the budget and its step size."""
         evaluations = max(1, self.evaluations // self.turns)
         step_size = self.step_size * _DECAY ** (number * evaluations / _DECAY_EVERY)
         return replace(self, evaluations=evaluations, step_size=step_size)
@@ -178,7 +178,7 @@ class Lamp(SignedAdamMatching):
     ) -> Tensor:
         """Return a point with its tokens in the best of many orders, if that is better by far."""
         space = problem.space
-        assert isinstance(space, EmbeddingSpace)  # noqa: S101 - there is no other for such models
+        assert isinstance(space, EmbeddingSpace)  # noqa: S101 - the only space of such models
         generator = trials.generator("orders", victim, turn)
         points = _reorderings(space.known, point, self.orders, generator)
         texts = problem.decode(points, [victim] * len(points))
@@ -194,7 +194,7 @@ class Lamp(SignedAdamMatching):
     def _ordered(
         self, problem: Problem, trials: Trials, victim: int, found: Reconstruction
     ) -> Reconstruction:
-        """Return a reconstruction reordered until that helps no more."""
+        """Return a reconstruction reordered until there is no further gain."""
         point = found.point
         if point is None:
             return found
@@ -206,13 +206,13 @@ class Lamp(SignedAdamMatching):
         return replace(found, data=data, point=point)
 
     def _surprise(self, batch: Tensor, real: Tensor) -> float:
-        assert self.public is not None  # noqa: S101 - asked by its only caller
+        assert self.public is not None  # noqa: S101 - checked by its only caller
         texts = zip(batch, real, strict=True)
         return self.public.surprise([row[present].tolist() for row, present in texts])
 
 
 def _joined(before: Reconstruction | None, after: Reconstruction) -> Reconstruction:
-    """Return a turn's outcome with what came before it in its history."""
+    """Return the result of an alternation with the history of the previous ones."""
     if before is None:
         return after
     if after.data is None:  # stopped before it began

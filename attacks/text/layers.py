@@ -12,14 +12,14 @@ from fedsim.attacks.types import Observation
 from fedsim.core.errors import AttackError
 
 _AT_ONCE = 1 << 15
-"""Tokens that go through the model at once."""
+"""Number of tokens that pass through the model at once."""
 
 _NOISE = 1e-6
-"""Singular values below this share of the greatest are rounding."""
+"""Singular values below this share of the largest are rounding noise."""
 
 
-class _Seen(Exception):  # noqa: N818  (no error: what was wanted has been seen)
-    """Ends a forward pass."""
+class _Seen(Exception):  # noqa: N818  (not an error, but the end of a forward pass)
+    """Raised to end a forward pass early."""
 
 
 class AttentionInputs:
@@ -65,9 +65,9 @@ def span(model: TextModel, observation: Observation, layer: int, most: int) -> T
 
     Args:
         model: the attacked model.
-        observation: what is attacked.
-        layer: which layer.
-        most: how many inputs there are at the most.
+        observation: the attacked observation.
+        layer: index of the layer.
+        most: maximum number of inputs.
 
     Raises:
         AttackError: the gradient was not shared, or is zero.
@@ -89,7 +89,7 @@ def span(model: TextModel, observation: Observation, layer: int, most: int) -> T
 
 
 def mostly_outside(vectors: Tensor, basis: Tensor) -> Tensor:
-    """Return `outside` at the vectors' own precision: quick, and right to about 1e-3."""
+    """Return `outside` in the vectors' own precision: fast, accurate to about 1e-3."""
     inside = (vectors @ basis.to(vectors)).square().sum(-1)
     away: Tensor = (1 - inside / vectors.square().sum(-1)).clamp(min=0).sqrt()
     return away

@@ -1,4 +1,4 @@
-"""The transformers that text attacks accept: anybody's, by a protocol."""
+"""Protocol of the transformers that text attacks accept."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from fedsim.core.tasks import Specials, Task
 
 @runtime_checkable
 class TextModel(Protocol):
-    """A transformer that takes tokens, or word embeddings in their place.
+    """A transformer that takes tokens or token embeddings.
 
-    It is a `torch.nn.Module` too. `fedsim.models` has such models, and
-    `fedsim.attacks.text.hugging_face.as_text_model` makes one of a model of Hugging Face's; any
-    other module with these attributes is attacked alike.
+    It is also a `torch.nn.Module`. `fedsim.models` has such models, and
+    `fedsim.attacks.text.hugging_face.as_text_model` converts a Hugging Face model; any other module
+    with these attributes can be attacked too.
 
     Attributes:
         modality: ``texts``.
         task: its training task.
-        causal: whether a position sees the earlier ones alone.
-        num_outputs: entries of the vocabulary, or classes.
-        specials: the special tokens. Texts end with ``specials.last``, and those of a model that
-            is not causal begin with ``specials.first``, if there is one.
-        table_name: name of the word embeddings' parameter.
-        position_name: name of the position embeddings' parameter, one row for each position from
-            0 on; None if positions are not embedded by such a table.
-        bias_name: name of the bias of the output layer over the vocabulary; None if there is none.
+        causal: whether a position attends only to earlier positions.
+        num_outputs: number of vocabulary entries, or of classes.
+        specials: the special tokens. Texts end with ``specials.last``; if the model is not causal
+            they begin with ``specials.first``, if there is one.
+        table_name: name of the token embedding's parameter.
+        position_name: name of the position embedding's parameter, with one row for each position,
+            starting at 0; None if there is no such table.
+        bias_name: name of the bias of the output layer over the vocabulary; None if it has no bias.
         head_name: name of the module between the hidden states and a tied output layer over the
-            vocabulary, which begins with a dense layer; None if there is none.
+            vocabulary, which begins with a dense layer; None if there is no such module.
     """
 
     modality: str
@@ -47,13 +47,13 @@ class TextModel(Protocol):
 
     @property
     def table(self) -> Tensor:
-        """The word embeddings ``(V, D)``."""
+        """Token embedding ``(V, D)``."""
 
     @property
     def projections(self) -> Sequence[tuple[str, ...]]:
-        """The names of the modules that make queries, keys and values, for each layer.
+        """Names of the modules for queries, keys and values of each layer.
 
-        A module that is not a `torch.nn.Linear` holds its weight with the inputs first.
+        The weight of a module that is not a `torch.nn.Linear` has the input axis first.
         """
 
     def is_special(self, token: int) -> bool:
@@ -62,7 +62,7 @@ class TextModel(Protocol):
     def embed(self, tokens: Tensor) -> Tensor:
         """Return the input ``(B, T, D + 1)`` for tokens ``(B, T)``, differentiable by the table.
 
-        The last number is 1 where there is a token and 0 where there is padding.
+        The last number is 1 for a token and 0 for padding.
         """
 
     def __call__(self, inputs: Tensor) -> Tensor:
@@ -75,7 +75,7 @@ class TextModel(Protocol):
 
 
 def as_module(model: TextModel) -> nn.Module:
-    """Return a text model as the module that it is.
+    """Return a text model as a module.
 
     Raises:
         AttackError: it is not a module.
@@ -86,7 +86,7 @@ def as_module(model: TextModel) -> nn.Module:
 
 
 def own_copy(model: TextModel) -> tuple[TextModel, nn.Module]:
-    """Return a copy in evaluation mode that computes no gradient, also as a module."""
+    """Return a copy in evaluation mode without gradients, also as a module."""
     own = copy.deepcopy(model)
     return own, as_module(own).eval().requires_grad_(False)
 
@@ -95,21 +95,21 @@ def text_model(model: nn.Module) -> TextModel:
     """Return a module as a text model.
 
     Raises:
-        AttackError: it lacks some attribute of one.
+        AttackError: it lacks a required attribute.
     """
     if isinstance(model, TextModel):
         return model
     raise AttackError(
         f"a {type(model).__name__} is not a text model: expected the attributes of "
-        "fedsim.attacks.text.model.TextModel; wrap a model of Hugging Face's with "
+        "fedsim.attacks.text.model.TextModel; wrap a Hugging Face model with "
         "fedsim.attacks.as_text_model(model, tokenizer)"
     )
 
 
 def middle(model: TextModel, length: int) -> Tensor:
-    """Return one text of ``length`` tokens whose embeddings are the mean of all, ``(1, L, D + 1)``.
+    """Return one text of ``length`` mean embeddings, ``(1, L, D + 1)``.
 
-    The counterpart of a mid-grey picture.
+    It is the counterpart of a mid-grey picture.
     """
     table = model.table.detach()
     words = table.mean(0).expand(1, length, -1)

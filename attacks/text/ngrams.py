@@ -34,7 +34,7 @@ class Bigrams:
 
     @classmethod
     def of(cls, texts: Sequence[Sequence[int]]) -> Self:
-        """Return the model of texts, the tokens of each."""
+        """Return the model of texts, given as lists of tokens."""
         pairs = Counter(pair for text in texts for pair in pairwise(text))
         firsts, distinct = Counter[int](), Counter[int]()
         for (first, _), count in pairs.items():
@@ -49,7 +49,7 @@ class Bigrams:
         return sum(costs) / max(1, len(costs))
 
     def _likelihood(self, first: int, second: int) -> float:
-        # One more for a token that was never seen.
+        # Plus one for an unseen token.
         alone = (self.singles.get(second, 0) + 1) / (self.total + len(self.singles) + 1)
         followed = self.firsts.get(first, 0)
         if not followed:

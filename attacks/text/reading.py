@@ -1,4 +1,4 @@
-"""The base of attacks that read texts off a gradient, without a search by gradients."""
+"""Base class of attacks that read texts off a gradient without gradient matching."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from fedsim.core.tasks import Task
 
 @checked
 class TextReading(Attack):
-    """Reads one victim after the other."""
+    """An attack that reads one victim after the other."""
 
     modalities: ClassVar[frozenset[str] | None] = frozenset({TEXTS})
 
@@ -76,8 +76,8 @@ class TextReading(Attack):
     def _one(self, model: TextModel, observation: Observation, seed: int) -> Reconstruction:
         if observation.training is not None:
             raise AttackError(
-                "this attack reads the gradient of one step, and this upload is the sum of "
-                "several; use 'dlg', which follows them"
+                "this attack reads the gradient of one step, but this upload is the sum of "
+                "several; use 'dlg', which unrolls them"
             )
         tokens, distance = self._read(model, observation, frame_of(model, observation), seed)
         tokens = tokens.cpu()
@@ -114,5 +114,5 @@ def classes_of(model: TextModel, observation: Observation) -> Tensor | None:
         return infer_labels(
             as_module(model), observation.gradient, observation.input_shape, observation.batch_size
         )
-    except AttackError:  # the texts are worth having without
+    except AttackError:  # the texts are useful without classes
         return None

@@ -1,4 +1,4 @@
-"""Texts as points in embedding space."""
+"""Space of texts: token embeddings and soft labels."""
 
 from __future__ import annotations
 
@@ -137,12 +137,12 @@ class EmbeddingSpace(Space):
         return Batch(inputs, weights[0][..., None] * labels, inputs)
 
     def given(self, data: Tensor, target: Tensor) -> Batch:
-        """Return the embeddings of tokens, and their labels as they are."""
+        """Return the embeddings of tokens, and their labels unchanged."""
         inputs = self._model.embed(data).detach()
         return Batch(inputs, target, inputs)
 
     def decode(self, points: Tensor) -> Tensor:
-        """Return the tokens ``(A, B, L)`` that are nearest."""
+        """Return the nearest tokens ``(A, B, L)``."""
         embeddings, codes, weights = self._parts(points)
         labels = torch.full(embeddings.shape[:-1], -1, device=embeddings.device)
         if self._task is Task.MASKED and codes is not None and weights is not None:
@@ -151,7 +151,7 @@ class EmbeddingSpace(Space):
         return torch.stack([self._read(lane, masked) for lane, masked in lanes])
 
     def project(self, points: Tensor) -> Tensor:
-        """Return the points: embedding space has no bounds."""
+        """Return the points unchanged, because embedding space has no bounds."""
         return points
 
     def _parts(self, points: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
@@ -187,7 +187,7 @@ class EmbeddingSpace(Space):
             embeddings: ``(B, L, D)``.
             labels: ``(B, L)``, what is predicted where a slot is masked, else -1.
         """
-        # Loaded by those who attack texts alone.
+        # Loaded only for attacks on texts.
         from scipy.optimize import (  # type: ignore[import-untyped]  # noqa: PLC0415
             linear_sum_assignment,
         )

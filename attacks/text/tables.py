@@ -70,7 +70,7 @@ class Tables:
 
 
 def frame_of(model: TextModel, observation: Observation) -> Tensor:
-    """Return a batch's tokens as far as they are known ``(B, L)``; elsewhere -1."""
+    """Return the known tokens of a batch ``(B, L)``, else -1."""
     specials = model.specials
     [length] = observation.input_shape
     lengths = observation.lengths or (length,) * observation.batch_size

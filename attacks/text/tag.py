@@ -23,13 +23,13 @@ from fedsim.core.tasks import Task
 
 @dataclass(frozen=True)
 class LayerWeightedDistance(Objective):
-    """Squared distance and, weighted by the layer, the sum of absolute differences.
+    """Squared distance plus layer-weighted sum of absolute differences.
 
     Deng et al., TAG, 2021 (arXiv 2103.06819, section 3): layers near the input count more. Here
     the weight falls linearly over the tensors, in the order of the model, from ``weight`` to 0.
 
     Attributes:
-        weight: of the absolute differences in the first tensor.
+        weight: weight of the absolute differences in the first tensor.
     """
 
     weight: float
@@ -47,7 +47,7 @@ class LayerWeightedDistance(Objective):
 
 @ATTACKS.register("tag")
 class Tag(SignedAdamMatching):
-    """TAG: gradient matching for texts, with absolute differences that weigh early layers more.
+    """TAG: gradient matching for texts, with a larger weight on early layers.
 
     Deng, Wang, Li, Wang, Shang, Liu, Rajasekaran, Ding, EMNLP Findings 2021 (arXiv 2103.06819).
     Adam in embedding space from N(0, 1); each token is read as the nearest entry at its own
@@ -60,20 +60,20 @@ class Tag(SignedAdamMatching):
     reads_positions: ClassVar[bool] = False
 
     evaluations: Annotated[
-        int, Field(ge=1, description="objective evaluations that each trial may spend")
+        int, Field(ge=1, description="maximum number of objective evaluations of each trial")
     ] = 1000
     step_size: Annotated[float, Field(gt=0, description="first step size of Adam")] = 0.1
     absolute: Annotated[
         float, Field(ge=0, description="weight of the absolute differences in the first tensor")
     ] = 0.01
     signed: Annotated[
-        bool, Field(description="use the sign of the gradient alone, not its size")
+        bool, Field(description="use only the sign of the gradient")
     ] = False
     start: Annotated[Literal["grey", "normal"], Field(description="first dummy")] = "normal"
     objective: CodeOnly[Objective] = LayerWeightedDistance(0.01)
 
     def distance(self) -> Objective:
-        """Return the squared and weighted absolute differences, unless another was asked for."""
+        """Return the squared and weighted absolute differences, unless another objective is set."""
         if isinstance(self.objective, LayerWeightedDistance):
             return LayerWeightedDistance(self.absolute)
         return self.objective

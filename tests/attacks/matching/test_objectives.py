@@ -243,7 +243,7 @@ def test_layers_behind_a_draw_are_left_out_by_name() -> None:
 
 
 def test_something_must_be_left_to_compare() -> None:
-    with pytest.raises(AttackError, match=r"no tensor .* \['b', 'w'\] .* leave out fewer"):
+    with pytest.raises(AttackError, match=r"no tensor .* \['b', 'w'\] .* ignore fewer"):
         SharedLayersDistance(left_out=frozenset({"w", "b"}))(DUMMY, SHARED)
 
 

@@ -262,7 +262,7 @@ def test_attacks_on_pictures_decline_texts(name: str) -> None:
     model, [seen], _ = case("bert classify", [SHORT])
     [found] = make(name).run(model, [seen])
     assert found.status is Status.FAILED
-    assert "rebuilds pictures, and the model takes texts: choose an attack on texts" in str(
+    assert "reconstructs pictures, but the model takes texts: choose an attack on texts" in str(
         found.error
     )
 
@@ -272,7 +272,7 @@ def test_attacks_on_texts_decline_pictures(name: str) -> None:
     victims = random_victims((1, 8, 8), count=2)
     found = make(name).run(victims.model, victims.observations())
     assert [r.status for r in found] == [Status.FAILED] * 2
-    assert "rebuilds texts, and the model takes pictures: choose an attack on pictures" in str(
+    assert "reconstructs texts, but the model takes pictures: choose an attack on pictures" in str(
         found[0].error
     )
 
