@@ -1,4 +1,4 @@
-"""Runs a scenario: the only part of fedsim that starts Flower."""
+"""Execution of scenarios; the only part of fedsim that starts Flower."""
 
 from fedsim.core.environment import prepare
 

@@ -1,4 +1,4 @@
-"""Runs what a comparison takes, one cell after the other or several at once, and goes on later."""
+"""Execution of a comparison's runs, in sequence or in parallel, with resumption."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Done:
 
     Attributes:
         cell: the cell.
-        error: why it could not be run; None if it was.
-        before: whether it had been run already.
+        error: reason why its run failed; None if it succeeded.
+        before: whether it had already been run.
     """
 
     cell: Cell
@@ -84,10 +84,10 @@ def run_cells(
 
 
 def open_folder(comparison: Comparison, folder: Path) -> None:
-    """Make the folder of a comparison, or see that it is of the same one.
+    """Create the folder of a comparison, or check that it belongs to the same comparison.
 
     Raises:
-        RunError: it is not, or it cannot be written.
+        RunError: it belongs to another comparison, or it cannot be written.
     """
     place, text = folder / COMPARISON, comparison.to_toml()
     try:
@@ -95,12 +95,12 @@ def open_folder(comparison: Comparison, folder: Path) -> None:
             if place.read_text("utf-8") != text:
                 raise RunError(
                     f"{folder}: another comparison was begun here, or this one with other values; "
-                    "give --out a new folder, or the same values to go on"
+                    "give --out a new folder, or the same values to continue"
                 )
             return
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
-            raise RunError(f"{folder}: this folder is not empty; give --out a new one")
+            raise RunError(f"{folder}: the folder is not empty; give --out a new one")
         (folder / CELLS).mkdir()
         place.write_text(text, "utf-8")
     except OSError as error:
@@ -121,7 +121,7 @@ def _one_by_one(cells: Sequence[Cell], folder: Path, observer_of: ObserverOf) ->
 
 
 def _on_ray(cells: Sequence[Cell], folder: Path, jobs: int) -> Iterator[Done]:
-    import ray  # noqa: PLC0415  (seconds to import, and only several jobs need it)
+    import ray  # noqa: PLC0415  (takes seconds to import, and only several jobs need it)
 
     ours = not ray.is_initialized()
     if ours:
@@ -156,7 +156,7 @@ def _on_ray(cells: Sequence[Cell], folder: Path, jobs: int) -> Iterator[Done]:
 
 
 def _in_a_worker(scenario_toml: str, folder: str, plugins: Sequence[Plugin]) -> str | None:
-    """Run a cell in a process of its own; return the error, or None if it was run."""
+    """Run a cell in a separate process; return the error, or None if it succeeded."""
     try:
         for plugin in plugins:
             plugin.load()

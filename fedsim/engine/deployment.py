@@ -1,8 +1,8 @@
-"""The same run under ``flwr run``: on a SuperLink, with SuperNodes as the clients.
+"""Runs under ``flwr run``: on a SuperLink, with SuperNodes as the clients.
 
-The clients are started by others, each with a partition of its own; here the server side runs
-as a Flower ServerApp. What is scored is still recomputed from the scenario: this is a range,
-whose private data are those of its scenario, and not a tool to be pointed at real clients.
+The SuperNodes are started externally, each with its own partition; the server side runs here as a
+Flower ServerApp. The private data are recomputed from the scenario for scoring: fedsim is a range
+with the private data of its scenario, not a tool for attacking real clients.
 """
 
 import time
@@ -23,11 +23,11 @@ app = ServerApp()
 
 @app.main()
 def main(grid: Grid, context: Context) -> None:
-    """Run the scenario that the run config names; its ``out`` is the run folder.
+    """Run the scenario in the run config, whose ``out`` is the run folder.
 
-    A relative folder would be one of the SuperLink, which may live anywhere: without ``out`` the
-    run goes to ``fedsim-runs`` in the home folder. It holds records and tensors; ``fedsim report``
-    makes pictures and report from them.
+    A relative folder would be relative to the SuperLink's working folder, which is unknown: without
+    ``out`` the run folder is created in ``fedsim-runs`` in the home folder. It holds records and
+    tensors; ``fedsim report`` makes pictures and report from them.
     """
     out = str(context.run_config.get("out", ""))
     default = Path.home() / "fedsim-runs" / time.strftime("%Y%m%d-%H%M%S")
@@ -36,7 +36,7 @@ def main(grid: Grid, context: Context) -> None:
 
 
 def on_grid(grid: Grid) -> Engine:
-    """Return the engine for clients that others have started."""
+    """Return the engine for clients that were started externally."""
 
     def engine(server: Callable[[Grid], None], client_app: ClientApp, clients: int) -> None:
         server(grid)

@@ -15,19 +15,19 @@ LARGE = 5_000_000
 """Least number of trained parameters at which the time is measured beforehand."""
 
 SECOND_ORDER = 4.0
-"""An evaluation of the objective and its gradient, in gradients of the model: it goes forwards and
-backwards through both."""
+"""Cost of evaluating the objective and its gradient, in gradients of the model: a forward and a
+backward pass through both."""
 
 
 def attack_seconds(site: Site, device: torch.device) -> float | None:
-    """Return about how long the attacks on a large model take on a CPU, from one gradient of it.
+    """Estimate the duration of attacks on a large model on a CPU, from the time of one gradient.
 
     Args:
-        site: of the run.
-        device: where the attacks compute.
+        site: the scenario of the run with its data.
+        device: device of the attacks.
 
     Returns:
-        Seconds; None on a GPU, for small models, and for attacks that do not search.
+        Seconds; None on a GPU, for small models, and for attacks without a search.
     """
     plan, federation = site.scenario.adversary, site.scenario.federation
     if plan is None or not isinstance(plan.attack, GradientMatching) or device.type != "cpu":
@@ -57,7 +57,7 @@ def _gradient_seconds(site: Site) -> float:
 
 
 def in_words(seconds: float) -> str:
-    """Return a time as a person says it."""
+    """Return a duration in words."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     if seconds < 5400:

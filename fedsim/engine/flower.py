@@ -1,7 +1,7 @@
-"""Flower kept quiet, and what of it is private or deprecated.
+"""Flower's logging, and its private or deprecated functions.
 
-This is the only module that touches such parts of Flower; `pyproject.toml` names the range
-of versions that the tests have seen.
+This is the only module that uses such functions of Flower; `pyproject.toml` has the range of tested
+versions.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def logs_to(path: Path) -> Iterator[None]:
-    """Send what Flower and Ray log to a file, and nothing of it to the terminal."""
+    """Redirect the log messages of Flower and Ray from the terminal to a file."""
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     saved = []
@@ -34,7 +34,7 @@ def logs_to(path: Path) -> Iterator[None]:
 
 
 def identify_task() -> None:
-    """Give this process the identity without which Flower makes no messages."""
+    """Give this process the identity that Flower needs to create messages."""
     from flwr.supercore.task_identity import TaskIdentity  # noqa: PLC0415
 
     TaskIdentity.task_id = TaskIdentity.run_id = TaskIdentity.node_id = 1

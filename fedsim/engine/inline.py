@@ -1,4 +1,4 @@
-"""The inline engine: server and clients in this process, one client after another.
+"""Inline engine: server and clients in this process, one client after another.
 
 It starts at once, is deterministic and works under a debugger.
 """
@@ -23,8 +23,8 @@ class InlineGrid(Grid):
     """A grid whose nodes are contexts in this process.
 
     Args:
-        client_app: what each node runs.
-        clients: how many nodes there are; node ``p + 1`` holds partition ``p``.
+        client_app: the ClientApp of each node.
+        clients: number of nodes; node ``p + 1`` holds partition ``p``.
     """
 
     def __init__(self, client_app: ClientApp, clients: int) -> None:
@@ -79,18 +79,18 @@ class InlineGrid(Grid):
         return ids
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
-        """Return the replies to messages that were pushed."""
+        """Return the replies to pushed messages."""
         return [self._replies.pop(i) for i in message_ids]
 
     def send_and_receive(
         self, messages: Iterable[Message], *, timeout: float | None = None
     ) -> Iterable[Message]:
-        """Push messages and return their replies; nothing here waits, so no time runs out."""
+        """Push messages and return their replies; nothing waits here, so there are no time-outs."""
         return self.pull_messages(self.push_messages(messages))
 
     def _answer(self, message: Message) -> Message:
         context = self._contexts[message.metadata.dst_node_id]
-        # A client gets a message of its own, as it would over a network.
+        # A client gets a copy of the message, as it would over a network.
         own = copy.deepcopy(message)
         try:
             return self._client_app(own, context)
@@ -103,8 +103,8 @@ def run_inline(server: Callable[[Grid], None], client_app: ClientApp, clients: i
     """Run a server function against clients in this process.
 
     Args:
-        server: what the ServerApp does with its grid.
-        client_app: what each client runs.
-        clients: how many there are.
+        server: function of the ServerApp, called with its grid.
+        client_app: the ClientApp of each client.
+        clients: number of clients.
     """
     server(InlineGrid(client_app, clients))

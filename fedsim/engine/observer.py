@@ -19,29 +19,29 @@ Those who watch may know the private data, as the audience of a play does; no at
 
 
 class Observer:
-    """Watches a run and does nothing; subclasses show something.
+    """Base class of observers; it does nothing.
 
     Records and progress may come from different threads.
     """
 
     folder: Path | None = None
-    """Where the run's files are; None until it has begun."""
+    """The run folder; None until the run has begun."""
 
     def on_start(self, scenario: Scenario, folder: Path) -> None:
-        """Say that a run begins."""
+        """Handle the start of a run."""
         self.folder = folder
 
     def on_reader(self, reader: Reader) -> None:
         """Take note of how to read what an attack holds."""
 
     def on_record(self, record: LogRecord) -> None:
-        """Show a record that the run log has just taken."""
+        """Handle a record that was just written to the log."""
 
     def on_victims(self, victims: Sequence[Victim]) -> None:
-        """Say whom the adversary attacks next."""
+        """Handle the selection of the next victims."""
 
     def on_progress(self, victims: Sequence[Victim], progress: Progress) -> None:
-        """Show a running attack; `Progress.victims` are positions in ``victims``."""
+        """Handle the progress of an attack; `Progress.victims` are indices of ``victims``."""
 
     def on_round_attacked(self, server_round: int) -> None:
         """Take note that all attacks of a round have ended and are in the log."""

@@ -1,4 +1,4 @@
-"""The ray engine: Flower's simulation on Ray, on one machine or on a Ray cluster."""
+"""Ray engine: Flower's simulation on Ray, on one machine or on a Ray cluster."""
 
 import os
 from collections.abc import Callable
@@ -17,15 +17,15 @@ def run_ray(server: Callable[[Grid], None], client_app: ClientApp, clients: int)
     """Run a server function against clients on Ray's workers, one CPU each.
 
     Ray starts on this machine, unless the environment variable ``RAY_ADDRESS`` names a
-    cluster; there fedsim must be installed on every node.
+    cluster, where fedsim must be installed on every node.
 
     Args:
-        server: what the ServerApp does with its grid; runs in a thread of this process.
-        client_app: what each client runs.
-        clients: how many there are.
+        server: function of the ServerApp, called with its grid in a thread of this process.
+        client_app: the ClientApp of each client.
+        clients: number of clients.
 
     Raises:
-        RunError: Flower ended the simulation without calling the server to its end.
+        RunError: Flower ended the simulation before the server function had finished.
     """
     ended = False
     app = ServerApp()
@@ -36,7 +36,7 @@ def run_ray(server: Callable[[Grid], None], client_app: ClientApp, clients: int)
         server(grid)
         ended = True
 
-    # Ray's own prints would land in the live view; what it logs goes to the run folder.
+    # Ray's own prints would disturb the live view; its log messages go to the run folder.
     init_args: dict[str, ConfigRecordValues] = {"logging_level": "error", "log_to_driver": False}
     if address := os.environ.get(ADDRESS_VARIABLE):
         init_args["address"] = address
@@ -51,5 +51,5 @@ def run_ray(server: Callable[[Grid], None], client_app: ClientApp, clients: int)
     )
     if not ended:
         raise RunError(
-            "Flower's simulation ended before the rounds did; flower.log in the run folder says why"
+            "Flower's simulation ended before the last round; see flower.log in the run folder"
         )

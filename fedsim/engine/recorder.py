@@ -1,4 +1,4 @@
-"""The events of a run as records of its log."""
+"""Recorder: writes the events of a run to its log."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ RECORDED_PACKAGES = ("flwr", "ray", "torch", "torchvision", "numpy")
 
 
 class Recorder:
-    """Writes what happens in a run to its log, and tells the observer of each record.
+    """Writes the events of a run to its log, and passes each record to the observer.
 
     Safe to call from several threads.
 
     Args:
         site: the scenario with its data.
         log: the run's folder.
-        observer: told of each record.
+        observer: called with each record.
     """
 
     def __init__(self, site: Site, log: RunLog, observer: Observer) -> None:
@@ -64,7 +64,7 @@ class Recorder:
         self._lock = threading.Lock()
 
     def start(self, engine: str, device: torch.device) -> RunStarted:
-        """Write the first record and return it; the observer is not told yet."""
+        """Write and return the first record, without calling the observer."""
         record = _started(self._site, engine, device)
         self._log.append(record)
         return record
@@ -97,7 +97,7 @@ class Recorder:
             )
 
     def total(self, server_round: int, total: Sum) -> None:
-        """Record the result of a secure aggregation, and the values that it does not hide."""
+        """Record the result of a secure aggregation, and the visible values."""
         plan = Component.of(self._scenario.model_dump()["federation"]["aggregation"])
         sizes = [u.metrics["upload-bytes"] for u in total.uploads if u.problem is None]
         clients = len(total.partitions)
@@ -162,7 +162,7 @@ class Recorder:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of fedsim and of the packages that decide its results."""
+    """Return the versions of fedsim and of the packages that affect its results."""
     found = {"fedsim": __version__, "python": platform.python_version()}
     return found | {name: importlib.metadata.version(name) for name in RECORDED_PACKAGES}
 

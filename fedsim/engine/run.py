@@ -1,4 +1,4 @@
-"""One run from scenario to run folder."""
+"""Execution of one run: from a scenario to a run folder."""
 
 from __future__ import annotations
 
@@ -50,31 +50,31 @@ def run(
     Args:
         scenario: what to run.
         folder: the run folder; must be empty or not exist.
-        engine: where the clients live: in this process, on Ray's workers, or wherever a given
-            function brings a server function to them.
-        observer: watches.
+        engine: where the clients run: in this process, on Ray's workers, or in the environment of
+            a given function, which calls a server function with their grid.
+        observer: observer of the run.
 
     Raises:
-        FedsimError: the run could not start or could not go on; the folder says so too.
-        KeyboardInterrupt: the user ended the run; the folder holds what was finished.
+        FedsimError: the run could not start or continue; the folder records this too.
+        KeyboardInterrupt: the user stopped the run; the folder has everything finished so far.
     """
     threads = max(1, torch.get_num_threads() - 1)
-    with one_thread():  # the adversary's thread has the others: see there
+    with one_thread():  # the adversary's thread uses the others
         site = open_site(scenario)
         return _Run(site, RunLog(folder), engine, observer or Observer(), threads).go()
 
 
 def no_attack(server_round: int, arrays: ArrayRecord, uploads: Sequence[Upload | Sum]) -> None:
-    """Let a round's uploads be."""
+    """Ignore a round's uploads."""
 
 
 def best_device() -> torch.device:
-    """Return the GPU if there is one, else the CPU."""
+    """Return the GPU if there is one, otherwise the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 class _Run:
-    """One call of `run`."""
+    """State of one call of `run`."""
 
     def __init__(
         self,
@@ -186,7 +186,7 @@ class _Run:
 
 
 def _named(name: str) -> Engine:
-    """Return the engine of that name; Ray is only imported when it is asked for."""
+    """Return the engine with a name; Ray is imported only if needed."""
     if name == "inline":
         from fedsim.engine.inline import run_inline  # noqa: PLC0415
 

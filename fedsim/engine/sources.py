@@ -1,4 +1,4 @@
-"""The documentation of the named parts of a scenario."""
+"""Documentation of the named parts of a scenario."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""Comparison of two runs of one scenario, figure by figure, whatever the formats of their logs.
+"""Comparison of two runs of one scenario, figure by figure, for all formats of the log.
 
 ::
 
     python -m fedsim.log.compare OLD NEW
 
-prints each difference between two run folders, and fails if there is one. Times, versions,
-documentation and the command do not count.
+prints each difference between two run folders, and fails if there are any. Times, versions,
+documentation and the command are ignored.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ def differences(old: Path, new: Path) -> list[str]:
 
     Args:
         old: a run folder.
-        new: another one; its records may be of another format and in another order.
+        new: another run folder, possibly with another format and order of records.
 
     Raises:
-        RunError: one of them is not a run folder, or its records cannot be read.
+        RunError: a folder is not a run folder, or its records cannot be read.
     """
     before, after = _figures(old), _figures(new)
     lines = [f"{_told(key)}: only in {old}" for key in before if key not in after]
@@ -60,12 +60,12 @@ def differences(old: Path, new: Path) -> list[str]:
 
 
 def _figures(folder: Path) -> dict[Key, dict[str, object]]:
-    """Return the values that count, by record and name."""
+    """Return the compared values, by record and name."""
     return {_identity(r): dict(_leaves(dump(r))) for r in read_records(folder)}
 
 
 def _identity(record: LogRecord) -> Key:
-    """Return a record's kind and the values that tell it from others of its kind."""
+    """Return a record's kind and the values that identify it."""
     if isinstance(record, RunStarted | RunEnded):
         return (record.kind,)
     names = ("victim", "round", "partition", "example")

@@ -10,7 +10,7 @@ SCENARIO = "scenario.toml"
 
 
 def new_folder(name: str) -> Path:
-    """Return a folder in ``runs`` that does not exist yet, named after the time and what is run."""
+    """Return the path of a new folder in ``runs``, named after the time and the scenario."""
     stamp = time.strftime("%Y%m%d-%H%M%S")
     wanted = RUNS / f"{stamp}-{name}"
     copies = (wanted.with_name(f"{wanted.name}-{i}") for i in itertools.count(2))

@@ -1,4 +1,4 @@
-"""Records of older formats in the present one."""
+"""Migration of records from older formats to the current one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fedsim.core.modality import PICTURES, TEXTS
 from fedsim.log.schema import FORMAT
 
 FORMATS = (1, FORMAT)
-"""The formats that can be read."""
+"""Supported formats."""
 
 Values = dict[str, Any]
 
@@ -18,14 +18,14 @@ _SCORE = ("label", "label_found", "verdict", "meaning", "original", "found")
 
 
 def migrate(values: Values, version: int, modality: str) -> Values:
-    """Return a record as the present format has it.
+    """Return a record in the current format.
 
-    Values of a wrong type are left as they are, for the record's model to refuse.
+    Values of a wrong type are not changed, so that the record's model rejects them.
 
     Args:
         values: the JSON object of the record.
-        version: the format that it is of, one of `FORMATS`.
-        modality: that of the log if it does not name one, as the first logs did not; see
+        version: its format, one of `FORMATS`.
+        modality: the modality of a log that does not name one, such as the first logs; see
             `unnamed_modality`.
     """
     if version == FORMAT:
@@ -37,12 +37,12 @@ def migrate(values: Values, version: int, modality: str) -> Values:
 
 
 def unnamed_modality(log: bytes) -> str:
-    """Return the modality of a log that does not name it, by a metric of texts alone."""
+    """Return the modality of a log that does not name it, judged by a metric of texts."""
     return TEXTS if b'"token_accuracy"' in log else PICTURES
 
 
 def _run(old: Values, modality: str) -> Values:
-    # The first versions noted less.
+    # The first versions recorded less.
     random_label = old.get("random_label")
     return {
         "modality": old.get("data_kind", modality),
@@ -95,7 +95,7 @@ def _emergence(old: Values) -> Values:
 
 
 def _figure(value: object) -> object:
-    """Return a truth value as the number that stands for it now."""
+    """Convert a boolean to the number that the current format uses."""
     return float(value) if isinstance(value, bool) else value
 
 

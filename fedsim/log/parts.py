@@ -1,4 +1,4 @@
-"""The parts of records that describe a scenario, a model or a client."""
+"""Parts of records that describe a scenario, a model or a client."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Component(Typed):
 
     @classmethod
     def of(cls, table: Mapping[str, Any]) -> Component:
-        """Return the component of a scenario's table: a name, and the parameters beside it."""
+        """Return the component of a scenario's table, which has a name and parameters."""
         return cls(name=table["name"], parameters={k: v for k, v in table.items() if k != "name"})
 
     @classmethod
@@ -30,12 +30,12 @@ class Component(Typed):
 
 
 class ModelTraits(Typed):
-    """Properties of a model that decide whether an attack on it can work.
+    """Model properties that matter to gradient inversion.
 
     Attributes:
-        parameters: how many are trained.
-        batch_statistics: layers that normalise by the batch's own statistics.
-        piecewise_linear: layers without a second derivative.
+        parameters: number of trainable parameters.
+        batch_statistics: number of layers that normalise by the batch's statistics.
+        piecewise_linear: number of layers without a second derivative.
     """
 
     parameters: int
@@ -44,7 +44,7 @@ class ModelTraits(Typed):
 
 
 class Source(Typed):
-    """The documentation of a named part of the scenario: registry, name, docstring."""
+    """Documentation of a named part of the scenario: registry, name, docstring."""
 
     kind: str
     name: str
@@ -52,18 +52,19 @@ class Source(Typed):
 
 
 class PluginFile(Typed):
-    """A plugin file that was loaded: name and digest of its contents."""
+    """A loaded plugin file: name and digest of its contents."""
 
     name: str
     sha256: str
 
 
 class PrivacySpent(Typed):
-    """The guarantee that a client's uploads so far still give.
+    """Privacy guarantee of a client's uploads so far.
 
     Attributes:
-        epsilon, delta: of differential privacy; without an epsilon there is no guarantee.
-        unit: between data sets that differ in one example of the client's, or in all of them.
+        epsilon, delta: parameters of differential privacy; without an epsilon there is no
+            guarantee.
+        unit: whether neighbouring data sets differ in one example of the client, or in all of them.
     """
 
     epsilon: Figure

@@ -1,4 +1,4 @@
-"""The records and tensors of a run folder, which somebody else may have written."""
+"""Reading of a run folder's records and tensors, which are not trusted."""
 
 from __future__ import annotations
 
@@ -22,10 +22,9 @@ Kind = TypeVar("Kind", bound=LogRecord)
 
 
 def read_records(folder: Path) -> Iterator[LogRecord]:
-    """Yield the records of a run, finished or not, the first of which is `RunStarted`.
+    """Yield the records of a run, finished or not, beginning with `RunStarted`.
 
-    A last line that was cut off while it was written is left out, and so is a record of a kind
-    that only a later version knows.
+    An incomplete last line is skipped, and so are records of kinds that only later versions know.
 
     Raises:
         RunError: the folder is not a run folder, or a line of it is not a record; the message
@@ -37,9 +36,9 @@ def read_records(folder: Path) -> Iterator[LogRecord]:
     except OSError:
         raise RunError(
             f"{folder}: not a run folder: it has no readable {RECORDS}; "
-            "give the folder that `fedsim run` named"
+            "give the folder that `fedsim run` printed"
         ) from None
-    # Split before it is decoded: a line may be cut off inside a character.
+    # Split before decoding, because a line may be cut off inside a character.
     version, measure, modality = 0, None, unnamed_modality(whole)
     for number, line in enumerate(whole.split(b"\n")[:-1], start=1):
         place = f"{path}, line {number}"
@@ -62,15 +61,15 @@ def of_kind(records: Iterable[LogRecord], kind: type[Kind]) -> list[Kind]:
 
 
 def inside(folder: Path, name: str) -> Path:
-    """Return the path of a file that a record names.
+    """Return the path of a file named by a record.
 
     Raises:
-        RunError: the place is outside the folder, or there is no such file.
+        RunError: the path is outside the folder, or there is no such file.
     """
     try:
         path = (folder / name).resolve()
         found = path.is_relative_to(folder.resolve()) and path.is_file()
-    except (OSError, ValueError):  # not a name that a file could have
+    except (OSError, ValueError):  # not a valid file name
         found = False
     if not found:
         raise RunError(f"{folder}: there is no file {name!r} inside this run folder")
@@ -78,13 +77,12 @@ def inside(folder: Path, name: str) -> Path:
 
 
 def load_tensors(folder: Path, name: str) -> dict[str, Tensor]:
-    """Load tensors of a run by the place that its record names.
+    """Load the tensors of a file named by a record.
 
     Raises:
-        RunError: the place is outside the folder, or there is no such file, or it does not hold
-            tensors.
+        RunError: the path is outside the folder, or the file is missing or not a file of tensors.
     """
-    # Readers of records need no torch.
+    # Readers of records do not need torch.
     from safetensors import SafetensorError  # noqa: PLC0415
     from safetensors.torch import load_file  # noqa: PLC0415
 
@@ -99,14 +97,14 @@ def _values(line: bytes, place: str) -> dict[str, Any]:
     try:
         values = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise RunError(f"{place}: this is not JSON: {error}") from None
+        raise RunError(f"{place}: not valid JSON: {error}") from None
     if not isinstance(values, dict):
-        raise RunError(f"{place}: this is not a record: {values!r:.60}")
+        raise RunError(f"{place}: not a record: {values!r:.60}")
     return values
 
 
 def _is_later(values: dict[str, Any]) -> bool:
-    """Return whether a record is of a kind that only a later version knows."""
+    """Return whether only a later version knows the kind of a record."""
     kind = values.get("kind")
     return isinstance(kind, str) and kind not in KINDS
 
@@ -124,7 +122,7 @@ def _record(values: dict[str, Any], place: str) -> LogRecord:
         return parse(values)
     except ValidationError as error:
         first = error.errors()[0]
-        # The first part is the kind, which the message need not repeat.
+        # The first part is the kind, which the message does not repeat.
         key = ".".join(map(str, first["loc"][1:])) or "kind"
         raise RunError(f"{place}: {key}: {first['msg']}, not {first['input']!r:.60}") from None
 
@@ -139,7 +137,7 @@ def _measure(record: LogRecord, place: str) -> Measure:
 
 
 def _check(record: LeakageRecord, measure: Measure, place: str) -> None:
-    """See that a score can be compared with a blind guess."""
+    """Check that a score can be compared with a blind guess."""
     try:
         record.score.blind(measure)
     except RunError as error:

@@ -1,4 +1,4 @@
-"""The results of a comparison, read from the logs of its runs alone, without torch."""
+"""Results of a comparison, read from the logs of its runs without torch."""
 
 from __future__ import annotations
 
@@ -29,28 +29,28 @@ from fedsim.scenario.comparison import Comparison, Place
 
 @dataclass(frozen=True)
 class Result:
-    """A defense at one strength, at one stage of the training, under one attacker; all seeds.
+    """Result of a defense at one strength, stage and attacker, over all seeds.
 
     Attributes:
-        label, strength, value, order: as of the cell.
+        label, strength, value, order: those of the cell.
         stage: name of the stage.
         attacker: naive or adaptive.
-        known_answer: whether an adaptive attacker has an answer to this defense; if not, the
-            naive one stands for both.
-        meanings: how many private examples have each meaning.
-        measure: of the scores.
-        scores: of each example that could be scored.
-        second: the measure's second figure of each of them.
-        blind: the best blind guess's score for each of them.
-        accuracy: of the global model on test data at the end, by seed: the mean over the last
-            measurements, of which the comparison says how many.
-        accuracy_name: what that is called.
+        known_answer: whether there is a countermeasure to this defense; otherwise the naive
+            attacker represents both.
+        meanings: number of private examples with each meaning.
+        measure: measure of the scores.
+        scores: score of each example that could be scored.
+        second: secondary measure of each of these examples.
+        blind: score of the best blind guess for each of these examples.
+        accuracy: accuracy of the global model on test data at the end, by seed: the mean over the
+            comparison's number of last measurements.
+        accuracy_name: name of the accuracy.
         upload_bytes: mean size of an upload.
         attack_seconds: mean time for a victim.
-        run_seconds: mean time of a run, all stages and attackers.
-        epsilon: the most that a client has spent at the end; None without a guarantee.
-        chance: accuracy of a model that has learnt nothing.
-        controls: positive controls at this stage, and how many of them were rebuilt.
+        run_seconds: mean time of a run, with all stages and attackers.
+        epsilon: largest epsilon that a client has spent at the end; None without a guarantee.
+        chance: chance accuracy.
+        controls: number of positive controls at this stage, and of reconstructed ones.
     """
 
     label: str
@@ -76,7 +76,7 @@ class Result:
 
     @property
     def name(self) -> str:
-        """The defense and its strength."""
+        """Name of the defense with its strength."""
         return f"{self.label} {self.strength}".strip()
 
     @property
@@ -111,7 +111,7 @@ class Result:
 
     @property
     def mean_accuracy(self) -> float | None:
-        """Mean over the seeds."""
+        """Mean accuracy over the seeds."""
         return statistics.fmean(self.accuracy) if self.accuracy else None
 
 
@@ -127,12 +127,12 @@ class _Pool:
 
 
 Pools = dict[tuple[tuple[int, int], str, Attacker], _Pool]
-"""By the order of the cell, stage and attacker."""
+"""Pools by the order of the cell, the stage and the attacker."""
 
 
 @dataclass
 class _Runs:
-    """The figures of all runs of one defense at one strength."""
+    """Figures of all runs of one defense at one strength."""
 
     accuracy: list[float] = field(default_factory=list)
     accuracy_name: str = accuracy_name("classify")
@@ -144,11 +144,11 @@ class _Runs:
 
 
 def results(comparison: Comparison, folders: Iterable[tuple[Place, Path]]) -> list[Result]:
-    """Return the results of the runs that there are.
+    """Return the results of the existing runs.
 
     Args:
-        comparison: names the stages.
-        folders: each cell with its run folder; those without a readable run are left out.
+        comparison: the comparison, with its stages.
+        folders: each cell with its run folder; folders without a readable run are skipped.
     """
     pools: Pools = {}
     runs: dict[tuple[int, int], _Runs] = {}
@@ -203,7 +203,7 @@ def _pool(
     for record in victims:
         attackers = [record.attacker]
         if comparison.adaptive and not answered:
-            # An attacker that knows the defense and has no answer is like one that does not.
+            # Without a countermeasure, an attacker who knows the defense equals the naive one.
             attackers.append(ADAPTIVE)
         for attacker in attackers:
             new = _Pool(cell, start.measure)

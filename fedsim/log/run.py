@@ -1,4 +1,4 @@
-"""A run as its report reads it, without torch: records, scenario and summary."""
+"""A run read from its folder without torch: records, scenario and summary."""
 
 from __future__ import annotations
 
@@ -27,27 +27,27 @@ Arrays = dict[str, NDArray[Any]]
 
 @contextmanager
 def legible(folder: Path) -> Iterator[None]:
-    """Name the run folder in an error that a scenario or tensors of an unknown shape cause.
+    """Convert errors from a scenario or tensors of an unknown form into ones that name the folder.
 
     Raises:
-        RunError: the folder is not as this version of fedsim writes it.
+        RunError: the folder does not have the form of this version of fedsim.
     """
     try:
         yield
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise RunError(
-            f"{folder}: this log is not as fedsim {__version__} writes it: "
+            f"{folder}: this log does not have the form of fedsim {__version__}: "
             f"{type(error).__name__}: {error}; read it with the version that wrote it"
         ) from error
 
 
 @dataclass(frozen=True)
 class Run:
-    """The log of one run, in whatever state it is.
+    """The log of one run, in any state.
 
     Attributes:
-        folder: of the run.
-        records: all of them.
+        folder: the run folder.
+        records: all records.
         scenario_text: the resolved scenario as TOML; empty if the run died before it was written.
     """
 
@@ -82,11 +82,11 @@ class Run:
         try:
             return tomllib.loads(self.scenario_text)
         except (ValueError, RecursionError) as error:
-            raise RunError(f"{self.folder / SCENARIO}: this is not TOML: {error}") from None
+            raise RunError(f"{self.folder / SCENARIO}: not valid TOML: {error}") from None
 
     @cached_property
     def summary(self) -> Summary:
-        """The rows and remarks that follow from the records."""
+        """Summary of the records."""
         return summarise(self.records)
 
     @property
@@ -97,7 +97,7 @@ class Run:
 
     @property
     def title(self) -> str:
-        """The scenario's title, or the folder's name where it has none."""
+        """The scenario's title, or else the folder's name."""
         return self.start.title or self.folder.name
 
     def of_kind(self, kind: type[Kind]) -> list[Kind]:
@@ -105,16 +105,16 @@ class Run:
         return of_kind(self.records, kind)
 
     def arrays(self, place: str) -> Arrays | None:
-        """Return the arrays of a file that a record names; None if it is not there any more.
+        """Return the arrays of a file named by a record, or None if the file was removed.
 
         Raises:
-            RunError: the place is outside the folder, or holds something else.
+            RunError: the path is outside the folder, or not a file of tensors.
         """
         try:
             path = inside(self.folder, place)
         except RunError:
             if (self.folder / place).resolve().is_relative_to(self.folder.resolve()):
-                return None  # tidied away to save space
+                return None  # removed to save space
             raise
         try:
             found: dict[str, NDArray[np.generic]] = load_file(path)

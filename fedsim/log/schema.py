@@ -59,14 +59,14 @@ class RunStarted(Typed):
     Attributes:
         format: version of the log's format.
         engine: inline, ray or deployment.
-        device: of the attacks.
-        modality: name of the kind of data.
-        task: of the model: classify, masked or next.
-        chance: accuracy of a model that has learnt nothing.
-        random_label: share of labels that a random guess has right; None if it is not known.
-        estimate_s: expected time of the attacks; None if it is short or not known.
-        model: properties that decide whether an attack can work.
-        versions: of fedsim, Python and the packages that decide the results.
+        device: device of the attacks.
+        modality: name of the modality.
+        task: training task of the model: classify, masked or next.
+        chance: chance accuracy.
+        random_label: expected accuracy of random labels; None if unknown.
+        estimate_s: expected time of the attacks, in seconds; None if short or unknown.
+        model: model properties that matter to gradient inversion.
+        versions: versions of fedsim, Python and the packages that affect the results.
         sources: documentation of the scenario's named parts.
         plugins: files that were loaded before the run.
         started: date and time with zone, as in ISO 8601.
@@ -93,10 +93,10 @@ class RunStarted(Typed):
 
     @property
     def measure(self) -> Measure:
-        """The headline measure of the modality.
+        """Headline measure of the modality.
 
         Raises:
-            UnknownNameError: no modality has that name.
+            UnknownNameError: the modality is not registered.
         """
         return MODALITIES.get(self.modality).measure
 
@@ -107,12 +107,12 @@ class UploadRecord(Typed):
     Attributes:
         partition: the client.
         group: its client group.
-        bytes, examples, loss: as the client says.
-        defenses: in the order of application.
-        did: figures of the defenses, as the client says, by ``position.name.measure``.
-        privacy: spent by this client so far; None without a guarantee.
-        digest: of the arrays; None if there are none.
-        problem: why the upload cannot be used, if it cannot.
+        bytes, examples, loss: values reported by the client.
+        defenses: the client's defenses in the order of application.
+        did: the client's report on its defenses, by ``position.name.measure``.
+        privacy: privacy spent by this client so far; None without a guarantee.
+        digest: hash of the arrays; None if there are none.
+        problem: reason why the upload is unusable, or None.
     """
 
     kind: Literal["upload"] = "upload"
@@ -134,16 +134,16 @@ class SumRecord(Typed):
 
     Attributes:
         partitions: the clients whose uploads are in the sum.
-        group: stands for a client group.
+        group: name used instead of a client group.
         bytes: mean size of an upload.
-        examples: behind the sum.
+        examples: number of examples behind the sum.
         defenses: the aggregation, as a chain of one defense.
         aggregation: with all its parameters.
         clear: names of the values that are not hidden.
-        dropped: reasons of the clients that dropped out, by client.
-        costs: bytes and seconds, by their cause.
-        digest: of the arrays; None if there are none.
-        problem: why there is no sum, if there is none.
+        dropped: reason for each client that dropped out, by client.
+        costs: bytes and seconds, by stage.
+        digest: hash of the arrays; None if there are none.
+        problem: reason for a missing sum, or None.
     """
 
     kind: Literal["sum"] = "sum"
@@ -165,7 +165,7 @@ class VictimRecord(Typed):
     """A record about one victim.
 
     Attributes:
-        victim: unique in the run.
+        victim: name of the victim, unique in the run.
         partition: the client; None for a sum of several and for the positive control.
         group: its client group; None for the positive control.
         attacker: naive or adaptive.
@@ -189,18 +189,18 @@ class VictimRecord(Typed):
 
 
 class ReconstructionRecord(VictimRecord):
-    """The end of an attack on one victim.
+    """Result of an attack on one victim.
 
     Attributes:
         attack: class of the attack.
-        status: why the attack ended.
+        status: reason for the end of the attack.
         objective: relative objective of the reconstruction.
         truth_objective: relative objective of the private batch itself.
-        evaluations: of the objective, in the chosen trial.
-        trial: the chosen random start.
-        approximate: whether several steps, or batches, were taken for one.
-        error: why there is no reconstruction, if there is none.
-        tensors: path, in the run folder, of the victim's tensors.
+        evaluations: number of objective evaluations of the chosen trial.
+        trial: index of the chosen random start.
+        approximate: whether several steps, or batches, were treated as one.
+        error: reason for a missing reconstruction, or None.
+        tensors: path of the victim's tensors in the run folder.
     """
 
     kind: Literal["reconstruction"] = "reconstruction"
@@ -224,11 +224,11 @@ class LeakageRecord(VictimRecord):
 
 
 Moment = Annotated[tuple[int, Names], Lax]
-"""Evaluations spent, and the words of the example then."""
+"""Evaluations so far, and the tokens of the example at that time."""
 
 
 class EmergenceRecord(Typed):
-    """The reconstruction of one example in words, from the first moment to the last."""
+    """Snapshots of one example's reconstruction as tokens, from first to last."""
 
     kind: Literal["emergence"] = "emergence"
     victim: str
@@ -245,12 +245,12 @@ class RoundRecord(Typed):
 
 
 class RunEnded(Typed):
-    """The last record of a run that did not die.
+    """Last record of a run, missing if the process died.
 
     Attributes:
         status: finished, interrupted or failed.
-        error: why it failed.
-        seconds: how long it took.
+        error: reason for a failure, or None.
+        seconds: duration.
     """
 
     kind: Literal["end"] = "end"

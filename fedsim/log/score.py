@@ -1,4 +1,4 @@
-"""The score of one example, of any modality."""
+"""Score of one example of any modality."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fedsim.log.values import Figure, Lax, Names, Typed
 
 
 class Verdict(StrEnum):
-    """The scores of a reconstruction in a word, from most leakage to least."""
+    """Verdict on a reconstruction, from most to least leakage."""
 
     RECOGNISABLE = "recognisable"
     PARTLY = "partly"
@@ -22,7 +22,7 @@ class Verdict(StrEnum):
 
 
 class Meaning(StrEnum):
-    """The conclusion from one scored example about attack and defense."""
+    """Conclusion about attack and defense from one scored example."""
 
     LEAKED = "leaked"
     PARTLY = "partly leaked"
@@ -32,19 +32,19 @@ class Meaning(StrEnum):
 
 
 class ExampleScore(Typed):
-    """The score of one reconstructed example, of any modality, against the private one.
+    """Score of one reconstructed example of any modality against the private one.
 
     Attributes:
-        example: position in the private batch.
-        metrics: figures against the private example, by name, such as ``psnr`` in dB; empty if
+        example: index in the private batch.
+        metrics: metrics against the private example, by name, such as ``psnr`` in dB; empty if
             there is no reconstruction.
-        baselines: the same figures of guesses that see no upload, by the guess's name.
-        label: the private label; None if the model learns none.
+        baselines: the same metrics for guesses without the upload, by the guess's name.
+        label: the private label; None if the task has no labels.
         label_found: the label that the attack assigns to this example.
-        verdict: the scores in a word.
+        verdict: the verdict.
         meaning: the conclusion about attack and defense.
-        original, found: the private example and the reconstructed one in words, such as a text's
-            tokens; None for a modality without words.
+        original, found: displayed tokens of the private and the reconstructed example; None for a
+            modality without tokens.
     """
 
     example: int
@@ -66,7 +66,7 @@ class ExampleScore(Typed):
         label: int | None = None,
         original: Sequence[str] | None = None,
     ) -> ExampleScore:
-        """Return the score of an example without a reconstruction: no figure, never 0."""
+        """Return the score of an example without a reconstruction, which has no metrics."""
         return cls(
             example=example,
             metrics={},
@@ -78,18 +78,18 @@ class ExampleScore(Typed):
         )
 
     def figure(self, measure: Measure) -> float | None:
-        """Return the headline figure; None if the example is unscored."""
+        """Return the headline measure, or None if the example is unscored."""
         return self.metrics.get(measure.key)
 
     def second(self, measure: Measure) -> float | None:
-        """Return the figure beside the headline; None if the example is unscored."""
+        """Return the secondary measure, or None if the example is unscored."""
         return self.metrics.get(measure.second)
 
     def blind(self, measure: Measure) -> float:
-        """Return the headline figure of the best blind guess.
+        """Return the headline measure of the best blind guess.
 
         Raises:
-            RunError: no blind guess has it.
+            RunError: no blind guess has this metric.
         """
         guesses = (v.get(measure.key) for name, v in self.baselines.items() if name != NEAREST)
         known = [figure for figure in guesses if figure is not None]

@@ -1,6 +1,6 @@
-"""A run in short: one row for each client group and attacker.
+"""Summary of a run: one row for each client group and attacker.
 
-Reads records alone, so it works on a run that is going on, finished, or dead, without torch.
+It only reads records, so it works without torch, for running, finished and dead runs.
 """
 
 from __future__ import annotations
@@ -39,16 +39,15 @@ class Row:
         group: the client group, or the positive control.
         defense: of the group's uploads, in words.
         attacker: naive or adaptive.
-        examples: private examples that were attacked.
-        meanings: how many of them have each meaning.
-        measure: of the scores.
-        scores: of those that could be scored.
-        baseline: the best blind guess for each of those.
-        labels_right: share of the labels that the attack assigned which are right; None if it
+        examples: number of attacked examples.
+        meanings: number of examples with each meaning.
+        measure: measure of the scores.
+        scores: scores of the examples that could be scored.
+        baseline: score of the best blind guess for each of these examples.
+        labels_right: share of correct labels among those that the attack assigned; None if it
             assigned none.
         upload_bytes: mean size of the group's uploads.
-        epsilon: the most that one of its clients has spent of differential privacy; None if
-            nothing is guaranteed.
+        epsilon: largest epsilon that one of its clients has spent; None without a guarantee.
     """
 
     group: str
@@ -70,22 +69,22 @@ class Row:
 
 @dataclass(frozen=True)
 class Summary:
-    """A run in short.
+    """Summary of a run.
 
     Attributes:
         rows: in the order in which the groups first appear; the control last.
-        measure: of the rows' scores.
-        accuracy: of the global model on test data, by round.
-        accuracy_name: what that is called.
-        problems: uploads that could not be used: round, client, why.
-        lost: rounds of a secure aggregation without a sum: round, why.
-        failures: attacks without a reconstruction: victim, why.
-        approximate: whether several local steps, or batches of several clients that are not
-            one batch, were taken for one by the attack.
-        random_label: share of labels that a random guess has right, the labels' blind baseline.
-        status: finished, interrupted or failed; None while the run goes on or if it died.
-        error: why a run failed.
-        seconds: how long it took.
+        measure: measure of the rows' scores.
+        accuracy: accuracy of the global model on test data, by round.
+        accuracy_name: name of the accuracy.
+        problems: unusable uploads: round, client, reason.
+        lost: rounds of a secure aggregation without a sum: round, reason.
+        failures: attacks without a reconstruction: victim, reason.
+        approximate: whether the attack treated several local steps, or the batches of several
+            clients, as one.
+        random_label: expected accuracy of random labels, the blind baseline for labels.
+        status: finished, interrupted or failed; None while the run continues or if it died.
+        error: reason for a failure, or None.
+        seconds: duration of the run.
     """
 
     rows: list[Row]
@@ -103,12 +102,12 @@ class Summary:
 
     @property
     def control(self) -> Row | None:
-        """The positive control's row, if there was an attack."""
+        """Row of the positive control, or None if there was no attack."""
         return next((r for r in self.rows if r.group == CONTROL), None)
 
     @property
     def control_failed(self) -> bool:
-        """Whether some positive control was not rebuilt."""
+        """Whether some positive control was not reconstructed."""
         return (
             self.control is not None and self.control.count(Meaning.LEAKED) < self.control.examples
         )
@@ -118,7 +117,7 @@ def summarise(records: Iterable[LogRecord]) -> Summary:
     """Return the summary of a run's records.
 
     Raises:
-        RunError: there is no record yet.
+        RunError: there are no records yet.
     """
     records = list(records)
     start = next(iter(of_kind(records, RunStarted)), None)

@@ -1,4 +1,4 @@
-"""The types of values in records."""
+"""Types of values in records."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 
 def finite(value: Any) -> Any:
-    """Return a value with null in place of each number in it that is not finite."""
+    """Return a value in which null replaces each number that is not finite."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
@@ -19,7 +19,7 @@ def finite(value: Any) -> Any:
 
 
 Figure = Annotated[float | None, BeforeValidator(finite)]
-"""A number, or None where there is none, or none that is finite."""
+"""A finite number, or None."""
 
 Lax = Field(strict=False)
 """For types that JSON lacks: its lists become tuples, its strings members of an enumeration."""
@@ -29,6 +29,6 @@ Clients = Annotated[tuple[int, ...], Lax]
 
 
 class Typed(BaseModel):
-    """A part of a record, or a whole one."""
+    """Base class of records and their parts."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="ignore", allow_inf_nan=False)

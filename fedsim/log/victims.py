@@ -1,4 +1,4 @@
-"""The same victim under every defense: the records about it."""
+"""Records about the same victim under every defense."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class Look:
     """One run's first victim under one attacker.
 
     Attributes:
-        place: where the run stands in the comparison.
-        folder: of the run.
-        leakage: the record of the score of the first example of its batch.
-        measure: of the score.
+        place: position of the run in the comparison.
+        folder: the run folder.
+        leakage: record of the score of the first example of its batch.
+        measure: measure of the score.
         tensors: path of its tensors in the folder.
     """
 
@@ -41,20 +41,20 @@ class Look:
 
     @property
     def strength(self) -> str:
-        """The strength without its name."""
+        """The strength without the name of its parameter."""
         return self.place.strength.rpartition("=")[2]
 
 
 def looks(
     comparison: Comparison, folders: Sequence[tuple[Place, Path]], stage: str, attacker: Attacker
 ) -> Iterator[Look]:
-    """Yield the first victim of each run of the first seed: the same client, the same data.
+    """Yield the first victim of each run of the first seed: the same client and data.
 
     Args:
-        comparison: names the stages.
+        comparison: the comparison, with its stages.
         folders: each cell with its run folder.
         stage: name of the stage.
-        attacker: naive or adaptive; where the latter has no answer the naive one's is shown.
+        attacker: naive or adaptive; without a countermeasure the naive attacker's victim is shown.
     """
     first: int | None = None
     for place, folder in folders:
@@ -89,7 +89,7 @@ def _victims(run: Sequence[LogRecord], server_round: int) -> list[LeakageRecord]
 def _place_in_sum(run: Sequence[LogRecord], server_round: int, client: int | None) -> int:
     """Return the position of a client's first example among those behind a sum.
 
-    Clients come in order. For no client, or one whose upload is not in the sum, it is 0.
+    Clients are in order. For no client, or a client whose upload is not in the sum, it is 0.
     """
     for total in of_kind(run, SumRecord):
         if total.round == server_round and client in total.partitions:

@@ -1,4 +1,4 @@
-"""A run is a folder, written as the run goes and readable at any moment.
+"""The run folder, written during the run and readable at any time.
 
 ::
 
@@ -12,8 +12,8 @@ Readers add to it, from these files alone::
     pictures/*.png, *.gif
     report.html        all of it for a reader
 
-Records are flushed line by line, and every other file appears whole or not at all, so a run
-that dies leaves everything that it had finished. Nothing in the folder is ever unpickled.
+Records are flushed line by line, and all other files are written atomically, so a run that dies
+leaves everything that it had finished. Nothing in the folder is ever unpickled.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class RunLog:
         folder: created with its parents; must be empty or not exist.
 
     Raises:
-        RunError: the folder holds something already, or cannot be written.
+        RunError: the folder is not empty, or cannot be written.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -52,11 +52,11 @@ class RunLog:
             folder.mkdir(parents=True, exist_ok=True)
             if any(folder.iterdir()):
                 raise RunError(
-                    f"{folder}: this folder is not empty; give --out a new one, "
+                    f"{folder}: the folder is not empty; give --out a new one, "
                     "so that no earlier run is overwritten"
                 )
             (folder / "tensors").mkdir()
-            # A lone surrogate (in a file name, say) is then written as the JSON escape that it is.
+            # A lone surrogate (for example in a file name) is then written as a JSON escape.
             self._records = (folder / RECORDS).open(
                 "a", encoding="utf-8", errors="backslashreplace"
             )
@@ -82,7 +82,7 @@ class RunLog:
 
     def save_tensors(self, name: str, tensors: Mapping[str, Tensor]) -> str:
         """Save tensors under a name made by fedsim; return the file's path in the folder."""
-        from safetensors.torch import save_file  # noqa: PLC0415  (readers need no torch)
+        from safetensors.torch import save_file  # noqa: PLC0415  (readers do not need torch)
 
         path = self._path("tensors", f"{name}.safetensors")
         scratch = path.with_name(f".{path.name}.part")
@@ -91,11 +91,11 @@ class RunLog:
         return path.relative_to(self.folder).as_posix()
 
     def close(self) -> None:
-        """Close the records; the folder can be read before and after."""
+        """Close the file of records; the folder can be read before and after."""
         self._records.close()
 
     def _path(self, part: str, name: str) -> Path:
         """Return a path inside the folder for a plain file name."""
         if not SAFE_NAME.fullmatch(name):
-            raise RunError(f"{name!r} is not a file name that a run folder may hold")
+            raise RunError(f"{name!r} is not a valid file name in a run folder")
         return self.folder / part / name

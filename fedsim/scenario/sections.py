@@ -130,7 +130,7 @@ class AdversaryPlan(Section):
     learning_rate: float | None = Field(
         None,
         gt=0,
-        description="the adversary's assumption on the clients' learning rate; by default the true one",
+        description="the clients' learning rate as assumed; by default the true one",
     )
     time_limit_s: float = Field(600.0, gt=0, description="time limit for the attacks of one round")
 

@@ -1,1 +1,1 @@
-"""What reads and shows: reports, explanations, figures, tables. Reads the log alone."""
+"""Views of finished and running runs: reports, explanations, figures, tables, from the log."""

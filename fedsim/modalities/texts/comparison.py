@@ -1,4 +1,4 @@
-"""The same private text under every defense at every strength."""
+"""Figures of the same private text under every defense at every strength."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ _WIDTH = 120
 _SIGNS = {Mark.RIGHT: ("", ""), Mark.CLOSE: ("~", "~"), Mark.WRONG: ("[", "]")}
 
 Marked = Callable[[Sequence[str], Sequence[str]], Text]
-"""Shows recovered tokens beside the private ones."""
+"""Function that marks reconstructed tokens by comparison with the private ones."""
 
 
 def draw_texts(found: Sequence[Look], stem: Path) -> list[Path]:
-    """Write a private text and what was rebuilt of it under each defense, in colours and plain.
+    """Write a private text and its reconstruction under each defense, in colours and plain.
 
     Args:
         found: one for each defense and strength, in order.
         stem: the files' path without an ending.
 
     Returns:
-        Where the SVG and the text file are.
+        The paths of the SVG and the text file.
     """
     svg, text = stem.with_name(f"{stem.name}.svg"), stem.with_name(f"{stem.name}.txt")
     console = _printed(found, coloured)
     svg.write_text(drawing(console, stem.name), "utf-8")
-    legend = "right  ~in the text, but elsewhere~  [wrong]\n\n"
+    legend = "correct  ~in the text, but elsewhere~  [wrong]\n\n"
     text.write_text(legend + _printed(found, bracketed).export_text(), "utf-8")
     return [svg, text]
 
 
 def bracketed(found: Sequence[str], original: Sequence[str]) -> Text:
-    """Return a rebuilt text whose tokens are marked by signs, those alike in a row together."""
+    """Return a reconstructed text with signs around its tokens; equal neighbours share signs."""
     parts = []
     pairs = zip(mark(found, original), found, strict=True)
     for kind, tokens in groupby(pairs, key=lambda pair: pair[0]):
@@ -70,7 +70,7 @@ def _printed(found: Sequence[Look], marked: Marked) -> Console:
 
 
 def _by_text(found: Sequence[Look]) -> list[tuple[Sequence[str], list[Look]]]:
-    """Part what was found by the private text: a cell may have other clients, or another batch."""
+    """Group victims by their private text, because cells may differ in clients or batches."""
     parts: list[tuple[Sequence[str], list[Look]]] = []
     for look in found:
         original = look.leakage.score.original or ()

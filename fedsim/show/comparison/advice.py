@@ -1,4 +1,4 @@
-"""What a comparison says in plain words, with its evidence and its limits."""
+"""Recommendation of a comparison in plain English, with its evidence and its limits."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from fedsim.log.schema import ADAPTIVE, NAIVE, NO_DEFENSE, Attacker
 from fedsim.scenario.comparison import Comparison
 
 _ENOUGH = 0.05
-"""Share of recognisable examples up to which a defense is called protective, by its count."""
+"""Maximum share of recognisable examples for a defense to be called protective."""
 
 _SAME_SIZE = 0.05
-"""Difference in size, as a share, up to which uploads are called as large as without a defense."""
+"""Maximum relative difference in size for uploads to count as large as without a defense."""
 
 _WEAK_EPSILON = 20
-"""Epsilon beyond which a formal guarantee says nothing: e^20 is half a billion times as likely."""
+"""Epsilon above which a formal guarantee is meaningless: e^20 is half a billion times as likely."""
 
 _LEARNT = 2
-"""How many times as accurate as a guess a model must be, for its accuracy to be worth losing."""
+"""Minimum ratio of a model's accuracy to chance for a loss of accuracy to be meaningful."""
 
 
 def advice(comparison: Comparison, results: Sequence[Result]) -> list[str]:
-    """Return paragraphs: what to do, the evidence, and what it is worth.
+    """Return paragraphs: recommendation, evidence, and limits.
 
-    A defense counts by the stronger of its attackers, at the stage where it leaks most. Of those
-    that leak little, one where the attack failed or came to nothing comes after one that the
-    upload no longer points to: the first may merely have met a weak attack.
+    A defense is rated by the stronger of its attackers, at the stage where it leaks most. Among
+    those that leak little, one for which the attack failed or gave no reconstruction is ranked
+    after one that protects: the attack may only have been too weak.
     """
     worst = _worst(results)
     if not worst:
@@ -44,7 +44,7 @@ def advice(comparison: Comparison, results: Sequence[Result]) -> list[str]:
 
 
 def _worst(results: Sequence[Result]) -> list[Result]:
-    """Return for each defense and strength the result that leaks most."""
+    """Return the result with the most leakage for each defense and strength."""
     by_defense: dict[tuple[int, int], list[Result]] = {}
     for result in results:
         by_defense.setdefault(result.order, []).append(result)
@@ -68,21 +68,21 @@ def _above_blind(result: Result) -> float:
 def _verdict(comparison: Comparison, worst: Sequence[Result], reference: Result | None) -> str:
     if reference is None or reference.mean_accuracy is None:
         return (
-            "There is no run without a defense to compare with: add an empty [[grid]] entry, "
-            "or nothing can be said of what a defense costs."
+            "There is no run without a defense to compare with: add an empty [[grid]] entry "
+            "to measure the cost of a defense."
         )
     if reference.leaked == 0:
         return (
-            f"Without any defense not one {reference.measure.thing} was recognisable: this attack "
-            "is too weak here, and nothing below says that a defense works. Give it more "
-            "evaluations."
+            f"Without any defense no {reference.measure.thing} was recognisable: this attack "
+            "is too weak here, so nothing below is evidence that a defense works. Increase the "
+            "number of evaluations."
         )
     floor = reference.mean_accuracy - comparison.accuracy_loss
     if reference.mean_accuracy < _LEARNT * reference.chance:
         return (
             f"After these rounds the {reference.accuracy_name} is {reference.mean_accuracy:.1%} "
-            f"without any defense, where a guess has {reference.chance:.1%}: it has "
-            "learnt too little to tell what a defense costs. Give it more rounds."
+            f"without any defense, where a guess has {reference.chance:.1%}: the "
+            "model has learnt too little to measure the cost of a defense. Train for more rounds."
         )
     defended = [r for r in worst if r is not reference]
     affordable = [r for r in defended if r.mean_accuracy is not None and r.mean_accuracy >= floor]
@@ -93,18 +93,18 @@ def _verdict(comparison: Comparison, worst: Sequence[Result], reference: Result 
         best = min(good, key=lambda r: (_unproven(r), _leakage(r), -(r.mean_accuracy or 0)))
         does = "leaks least" if _unproven(best) > _ENOUGH else "protects best"
         return (
-            f"Of what was tried, {best.name} {does} at no more than {points}: "
+            f"Of the defenses that were tried, {best.name} {does} at no more than {points}: "
             f"{_evidence(best, reference)}"
         )
     dear = [r for r in defended if r.leaked / r.examples <= _ENOUGH]
-    text = f"Nothing that was tried protects at a cost of at most {points}."
+    text = f"None of the defenses that were tried protects at a cost of at most {points}."
     if dear:
         best = max(dear, key=lambda r: r.mean_accuracy or 0)
-        does = "under which little was read" if _unproven(best) > _ENOUGH else "that does protect"
-        text += f" The least dear {does} is {best.name}: {_evidence(best, reference)}"
+        does = "with little leakage" if _unproven(best) > _ENOUGH else "that protects"
+        text += f" The cheapest one {does} is {best.name}: {_evidence(best, reference)}"
     elif affordable:
         best = min(affordable, key=_leakage)
-        text += f" The best of the affordable ones is {best.name}: {_evidence(best, reference)}"
+        text += f" The best affordable one is {best.name}: {_evidence(best, reference)}"
     return text
 
 
@@ -136,7 +136,7 @@ def _evidence(result: Result, reference: Result) -> str:
     if _unproven(result) > _ENOUGH:
         doubt = (
             f" On {result.attack_failed + result.unscored} of the {result.examples} the attack "
-            "failed or came to nothing, which is no protection: a better one may read them."
+            "failed or gave no reconstruction, which is not protection: a better one may succeed."
         )
     return (
         f"where it leaks most ({result.stage}), {who} makes {result.leaked} of {result.examples} "
@@ -146,7 +146,7 @@ def _evidence(result: Result, reference: Result) -> str:
 
 
 def _looks_safe(results: Sequence[Result]) -> str | None:
-    """Name the defenses that only an attacker who ignores them finds safe."""
+    """Return a sentence on defenses that are safe only against a naive attacker, or None."""
     pairs: dict[tuple[tuple[int, int], str], dict[Attacker, Result]] = {}
     for result in results:
         pairs.setdefault((result.order, result.stage), {})[result.attacker] = result
@@ -161,8 +161,8 @@ def _looks_safe(results: Sequence[Result]) -> str | None:
         return None
     names = ", ".join(dict.fromkeys(fooled))
     return (
-        f"Safe only against an attacker who ignores the defense: {names}. One who knows it "
-        f"reads some or all of the {results[0].measure.things}."
+        f"Safe only against an attacker who ignores the defense: {names}. An attacker "
+        f"who knows it recognises some or all of the {results[0].measure.things}."
     )
 
 
@@ -172,8 +172,8 @@ def _limits(comparison: Comparison, results: Sequence[Result], worst: Sequence[R
         f"This rests on {len(comparison.seeds)} "
         f"{'seed' if len(comparison.seeds) == 1 else 'seeds'} and at most "
         f"{max(r.examples for r in results)} {measure.things} for each figure, on one "
-        "data set, one network and one attack. A stronger attack may find more: what is called "
-        "protected is a lower bound on what leaks."
+        "data set, one network and one attack. A stronger attack may find more: these results "
+        "are a lower bound on the leakage."
     ]
     if comparison.last_evaluations > 1:
         parts.append(
@@ -185,27 +185,28 @@ def _limits(comparison: Comparison, results: Sequence[Result], worst: Sequence[R
     poor = sorted({r.name for r in results if r.controls[1] < r.controls[0]})
     if controls[1] < controls[0]:
         parts.append(
-            f"Only {controls[1]} of {controls[0]} undefended controls were rebuilt, the others "
-            f"beside {', '.join(poor)}: there a defense's merit cannot be told from the attack's "
-            "failure."
+            f"Only {controls[1]} of {controls[0]} undefended controls were reconstructed; the "
+            f"others failed with {', '.join(poor)}, where a defense's effect cannot be distinguished from "
+            "a failure of the attack."
         )
     failed = sorted({r.name for r in worst if r.attack_failed})
     if failed:
         parts.append(
-            f"The attack failed on some {measure.things} of: {', '.join(failed)}. That is no "
-            f"protection: the private {measure.thing} fits the upload better than what was found."
+            f"The attack failed on some {measure.things} of: {', '.join(failed)}. That is "
+            f"not protection: the private {measure.thing} fits the upload better than the "
+            "reconstruction."
         )
     unscored = sorted({r.name for r in worst if r.unscored})
     if unscored:
         parts.append(
-            f"The attack came to nothing at all on some {measure.things} of: "
-            f"{', '.join(unscored)}. They are counted as not recognisable, which an attack that "
-            "does not give up may change."
+            f"The attack gave no reconstruction for some {measure.things} of: "
+            f"{', '.join(unscored)}. They count as not recognisable; an attack that does not "
+            "give up may change this."
         )
     unanswered = sorted({r.label for r in results if not r.known_answer and r.label != NO_DEFENSE})
     if comparison.adaptive and unanswered:
         parts.append(
-            "No adaptive attack is known here against: " + ", ".join(unanswered) + "; the naive "
-            "one stands for both."
+            "fedsim has no countermeasure to: " + ", ".join(unanswered) + "; the naive "
+            "attacker represents both."
         )
     return " ".join(parts)

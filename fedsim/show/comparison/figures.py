@@ -1,4 +1,4 @@
-"""The pictures of a comparison: what each defense buys at which price, and the same victim."""
+"""Figures of a comparison: frontier, leakage against strength, and the same victim."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ import numpy as np
 from fedsim.log.results import Result
 from fedsim.log.schema import NAIVE, NO_DEFENSE
 
-# Okabe and Ito's colours, which colour-blind people can tell apart.
+# Okabe and Ito's colours, which colour-blind people can distinguish.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = "osD^vP*Xd<>"
 DPI = 120
 _LOGARITHMIC = 100
-"""Ratio of strengths from which on they are drawn on a logarithmic axis."""
+"""Minimum ratio of strengths for a logarithmic axis."""
 
 _LEAST_SPAN = 10.0
-"""Points of accuracy that the frontier's axis covers at least."""
+"""Minimum range of the frontier's axis, in points of accuracy."""
 
 
 def draw_frontier(results: Sequence[Result], stage: str, path: Path) -> None:
     """Draw leakage against accuracy, a line for each defense through its strengths.
 
     Args:
-        results: of all stages.
-        stage: the one to draw.
-        path: where to write the PNG.
+        results: results of all stages.
+        stage: the stage to draw.
+        path: path of the PNG to write.
     """
-    # Seconds to import; the object-oriented part needs no display and leaves no state behind.
+    # Takes seconds to import; the object-oriented part needs no display and keeps no state.
     from matplotlib.figure import Figure  # noqa: PLC0415
 
     shown = [r for r in results if r.stage == stage and r.scores and r.accuracy]
@@ -79,7 +79,7 @@ def draw_frontier(results: Sequence[Result], stage: str, path: Path) -> None:
         axis.set_title(f"{attacker} attacker, {stage}", parse_math=False)
         axis.set_xlabel(f"{own[0].accuracy_name} at the end, %")
     low, high = axes[0].get_xlim()
-    if high - low < _LEAST_SPAN:  # or differences that mean nothing would fill the picture
+    if high - low < _LEAST_SPAN:  # otherwise irrelevant differences would fill the picture
         middle = (low + high) / 2
         axes[0].set_xlim(middle - _LEAST_SPAN / 2, middle + _LEAST_SPAN / 2)
     axes[0].set_ylabel(f"{shown[0].measure.axis} (median; bars: quartiles)")
@@ -91,10 +91,10 @@ def draw_frontier(results: Sequence[Result], stage: str, path: Path) -> None:
 
 
 def draw_strengths(results: Sequence[Result], stage: str, path: Path) -> None:
-    """Draw leakage against strength, a panel for each defense that has several; as figure 7.
+    """Draw leakage against strength, a panel for each defense with several strengths.
 
-    Figure 7 of Zhu, Liu and Han (2019) shows the objective over the iterations; what it says is
-    which strength protects, and that is drawn here.
+    Figure 7 of Zhu, Liu and Han (2019) shows the objective over the iterations to find the strength
+    that protects; this figure shows it directly.
     """
     from matplotlib.figure import Figure  # noqa: PLC0415
 
@@ -135,7 +135,7 @@ def draw_strengths(results: Sequence[Result], stage: str, path: Path) -> None:
         axis.set_xlabel(own[0].strength.partition("=")[0], parse_math=False)
     for axis in axes[len(labels) :]:
         axis.set_visible(False)
-    # One for all panels: in a panel it would lie on the lines.
+    # One legend for all panels: inside a panel it would cover the lines.
     handles, texts = axes[0].get_legend_handles_labels()
     figure.legend(handles, texts, loc="outside upper center", ncols=len(texts), fontsize=8)
     axis_name = shown[0].measure.axis
@@ -144,6 +144,6 @@ def draw_strengths(results: Sequence[Result], stage: str, path: Path) -> None:
 
 
 def _spread(line: Sequence[Result]) -> list[list[float]]:
-    """Return how far the quartiles are from the median, below and above."""
+    """Return the distances of the quartiles from the median, below and above."""
     quartiles = [np.quantile(r.scores, (0.25, 0.5, 0.75)) for r in line]
     return [[float(m - a) for a, m, _ in quartiles], [float(b - m) for _, m, b in quartiles]]

@@ -1,4 +1,4 @@
-"""The table of a comparison: in a terminal, and as CSV, Parquet, LaTeX and Markdown."""
+"""Table of a comparison: in a terminal, and as CSV, Parquet, LaTeX and Markdown."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from fedsim.show.terminal.table import NOTHING
 Value = str | float | int | bool | None
 
 WORDS = ("defense", "strength", "stage", "attacker")
-"""The shown columns that hold words; the others hold numbers."""
+"""Displayed columns with text; the others hold numbers."""
 
 _FORMATS: dict[str, Callable[[float], str]] = {
     "accuracy_mean": "{:.1%}".format,
@@ -32,7 +32,7 @@ _FORMATS: dict[str, Callable[[float], str]] = {
 
 
 def headings(measure: Measure) -> dict[str, str]:
-    """Return the columns that a person is shown, and how they are headed."""
+    """Return the displayed columns and their headings."""
     return {
         **dict(zip(WORDS, WORDS, strict=True)),
         _figure(measure, "mean"): measure.axis,
@@ -56,7 +56,7 @@ def _blind(measure: Measure) -> str:
 
 
 def as_records(results: Sequence[Result]) -> list[dict[str, Value]]:
-    """Return one record for each result, with all that is measured, numbers as they are."""
+    """Return one record for each result, with all figures unrounded."""
     return [_record(r) for r in results]
 
 
@@ -95,14 +95,14 @@ def _record(r: Result) -> dict[str, Value]:
 
 
 def as_words(results: Sequence[Result]) -> list[dict[str, str]]:
-    """Return the shown columns of each result as a person reads them, by their headings."""
+    """Return the displayed columns of each result as formatted text, by their headings."""
     heads = _headings(results)
     return [dict(zip(heads, cells, strict=True)) for cells in _shown(results)]
 
 
 def write_tables(results: Sequence[Result], folder: Path) -> list[Path]:
-    """Write ``table.csv``, ``.parquet``, ``.md`` and ``.tex``; return where they are."""
-    import pyarrow as pa  # noqa: PLC0415  (a second to import, and --help is quick)
+    """Write ``table.csv``, ``.parquet``, ``.md`` and ``.tex``, and return their paths."""
+    import pyarrow as pa  # noqa: PLC0415  (takes a second to import, and --help must be quick)
     import pyarrow.parquet as pq  # noqa: PLC0415
 
     records = as_records(results)
@@ -116,16 +116,16 @@ def write_tables(results: Sequence[Result], folder: Path) -> list[Path]:
 
 
 def as_markdown(results: Sequence[Result]) -> str:
-    """Return the shown columns as a Markdown table."""
-    # Names come from a file that somebody else may have written.
+    """Return the displayed columns as a Markdown table."""
+    # Names come from an untrusted file.
     rows = [[cell.replace("|", r"\|") for cell in row] for row in _shown(results)]
     text: str = tabulate(rows, headers=_headings(results), tablefmt="github", disable_numparse=True)
     return text
 
 
 def as_latex(results: Sequence[Result]) -> str:
-    """Return the shown columns as a LaTeX table for the package ``booktabs``."""
-    # Tabulate escapes what LaTeX would read as commands.
+    """Return the displayed columns as a LaTeX table for the package ``booktabs``."""
+    # Tabulate escapes LaTeX commands.
     text: str = tabulate(
         _shown(results),
         headers=[h.replace("≥", ">=") for h in _headings(results)],
@@ -138,7 +138,7 @@ def as_latex(results: Sequence[Result]) -> str:
 
 
 def terminal_tables(results: Sequence[Result]) -> list[Table]:
-    """Return a table for each stage that fits a terminal: a line for each defense and strength."""
+    """Return a table for each stage, for a terminal: a line for each defense and strength."""
     return [_terminal_table(stage, results) for stage in dict.fromkeys(r.stage for r in results)]
 
 
@@ -176,7 +176,7 @@ def _terminal_table(stage: str, results: Sequence[Result]) -> Table:
 
 def _leakage(r: Result) -> Text:
     if r.attacker == ADAPTIVE and not r.known_answer:
-        return Text(NOTHING if r.label == NO_DEFENSE else "no answer known", style="dim")
+        return Text(NOTHING if r.label == NO_DEFENSE else "no countermeasure", style="dim")
     doubtful = r.attack_failed or r.unscored
     style = "bold red" if r.leaked else "magenta" if doubtful else "green"
     score = f"{statistics.fmean(r.scores):.0f} ({max(r.scores):.0f})" if r.scores else NOTHING
@@ -186,7 +186,7 @@ def _leakage(r: Result) -> Text:
 
 
 def _columns(results: Sequence[Result]) -> list[str]:
-    """Return the shown columns; that of epsilon only if there is one."""
+    """Return the displayed columns; epsilon only if there is one."""
     private = any(r.epsilon is not None for r in results)
     shown = headings(results[0].measure) if results else {}
     return [c for c in shown if private or c != "epsilon"]

@@ -1,4 +1,4 @@
-"""Writes what a comparison has come to by now: tables, pictures and a recommendation."""
+"""Writing of a comparison's current results: tables, pictures and a recommendation."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from fedsim.show.view import view_of
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a comparison has come to.
+    """Results of a comparison.
 
     Attributes:
-        results: of all finished runs.
-        advice: paragraphs in plain words.
-        files: what was written.
+        results: results of all finished runs.
+        advice: paragraphs of the recommendation.
+        files: the written files.
     """
 
     results: list[Result]
@@ -37,11 +37,11 @@ class Outcome:
 
 
 def conclude(comparison: Comparison, folder: Path) -> Outcome:
-    """Write the outcome of the runs that are finished.
+    """Write the results of the finished runs.
 
     Args:
-        comparison: what is compared.
-        folder: of the comparison.
+        comparison: the comparison.
+        folder: the comparison's folder.
     """
     places = [(cell, cell_folder(folder, cell)) for cell in comparison.cells]
     places = [(cell, place) for cell, place in places if is_finished(place)]

@@ -1,4 +1,4 @@
-"""Why an attack failed, from the log of a run."""
+"""Explanations of failed attacks, from the log of a run."""
 
 from fedsim.show.explain.cases import Case
 from fedsim.show.explain.explanation import Explanation, explain

@@ -1,4 +1,4 @@
-"""The facts of a run that its causes of failure are read from."""
+"""Facts of a run from which causes of failure are derived."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from fedsim.log.schema import (
 
 @dataclass(frozen=True)
 class Case:
-    """The records of one attacker against one group of clients.
+    """Records of one attacker against one group of clients.
 
     Attributes:
         group: the clients, or the positive control.
         attacker: naive or adaptive.
         scenario: the resolved scenario, as tables.
-        model: properties of the model that decide whether an attack can work.
+        model: model properties that matter to gradient inversion.
         uploads: records of the group's uploads.
         reconstructions: records of the attacks.
         leakage: records of the scores.
-        curves: the attacks' objectives over their snapshots, where the log has them.
+        curves: the attacks' objectives over their snapshots, if the log has them.
     """
 
     group: str
@@ -50,57 +50,57 @@ class Case:
 
     @property
     def is_control(self) -> bool:
-        """Whether this is the adversary's attack on a gradient of its own."""
+        """Whether this is the positive control."""
         return self.group == CONTROL
 
     @property
     def leaked(self) -> int:
-        """How many private examples are recognisable."""
+        """Number of recognisable examples."""
         return sum(record.score.meaning is Meaning.LEAKED for record in self.leakage)
 
     @property
     def all_leaked(self) -> bool:
-        """Whether there is nothing to explain."""
+        """Whether all examples leaked, so that there is nothing to explain."""
         return bool(self.leakage) and self.leaked == len(self.leakage)
 
     @property
     def federation(self) -> Mapping[str, Any]:
-        """The scenario's federation."""
+        """Table ``[federation]`` of the scenario."""
         found: Mapping[str, Any] = self.scenario.get("federation", {})
         return found
 
     @property
     def local_steps(self) -> int:
-        """How many local steps a client takes; the control is one."""
+        """Number of local steps of a client; 1 for the control."""
         return 1 if self.is_control else int(self.federation.get("local_steps", 1))
 
     @property
     def defenses(self) -> list[str]:
-        """The names of what the clients do to their uploads."""
+        """Names of the clients' defenses."""
         names = (d.name for record in self.uploads for d in record.defenses)
         return list(dict.fromkeys(names))
 
     @cached_property
     def truth_misfit(self) -> float | None:
-        """Median relative objective of the private data themselves; None where it is unknown."""
+        """Median relative objective of the private data, or None if unknown."""
         found = (r.truth_objective for r in self.reconstructions)
         known = [v for v in found if v is not None]
         return statistics.median(known) if known else None
 
     @property
     def exact(self) -> bool:
-        """Whether the private data fit what was attacked, so that a search could find them."""
+        """Whether the private data fit the attacked upload, so that a search could find them."""
         return self.truth_misfit is not None and self.truth_misfit <= FIT_FLOOR
 
     @cached_property
     def misfit(self) -> float | None:
-        """Median relative objective of what was found: 1 is as good as nothing, 0 perfect."""
+        """Median relative objective of the reconstructions: 1 for zeros, 0 for a perfect match."""
         known = [r.objective for r in self.reconstructions if r.objective is not None]
         return statistics.median(known) if known else None
 
     @cached_property
     def batches(self) -> list[list[LeakageRecord]]:
-        """The scores of each victim's batch."""
+        """Scores of each victim's batch."""
         victims: dict[str, list[LeakageRecord]] = {}
         for record in self.leakage:
             victims.setdefault(record.victim, []).append(record)
@@ -108,12 +108,12 @@ class Case:
 
     @property
     def batch_size(self) -> int:
-        """How many private examples are behind an upload, or behind a sum of several."""
+        """Number of private examples behind an upload, or behind a sum of several."""
         return max((len(batch) for batch in self.batches), default=0)
 
     @property
     def wrong_labels(self) -> float:
-        """Share of the victims some of whose labels were not found, in whatever order."""
+        """Share of the victims with labels that were not found, in any order."""
         told = [b for b in self.batches if all(r.score.label_found is not None for r in b)]
         if not told:
             return 0.0
@@ -125,16 +125,16 @@ class Case:
 
     @property
     def repeated_labels(self) -> float:
-        """Share of the victims with two examples of one label."""
+        """Share of the victims with two examples of the same label."""
         told = [b for b in self.batches if all(r.score.label is not None for r in b)]
         repeated = sum(max(Counter(r.score.label for r in b).values()) > 1 for b in told)
         return repeated / len(told) if told else 0.0
 
     @property
     def fall(self) -> float | None:
-        """By which factor the objective fell over the later half of the evaluations, at the median.
+        """Median factor by which the objective fell over the second half of the evaluations.
 
-        None if nothing was optimised, or the log does not hold it.
+        None if nothing was optimised, or the log does not have it.
         """
         falls = [c[-1] and c[(len(c) - 1) // 2] / c[-1] for c in self.curves if len(c) > 2]
         known = [f for f in falls if math.isfinite(f)]
@@ -142,7 +142,7 @@ class Case:
 
 
 def cases(run: Run) -> list[Case]:
-    """Return the cases of a run: groups as they first appear, the control last."""
+    """Return the cases of a run in the order of their groups, the control last."""
     keys = dict.fromkeys((r.who, r.attacker) for r in run.of_kind(ReconstructionRecord))
     found = [_case(run, group, attacker) for group, attacker in keys]
     return sorted(found, key=lambda case: case.is_control)

@@ -1,8 +1,8 @@
-"""The causes that are known, one function each: facts in, a finding or nothing out.
+"""Known causes of failure, one function each, from facts to a finding or None.
 
-A cause sees the control beside the case, since that tells a broken attack from a defense that
-works: the control is an undefended gradient of one step. Strengths rank causes that hold at the
-same time: what makes the equations wrong comes before what makes them hard to solve.
+A cause gets the control in addition to the case, because the control distinguishes a failing attack
+from a working defense: it is an undefended gradient of one step. Strengths rank causes that hold at
+the same time: causes of wrong equations come before causes of equations that are hard to solve.
 """
 
 from __future__ import annotations
@@ -21,31 +21,31 @@ CAUSES: list[Cause] = []
 
 
 def cause(function: Cause) -> Cause:
-    """Add a cause to those that are asked for."""
+    """Register a cause."""
     CAUSES.append(function)
     return function
 
 
 @cause
 def nothing_to_attack(case: Case, control: Case | None) -> Finding | None:
-    """The upload could not be used, or the attack ended with an error."""
+    """Find unusable uploads, and attacks that ended with an error."""
     problems = [u.problem for u in case.uploads if u.problem]
     errors = [r.error for r in case.reconstructions if r.error]
     said = problems or errors
     if not said:
         return None
-    what = "the upload could not be used" if problems else "the attack gave up"
+    what = "the upload was unusable" if problems else "the attack gave up"
     return Finding(
         what,
         1.0 if len(said) >= len(case.reconstructions) else 0.7,
-        f"{len(said)} of {len(case.reconstructions)}; the first says: {said[0]}",
-        "Read the message: it says what the attack needs. Another attack may need less.",
+        f"{len(said)} of {len(case.reconstructions)}; the first message: {said[0]}",
+        "Read the message: it states the requirements of the attack. Another attack may need less.",
     )
 
 
 @cause
 def wrong_learning_rate(case: Case, control: Case | None) -> Finding | None:
-    """The adversary divides an update by another learning rate than the client's."""
+    """Find an adversary that assumes a wrong learning rate."""
     if case.is_control or case.federation.get("upload") != "update" or case.exact:
         return None
     assumed = case.scenario.get("adversary", {}).get("learning_rate")
@@ -56,16 +56,16 @@ def wrong_learning_rate(case: Case, control: Case | None) -> Finding | None:
         "wrong learning rate",
         0.97,
         f"The private data themselves fit the upload only to {case.truth_misfit:.2g}, and "
-        f"{_zero(control)}. The adversary takes the clients' learning rate for {assumed:g}; it is "
-        f"{actual:g} (the scenario says so, no attacker could see it).",
-        "Leave adversary.learning_rate out, or take an attack that compares directions and not "
+        f"{_zero(control)}. The adversary assumes a learning rate of {assumed:g}; it is "
+        f"{actual:g} (known from the scenario, no attacker could see it).",
+        "Omit adversary.learning_rate, or use an attack that compares directions and not "
         "sizes: inverting-gradients.",
     )
 
 
 @cause
 def many_local_steps(case: Case, control: Case | None) -> Finding | None:
-    """Several steps are in one upload."""
+    """Find uploads of several local steps."""
     if case.local_steps < 2:
         return None
     approximate = any(r.approximate for r in case.reconstructions)
@@ -73,27 +73,27 @@ def many_local_steps(case: Case, control: Case | None) -> Finding | None:
     evidence = f"{case.local_steps} local steps on {case.batch_size} examples are in one upload. "
     if approximate:
         evidence += (
-            "The attack took them for one large step, an approximation that the private data "
+            "The attack treated them as one large step, an approximation that the private data "
             f"themselves fit only to {fits}."
         )
     else:
         evidence += (
-            f"The attack followed them: the private data fit to {fits}, but it had to find them, "
+            f"The attack unrolled them: the private data fit to {fits}, but it had to find them, "
             "their labels and their order among the steps at once."
         )
     return Finding(
         "too many local steps",
         0.92 if approximate else 0.86,
         evidence,
-        "Take fewer local_steps to see whether it is that; "
-        + ("let the attack follow them (local_steps = 'unroll'), and " if approximate else "")
-        + "give it more evaluations and trials (each trial guesses another order).",
+        "Use fewer local_steps to test this cause; "
+        + ("let the attack unroll them (local_steps = 'unroll'), and " if approximate else "")
+        + "use more evaluations and trials (each trial guesses another order).",
     )
 
 
 @cause
 def defended_upload(case: Case, control: Case | None) -> Finding | None:
-    """The clients changed what they uploaded."""
+    """Find defended uploads."""
     if not case.defenses or case.exact:
         return None
     works = control is not None and control.leaked > 0
@@ -102,12 +102,12 @@ def defended_upload(case: Case, control: Case | None) -> Finding | None:
     return Finding(
         "the upload is defended",
         0.95 if works else 0.6,
-        f"The clients apply {', '.join(case.defenses)}; the private data themselves fit what was "
-        f"uploaded{fits}, while {_zero(control)}"
-        + (", which was rebuilt: the attack works here." if works else "."),
-        "That is what a defense is for. "
+        f"The clients apply {', '.join(case.defenses)}; the private data themselves fit the "
+        f"upload{fits}, while {_zero(control)}"
+        + (", which was reconstructed: the attack works here." if works else "."),
+        "This is the purpose of a defense. "
         + (
-            "But this attacker ignores it: look at the adaptive one (adversary.adaptive = true) "
+            "But this attacker ignores it: check the adaptive attacker (adversary.adaptive = true) "
             "before you call it protection."
             if naive
             else "This attacker knows it. A stronger search may still find more."
@@ -117,7 +117,7 @@ def defended_upload(case: Case, control: Case | None) -> Finding | None:
 
 @cause
 def diverged_optimiser(case: Case, control: Case | None) -> Finding | None:
-    """The objective rose instead of falling."""
+    """Find objectives that rose instead of falling."""
     flat = [c for c in case.curves if len(c) > 4 and not _falls(c)]
     if not case.curves or 2 * len(flat) < len(case.curves):
         return None
@@ -126,39 +126,39 @@ def diverged_optimiser(case: Case, control: Case | None) -> Finding | None:
         0.94,
         f"In {len(flat)} of {len(case.curves)} attacks the objective did not fall: it began at "
         f"{flat[0][0]:.2g} and was at {flat[0][-2]:.2g} late in the search.",
-        "Take a smaller step_size (0.1 is usual for Adam), or an attack with L-BFGS, which needs "
-        "none: dlg, idlg.",
+        "Use a smaller step_size (0.1 is usual for Adam), or an attack with L-BFGS, which needs "
+        "no step size: dlg, idlg.",
     )
 
 
 @cause
 def batch_statistics(case: Case, control: Case | None) -> Finding | None:
-    """Batch normalisation by the batch's own statistics mixes the examples."""
+    """Find batch normalisation by the batch's own statistics, which mixes the examples."""
     layers = case.model.batch_statistics
     if not layers or not case.exact:
         return None
     return Finding(
         "batch normalisation in training mode",
         0.9,
-        f"{layers} layers of the model normalise by the batch's own mean and variance (the run has "
-        f"noted that of the model): brightness and contrast of each example are divided out, and "
-        f"every example acts on the gradient of every other. {_stuck(case)}",
-        "Take batch_norm = 'eval' to see whether it is that, or gradinversion, which uses the "
-        "statistics where they are known.",
+        f"{layers} layers of the model normalise by the batch's own mean and variance (as the run "
+        f"has recorded): this removes the brightness and contrast of each example, and "
+        f"every example affects the gradient of every other. {_stuck(case)}",
+        "Use batch_norm = 'eval' to test this cause, or gradinversion, which uses the "
+        "statistics if they are known.",
     )
 
 
 @cause
 def hidden_label(case: Case, control: Case | None) -> Finding | None:
-    """The search went after the wrong classes."""
+    """Find searches with wrong labels."""
     if case.wrong_labels < 0.5 or not case.exact or case.local_steps > 1:
         return None
     single = case.batch_size == 1
     return Finding(
         "the labels were not found",
         0.88 if single else 0.84,
-        f"In {case.wrong_labels:.0%} of the uploads that were attacked the labels that the attack "
-        "ended with are not the private ones, whatever the order; an example of another class "
+        f"In {case.wrong_labels:.0%} of the attacked uploads the labels that the attack "
+        "ended with are not the private ones, in any order; an example of another class "
         "cannot have the same gradient.",
         "Read the labels off the gradient first (idlg, best) instead of searching for them "
         "together with the data (dlg); more trials; for batches, an attack that counts labels.",
@@ -167,7 +167,7 @@ def hidden_label(case: Case, control: Case | None) -> Finding | None:
 
 @cause
 def rough_landscape(case: Case, control: Case | None) -> Finding | None:
-    """Piecewise linear layers: the gradient of the gradient says nothing."""
+    """Find piecewise linear layers, whose gradient of the gradient is zero."""
     layers = case.model.piecewise_linear
     if not layers or not case.exact or not case.curves or case.wrong_labels >= 0.5:
         return None
@@ -176,39 +176,39 @@ def rough_landscape(case: Case, control: Case | None) -> Finding | None:
     return Finding(
         "ReLU or max pooling: no second derivative to follow",
         0.8,
-        f"{layers} layers of the model are piecewise linear (the run has noted that of the model). "
-        "Their second derivative is zero almost everywhere, and which units are on changes the "
-        f"gradient in jumps. {_stuck(case)}",
-        "Zhu, Liu and Han (2019) put sigmoids in place of ReLU for that reason. Take another "
-        "activation (gelu, sigmoid) to see whether it is that; attacks that need no second "
+        f"{layers} layers of the model are piecewise linear (as the run has recorded). "
+        "Their second derivative is zero almost everywhere, and the gradient jumps when the set "
+        f"of active units changes. {_stuck(case)}",
+        "Zhu, Liu and Han (2019) replaced ReLU by sigmoids for this reason. Use another "
+        "activation (gelu, sigmoid) to test this cause; attacks that need no second "
         "derivative: rgap, dense; or many trials.",
     )
 
 
 @cause
 def large_batch(case: Case, control: Case | None) -> Finding | None:
-    """Many unknowns, and examples that can change places."""
+    """Find large batches, with many unknowns and interchangeable examples."""
     if case.batch_size < 2 or not case.exact or case.local_steps > 1:
         return None
     repeated = ""
     if case.repeated_labels:
         repeated = (
-            f" In {case.repeated_labels:.0%} of the batches a label comes more than once: such "
+            f" In {case.repeated_labels:.0%} of the batches a label occurs more than once: such "
             "examples can be mixed into each other at almost no cost."
         )
     return Finding(
         "a large batch" + (" with repeated labels" if repeated else ""),
         min(0.83, 0.62 + 0.05 * math.log2(case.batch_size) + (0.05 if repeated else 0)),
-        f"{case.batch_size} examples are behind each upload, all of which have to be found at "
-        f"once.{repeated} {_stuck(case)}",
-        "Try batch_size = 1 to see whether it is that. Then more evaluations and trials; "
+        f"{case.batch_size} examples are behind each upload, and the attack has to find all of "
+        f"them at once.{repeated} {_stuck(case)}",
+        "Use batch_size = 1 to test this cause. Then more evaluations and trials; "
         "attacks made for batches: gradinversion, spear (for a dense first layer).",
     )
 
 
 @cause
 def small_budget(case: Case, control: Case | None) -> Finding | None:
-    """The search ended while it was getting somewhere."""
+    """Find searches that ended while the objective was still falling."""
     spent = [r for r in case.reconstructions if r.status in ("exhausted", "stopped")]
     fall = case.fall
     if 2 * len(spent) < len(case.reconstructions) or fall is None or fall < 1.5:
@@ -219,40 +219,40 @@ def small_budget(case: Case, control: Case | None) -> Finding | None:
     return Finding(
         "too few evaluations",
         min(0.87, 0.55 + 0.2 * math.log10(fall)),
-        f"The objective was still falling when the {evaluations} evaluations were spent: by a "
-        f"factor of {fall:.1f} over the later half, to {case.misfit:.2g}.",
-        f"Give it more: --set adversary.attack.evaluations={5 * evaluations}.",
+        f"The objective was still falling after all {evaluations} evaluations: by a "
+        f"factor of {fall:.1f} over the second half, to {case.misfit:.2g}.",
+        f"Use more: --set adversary.attack.evaluations={5 * evaluations}.",
     )
 
 
 @cause
 def several_solutions(case: Case, control: Case | None) -> Finding | None:
-    """Something else fits as well."""
+    """Find reconstructions that fit as well as the private data."""
     if case.misfit is None or case.truth_misfit is None or case.misfit > FIT_FLOOR or case.defenses:
         return None
     return Finding(
-        "something else fits as well",
+        "other data fit as well",
         0.5,
-        f"What was found fits the upload to {case.misfit:.2g}, as the private data do: the "
-        "gradient does not tell them apart, or only in digits that are not there.",
-        "Add what is known of such data (a prior, for pictures: inverting-gradients), compute in "
-        "float64 (precision = 'float64'), or take more trials.",
+        f"The reconstruction fits the upload to {case.misfit:.2g}, as well as the private data: "
+        "the gradient does not distinguish them, or only in digits lost to rounding.",
+        "Add a prior (for pictures: inverting-gradients), compute in float64 "
+        "(precision = 'float64'), or use more trials.",
     )
 
 
 def _zero(control: Case | None) -> str:
-    """Return how the control's own data fit, for comparison."""
+    """Return a clause on the fit of the control's own data, for comparison."""
     if control is None or control.truth_misfit is None:
         return "there is no control to compare with"
-    return f"the control's own fit to {control.truth_misfit:.2g}"
+    return f"the control's own data fit to {control.truth_misfit:.2g}"
 
 
 def _stuck(case: Case) -> str:
     found = "" if case.misfit is None else f"The search ended at an objective of {case.misfit:.2g}"
-    return f"{found}, where the private data have {case.truth_misfit or 0:.2g}."
+    return f"{found}, while the private data have {case.truth_misfit or 0:.2g}."
 
 
 def _falls(curve: Sequence[float]) -> bool:
-    """Say whether a search got anywhere, and stayed there."""
-    # The last value is that of the best point, not of where the search has gone.
+    """Return whether the objective of a search fell and stayed low."""
+    # The last value is that of the best point, not of the last one.
     return math.isfinite(curve[-2]) and curve[-2] < 1.5 * curve[0] and curve[-1] < 0.9 * curve[0]

@@ -1,4 +1,4 @@
-"""The causes of a run's failures, ranked."""
+"""Ranked causes of a run's failed attacks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fedsim.show.explain.causes import CAUSES
 from fedsim.show.explain.finding import Finding
 
 UNKNOWN = Finding(
-    "none of the causes that are known",
+    "no known cause",
     0.0,
     "The log shows no reason.",
     "Try attack = 'best', more evaluations and trials, another seed; compare with the objective "
@@ -21,11 +21,11 @@ UNKNOWN = Finding(
 
 @dataclass(frozen=True)
 class Explanation:
-    """Why one attacker failed against one group of clients.
+    """Explanation of one attacker's failure against one group of clients.
 
     Attributes:
         case: the facts.
-        findings: the causes, the likeliest first; empty if all of it leaked.
+        findings: the causes, the most likely first; empty if everything leaked.
     """
 
     case: Case
@@ -33,18 +33,18 @@ class Explanation:
 
 
 def explain(folder: Path | str) -> list[Explanation]:
-    """Say why the attacks of a run failed.
+    """Explain the failed attacks of a run.
 
-    Reads the log of the run alone, in whatever state the run is.
+    Only the log is read, so the run may be in any state.
 
     Args:
-        folder: of the run.
+        folder: the run folder.
 
     Returns:
-        One for each group of clients and attacker, the positive control last.
+        One explanation for each group of clients and attacker, the positive control last.
 
     Raises:
-        RunError: it is no run folder, or its log cannot be read.
+        RunError: it is not a run folder, or its log cannot be read.
     """
     found = cases(Run.read(Path(folder)))
     control = next((case for case in found if case.is_control), None)

@@ -1,4 +1,4 @@
-"""A cause that was found."""
+"""A likely cause of a failure."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Finding:
-    """A cause of a failure.
+    """A likely cause of a failure.
 
     Attributes:
-        cause: in a few words.
-        strength: in [0, 1]: how well the log supports it, compared with others.
-        evidence: what in the run speaks for it; says so where that is the scenario alone.
-        advice: what to do next.
+        cause: a short name.
+        strength: support by the log compared with other causes, in [0, 1].
+        evidence: evidence in the run; states if it comes only from the scenario.
+        advice: remedy.
     """
 
     cause: str

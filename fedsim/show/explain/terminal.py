@@ -11,20 +11,20 @@ from rich.text import Text
 from fedsim.show.explain.explanation import Explanation
 
 LIKELY = 0.6
-"""Strength from which on a cause that is not the first is told as one that holds too."""
+"""Minimum strength for a further cause to be shown as "also"."""
 
 
 def show(explanations: Sequence[Explanation], console: Console) -> None:
-    """Print explanations, the likeliest cause of each first."""
+    """Print explanations, the most likely cause of each first."""
     if not explanations:
         console.print("Nothing was attacked in this run, so nothing failed.")
     control = next((e for e in explanations if e.case.is_control), None)
     if control is not None and control.findings:
         console.print(
             Text(
-                "The positive control, an undefended gradient of the adversary's own, was not "
-                "rebuilt either: look for the cause in the attack and the model first, not in a "
-                "defense.\n",
+                "The positive control, an undefended gradient of public data, was not "
+                "reconstructed either: look for the cause in the attack and the model first, not "
+                "in a defense.\n",
                 style="bold magenta",
             )
         )

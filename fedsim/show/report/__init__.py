@@ -1,4 +1,4 @@
-"""Reports: one HTML file for a run, a comparison or a folder of runs, that needs nothing else.
+"""Reports: one self-contained HTML file for a run, a comparison or a folder of runs.
 
-Reads logs alone, and loads neither torch nor Flower.
+This package reads only logs, and loads neither torch nor Flower.
 """

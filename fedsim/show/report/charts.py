@@ -1,6 +1,6 @@
-"""What all charts share: they are Plotly's own tables of data and layout.
+"""Common parts of charts, which are tables of data and layout for Plotly.
 
-Whatever comes from a file stands in them escaped: Plotly reads some tags in text.
+Text from files is escaped, because Plotly interprets some tags.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import Any
 
 from fedsim.core.names import ADAPTIVE, NAIVE, Attacker
 
-# Okabe and Ito's colours, which colour-blind people can tell apart; without black, which is not
-# seen on a dark page, and yellow, which is not on a light one.
+# Okabe and Ito's colours, which colour-blind people can distinguish; without black, which is
+# invisible on a dark page, and yellow, which is invisible on a light one.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star")
 BLIND = "#8A8A8A"
@@ -28,11 +28,11 @@ class Chart:
 
     Attributes:
         key: its name in the page.
-        title: stands above it.
-        caption: what it shows, for those who see it and those who do not.
+        title: heading above it.
+        caption: description, also for readers who cannot see it.
         data: Plotly's traces.
         layout: Plotly's layout; colours of ink and paper are the page's.
-        height: in pixels.
+        height: height in pixels.
     """
 
     key: str
@@ -44,17 +44,17 @@ class Chart:
 
     @property
     def figure(self) -> dict[str, Any]:
-        """What the page hands to Plotly."""
+        """Figure that the page passes to Plotly."""
         return {"data": list(self.data), "layout": {**self.layout, "height": self.height}}
 
 
 def plain(text: object) -> str:
-    """Return text that Plotly shows as it is."""
+    """Return text escaped for Plotly."""
     return str(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def style(position: int) -> Trace:
-    """Return the colour and marker of the n-th thing in a chart."""
+    """Return the colour and marker of the n-th series of a chart."""
     colour = COLOURS[position % len(COLOURS)]
     return {
         "line": {"color": colour},

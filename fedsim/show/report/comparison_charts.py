@@ -1,4 +1,4 @@
-"""The charts of a comparison, as Plotly's own tables of data and layout."""
+"""Charts of a comparison, as tables of data and layout for Plotly."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fedsim.show.report.charts import ATTACKERS, BLIND, Chart, Trace, plain, sty
 
 COLUMNS = 3
 LOGARITHMIC = 100
-"""Ratio of strengths from which on they are drawn on a logarithmic axis."""
+"""Minimum ratio of strengths for a logarithmic axis."""
 
 _REFERENCE: Trace = {
     "line": {"color": BLIND},
@@ -24,18 +24,20 @@ _REFERENCE: Trace = {
 
 
 def comparison_charts(found: Sequence[Result]) -> list[Chart]:
-    """Return the charts that there is something for: frontier and strengths of each stage."""
+    """Return the non-empty charts: frontier and strengths of each stage."""
     stages = dict.fromkeys(r.stage for r in found)
     charts = [chart(found, s) for s in stages for chart in (_frontier, _strengths)]
     return [chart for chart in charts if chart is not None]
 
 
 def _frontier(found: Sequence[Result], stage: str) -> Chart | None:
-    """Leakage against accuracy, a panel for each attacker."""
+    """Draw leakage against accuracy, a panel for each attacker."""
     shown = [r for r in found if r.stage == stage and r.scores and r.accuracy]
     attackers = sorted({r.attacker for r in shown}, key=lambda a: a != NAIVE)
     labels = list(dict.fromkeys(r.label for r in shown))
-    labels.sort(key=lambda label: label == NO_DEFENSE)  # last, so that it takes nobody's colour
+    labels.sort(
+        key=lambda label: label == NO_DEFENSE
+    )  # last, so that it does not take another series' colour
     data: list[Trace] = []
     layout: dict[str, Any] = {"annotations": [], "shapes": []}
     for panel, attacker in enumerate(attackers):
@@ -76,7 +78,7 @@ def _frontier(found: Sequence[Result], stage: str) -> Chart | None:
         f"Leakage against accuracy, attacked {stage}",
         "Each point is a defense at one strength: to the right is better for the model, below is "
         "better for the clients. Points are medians with quartiles; the dashed line is the best "
-        "blind guess, below which nothing has leaked.",
+        "blind guess.",
         data,
         layout,
         height=480,
@@ -84,7 +86,7 @@ def _frontier(found: Sequence[Result], stage: str) -> Chart | None:
 
 
 def _strengths(found: Sequence[Result], stage: str) -> Chart | None:
-    """Leakage against strength, a panel for each defense that has several."""
+    """Draw leakage against strength, a panel for each defense with several strengths."""
     shown = [r for r in found if r.stage == stage and r.scores and r.value is not None]
     labels = list(dict.fromkeys(r.label for r in shown))
     labels = [x for x in labels if len({r.value for r in shown if r.label == x}) > 1]
@@ -140,7 +142,7 @@ def _strengths(found: Sequence[Result], stage: str) -> Chart | None:
     return Chart(
         f"strengths-{slug(stage)}",
         f"Leakage against strength, attacked {stage}",
-        "What a stronger defense buys, against an attacker who ignores it and one who knows it. "
+        "The effect of a stronger defense, for an attacker who ignores it and one who knows it. "
         "The solid line is no defense, the dashed one the best blind guess.",
         data,
         layout,
@@ -151,7 +153,7 @@ def _strengths(found: Sequence[Result], stage: str) -> Chart | None:
 def _axes(
     layout: dict[str, Any], panel: int, across: tuple[float, float], up: tuple[float, float]
 ) -> tuple[str, str]:
-    """Add the axes of a panel to a layout, and return what traces call them."""
+    """Add the axes of a panel to a layout, and return their names for traces."""
     suffix = _suffix(panel)
     layout[f"xaxis{suffix}"] = {"domain": list(across), "anchor": f"y{suffix}"}
     layout[f"yaxis{suffix}"] = {"domain": list(up), "anchor": f"x{suffix}"}
@@ -207,7 +209,7 @@ def _line(height: float, x: str, y: str, dash: str) -> dict[str, Any]:
 
 
 def _spread(line: Sequence[Result]) -> Trace:
-    """Return how far the quartiles are from the median."""
+    """Return the distances of the quartiles from the median."""
     quartiles = [np.quantile(r.scores, (0.25, 0.5, 0.75)) for r in line]
     return {
         "type": "data",

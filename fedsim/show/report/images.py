@@ -1,4 +1,4 @@
-"""Pictures as parts of a page: small PNGs, and strips of frames."""
+"""Pictures embedded in a page: small PNGs, and strips of frames."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from PIL import Image
 from fedsim.show.figures.pixels import FloatImage, Pixels, shrink, to_pixels
 
 STRIPS_BUDGET = 24 * 2**20
-"""Bytes of all frames of a page together, about; beyond, each victim has fewer frames."""
+"""Approximate limit for the bytes of all frames of a page; victims have fewer frames beyond it."""
 
 STILLS_BUDGET = 24 * 2**20
-"""Bytes of all other pictures of a page together, about; beyond, they are drawn smaller."""
+"""Approximate limit for the bytes of all other pictures of a page; they are smaller beyond it."""
 
 FEWEST_FRAMES = 4
 SMALLEST_SIDE = 28
@@ -23,36 +23,36 @@ _BASE64 = 4 / 3
 
 
 def data_uri(image: FloatImage, side: int) -> str:
-    """Return a picture, (C, H, W) in [0, 1], as a PNG that stands in the page itself.
+    """Return a picture, (C, H, W) in [0, 1], as a PNG in a data URI.
 
     Args:
         image: the picture.
-        side: the most pixels in a row; a wider picture is averaged down.
+        side: maximum width in pixels; a wider picture is averaged down.
     """
     return f"data:image/png;base64,{_encoded(shrink(to_pixels(image), side))}"
 
 
 def strip(images: Sequence[FloatImage], side: int) -> str:
-    """Return pictures of one size side by side, as the base64 text of one PNG."""
+    """Return pictures of equal size side by side, as the base64 text of one PNG."""
     return _encoded(np.concatenate([shrink(to_pixels(i), side) for i in images], axis=1))
 
 
 def evenly(count: int, most: int) -> list[int]:
-    """Return at most so many of ``count`` positions, first and last included, in order."""
+    """Return at most ``most`` of ``count`` indices, evenly spaced, including first and last."""
     if count <= most:
         return list(range(count))
     return [round(i * (count - 1) / (most - 1)) for i in range(most)]
 
 
 def largest_side(pictures: int, shape: Sequence[int]) -> int:
-    """Return the side in pixels at which so many pictures ``(C, H, W)`` fit the budget."""
+    """Return the side in pixels at which a number of pictures ``(C, H, W)`` fits the budget."""
     channels, _, width = shape
     fits = (STILLS_BUDGET / max(1, pictures) / channels / _BASE64) ** 0.5
     return int(min(width, max(SMALLEST_SIDE, fits)))
 
 
 def most_frames(strips: int, shape: Sequence[int], side: int) -> int:
-    """Return how many frames each of so many strips of pictures ``(C, H, W)`` may have."""
+    """Return the number of frames of each of several strips of pictures ``(C, H, W)``."""
     channels, height, width = shape
     weight = channels * height * width * (side / width) ** 2 * _BASE64
     return max(FEWEST_FRAMES, int(STRIPS_BUDGET / max(1, strips) / weight))

@@ -1,4 +1,4 @@
-"""How the attacks of a run went, as a chart."""
+"""Chart of the objectives of a run's attacks."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from fedsim.show.report.charts import Chart, Trace, plain, style
 from fedsim.show.report.victims.cards import Attempt, Card, attempts_of
 
 MOST_CURVES = 60
-"""Objective curves in a chart; of more, each group's best, median and worst are drawn."""
+"""Maximum number of curves; beyond it, each group's best, median and worst are drawn."""
 
 
 def objective_chart(cards: Sequence[Card]) -> Chart | None:
-    """Return the objective over the evaluations, a line for each victim; None if there is none."""
+    """Return a chart of the objective over the evaluations, a line for each victim, or None."""
     groups = list(dict.fromkeys((c.group, a.attacker) for c in cards for a in c.attempts))
     names = list(dict.fromkeys(group for group, _ in groups))
     total = sum(bool(a.at) for c in cards for a in c.attempts)
@@ -43,10 +43,14 @@ def objective_chart(cards: Sequence[Card]) -> Chart | None:
             )
     if not data:
         return None
-    few = " Of each group the best, the median and the worst." if total > MOST_CURVES else ""
+    few = (
+        " For each group the best, the median and the worst are shown."
+        if total > MOST_CURVES
+        else ""
+    )
     return Chart(
         "objectives",
-        "How the attacks went",
+        "Objectives of the attacks",
         "The attack's own objective over its evaluations, a line for each victim. A line that "
         f"stays high is an attack that failed, not a defense that worked.{few} Naive and adaptive "
         "objectives measure different things: compare like with like.",

@@ -1,4 +1,4 @@
-"""The charts of a run."""
+"""Charts of a run."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from fedsim.show.report.objectives import objective_chart
 from fedsim.show.report.victims.cards import Attempt, Card, attempts_of
 
 MOST_CLIENTS = 40
-"""Clients in a chart, those who leaked most first."""
+"""Maximum number of clients in a chart, those with the most leakage first."""
 
 
 def run_charts(cards: Sequence[Card], summary: Summary) -> list[Chart]:
-    """Return the charts that a run has something for."""
+    """Return the non-empty charts of a run."""
     private = [c for c in cards if not c.is_control]
     charts = [
         _by_group(cards, summary.measure),
@@ -29,7 +29,7 @@ def run_charts(cards: Sequence[Card], summary: Summary) -> list[Chart]:
 
 
 def _by_group(cards: Sequence[Card], measure: Measure) -> Chart | None:
-    """Every single score, by group."""
+    """Draw every single score, by group."""
     data: list[Trace] = []
     for i, attacker in enumerate(ATTACKERS):
         own = [
@@ -68,9 +68,9 @@ def _by_group(cards: Sequence[Card], measure: Measure) -> Chart | None:
     return Chart(
         "groups",
         "Leakage by defense",
-        "Every score, to the right the more leaked; the grey lines are the best blind guesses at "
-        "the same data. Where a defense is far from the undefended only in the eyes of a naive "
-        "attacker, it does not protect.",
+        "Every score; further to the right means more leakage. The grey lines are the best blind "
+        "guesses for the same data. A defense that differs from no defense only for a naive "
+        "attacker does not protect.",
         data,
         {
             "xaxis": {"title": {"text": measure.axis}, "rangemode": "tozero"},
@@ -86,7 +86,7 @@ def _by_group(cards: Sequence[Card], measure: Measure) -> Chart | None:
 
 
 def _over_rounds(cards: Sequence[Card], summary: Summary) -> Chart | None:
-    """Leakage by group above, accuracy below, on the same rounds."""
+    """Draw leakage by group above and accuracy below, over the same rounds."""
     attacked = {c.server_round for c in cards}
     measure, called = summary.measure, summary.accuracy_name
     data = _leakage_by_round(cards, measure) if len(attacked) > 1 else []
@@ -101,7 +101,7 @@ def _over_rounds(cards: Sequence[Card], summary: Summary) -> Chart | None:
         return Chart(
             "rounds",
             "Accuracy over the rounds",
-            f"The {called} of the one global model, to which all clients contribute.",
+            f"The {called} of the global model, to which all clients contribute.",
             data,
             {"xaxis": rounds, "yaxis": accuracy, "showlegend": False},
             height=260,
@@ -109,7 +109,7 @@ def _over_rounds(cards: Sequence[Card], summary: Summary) -> Chart | None:
     return Chart(
         "rounds",
         "Leakage and accuracy over the rounds",
-        f"Above, the median ({measure.axis}) of what was rebuilt, for each group and attacker, "
+        f"Above, the median ({measure.axis}) of the reconstructions, for each group and attacker, "
         "with the best blind guess as a dashed line; higher is worse for the clients. Below, the "
         f"{called} of the global model.",
         data,
@@ -187,7 +187,7 @@ def _blind_by_round(cards: Sequence[Card], measure: Measure) -> list[Trace]:
 
 
 def _clients(cards: Sequence[Card], measure: Measure) -> Chart | None:
-    """The most that was found of each client, beside the best blind guess at the same data."""
+    """Draw each client's highest score, with the best blind guess for the same data."""
     best: dict[str, tuple[Card, Attempt]] = {}
     for card in cards:
         for attempt in card.attempts:
@@ -203,10 +203,9 @@ def _clients(cards: Sequence[Card], measure: Measure) -> Chart | None:
     left_out = len(best) - len(shown)
     return Chart(
         "clients",
-        "Who leaked most",
-        "The best that was rebuilt of each client, and, as a line, the best blind guess at the "
-        "same. Only what is beyond the line is leakage."
-        + (f" {left_out} clients who leaked less are left out." if left_out else ""),
+        "Clients with the most leakage",
+        "The best reconstruction of each client and, as a line, the best blind guess for the "
+        "same data." + (f" {left_out} clients with less leakage are omitted." if left_out else ""),
         [
             {
                 "type": "bar",
@@ -244,5 +243,5 @@ def _clients(cards: Sequence[Card], measure: Measure) -> Chart | None:
 
 
 def _at(measure: Measure, axis: str = "x") -> str:
-    """Return what Plotly says of a point on the axis of scores."""
+    """Return Plotly's hover text of a point on the axis of scores."""
     return f"%{{{axis}:.1f}}{measure.unit}"

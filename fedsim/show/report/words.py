@@ -1,4 +1,4 @@
-"""What a run was, in plain words."""
+"""Description of a run in plain English."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from fedsim.log.schema import NO_DEFENSE, Meaning, VictimRecord
 
 @dataclass(frozen=True)
 class Badge:
-    """The sign of a meaning in a report.
+    """Sign of a meaning in a report.
 
     Attributes:
         css: its class in the style sheet.
-        sign: stands beside its colour, for those who cannot tell that.
-        explained: in a sentence.
+        sign: symbol in addition to its colour, for readers who cannot distinguish colours.
+        explained: explanation in one sentence.
     """
 
     css: str
@@ -25,13 +25,15 @@ class Badge:
 
 
 MEANINGS = {
-    Meaning.LEAKED: Badge("leaked", "●", "what was rebuilt is recognisable"),
-    Meaning.PARTLY: Badge("partly", "◐", "it shows more than a blind guess, but is not clear"),
+    Meaning.LEAKED: Badge("leaked", "●", "the reconstruction is recognisable"),
+    Meaning.PARTLY: Badge(
+        "partly", "◐", "the reconstruction shows more than a blind guess, but is not clear"
+    ),
     Meaning.ATTACK_FAILED: Badge(
         "failed",
         "▲",
-        "no more than a guess, but the private data fit the upload better than what was found: "
-        "a better attack may find them. That is no protection",
+        "no more than a guess, but the private data fit the upload better than the reconstruction: "
+        "a better attack may find them. That is not protection",
     ),
     Meaning.UNSCORED: Badge("unscored", "?", "there is no reconstruction to score"),
     Meaning.PROTECTED: Badge(
@@ -43,12 +45,12 @@ WORST_FIRST = tuple(MEANINGS)
 
 
 def who(record: VictimRecord) -> str:
-    """Return the owner of the data that a record is about."""
+    """Return the owner of a victim's data."""
     return record.who if record.partition is None else f"client {record.partition}"
 
 
 def number(value: float) -> str:
-    """Return a number as short as it can be said."""
+    """Return a number in a short form."""
     return f"{value:.3g}"
 
 
@@ -62,7 +64,7 @@ def size(count: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a time in words."""
+    """Return a duration in words."""
     if seconds < 90:
         return f"{seconds:.0f} seconds"
     if seconds < 90 * 60:
@@ -71,17 +73,17 @@ def duration(seconds: float) -> str:
 
 
 def moment(started: str) -> str:
-    """Return a time as the run log has it, to the minute."""
+    """Return a time of the run log, to the minute."""
     return started[:16].replace("T", " ")
 
 
 def counted(count: int, singular: str, plural: str | None = None) -> str:
-    """Return a number of things."""
+    """Return a number with a noun."""
     return f"{count:,} {singular if count == 1 else plural or singular + 's'}"
 
 
 def named(thing: Any) -> str:
-    """Return a registered thing and its parameters: ``dlg (evaluations 350, trials 1)``."""
+    """Return a registered object with its parameters: ``dlg (evaluations 350, trials 1)``."""
     if not isinstance(thing, Mapping):
         return str(thing)
     given = ", ".join(f"{k} {_short(v)}" for k, v in thing.items() if k != "name")
@@ -89,7 +91,7 @@ def named(thing: Any) -> str:
 
 
 def chain(defenses: Sequence[Any]) -> str:
-    """Return a client's defenses in the order in which they are applied."""
+    """Return a client's defenses in the order of application."""
     return ", then ".join(named(d) for d in defenses) or NO_DEFENSE
 
 
@@ -100,11 +102,11 @@ def listed(words: Iterable[str]) -> str:
 
 
 def simulated(scenario: Mapping[str, Any], nouns: tuple[str, str]) -> list[str]:
-    """Return what was simulated, a paragraph for each thing.
+    """Return a description of the simulation, in paragraphs.
 
     Args:
-        scenario: as plain tables; empty if there is none.
-        nouns: what one piece of the data is called, singular and plural.
+        scenario: the scenario as plain tables; empty if there is none.
+        nouns: noun for one example, singular and plural.
     """
     if not scenario:
         return ["The run ended before it had written its scenario."]
@@ -128,19 +130,19 @@ def simulated(scenario: Mapping[str, Any], nouns: tuple[str, str]) -> list[str]:
     ]
     plan = scenario.get("adversary")
     if plan is None:
-        return [*paragraphs, "Nobody attacked them: the scenario has no adversary."]
+        return [*paragraphs, "There was no attack: the scenario has no adversary."]
     return [*paragraphs, f"The server attacked with {_attack(plan['attack'])}, {_when(plan)}."]
 
 
 def knew(scenario: Mapping[str, Any], nouns: tuple[str, str]) -> list[str]:
-    """Return what the adversary knew, and what not, a sentence for each thing."""
+    """Return a description of the adversary's knowledge, in sentences."""
     plan = scenario.get("adversary")
     if plan is None:
         return []
     federation = scenario["federation"]
     seen = "each upload that it attacked, as it arrived"
     if _is_secure(federation):
-        seen = "the sum of a round's uploads, and of no client its own"
+        seen = "the sum of a round's uploads, but no single upload"
     told = ["batch size", "number of local steps", "learning rate"]
     lines = [
         f"It knew the global model that it had sent, and {seen}.",
@@ -149,26 +151,26 @@ def knew(scenario: Mapping[str, Any], nouns: tuple[str, str]) -> list[str]:
     ]
     if plan["adaptive"]:
         lines.append(
-            "A client whose defense has a known answer was attacked twice: by a naive attacker "
+            "A client whose defense has a countermeasure was attacked twice: by a naive attacker "
             "who ignores the defense, and by an adaptive one who knows it and its parameters."
         )
     else:
         lines.append("It was naive: it did not know, or ignored, the clients' defenses.")
     lines.append(
         f"It never saw a private {nouns[0]} or a label. The scores were computed after the attacks "
-        "had ended, by somebody who can draw the private data again."
+        "had ended, from the private data, which were drawn again for this purpose."
     )
     return lines
 
 
 def _is_secure(federation: Mapping[str, Any]) -> bool:
-    # Absent from the scenarios of versions that knew no other.
+    # Absent from scenarios of versions without other aggregations.
     return bool(federation.get("aggregation", {"name": "plain"})["name"] != "plain")
 
 
 def _aggregated(federation: Mapping[str, Any]) -> str:
     if not _is_secure(federation):
-        return "The server adds the uploads up and updates the model, as it should."
+        return "The server adds up the uploads and updates the model as usual."
     return (
         f"They are aggregated by {named(federation['aggregation'])}, so that the server learns "
         "only their sum."
@@ -176,7 +178,7 @@ def _aggregated(federation: Mapping[str, Any]) -> str:
 
 
 def _attack(attack: Mapping[str, Any]) -> str:
-    """Return an attack and its effort; the scenario holds the rest of its parameters."""
+    """Return an attack and its effort; its other parameters are in the scenario."""
     effort = {k: attack[k] for k in ("name", "evaluations", "trials") if k in attack}
     return named(effort)
 
@@ -187,7 +189,7 @@ def _when(plan: Mapping[str, Any]) -> str:
     else:
         when = "in every round" if plan["every"] == 1 else f"every {plan['every']} rounds"
     if plan.get("per_round") is not None:
-        when += f", {counted(plan['per_round'], 'victim')} at the most"
+        when += f", {counted(plan['per_round'], 'victim')} at most"
     if plan["victims"] != "all":
         when += ", of the clients " + listed(map(str, plan["victims"]))
     return when

@@ -31,8 +31,8 @@ def write_report(folder: Path, out: Path | None = None) -> Path:
     """
     if not folder.is_dir():
         raise RunError(
-            f"{folder}: there is no such folder: expected a run folder that `fedsim run` named, "
-            "a comparison's folder, or a folder with some of them"
+            f"{folder}: there is no such folder: expected a run folder that `fedsim run` printed, "
+            "a comparison's folder, or a folder that contains several of them"
         )
     if (folder / RECORDS).is_file():
         try:
@@ -40,7 +40,7 @@ def write_report(folder: Path, out: Path | None = None) -> Path:
         except OSError as error:  # a folder that others may only read
             logger.warning("%s: the pictures were not drawn: %s", folder, error)
         return write_run(folder, out)
-    # A comparison's statistics take a second to import, which the report of a run does not need.
+    # A comparison's statistics take a second to import; the report of a run does not need them.
     from fedsim.show.report.comparison import write_comparison  # noqa: PLC0415
     from fedsim.show.report.index import write_index  # noqa: PLC0415
 

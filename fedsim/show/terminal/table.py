@@ -1,4 +1,4 @@
-"""The table at the end of a run, and remarks for its reader."""
+"""Table at the end of a run, and remarks for its reader."""
 
 import statistics
 
@@ -57,29 +57,29 @@ def summary_table(summary: Summary) -> Table:
 
 
 def remarks(summary: Summary) -> list[Text]:
-    """Return what a reader of the table must know, most important first."""
+    """Return remarks for a reader of the table, most important first."""
     lines = []
     if summary.control_failed:
         lines.append(
             Text(
-                "The positive control was not rebuilt: this attack failed here, so nothing above "
-                "says that a defense works. Give it more evaluations, or another attack.",
+                "The positive control was not reconstructed: this attack failed here, so nothing "
+                "above is evidence that a defense works. Use more evaluations, or another attack.",
                 style="bold magenta",
             )
         )
     if any(row.count(Meaning.ATTACK_FAILED) for row in summary.rows):
         lines.append(
             Text(
-                "'attack failed': the private data fit the upload better than what was found; "
-                "a better attack may find it. That is no protection."
+                "'attack failed': the private data fit the upload better than the reconstruction; "
+                "a better attack may find them. That is not protection."
             )
         )
     if summary.approximate:
         lines.append(
             Text(
-                "The clients took several local steps, or normalised their batches each by its "
-                "own, and the attack matched them as one large step: an approximation, so these "
-                "figures are a lower bound on what leaks."
+                "The clients took several local steps, or normalised their batches separately, "
+                "and the attack matched them as one large step: an approximation, so these "
+                "figures are a lower bound on the leakage."
             )
         )
     lines += [Text(f"round {r}, client {c}: not used: {why}") for r, c, why in summary.problems]
@@ -97,12 +97,12 @@ def _legend(summary: Summary) -> str:
         f"leaked: {measure.leaked}. {measure.name}: {measure.statistic}, in brackets the highest, "
         "which is the worst for the client; blind: the best guess without any gradient. "
         f"labels: share that the attack found{guess}. upload: its size. acc.: "
-        f"{summary.accuracy_name} of the one global model."
+        f"{summary.accuracy_name} of the global model."
     )
 
 
 def _who(row: Row) -> Text:
-    """Return the group's name, and below it the defense."""
+    """Return the group's name with the defense below it."""
     name = Text(row.group)
     return name if row.group == CONTROL else name.append(f"\n{row.defense}", style="dim")
 
@@ -122,7 +122,7 @@ def _row_style(row: Row) -> str:
 
 
 def _score(row: Row) -> str:
-    """Return the median, in brackets the highest, which is the worst, and the blind guess's."""
+    """Return the median, the highest score (the worst case) in brackets, and the blind guess."""
     if not row.scores:
         return NOTHING
     median, blind = statistics.median(row.scores), statistics.median(row.baseline)

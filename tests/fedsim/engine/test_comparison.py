@@ -111,7 +111,7 @@ def test_the_recommendation_has_its_evidence(finished: Finished) -> None:
     text = (finished[0] / "recommendation.md").read_text("utf-8")
     assert "| defense" in text
     assert "2 seeds" in text
-    assert "No adaptive attack is known here against: batches" in text
+    assert "fedsim has no countermeasure to: batches" in text
 
 
 def test_what_is_finished_is_not_run_again(copy: Path, finished: Finished) -> None:

@@ -59,43 +59,49 @@ def said(*results: Result) -> str:
 def test_the_protective_one_that_costs_little_is_recommended() -> None:
     good, dear = result("good", 0, 0.69, place=1), result("dear", 0, 0.40, place=2)
     text = said(NONE, dear, good, result("useless", 20, 0.70, place=3))
-    assert text.startswith("Of what was tried, good protects best at no more than 2 points")
+    assert text.startswith(
+        "Of the defenses that were tried, good protects best at no more than 2 points"
+    )
     assert "0 of 20 pictures recognisable (95 % interval 0% to 16%)" in text
     assert "69.0%, against 70.0% without a defense" in text
 
 
 def test_one_that_merely_met_a_weak_attack_comes_after() -> None:
     lucky, good = result("lucky", 0, 0.7, place=1, failed=18), result("good", 0, 0.69, place=2)
-    assert said(NONE, lucky, good).startswith("Of what was tried, good protects best")
+    assert said(NONE, lucky, good).startswith("Of the defenses that were tried, good protects best")
     text = said(NONE, lucky)
-    assert text.startswith("Of what was tried, lucky leaks least at no more than 2 points")
-    assert "On 18 of the 20 the attack failed or came to nothing" in text
+    assert text.startswith(
+        "Of the defenses that were tried, lucky leaks least at no more than 2 points"
+    )
+    assert "On 18 of the 20 the attack failed or gave no reconstruction" in text
     dear = said(NONE, result("dear", 0, 0.4, place=1, failed=2))
-    assert "The least dear under which little was read is dear" in dear
+    assert "The cheapest one with little leakage is dear" in dear
 
 
 def test_controls_are_counted_once() -> None:
     poor = replace(NONE, controls=(4, 3))
     text = said(poor, replace(poor, attacker="adaptive"))
-    assert "Only 3 of 4 undefended controls were rebuilt" in text
+    assert "Only 3 of 4 undefended controls were reconstructed" in text
 
 
 def test_only_a_dear_one_protects() -> None:
     text = said(NONE, result("dear", 1, 0.40, place=1), result("cheap", 12, 0.70, place=2))
-    assert text.startswith("Nothing that was tried protects at a cost of at most 2 points")
-    assert "The least dear that does protect is dear" in text
+    assert text.startswith(
+        "None of the defenses that were tried protects at a cost of at most 2 points"
+    )
+    assert "The cheapest one that protects is dear" in text
 
 
 def test_nothing_protects() -> None:
     text = said(NONE, result("weak", 12, 0.70, place=1), result("weaker", 18, 0.70, place=2))
-    assert "The best of the affordable ones is weak:" in text
+    assert "The best affordable one is weak:" in text
 
 
 def test_a_defense_counts_by_its_stronger_attacker() -> None:
     naive = result("pruning", 0, 0.70, place=1)
     adaptive = result("pruning", 20, 0.70, place=1, attacker="adaptive")
     text = said(NONE, naive, adaptive)
-    assert text.startswith("Nothing that was tried protects")
+    assert text.startswith("None of the defenses that were tried protects")
     assert "Safe only against an attacker who ignores the defense: pruning." in text
 
 
@@ -123,9 +129,12 @@ def test_limits_are_named() -> None:
         result("odd", 0, 0.7, place=1, failed=3),
         result("new", 0, 0.7, place=2, known=False),
     )
-    assert "Only 11 of 12 undefended controls were rebuilt, the others beside none: there" in text
+    assert (
+        "Only 11 of 12 undefended controls were reconstructed; the others failed with none, where"
+        in text
+    )
     assert "The attack failed on some pictures of: odd." in text
-    assert "No adaptive attack is known here against: new" in text
+    assert "fedsim has no countermeasure to: new" in text
 
 
 def test_of_texts_it_speaks_in_tokens() -> None:
@@ -142,7 +151,7 @@ def test_of_texts_it_speaks_in_tokens() -> None:
 def test_an_attack_that_gives_up_is_no_evidence() -> None:
     gave_up = result("odd", 0, 0.7, place=1)
     gave_up = replace(gave_up, meanings={"unscored": 20}, scores=[], second=[], blind=[])
-    assert "The attack came to nothing at all on some pictures of: odd." in said(NONE, gave_up)
+    assert "The attack gave no reconstruction for some pictures of: odd." in said(NONE, gave_up)
 
 
 def test_a_few_bytes_more_are_not_told() -> None:

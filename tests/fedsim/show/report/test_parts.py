@@ -90,7 +90,7 @@ def test_many_curves_are_thinned_out_and_it_is_said(tmp_path: Path) -> None:
     charts = {c.key: c for c in run_charts(view_of(run).cards(run), run.summary)}
     assert len(charts["objectives"].data) == 3 + 1
     assert "the best, the median and the worst" in charts["objectives"].caption
-    assert "30 clients who leaked less are left out" in charts["clients"].caption
+    assert "30 clients with less leakage are omitted" in charts["clients"].caption
 
 
 def test_a_run_without_attacks_has_a_chart_of_its_accuracy_alone(tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_colours_differ() -> None:
     [
         ("federation.aggregation='secagg+'", "the server learns only their sum"),
         ("federation.fraction=0.5", "a round 50% of them, drawn anew each time, upload"),
-        ("adversary.per_round=3", "in round 1, 3 victims at the most"),
+        ("adversary.per_round=3", "in round 1, 3 victims at most"),
         ("adversary.victims=['undefended']", "of the clients undefended"),
     ],
 )
@@ -121,7 +121,7 @@ def test_a_scenario_in_words(change: str, said: str) -> None:
 
 def test_what_only_the_sum_tells() -> None:
     scenario = load_scenario("secure-aggregation").model_dump(mode="json", exclude_none=True)
-    assert "the sum of a round's uploads, and of no client its own" in " ".join(
+    assert "the sum of a round's uploads, but no single upload" in " ".join(
         knew(scenario, ("picture", "pictures"))
     )
 

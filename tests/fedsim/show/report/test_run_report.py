@@ -63,7 +63,7 @@ def test_what_was_simulated_and_what_the_adversary_knew(tmp_path: Path) -> None:
 def test_failed_and_unscored_attacks_are_visible(tmp_path: Path) -> None:
     html = page(tmp_path)
     text = text_of(html)
-    assert "That is no protection" in text
+    assert "That is not protection" in text
     assert "r0001-c0005-naive: the attack yielded nothing: RuntimeError: no luck" in text
     assert "no score" in text
     assert html.count('class="card"') == 7  # the control too
@@ -127,8 +127,10 @@ def test_a_run_that_was_killed_at_once(tmp_path: Path) -> None:
 
 def test_a_control_that_was_not_rebuilt_is_told_before_all_else(tmp_path: Path) -> None:
     text = text_of(page(tmp_path, Log(control="attack failed")))
-    assert "The positive control was not rebuilt" in text
-    assert text.index("The positive control was not rebuilt") < text.index("What was simulated")
+    assert "The positive control was not reconstructed" in text
+    assert text.index("The positive control was not reconstructed") < text.index(
+        "What was simulated"
+    )
 
 
 def test_pictures_that_were_tidied_away_leave_the_rest(tmp_path: Path) -> None:
@@ -233,7 +235,7 @@ def test_a_scenario_of_another_shape_is_an_error_that_names_the_run(
 ) -> None:
     folder = Log().write(tmp_path / "run")
     (folder / "scenario.toml").write_text(text, "utf-8")
-    with pytest.raises(RunError, match=r"run: this log is not as fedsim .* writes it"):
+    with pytest.raises(RunError, match=r"run: this log does not have the form of fedsim"):
         write_run(folder)
 
 

@@ -72,14 +72,14 @@ def test_it_fits_a_terminal_with_its_every_column(width: int) -> None:
 def test_what_failed_is_told_from_what_was_protected() -> None:
     text = shown([upload(0, "a"), leakage("v", "a", psnr=9.0, meaning="attack failed")])
     assert "0/1, 1 failed" in text
-    assert "That is no protection" in text
+    assert "That is not protection" in text
 
 
 def test_a_control_that_was_not_rebuilt_comes_first() -> None:
     text = shown([leakage("c", None, psnr=9.0, meaning="attack failed")])
     after_table = text.split("positive control", 1)[1]
-    assert "The positive control was not rebuilt" in after_table
-    assert "not rebuilt" not in shown([leakage("c", None)])
+    assert "The positive control was not reconstructed" in after_table
+    assert "not reconstructed" not in shown([leakage("c", None)])
 
 
 def test_broken_uploads_failed_attacks_and_approximations_are_named() -> None:
