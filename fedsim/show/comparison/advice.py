@@ -186,8 +186,8 @@ def _limits(comparison: Comparison, results: Sequence[Result], worst: Sequence[R
     if controls[1] < controls[0]:
         parts.append(
             f"Only {controls[1]} of {controls[0]} undefended controls were reconstructed; the "
-            f"others failed with {', '.join(poor)}, where a defense's effect cannot be distinguished from "
-            "a failure of the attack."
+            f"others failed with {', '.join(poor)}, where a defense's effect cannot be "
+            "distinguished from a failure of the attack."
         )
     failed = sorted({r.name for r in worst if r.attack_failed})
     if failed:
