@@ -1,4 +1,4 @@
-"""Views of a run that goes on."""
+"""Terminal views of a run in progress."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class PlainView(Observer):
         self._say(f"run folder: {folder}")
 
     def on_record(self, record: LogRecord) -> None:
-        """Print a record in a sentence."""
+        """Print the meaning of a record."""
         if isinstance(record, RunStarted):
             self._start = record
         line = _sentence(record, self._start)
@@ -141,11 +141,11 @@ class LiveView(Observer):
             self._screen.rounds = scenario.federation.rounds
 
     def on_reader(self, reader: Reader) -> None:
-        """Take note of how to read what an attack holds."""
+        """Store the reader of dummy data."""
         self._reader = reader
 
     def on_record(self, record: LogRecord) -> None:
-        """Show a record where it belongs."""
+        """Show the meaning of a record."""
         with self._lock:
             match record:
                 case RunStarted():

@@ -1,4 +1,4 @@
-"""Runs whose pictures and report are made as well."""
+"""Runs with pictures and a report."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ logger = logging.getLogger(__name__)
 
 
 class Drawing(Observer):
-    """Draws each attacked round as it ends, so that a run that dies keeps what it has shown."""
+    """Draws each attacked round when it ends, so that a run that dies keeps its pictures."""
 
     def __init__(self) -> None:
         self._start: list[LogRecord] = []
         self._round: list[LogRecord] = []
 
     def on_record(self, record: LogRecord) -> None:
-        """Keep the record if a drawing needs it."""
+        """Store the record if a drawing needs it."""
         if isinstance(record, RunStarted):
             self._start = [record]
         elif isinstance(record, ReconstructionRecord | LeakageRecord | EmergenceRecord):
             self._round.append(record)
 
     def on_round_attacked(self, server_round: int) -> None:
-        """Draw the round; a failure is a warning, for the run goes on without its pictures."""
+        """Draw the round; a failure is only a warning, and the run continues."""
         records, self._round = [*self._start, *self._round], []
         if self.folder is None:
             return
@@ -61,14 +61,14 @@ def run_and_conclude(
     """Run a scenario, draw its pictures as its rounds end, and write its report.
 
     Args:
-        scenario: what to run.
+        scenario: the scenario.
         folder: the run folder; must be empty or not exist.
-        engine: where the clients live.
-        observer: watches.
+        engine: where the clients run.
+        observer: observer of the run.
 
     Raises:
-        FedsimError: the run could not start or could not go on; the report says so too.
-        KeyboardInterrupt: the user ended the run; the report shows what was finished.
+        FedsimError: the run could not start or continue; the report states this too.
+        KeyboardInterrupt: the user stopped the run; the report shows everything finished so far.
     """
     drawing = Drawing()
     watching = drawing if observer is None else Observers(drawing, observer)
@@ -83,8 +83,8 @@ def conclude_cell(folder: Path, done: Done) -> None:
     """Draw the pictures and write the report of a cell that has just been run.
 
     Args:
-        folder: of the comparison.
-        done: the cell, and whether it was run.
+        folder: the comparison's folder.
+        done: the cell with its outcome.
     """
     place = cell_folder(folder, done.cell)
     if not done.before and (place / RECORDS).is_file():

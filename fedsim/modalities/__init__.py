@@ -1,4 +1,4 @@
-"""The kinds of data that come with fedsim: a folder for each.
+"""The modalities that come with fedsim, one folder each.
 
 Importing this package registers them, and loads none of their parts.
 """

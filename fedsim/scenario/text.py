@@ -13,7 +13,7 @@ from fedsim.core.parameters import NestedError
 
 
 def explain(error: ValidationError, source: str, outer: tuple[Any, ...] = ()) -> list[str]:
-    """Return what is wrong with a scenario, a line for each problem: source, key and reason."""
+    """Return the problems of a scenario, a line for each: source, key and reason."""
     lines = []
     for problem in error.errors(include_url=False):
         place = (*outer, *problem["loc"])

@@ -1,4 +1,4 @@
-"""The contract of a judge of one kind of data."""
+"""Base class of the judges of modalities."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from fedsim.data import Prepared
 from fedsim.log.schema import ExampleScore, Meaning, Verdict
 
 MeaningOf = Callable[[Verdict], Meaning]
-"""Maps a verdict to its meaning for the attack and the defense of the judged victim."""
+"""Function from a verdict to its meaning for the attack and the defense of the victim."""
 
 
 class Judge(ABC):
     """Compares reconstructions of one modality with the private data.
 
     Args:
-        dataset: whose test examples are public.
+        dataset: the data set, whose test examples are public.
         model: the architecture of the run's model.
 
     Attributes:
-        discrete: whether the data are discrete. Attacks then search among points that stand for
-            nothing, and one of them that fits says nothing against the private data.
+        discrete: whether the data are discrete. Attacks then search among points that are not valid
+            data, and a good fit of such a point is not evidence against the private data.
     """
 
     discrete: ClassVar[bool] = False
@@ -34,11 +34,11 @@ class Judge(ABC):
     def __init__(self, dataset: Prepared, model: nn.Module) -> None: ...
 
     def originals(self, inputs: Tensor, labels: Tensor) -> Tensor:
-        """Return the private part of a client's batch, as a reconstruction should have it."""
+        """Return the private part of a client's batch, in the form of a reconstruction."""
         return inputs
 
     def words(self, example: Tensor, original: Tensor) -> Sequence[str] | None:
-        """Return an example in words; None for a modality without words.
+        """Return the displayed tokens of an example; None for a modality without tokens.
 
         Args:
             example: a private example, or a reconstruction of it.
@@ -47,7 +47,7 @@ class Judge(ABC):
         return None
 
     def shown(self, example: Tensor, original: Tensor) -> object:
-        """Return an example as the view of the modality shows it: in words, or as an array."""
+        """Return an example in the form of the modality's view: as tokens, or as an array."""
         words = self.words(example, original)
         return example.detach().cpu().numpy() if words is None else words
 
@@ -63,10 +63,10 @@ class Judge(ABC):
         """Return the reconstruction's index for each original, and each original's score.
 
         Args:
-            found: the outcome of the attack.
+            found: the reconstruction.
             originals: the private batch ``(B, ...)``.
             labels: its labels.
-            own: positions of the originals among the public data, if the adversary took them
-                from there itself: no baseline may know them.
-            meaning_of: maps a verdict to its meaning here.
+            own: indices of the originals among the public data if they are the adversary's control;
+                baselines must not use them.
+            meaning_of: function from a verdict to its meaning for this victim.
         """

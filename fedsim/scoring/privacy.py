@@ -1,4 +1,4 @@
-"""The privacy that each client has spent so far, by Opacus' accountants."""
+"""Privacy accounting: the epsilon that each client has spent, by Opacus' accountants."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class PrivacyLedger:
         self._accountants: defaultdict[int, RDPAccountant] = defaultdict(_accountant)
 
     def spend(self, partition: int) -> PrivacySpent | None:
-        """Account for one more upload of a client, and return the privacy spent by now."""
+        """Account for one more upload of a client, and return the privacy spent so far."""
         mechanism = self._mechanism(partition)
         if mechanism is None:
             return None

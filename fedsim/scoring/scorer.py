@@ -1,7 +1,7 @@
-"""Judges reconstructions against the private batches, after the attacks have ended.
+"""Scorer of reconstructions against the private batches, after the attacks have ended.
 
-The truth never travels: it is drawn again here, from the scenario's seed, the round and the
-partition, as the client drew it.
+The truth never travels: it is drawn again here from the scenario's seed, the round and the
+partition, in the same way as on the client.
 """
 
 from __future__ import annotations
@@ -50,21 +50,21 @@ class Scorer:
         return judge
 
     def truth(self, victim: Victim) -> tuple[Tensor, Tensor]:
-        """Return the batch behind a victim's upload, as the client drew it: inputs and labels."""
+        """Return the private batch behind a victim's upload: inputs and labels."""
         if victim.is_control:
             return self._site.dataset.test.batch(self._control(victim.server_round))
         clients = [self._site.batches(p, victim.server_round) for p in victim.partitions]
-        # Step by step, as one client with all these examples would take them.
+        # Step by step, in the order of a single client with all these examples.
         batches = [batch for step in zip(*clients, strict=True) for batch in step]
         return self._site.dataset.train.join(batches)
 
     def read(self, victim: Victim, example: Tensor, position: int) -> tuple[object, object]:
-        """Return a private example and what an attack holds for it, as its view shows them.
+        """Return a private example and a dummy example, in the form of the modality's view.
 
         Args:
-            victim: whose batch it is.
-            example: what the attack holds.
-            position: of the private example in the batch.
+            victim: the victim.
+            example: the dummy example.
+            position: index of the private example in the batch.
         """
         # By name: a victim would keep its gradient in memory.
         if victim.name not in self._read:
@@ -75,9 +75,9 @@ class Scorer:
         return self._judge.shown(original, original), self._judge.shown(example, original)
 
     def emergence(self, outcome: Outcome, scored: Scored) -> dict[int, tuple[Moment, ...]]:
-        """Return the reconstruction of each example in words, from the first moment to the last.
+        """Return the snapshots of each example as tokens, from first to last.
 
-        Nothing for a modality without words, whose tensors can be shown as they are.
+        Empty for a modality without tokens, whose tensors can be displayed directly.
         """
         words, matching = self._judge.words, scored.matching
         moments: dict[int, tuple[Moment, ...]] = {}
@@ -114,17 +114,17 @@ class Scorer:
         return Scored(originals, matching, misfit, leakage)
 
     def approximate(self, victim: Victim) -> bool:
-        """Say whether the attack took several steps, or several batches, for one."""
+        """Return whether the attack treated several steps, or several batches, as one."""
         several = not victim.is_control and self._site.scenario.federation.local_steps > 1
         attack = victim.attack
         follows = isinstance(attack, GradientMatching) and attack.local_steps == "unroll"
-        if victim.is_sum:  # after a first step each client is at weights of its own
+        if victim.is_sum:  # after a first step each client has different weights
             return several or self._batch_statistics
         return several and not follows
 
     @cached_property
     def _batch_statistics(self) -> bool:
-        """Whether a batch of several clients would be normalised unlike theirs."""
+        """Whether the joint batch of several clients is normalised differently from theirs."""
         model = self._site.model(self._site.architecture.state_dict())
         return normalises_by_batch(model)
 
@@ -135,27 +135,27 @@ class Scorer:
             return Meaning.PARTLY
         if word is Verdict.UNSCORED or outcome.victim.observation is None:
             return Meaning.UNSCORED
-        if truth_misfit is None:  # an attack that cannot tell a fit shows nothing of a defense
+        if truth_misfit is None:  # an attack without an objective is not evidence for a defense
             return Meaning.ATTACK_FAILED
-        # An attack on the wrong equations fits them without finding anything: no defense's merit.
+        # An attack with wrong equations can fit them without success: not evidence for a defense.
         found_a_fit = outcome.reconstruction.relative_objective <= max(
             FIT_MARGIN * truth_misfit, FIT_FLOOR
         )
-        # Of discrete data, an upload that they fit says all to those who can read it.
+        # Discrete data that fit an upload exactly are revealed to a better attack.
         says_all = self._judge.discrete and truth_misfit <= FIT_FLOOR
         wrong = self.approximate(outcome.victim) or self._mistaken(outcome.victim)
         protected = found_a_fit and not says_all and not wrong
         return Meaning.PROTECTED if protected else Meaning.ATTACK_FAILED
 
     def _mistaken(self, victim: Victim) -> bool:
-        """Whether the adversary takes the client's learning rate for another."""
+        """Whether the adversary assumes a wrong learning rate."""
         federation, assumed = self._site.scenario.federation, self._site.scenario.adversary
         if victim.is_control or federation.upload == "gradient" or assumed is None:
             return False
         return assumed.learning_rate not in (None, federation.learning_rate)
 
     def _own(self, victim: Victim) -> Tensor:
-        """Return the positions of the control's own public data, which are their own nearest."""
+        """Return the indices of the control's public data, which would be their own nearest."""
         if not victim.is_control:
             return torch.zeros(0, dtype=torch.long)
         return torch.from_numpy(self._control(victim.server_round))

@@ -1,4 +1,4 @@
-"""The score of one victim."""
+"""Types of scores."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from fedsim.log.schema import ExampleScore
 
 @dataclass(frozen=True, eq=False)
 class Scored:
-    """One victim's leakage.
+    """Leakage of one victim.
 
     Attributes:
         originals: the private batch: pictures ``(B, C, H, W)`` in [0, 1], or tokens ``(B, L)``.
-        matching: index of the reconstruction that belongs to each original, ``(B,)``; None if
-            there is no reconstruction.
+        matching: index of each original's reconstruction, ``(B,)``; None if there is no
+            reconstruction.
         truth_misfit: the attack's relative objective of the private batch itself.
-        leakage: one for each original.
+        leakage: one score for each original.
     """
 
     originals: Tensor

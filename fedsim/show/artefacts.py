@@ -1,4 +1,4 @@
-"""The files that are drawn of a run, from its log alone: pictures, animations, texts in colours."""
+"""Files drawn from the log of a run: pictures, animations, coloured texts."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from fedsim.log.schema import (
 from fedsim.log.writer import SAFE_NAME
 
 FOLDER = "pictures"
-"""The folder of what is drawn, in a run folder."""
+"""Folder of the drawn files in a run folder."""
 
 
 @dataclass(frozen=True)
 class Ended:
-    """One attack that has ended, as the log holds it.
+    """One finished attack, read from the log.
 
     Attributes:
         found: the record of the reconstruction.
-        scores: of each example of the batch.
-        moments: of each example that has them, by its position in the batch.
+        scores: scores of the examples of the batch.
+        moments: snapshots of the examples that have them, by index in the batch.
         arrays: the tensors of the victim.
     """
 
@@ -42,25 +42,25 @@ class Ended:
 
     @property
     def label(self) -> str:
-        """The client group, and the attacker unless it is the naive one."""
+        """Label: the client group, plus the attacker unless it is naive."""
         if self.found.group is None:
             return CONTROL
         naive = self.found.attacker == NAIVE
         return self.found.group if naive else f"{self.found.group} ({self.found.attacker})"
 
     def name(self, example: int) -> str:
-        """Return the name for a file about one example, without an ending."""
+        """Return the name of a file about one example, without an ending."""
         alone = len(self.scores) == 1
         return self.found.victim if alone else f"{self.found.victim}-{example}"
 
 
 @dataclass(frozen=True)
 class Artefact:
-    """One file.
+    """One file to draw.
 
     Attributes:
-        name: in the folder of what is drawn.
-        draw: writes the file to a path, whole or not at all.
+        name: its name in the folder of drawn files.
+        draw: writes the file to a path atomically.
     """
 
     name: str
@@ -68,7 +68,7 @@ class Artefact:
 
 
 class Artefacts:
-    """The files of one modality; of this base, none."""
+    """Files of one modality; this base class has none."""
 
     def of_victim(self, ended: Ended) -> Iterable[Artefact]:
         """Yield the files about one victim."""
@@ -88,11 +88,11 @@ def draw(run: Run, *, anew: bool = False) -> None:
     """Draw the files of a run.
 
     Args:
-        run: the log, or that of some rounds.
-        anew: draw those that are there already, too.
+        run: the log of the run, or of some rounds.
+        anew: whether to redraw existing files.
 
     Raises:
-        RunError: a record names something outside the run folder.
+        RunError: a record names a path outside the run folder.
         OSError: a file cannot be written.
     """
     artefacts: Artefacts = MODALITIES.get(run.start.modality).part("artefacts")()
@@ -102,7 +102,7 @@ def draw(run: Run, *, anew: bool = False) -> None:
         wanted = [artefact for each in ended for artefact in artefacts.of_victim(each)]
         for artefact in (*wanted, *artefacts.of_round(server_round, ended)):
             if not SAFE_NAME.fullmatch(artefact.name):
-                raise RunError(f"{run.folder}: {artefact.name!r} is not a name for a file")
+                raise RunError(f"{run.folder}: {artefact.name!r} is not a valid file name")
             path = folder / artefact.name
             if anew or not path.is_file():
                 artefact.draw(path)

@@ -1,4 +1,4 @@
-"""The end of a run: its missing pictures and its report."""
+"""Conclusion of a run: its missing pictures and its report."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ logger = logging.getLogger(__name__)
 def conclude_run(folder: Path) -> None:
     """Draw the missing pictures of a run and write its report.
 
-    Everything is made from the log, so that a run that died can be concluded later. A failure is
-    a warning: the records and tensors of the run are not lost with it.
+    Everything is made from the log, so a run that died can be concluded later. A failure is only a
+    warning, which does not affect the records and tensors of the run.
 
     Args:
-        folder: of the run.
+        folder: the run folder.
     """
     for what, step in (("pictures were", draw_missing), ("report was", write_run)):
         try:
@@ -30,10 +30,10 @@ def conclude_run(folder: Path) -> None:
 
 
 def draw_missing(folder: Path) -> None:
-    """Draw the pictures of a run that are not there yet.
+    """Draw the missing pictures of a run.
 
     Raises:
-        RunError: the folder is not a run folder, or a record names something outside it.
+        RunError: the folder is not a run folder, or a record names a path outside it.
     """
     with legible(folder):
         draw(Run.read(folder))

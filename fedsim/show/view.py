@@ -1,4 +1,4 @@
-"""The contract of those who show one modality, in reports and in terminals."""
+"""Base class of the views of modalities, in reports and in terminals."""
 
 from __future__ import annotations
 
@@ -22,15 +22,14 @@ from fedsim.show.report.victims.compared import Compared, Step
 
 @dataclass
 class Frame:
-    """One example while it is attacked.
+    """One example under attack.
 
     Attributes:
         title: the client group.
         attacker: naive or adaptive.
-        private, found: the private example and what the attack holds, as the judge of the modality
-            shows them.
-        note: the fit, or the score in the end.
-        style: of the note.
+        private, found: the private example and the dummy, in the form of the modality's judge.
+        note: the fit, or finally the score.
+        style: style of the note.
     """
 
     title: str
@@ -50,24 +49,24 @@ class Chosen:
 
     @property
     def name(self) -> str:
-        """The client group, and the attacker unless it is the naive one."""
+        """Label: the client group, plus the attacker unless it is naive."""
         who, attacker = self.leakage.who, self.leakage.attacker
         return who if attacker == NAIVE else f"{attacker}: {who}"
 
 
 class View(ABC):
-    """The looks of one modality.
+    """View of one modality.
 
     Templates are named ``"<modality>/<file>"``, for a file in the folder ``templates`` beside the
-    module of the view. A view of which only the card is written shows no more than figures.
+    module of the view. A view that only defines the card shows only figures.
 
     Attributes:
-        noun: the word for one example, singular and plural.
-        template: shows one card.
-        compared_template: shows one example under a defense at all strengths.
-        thumbnail_template: shows one example and its reconstruction, in an index.
-        legend: a template that explains the marks of a card; None if there are none.
-        columns: metrics of a score that stand in the file of all scores.
+        noun: noun for one example, singular and plural.
+        template: template of one card.
+        compared_template: template of one example under a defense at all strengths.
+        thumbnail_template: template of one example and its reconstruction, in an index.
+        legend: template that explains the marks of a card, or None.
+        columns: metrics of a score in the file of all scores.
     """
 
     noun: ClassVar[tuple[str, str]]
@@ -79,16 +78,16 @@ class View(ABC):
 
     @abstractmethod
     def cards(self, run: Run) -> Sequence[Card]:
-        """Return a card for each private example that was attacked.
+        """Return a card for each attacked example.
 
         Raises:
-            RunError: a record points outside the run folder, or to something else than tensors.
+            RunError: a record names a path outside the run folder, or a file without tensors.
         """
 
     def compared(
         self, label: str, stage: str, server_round: int, steps: Sequence[Step]
     ) -> Compared | None:
-        """Return one example under a defense at all strengths; None if there is none to show.
+        """Return one example under a defense at all strengths, or None.
 
         Args:
             label: the defense.
@@ -101,7 +100,7 @@ class View(ABC):
     def thumbnail(
         self, run: Run, leakage: LeakageRecord, found: ReconstructionRecord
     ) -> object | None:
-        """Return what the template for an index shows; None if the log does not hold it."""
+        """Return the value for the template of an index, or None if the log does not have it."""
         return None
 
     def same_victim(self, found: Sequence[Look], stem: Path) -> list[Path]:
@@ -112,24 +111,24 @@ class View(ABC):
             stem: path of the files without an ending.
 
         Returns:
-            Where they are.
+            The paths of the files.
 
         Raises:
-            RunError: a record points outside its run folder, or to something else than tensors.
+            RunError: a record names a path outside its run folder, or a file without tensors.
         """
         return []
 
     def gallery(self, run: Run, chosen: Sequence[Chosen]) -> RenderableType | None:
-        """Return examples of a finished run, for a terminal; None if there is nothing to show."""
+        """Return examples of a finished run for a terminal, or None."""
         return None
 
     def frames(self, frames: Sequence[Frame], width: int, height: int) -> RenderableType:
-        """Return examples while they are attacked, as many as fit; here, their notes.
+        """Return examples under attack, as many as fit; by default, only their notes.
 
         Args:
             frames: at least one.
-            width: of the terminal, in characters.
-            height: lines that there are for all of them.
+            width: width of the terminal, in characters.
+            height: number of lines for all of them.
         """
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
         for frame in frames[: max(1, height)]:
@@ -138,6 +137,6 @@ class View(ABC):
 
 
 def view_of(run: Run) -> View:
-    """Return the view for the modality that a run's first record names."""
+    """Return the view of a run's modality."""
     view: View = MODALITIES.get(run.start.modality).part("view")()
     return view

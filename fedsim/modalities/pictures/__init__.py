@@ -1,4 +1,4 @@
-"""Pictures: ``(C, H, W)`` in [0, 1]."""
+"""Modality of pictures, ``(C, H, W)`` in [0, 1]."""
 
 from fedsim.core.modality import MODALITIES, PICTURES, Modality
 from fedsim.modalities.pictures.measure import PSNR

@@ -1,4 +1,4 @@
-"""The drawings of a run on pictures: the private ones, and how their reconstructions emerged."""
+"""Drawings of a run on pictures: private pictures and their emerging reconstructions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fedsim.show.figures.pixels import FloatImage
 
 STRIP_FRAMES = 9
 MAX_PER_FIGURE = 48
-"""Pictures in one figure of a round; every victim has its own strip, however many there are."""
+"""Maximum number of pictures in a round's figure; every victim also has its own strip."""
 
 Frames = list[tuple[int, FloatImage]]
 Pictures = dict[str, list[tuple[Ended, ExampleScore]]]
@@ -27,7 +27,7 @@ class PictureArtefacts(Artefacts):
     """A strip for each picture; a figure and an animation for each round."""
 
     def of_victim(self, ended: Ended) -> Iterator[Artefact]:
-        """Yield how each picture of one victim emerged, as in the paper's figures."""
+        """Yield a strip of each emerging picture of one victim, as in the paper's figures."""
         for score in ended.scores:
             frames = _frames(ended, score)
             if frames:
@@ -36,7 +36,7 @@ class PictureArtefacts(Artefacts):
                 yield Artefact(f"{ended.name(score.example)}.png", draw)
 
     def of_round(self, server_round: int, ended: Sequence[Ended]) -> Iterator[Artefact]:
-        """Yield a round's pictures side by side, and an animation of them emerging."""
+        """Yield a figure of a round's pictures, and an animation of their emergence."""
         shown = _limited(ended)
         if not shown:
             return
@@ -64,8 +64,8 @@ def _draw_grid(shown: Pictures, path: Path) -> None:
 def _in_step(films: list[Emergence]) -> list[Emergence]:
     """Move each film's last frame to the next snapshot of the others.
 
-    Lanes end at evaluations of their own; a frame of the animation for each of them would show
-    no more and weigh a multiple.
+    Lanes end at different evaluations; a frame of the animation for each of them would increase the
+    size without showing more.
     """
     times = sorted({number for film in films for number, _ in film.frames[:-1]})
     latest = max(film.frames[-1][0] for film in films)
@@ -79,7 +79,7 @@ def _in_step(films: list[Emergence]) -> list[Emergence]:
 
 
 def _limited(ended: Sequence[Ended]) -> Pictures:
-    """Return the single pictures of each row, the same number of each at the most."""
+    """Return the single pictures of each row, limited to the same number for each."""
     rows: Pictures = {}
     for one in ended:
         rows.setdefault(one.label, []).extend((one, score) for score in one.scores)
@@ -102,7 +102,7 @@ def _grid(shown: Pictures) -> Image.Image:
 
 
 def _frames(ended: Ended, score: ExampleScore) -> Frames:
-    """Return the snapshots of the reconstruction that belongs to one private picture."""
+    """Return the snapshots of one private picture's reconstruction."""
     arrays = ended.arrays
     if "matching" not in arrays or "history" not in arrays:
         return []
@@ -112,7 +112,7 @@ def _frames(ended: Ended, score: ExampleScore) -> Frames:
 
 
 def _spread(frames: Frames, most: int) -> Frames:
-    """Return at most so many frames, first and last included."""
+    """Return at most ``most`` frames, including the first and the last."""
     if len(frames) <= most:
         return list(frames)
     return [frames[round(i * (len(frames) - 1) / (most - 1))] for i in range(most)]

@@ -1,4 +1,4 @@
-"""Private pictures beside what was rebuilt of them, and how it emerged."""
+"""Cards of private pictures with their reconstructions as they emerged."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from fedsim.show.report.victims.cards import Attacked, Attempt, Card, attacked, 
 
 
 def picture_cards(run: Run) -> list[Card]:
-    """Return a card for each private picture that was attacked.
+    """Return a card for each attacked picture.
 
     Raises:
-        RunError: a record points outside the run folder, or to something else than tensors.
+        RunError: a record names a path outside the run folder, or a file without tensors.
     """
     victims = list(attacked(run))
     defenses = {row.group: row.defense for row in run.summary.rows}
@@ -26,12 +26,12 @@ def picture_cards(run: Run) -> list[Card]:
 
 @dataclass(frozen=True)
 class PictureAttempt(Attempt):
-    """What one attacker made of one private picture.
+    """Reconstruction of one private picture by one attacker.
 
     Attributes:
-        final: what it came to, as a data URI; None if there is nothing to show.
-        strip: how it emerged, as the base64 text of a PNG of frames side by side; empty if the
-            log does not hold it.
+        final: the reconstruction as a data URI, or None.
+        strip: frames of its emergence side by side, as the base64 text of a PNG; empty if the log
+            does not have them.
     """
 
     final: str | None = None
@@ -40,7 +40,7 @@ class PictureAttempt(Attempt):
 
 @dataclass(frozen=True)
 class _Limits:
-    """How large pictures are drawn, so that the page can still be mailed."""
+    """Size limits of drawn pictures, so that the page can still be mailed."""
 
     side: int
     frames: int
@@ -54,7 +54,7 @@ class _Limits:
 
 
 def _shape(run: Run, victims: Sequence[Attacked]) -> Sequence[int]:
-    """Return the shape of the first picture that there is: all of a run are alike."""
+    """Return the shape of the first picture, which is the same for all pictures of a run."""
     for victim in victims:
         arrays = run.arrays(victim.pairs[0][1].tensors)
         if arrays is not None:
@@ -78,7 +78,7 @@ def _card(run: Run, victim: Attacked, defenses: dict[str, str], limits: _Limits)
 def _attempt(
     leakage: LeakageRecord, found: ReconstructionRecord, arrays: Arrays, limits: _Limits
 ) -> PictureAttempt:
-    """Return what became of one picture of a batch, the one that was matched to it."""
+    """Return the reconstruction that is matched to one picture of a batch."""
     if "matching" not in arrays or "reconstruction" not in arrays:
         return PictureAttempt(leakage, found, PSNR)
     position = arrays["matching"][leakage.score.example]

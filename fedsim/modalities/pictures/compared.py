@@ -1,4 +1,4 @@
-"""The same private picture under one defense at all of its strengths."""
+"""The same private picture under a defense at all strengths, and under all defenses."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ class PictureFilm(Film):
     """Pictures at each strength.
 
     Attributes:
-        final: at the last strength, as a data URI.
-        strip: all of them, as the base64 text of a PNG.
+        final: picture at the last strength, as a data URI.
+        strip: all pictures, as the base64 text of a PNG.
     """
 
     final: str
@@ -51,7 +51,7 @@ class PictureFilm(Film):
 def compare_pictures(
     label: str, stage: str, server_round: int, steps: Sequence[Step]
 ) -> Compared | None:
-    """Return the same picture under a defense at all strengths; None if there is none."""
+    """Return the same picture under a defense at all strengths, or None."""
     return compare(label, stage, server_round, steps, _shots, _film)
 
 
@@ -74,10 +74,10 @@ def _film(attacker: str, shots: Sequence[Shots[FloatImage]]) -> PictureFilm:
     last = shots[-1].get(attacker, shots[-1][PRIVATE]).shown
     frames: list[Shot[FloatImage]] = []
     for shot in shots:
-        nothing = Shot(np.full_like(last, _MID_GREY), missing("no attack on this strength"))
+        nothing = Shot(np.full_like(last, _MID_GREY), missing("no attack at this strength"))
         one = shot.get(attacker, nothing)
         if one.shown.shape != last.shape:
-            one = Shot(nothing.shown, missing("of another size"))
+            one = Shot(nothing.shown, missing("different size"))
         frames.append(one)
     return PictureFilm(
         attacker,
@@ -88,17 +88,17 @@ def _film(attacker: str, shots: Sequence[Shots[FloatImage]]) -> PictureFilm:
 
 
 def draw_grid(found: Sequence[Look], stem: Path) -> list[Path]:
-    """Write a private picture and what was rebuilt of it under each defense.
+    """Draw a private picture and its reconstruction under each defense.
 
     Args:
         found: one for each defense and strength, in order.
         stem: the file's path without its ending.
 
     Returns:
-        Where the PNG is.
+        The path of the PNG.
 
     Raises:
-        RunError: a record points outside its run folder, or to what is no file of tensors.
+        RunError: a record names a path outside its run folder, or a file without tensors.
     """
     rows: dict[str, list[FloatImage | None]] = {}
     captions: dict[str, list[str]] = {}
@@ -122,7 +122,7 @@ def draw_grid(found: Sequence[Look], stem: Path) -> list[Path]:
 
 
 def _pair(look: Look) -> tuple[FloatImage, FloatImage | None, str]:
-    """Return a private picture, its reconstruction if there is one, and what is to be said."""
+    """Return a private picture, its reconstruction or None, and a caption."""
     try:
         tensors = load_file(inside(look.folder, look.tensors))
     except SafetensorError as error:

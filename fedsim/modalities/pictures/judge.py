@@ -1,4 +1,4 @@
-"""The judge of pictures."""
+"""Judge of pictures."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class PictureJudge(Judge):
     """Compares pictures pixel by pixel.
 
     Args:
-        dataset: whose test pictures are public.
-        model: is not asked.
+        dataset: the data set, whose test pictures are public.
+        model: not used.
     """
 
     def __init__(self, dataset: Prepared, model: nn.Module) -> None:
@@ -74,12 +74,12 @@ class PictureJudge(Judge):
         return matching, tuple(leakage)
 
     def _without(self, own: Tensor) -> Tensor:
-        """Return the public pictures less the control's own, each its own nearest one."""
+        """Return the public pictures without the control's, which would be their own nearest."""
         keep = torch.ones(len(self._public), dtype=torch.bool)
         keep[own] = False
         return self._public[keep]
 
 
 def _named(baselines: dict[str, tuple[float, float]]) -> dict[str, dict[str, float | None]]:
-    """Return the figures of baselines by name."""
+    """Return the metrics of baselines by name."""
     return {name: {"psnr": psnr, "ssim": ssim} for name, (psnr, ssim) in baselines.items()}

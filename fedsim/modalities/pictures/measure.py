@@ -1,4 +1,4 @@
-"""The headline measure of pictures."""
+"""Headline measure of pictures."""
 
 from fedsim.core.measures import Measure
 

@@ -1,4 +1,4 @@
-"""Pictures in reports and terminals."""
+"""View of pictures in reports and terminals."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from fedsim.show.terminal.table import STYLES
 from fedsim.show.view import Chosen, Frame, View
 
 WIDTHS = (28, 24, 20, 16, 14, 12)
-"""Of a picture while it is attacked, in characters."""
+"""Possible widths of a picture under attack, in characters."""
 
 _GALLERY_WIDTH, _GAP = 14, 1
-_CAPTION_LINES = 4  # the caption's own three, and a blank one between rows
+_CAPTION_LINES = 4  # three lines for the caption, and a blank one between rows
 _THUMBNAIL = 48
 
 
 class PictureView(View):
-    """Pictures, (C, H, W) in [0, 1]."""
+    """View of pictures, (C, H, W) in [0, 1]."""
 
     noun = ("picture", "pictures")
     template = "pictures/card.html"
@@ -38,19 +38,19 @@ class PictureView(View):
     columns: ClassVar[tuple[str, ...]] = ("psnr", "ssim")
 
     def cards(self, run: Run) -> list[Card]:
-        """Return a card for each private picture that was attacked."""
+        """Return a card for each attacked picture."""
         return picture_cards(run)
 
     def compared(
         self, label: str, stage: str, server_round: int, steps: Sequence[Step]
     ) -> Compared | None:
-        """Return the same picture under a defense at all strengths; None if there is none."""
+        """Return the same picture under a defense at all strengths, or None."""
         return compare_pictures(label, stage, server_round, steps)
 
     def thumbnail(
         self, run: Run, leakage: LeakageRecord, found: ReconstructionRecord
     ) -> tuple[str, str] | None:
-        """Return a private picture and its reconstruction as data URIs, small."""
+        """Return a private picture and its reconstruction as small data URIs."""
         arrays = run.arrays(found.tensors)
         if arrays is None or "matching" not in arrays or "reconstruction" not in arrays:
             return None
@@ -63,7 +63,7 @@ class PictureView(View):
         return draw_grid(found, stem)
 
     def gallery(self, run: Run, chosen: Sequence[Chosen]) -> PictureRow | None:
-        """Return pairs of a private picture and its reconstruction."""
+        """Return pairs of private pictures and reconstructions."""
         pictures = [picture for one in chosen for picture in _pair(run, one)]
         return PictureRow(pictures, width=_GALLERY_WIDTH, gap=_GAP) if pictures else None
 

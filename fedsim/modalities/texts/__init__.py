@@ -1,4 +1,4 @@
-"""Texts: the tokens of a language model."""
+"""Modality of texts: the tokens of a language model."""
 
 from fedsim.core.modality import MODALITIES, TEXTS, Modality
 from fedsim.modalities.texts.measure import TOKENS

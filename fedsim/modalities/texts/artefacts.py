@@ -1,4 +1,4 @@
-"""The drawings of a run on texts: how each text emerged."""
+"""Drawings of a run on texts: emerging reconstructions."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ Words = Sequence[str]
 
 
 class TextArtefacts(Artefacts):
-    """How each text emerged, in colours (SVG) and plain."""
+    """Drawings of each emerging text, in colours (SVG) and plain."""
 
     def of_victim(self, ended: Ended) -> Iterator[Artefact]:
-        """Yield the two drawings of each text that emerged."""
+        """Yield both drawings of each text with snapshots."""
         for score in ended.scores:
             moments = ended.moments.get(score.example, ())
             if moments:

@@ -1,4 +1,4 @@
-"""Private texts beside what was rebuilt of them, and how it emerged."""
+"""Cards of private texts with their reconstructions as they emerged."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from fedsim.show.report.victims.compared import (
 
 Line = Sequence[Token]
 Moments = Mapping[tuple[str, int], Sequence[tuple[int, Sequence[str]]]]
-"""How each text of each victim emerged: evaluations spent, and its tokens then."""
+"""Snapshots of each victim's texts: evaluations so far, and the tokens at that time."""
 
 
 def text_cards(run: Run) -> list[Card]:
-    """Return a card for each private text that was attacked.
+    """Return a card for each attacked text.
 
     Raises:
-        RunError: a record points outside the run folder, or to something else than tensors.
+        RunError: a record names a path outside the run folder, or a file without tensors.
     """
     moments = {(r.victim, r.example): r.moments for r in run.of_kind(EmergenceRecord)}
     defenses = {row.group: row.defense for row in run.summary.rows}
@@ -41,17 +41,17 @@ def text_cards(run: Run) -> list[Card]:
 def compare_texts(
     label: str, stage: str, server_round: int, steps: Sequence[Step]
 ) -> Compared | None:
-    """Return the same text under a defense at all strengths; None if there is none."""
+    """Return the same text under a defense at all strengths, or None."""
     return compare(label, stage, server_round, steps, _shots, _film)
 
 
 @dataclass(frozen=True)
 class TextAttempt(Attempt):
-    """What one attacker made of one private text.
+    """Reconstruction of one private text by one attacker.
 
     Attributes:
-        final: what it came to; None if there is nothing to show.
-        film: its lines at each moment that is shown, packed.
+        final: the reconstruction, or None.
+        film: its lines at each displayed snapshot, packed.
     """
 
     final: Line | None = None
@@ -63,8 +63,8 @@ class TextFilm(Film):
     """Texts at each strength.
 
     Attributes:
-        final: at the last strength.
-        film: all of them, packed.
+        final: text at the last strength.
+        film: all texts, packed.
     """
 
     final: Line
@@ -90,7 +90,7 @@ def _attempt(
     lines = [found_line(tokens, original) for _, tokens in own]
     at = [evaluation for evaluation, _ in own]
     objectives = _objectives(run, found, len(own))
-    if lines[-1] != final:  # what is shown last is what was scored
+    if lines[-1] != final:  # the last displayed snapshot is the scored one
         last = max(at[-1] + 1, found.evaluations)
         at, lines, objectives = [*at, last], [*lines, final], [*objectives, found.objective]
     return TextAttempt(leakage, found, TOKENS, at, objectives, final, packed(lines))
@@ -114,7 +114,7 @@ def _shots(run: Run, victim: Attacked) -> Shots[Line]:
 
 
 def _film(attacker: str, shots: Sequence[Shots[Line]]) -> TextFilm:
-    nothing: Shot[Line] = Shot([], missing("no attack on this strength"))
+    nothing: Shot[Line] = Shot([], missing("no attack at this strength"))
     frames = [shot.get(attacker, nothing) for shot in shots]
     lines = [f.shown for f in frames]
     return TextFilm(

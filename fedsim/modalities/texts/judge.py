@@ -1,4 +1,4 @@
-"""The judge of texts."""
+"""Judge of texts."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class TextJudge(Judge):
     """Compares texts token by token, without the special tokens at their ends.
 
     Args:
-        dataset: whose test texts are public.
-        model: whose tokens they are.
+        dataset: the data set, whose test texts are public.
+        model: the language model.
     """
 
     discrete: ClassVar[bool] = True
@@ -40,11 +40,11 @@ class TextJudge(Judge):
         self._baselines = TextBaselines(public, ordinary, cache(self._unconditional))
 
     def originals(self, inputs: Tensor, labels: Tensor) -> Tensor:
-        """Return the texts' own tokens, also where they were masked."""
+        """Return the original tokens of texts, with masks undone."""
         return self._dataset.train.originals(inputs, labels)
 
     def words(self, example: Tensor, original: Tensor) -> list[str]:
-        """Return the tokens of a text, without the special ones at its ends."""
+        """Return the tokens of a text, without the special tokens at its ends."""
         return self._reader.content(example, original)
 
     def judge(
@@ -85,7 +85,7 @@ class TextJudge(Judge):
 
     @torch.no_grad()
     def _unconditional(self, length: int) -> list[str] | None:
-        """Return the guess of the run's first model at a text of which it sees nothing."""
+        """Return the unconditional guess of the run's initial model."""
         model, specials = self._model, self._model.vocabulary.specials
         if model.task is Task.MASKED and specials.mask is not None:
             first = [] if specials.first is None else [specials.first]
@@ -102,13 +102,13 @@ class TextJudge(Judge):
     def _matched(
         self, found: Reconstruction, originals: Tensor, texts: list[list[str]]
     ) -> tuple[list[list[str]] | None, Tensor | None]:
-        """Return the reconstruction of each text, and its row."""
+        """Return the reconstruction of each text, and its index."""
         if found.data is None or found.data.shape != originals.shape:
             return None, None
         everything = [
             [self._reader.content(row, original) for original in originals] for row in found.data
         ]
-        # A row is compared over the length of the text that it may belong to.
+        # A row is compared over the length of each text that it may be matched to.
         whole = [max(versions, key=len) for versions in everything]
         matching = match_texts(whole, texts)
         rows = [everything[row][i] for i, row in enumerate(matching)]

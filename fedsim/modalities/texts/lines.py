@@ -1,4 +1,4 @@
-"""Texts as parts of a page: tokens with their marks, and how they change."""
+"""Texts embedded in a page: marked tokens, and their changes."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ class Token:
     """One token of a line.
 
     Attributes:
-        text: as a person reads it.
-        joined: whether it goes on from the one before it.
-        mark: right, close or wrong; empty in what was private itself.
+        text: displayed text.
+        joined: whether it continues the previous token.
+        mark: right, close or wrong; empty in private texts.
     """
 
     text: str
@@ -24,18 +24,18 @@ class Token:
 
 
 def private_line(tokens: Sequence[str]) -> list[Token]:
-    """Return a private text."""
+    """Return a private text as tokens without marks."""
     return [_token(token) for token in tokens]
 
 
 def found_line(found: Sequence[str], original: Sequence[str]) -> list[Token]:
-    """Return a rebuilt text, each token marked."""
+    """Return a reconstructed text as marked tokens."""
     marks = mark(found, original)
     return [_token(token, kind.value) for token, kind in zip(found, marks, strict=True)]
 
 
 def packed(lines: Sequence[Sequence[Token]]) -> dict[str, object]:
-    """Return lines for the page's script: each different token once, and lines of their places.
+    """Return lines for the page's script: each different token once, and lines of their indices.
 
     A token is its text, whether it is joined, and its mark.
     """

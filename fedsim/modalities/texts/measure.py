@@ -1,4 +1,4 @@
-"""The headline measure of texts."""
+"""Headline measure of texts."""
 
 from fedsim.core.measures import Measure
 
@@ -13,7 +13,7 @@ TOKENS = Measure(
     recovered_name="exact",
     thing="text",
     told_of=" of the tokens",
-    caption="tokens: share of a text's tokens that are right at their places, in %",
+    caption="tokens: share of a text's tokens that are correct in their positions, in %",
     leaked="texts that can be understood",
-    statistic="share of the tokens that are right, in %, median",
+    statistic="share of correct tokens, in %, median",
 )

@@ -1,4 +1,4 @@
-"""From a model's tokens to what a person reads."""
+"""Conversion of a model's tokens to displayed tokens."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from fedsim.models import TextModel
 
 
 class Reader:
-    """Reads the rows of tokens that a model takes.
+    """Converts rows of a model's tokens to displayed tokens.
 
     Args:
-        model: whose tokens they are.
+        model: the language model.
     """
 
     def __init__(self, model: TextModel) -> None:
@@ -21,7 +21,7 @@ class Reader:
         self._pad = specials.pad
 
     def content(self, row: Tensor, original: Tensor) -> list[str]:
-        """Return the tokens of a text without those that every text has at its ends.
+        """Return the tokens of a text without the special tokens at its ends.
 
         Args:
             row: ``(L,)``, the private text or a reconstruction of it.

@@ -1,4 +1,4 @@
-"""Texts as people look at them: which recovered token is right."""
+"""Texts with a mark on each reconstructed token."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.text import Text
 
 
 class Mark(StrEnum):
-    """What a recovered token is."""
+    """Mark of a reconstructed token."""
 
     RIGHT = "right"
     CLOSE = "close"  # in the private text, but elsewhere
@@ -20,15 +20,15 @@ class Mark(StrEnum):
 
 STYLES = {Mark.RIGHT: "bold green", Mark.CLOSE: "yellow", Mark.WRONG: "dim red strike"}
 PIECE = "##"
-"""What begins a piece of a word that goes on from the one before it."""
+"""Prefix of a token that continues the word of the previous token."""
 
 
 def mark(found: Sequence[str], original: Sequence[str]) -> list[Mark]:
-    """Return what each recovered token is.
+    """Return the mark of each reconstructed token.
 
     Args:
-        found: the recovered tokens, place by place.
-        original: the private ones.
+        found: the reconstructed tokens in order of position.
+        original: the private tokens.
     """
     marks = []
     for place, token in enumerate(found):
@@ -40,7 +40,7 @@ def mark(found: Sequence[str], original: Sequence[str]) -> list[Mark]:
 
 
 def coloured(found: Sequence[str], original: Sequence[str]) -> Text:
-    """Return recovered tokens as a line for the terminal, coloured by their marks."""
+    """Return reconstructed tokens as a line for the terminal, coloured by their marks."""
     line = Text()
     for token, kind in zip(found, mark(found, original), strict=True):
         piece = token.startswith(PIECE)
@@ -51,12 +51,12 @@ def coloured(found: Sequence[str], original: Sequence[str]) -> Text:
 
 
 def drawing(console: Console, title: str) -> str:
-    """Return what a recording console printed as SVG, which asks no server for a font."""
+    """Return the output of a recording console as an SVG that loads no external font."""
     svg = console.export_svg(title=title, clear=False)
     style, end, rest = svg.partition("</style>")
     return re.sub(r"@font-face \{.*?\}\s*", "", style, flags=re.DOTALL) + end + rest
 
 
 def plain(tokens: Sequence[str]) -> str:
-    """Return tokens as a line, pieces of a word together."""
+    """Return tokens as a line, with the pieces of a word joined."""
     return " ".join(tokens).replace(f" {PIECE}", "")

@@ -1,4 +1,4 @@
-"""Texts in reports and terminals."""
+"""View of texts in reports and terminals."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from fedsim.show.terminal.table import STYLES
 from fedsim.show.view import Chosen, Frame, View
 
 _THUMBNAIL = 12
-"""Tokens of a text in an index."""
+"""Maximum number of tokens of a text in an index."""
 
 Words = Sequence[str]
 
 
 class TextView(View):
-    """Texts, token by token."""
+    """View of texts, token by token."""
 
     noun = ("text", "texts")
     template = "texts/card.html"
@@ -42,17 +42,17 @@ class TextView(View):
     )
 
     def cards(self, run: Run) -> list[Card]:
-        """Return a card for each private text that was attacked."""
+        """Return a card for each attacked text."""
         return text_cards(run)
 
     def compared(
         self, label: str, stage: str, server_round: int, steps: Sequence[Step]
     ) -> Compared | None:
-        """Return the same text under a defense at all strengths; None if there is none."""
+        """Return the same text under a defense at all strengths, or None."""
         return compare_texts(label, stage, server_round, steps)
 
     def thumbnail(self, run: Run, leakage: LeakageRecord, found: ReconstructionRecord) -> object:
-        """Return a private text and its reconstruction, cut short."""
+        """Return a private text and its reconstruction, shortened."""
         original = leakage.score.original or ()
         lines = private_line(original), found_line(leakage.score.found or (), original)
         return [(line[:_THUMBNAIL], len(line) > _THUMBNAIL) for line in lines]

@@ -1,4 +1,4 @@
-"""The report of a comparison: the same victim under every defense, frontier and table."""
+"""Report of a comparison: the same victim under every defense, frontier and table."""
 
 from __future__ import annotations
 
@@ -27,15 +27,14 @@ logger = logging.getLogger(__name__)
 
 
 def write_comparison(folder: Path, out: Path | None = None) -> Path:
-    """Write the report of a comparison, finished or not, and return where it is.
+    """Write the report of a comparison, finished or not, and return its path.
 
     Args:
-        folder: of the comparison.
-        out: the file to write; ``report.html`` in the folder if none is given.
+        folder: the comparison's folder.
+        out: the file to write; by default ``report.html`` in the folder.
 
     Raises:
-        RunError: the folder holds no comparison or nothing of it is finished, or the file cannot
-            be written.
+        RunError: the folder has no comparison with a finished run, or the file cannot be written.
     """
     with legible(folder):
         html = comparison_page(Compares.read(folder), away=out is not None)
@@ -43,10 +42,10 @@ def write_comparison(folder: Path, out: Path | None = None) -> Path:
 
 
 def conclude_comparison(folder: Path) -> list[Path]:
-    """Write the report at the end of a comparison, which is not lost if that fails.
+    """Write the report at the end of a comparison; a failure is only a warning.
 
     Returns:
-        Where it is, or nothing.
+        Its path, or an empty list.
     """
     try:
         return [write_comparison(folder)]
@@ -59,12 +58,12 @@ def conclude_comparison(folder: Path) -> list[Path]:
 
 @dataclass(frozen=True)
 class Compares:
-    """A comparison as its report reads it.
+    """A comparison read from its folder.
 
     Attributes:
-        folder: of the comparison.
-        comparison: what is compared.
-        finished: each finished run and its place.
+        folder: the comparison's folder.
+        comparison: the comparison.
+        finished: each finished run and its position.
     """
 
     folder: Path
@@ -76,7 +75,7 @@ class Compares:
         """Read the folder of a comparison.
 
         Raises:
-            RunError: it is none, or nothing of it is finished yet.
+            RunError: it is not the folder of a comparison, or no run is finished yet.
         """
         comparison = read_comparison(folder)
         places = [(place, cell_folder(folder, place)) for place in comparison.places]
@@ -87,17 +86,17 @@ class Compares:
 
     @property
     def missing(self) -> int:
-        """How many runs are not finished."""
+        """Number of unfinished runs."""
         return len(self.comparison.places) - len(self.finished)
 
     @cached_property
     def results(self) -> list[Result]:
-        """What the finished runs come to."""
+        """Results of the finished runs."""
         return results(self.comparison, self.finished)
 
     @cached_property
     def shown(self) -> list[tuple[Place, Run]]:
-        """The runs whose victims are shown: those of the first seed."""
+        """Runs of the first seed, whose victims are shown."""
         seed = self.comparison.seeds[0]
         return [(p, Run.read(path)) for p, path in self.finished if p.seed == seed]
 
@@ -106,8 +105,8 @@ def comparison_page(compares: Compares, *, away: bool = False) -> str:
     """Return the report of a comparison as HTML.
 
     Args:
-        compares: what it is about.
-        away: whether the page is to lie elsewhere, where links to its runs would lead nowhere.
+        compares: the comparison.
+        away: whether the page is written elsewhere, so that links to the runs would be broken.
     """
     comparison = compares.comparison
     first = compares.shown[0][1] if compares.shown else Run.read(compares.finished[0][1])
@@ -155,10 +154,10 @@ class Cell:
     """One cell of the table.
 
     Attributes:
-        heading: of its column.
-        text: as a person reads it.
-        value: as it is sorted.
-        is_number: whether it stands at the right.
+        heading: heading of its column.
+        text: displayed text.
+        value: sort key.
+        is_number: whether it is right-aligned.
     """
 
     heading: str
@@ -174,7 +173,7 @@ def _rows(found: Sequence[Result], records: Sequence[dict[str, Value]]) -> list[
     rows = []
     for words, record in zip(as_words(found), records, strict=True):
         values = {heading: record[columns[heading]] for heading in words}
-        # By its number, where the strength is one: as text 0.001 comes before 0.01, but 1e-05 last.
+        # Numeric strengths are sorted by value: as text, 1e-05 would come after 0.01.
         if record["value"] is not None:
             values["strength"] = record["value"]
         rows.append(
@@ -187,7 +186,7 @@ def _rows(found: Sequence[Result], records: Sequence[dict[str, Value]]) -> list[
 
 
 def _advice(compares: Compares) -> list[str]:
-    """Return what the comparison says: a headline, then paragraphs."""
+    """Return the recommendation: a headline, then paragraphs."""
     first, *rest = advice(compares.comparison, compares.results)
     headline, colon, evidence = first.partition(": ")
     if not colon:

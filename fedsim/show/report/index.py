@@ -1,4 +1,4 @@
-"""An index over many runs and comparisons."""
+"""Index over many runs and comparisons."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ class Entry:
     """One run or comparison in the index.
 
     Attributes:
-        title: what it is called.
-        place: its folder, from the index on.
-        href: its report's address, from the index on; None if it has none.
-        kind: a run or a comparison.
+        title: its title.
+        place: its folder, relative to the index.
+        href: address of its report, relative to the index, or None.
+        kind: run or comparison.
         said: the verdict in a sentence.
-        started: when, as the run log has it; empty if unknown.
+        started: its start, as in the run log; empty if unknown.
         status: finished, interrupted, failed, or not ended.
-        counts: private pieces of data of each meaning.
-        thumbnail: the private piece of data that leaked most and what was rebuilt of it, as its
-            template shows it; None if there is none.
-        template: shows that.
+        counts: number of examples with each meaning.
+        thumbnail: the example that leaked most and its reconstruction, in the form of its
+            template, or None.
+        template: template of the thumbnail.
     """
 
     title: str
@@ -56,8 +56,8 @@ def write_index(folder: Path, out: Path | None = None) -> Path:
     """Write an index over a folder's runs and comparisons, and the reports that are missing.
 
     Args:
-        folder: looked through with its own folders, but not inside runs and comparisons.
-        out: the file to write; ``index.html`` in the folder if none is given.
+        folder: searched recursively, but not inside runs and comparisons.
+        out: the file to write; by default ``index.html`` in the folder.
 
     Raises:
         RunError: there is no run in the folder, or the file cannot be written.
@@ -67,7 +67,7 @@ def write_index(folder: Path, out: Path | None = None) -> Path:
     if not entries:
         raise RunError(
             f"{folder}: there is no run in this folder: expected a run folder that `fedsim run` "
-            "named, a comparison's folder, or a folder with some of them"
+            "printed, a comparison's folder, or a folder that contains several of them"
         )
     entries.sort(key=lambda e: e.started, reverse=True)
     html = render(
@@ -153,7 +153,7 @@ def _is_stale(report: Path, records: Path) -> bool:
 
 
 def _thumbnail(run: Run) -> object | None:
-    """Return the piece of data that leaked most, beside what was rebuilt of it."""
+    """Return the example that leaked most, with its reconstruction."""
     measure = run.start.measure
     scored = [
         (figure, leakage, found)

@@ -1,7 +1,7 @@
-"""One HTML file that needs nothing else: templates, style, scripts and Plotly in one.
+"""Self-contained HTML pages: templates, style, scripts and Plotly in one file.
 
-Everything is escaped by the templates. Besides, a page forbids itself every request, and runs
-only the scripts that bear its own nonce, so that markup which got past would stay dead.
+The templates escape everything. In addition, a page forbids all requests and runs only scripts with
+its own nonce, so that injected markup has no effect.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _CODE = re.compile(r"``([^`]+)``")
 def is_available() -> bool:
     """Return whether the templates are installed.
 
-    They are not under ``flwr run``, whose bundles take no HTML.
+    They are missing under ``flwr run``, whose bundles have no HTML.
     """
     return files(_PACKAGE).joinpath("templates").is_dir()
 
@@ -45,16 +45,16 @@ def render(template: str, seed: str, **values: object) -> str:
     """Return a page.
 
     Args:
-        template: its name.
-        seed: what makes this page another than all others; of the same one the same page comes.
-        values: what the template asks for.
+        template: name of the template.
+        seed: content hashed into the script nonce; equal seeds give equal pages.
+        values: variables of the template.
 
     Raises:
         RunError: the templates are not installed.
     """
     if not is_available():
         raise RunError(
-            "the report's templates are not installed here (Flower's bundles leave them out); "
+            "the report's templates are not installed here (Flower's bundles omit them); "
             "write the report with `fedsim report` where fedsim itself is installed"
         )
     nonce = hashlib.sha256(seed.encode("utf-8", "backslashreplace")).hexdigest()[:32]
@@ -63,30 +63,30 @@ def render(template: str, seed: str, **values: object) -> str:
 
 
 def write_page(path: Path, html: str) -> Path:
-    """Write a page, whole or not at all, and return where it is.
+    """Write a page atomically, and return its path.
 
     Raises:
-        RunError: it cannot be written.
+        RunError: the page cannot be written.
     """
     try:
         replace_file(path, html.encode("utf-8"))
     except OSError as error:
         raise RunError(
             f"{path}: the report cannot be written: {error.strerror or error}; "
-            "give --out a file that you may write"
+            "give --out a writable file"
         ) from None
     return path
 
 
 def as_csv(rows: Iterable[Sequence[object]]) -> str:
-    """Return rows as the address of a CSV file that stands in the page itself."""
+    """Return rows as the data URI of a CSV file."""
     text = io.StringIO()
     csv.writer(text).writerows([[_harmless(cell) for cell in row] for row in rows])
     return "data:text/csv;charset=utf-8," + quote(text.getvalue().encode("utf-8", "replace"))
 
 
 def as_text_file(text: str) -> str:
-    """Return text as the address of a file that stands in the page itself."""
+    """Return text as the data URI of a text file."""
     return "data:text/plain;charset=utf-8," + quote(text.encode("utf-8", "replace"))
 
 
@@ -102,7 +102,7 @@ def prose(text: str) -> Markup:
 
 
 def _harmless(cell: object) -> object:
-    """Return a cell that a spreadsheet does not take for a formula."""
+    """Return a cell that a spreadsheet does not interpret as a formula."""
     if isinstance(cell, str) and cell[:1] in ("=", "+", "-", "@", "\t", "\r"):
         return f"'{cell}"
     return "" if cell is None else cell
@@ -135,7 +135,7 @@ def _environment() -> Environment:
 
 
 def _of_modality(name: str) -> str | None:
-    """Return the template ``<modality>/<file>``, which lies beside the module of the view."""
+    """Return the template ``<modality>/<file>`` in the folder of the view's module."""
     modality, _, file = name.partition("/")
     if modality not in MODALITIES.names():
         return None
@@ -144,13 +144,13 @@ def _of_modality(name: str) -> str | None:
 
 
 def _asset(name: str) -> Markup:
-    """Return a style sheet or script of ours as it is."""
+    """Return the text of a style sheet or script."""
     return Markup(files(_PACKAGE).joinpath("templates", name).read_text("utf-8"))  # noqa: S704
 
 
 @lru_cache(maxsize=1)
 def _plotly() -> Markup:
-    """Return Plotly's code as base64 of gzip: a third of its size, and browsers unpack it."""
+    """Return Plotly's code as base64 of gzip, a third of its size, which browsers can unpack."""
     code = files("plotly").joinpath("package_data", "plotly.min.js").read_bytes()
     packed = base64.b64encode(gzip.compress(code, 9, mtime=0)).decode("ascii")
     return Markup(packed)  # noqa: S704  (letters and digits)

@@ -1,4 +1,4 @@
-"""The report of one run."""
+"""Report of one run."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from fedsim.show.view import View, view_of
 
 
 def write_run(folder: Path, out: Path | None = None) -> Path:
-    """Write the report of a run, finished or not, and return where it is.
+    """Write the report of a run, finished or not, and return its path.
 
     Args:
-        folder: of the run.
-        out: the file to write; ``report.html`` in the folder if none is given.
+        folder: the run folder.
+        out: the file to write; by default ``report.html`` in the folder.
 
     Raises:
-        RunError: the folder holds no run, or the file cannot be written.
+        RunError: it is not a run folder, or the file cannot be written.
     """
     with legible(folder):
         html = run_page(Run.read(folder))
@@ -92,7 +92,7 @@ class Conclusion:
 
     @classmethod
     def of(cls, cards: Sequence[Card], summary: Summary, nouns: tuple[str, str]) -> Conclusion:
-        """Return the verdict on what was attacked."""
+        """Return the verdict on the attacked examples."""
         private = [c for c in cards if not c.is_control]
         counts = {m: sum(c.worst.meaning == m for c in private) for m in WORST_FIRST}
         counts = {m: n for m, n in counts.items() if n}
@@ -103,7 +103,7 @@ class Conclusion:
 
     @staticmethod
     def headline_of(counts: dict[Meaning, int], summary: Summary, nouns: tuple[str, str]) -> str:
-        """Return the verdict in a sentence."""
+        """Return the verdict as a sentence."""
         if counts:
             some = counts.get(Meaning.LEAKED) or "None"
             private = counted(sum(counts.values()), f"private {nouns[0]}", f"private {nouns[1]}")
@@ -113,7 +113,7 @@ class Conclusion:
                 return f"None of {private} leaked, but the attack failed on {those} of them."
             return f"{some} of {private} leaked."
         if summary.failures or summary.problems:
-            return "Nothing private was rebuilt, and nothing could be scored."
+            return "No private data were reconstructed, and nothing could be scored."
         return "Nothing was attacked."
 
 
@@ -139,44 +139,44 @@ def _details(private: Sequence[Card], nouns: tuple[str, str]) -> list[str]:
 
 
 def _warnings(summary: Summary) -> list[str]:
-    """Return what puts the rest in doubt, most important first."""
+    """Return reasons to doubt the results, most important first."""
     lines = []
     if summary.status is None:
         lines.append(
-            "This run has not come to its end: it goes on, or it was killed. Here is what it had "
-            "finished when this report was written."
+            "This run has not ended: it is still running, or it was killed. This report shows what "
+            "was finished when it was written."
         )
     elif summary.status != "finished":
         why = f": {summary.error}" if summary.error else ""
-        lines.append(f"This run was {summary.status}{why}. Here is what it had finished.")
+        lines.append(f"This run was {summary.status}{why}. This report shows what was finished.")
     if summary.control_failed:
         lines.append(
-            "The positive control was not rebuilt: the attack failed here even without a defense, "
-            "so nothing below says that a defense works."
+            "The positive control was not reconstructed: the attack failed here even without a "
+            "defense, so nothing below is evidence that a defense works."
         )
     if any(row.count(Meaning.ATTACK_FAILED) for row in summary.rows if row.group != CONTROL):
         lines.append(
-            "Where the attack failed, the private data fit the upload better than what was found: "
-            "a better attack may find them. That is no protection."
+            "Where the attack failed, the private data fit the upload better than the "
+            "reconstruction: a better attack may find them. That is not protection."
         )
     if summary.approximate:
         lines.append(
-            "Several local steps, or batches that were normalised apart, were attacked as one "
-            "large step: an approximation, so the figures are a lower bound on what leaks."
+            "Several local steps, or batches that were normalised separately, were attacked as one "
+            "large step: an approximation, so the figures are a lower bound on the leakage."
         )
     return lines
 
 
 def _incidents(summary: Summary) -> list[str]:
-    """Return what came to nothing, and why: uploads, sums and attacks."""
+    """Return failed uploads, sums and attacks, with reasons."""
     lines = [f"Round {r}, client {c}: the upload was not used: {w}" for r, c, w in summary.problems]
-    lines += [f"Round {r}: no sum, the model stays as it was: {w}" for r, w in summary.lost]
-    lines += [f"{victim}: the attack yielded nothing: {w}" for victim, w in summary.failures]
+    lines += [f"Round {r}: no sum, the model did not change: {w}" for r, w in summary.lost]
+    lines += [f"{victim}: no reconstruction: {w}" for victim, w in summary.failures]
     return lines
 
 
 def _by_group(cards: Sequence[Card]) -> list[dict[str, Any]]:
-    """Return the cards in rows, one for each group and so for each defense."""
+    """Return the cards in rows, one for each group."""
     groups: dict[str, list[Card]] = {}
     for card in cards:
         groups.setdefault(card.group, []).append(card)
@@ -187,7 +187,7 @@ def _by_group(cards: Sequence[Card]) -> list[dict[str, Any]]:
 
 
 def _choices(cards: Sequence[Card]) -> dict[str, list[str]]:
-    """Return what the cards can be filtered by."""
+    """Return the filters of the cards with their values."""
     partitions = sorted({c.partition for c in cards if c.partition is not None})
     return {
         "client": [f"client {p}" for p in partitions],
@@ -198,7 +198,7 @@ def _choices(cards: Sequence[Card]) -> dict[str, list[str]]:
 
 
 def _table_row(row: Row) -> dict[str, Any]:
-    """Return a row of the table, the numbers as they are."""
+    """Return a row of the table, with unrounded numbers."""
     measure, scores, blind = row.measure, row.scores, row.baseline
     return {
         "group": row.group,
@@ -236,7 +236,7 @@ def _scores_csv(cards: Sequence[Card], view: View) -> str:
 
 
 def shown_command(arguments: Sequence[str]) -> str:
-    """Return the command that was given, by its name and not by its place."""
+    """Return the command line, with the name of the program instead of its path."""
     if not arguments:
         return ""
     return shlex.join([Path(arguments[0]).name, *map(str, arguments[1:])])

@@ -1,4 +1,4 @@
-"""Reconstructions of a finished run in the terminal, beside the private data."""
+"""Gallery of a finished run in the terminal: private examples and reconstructions."""
 
 from __future__ import annotations
 

@@ -117,6 +117,6 @@ def test_the_page_has_no_word_of_pictures(finished: Finished) -> None:
     html = re.sub(r"<(script|style)\b.*?</\1>", " ", html, flags=re.DOTALL)
     body = html[: html.index('id="reproduce"')]
     assert "The same text under every defense" in body
-    assert "Each rebuilt token is marked" in body
+    assert "Each reconstructed token is marked" in body
     for word in ("picture", " dB", "PSNR"):
         assert word not in body

@@ -1,1 +1,1 @@
-"""What was attacked: cards of private examples, for the views of all modalities."""
+"""Cards of attacked examples, for the views of all modalities."""

@@ -1,4 +1,4 @@
-"""One private piece of data and everybody who attacked it."""
+"""Card of one private example, with its attackers."""
 
 from __future__ import annotations
 
@@ -20,15 +20,14 @@ from fedsim.show.report.words import WORST_FIRST, who
 
 @dataclass(frozen=True)
 class Attempt:
-    """What one attacker made of one private piece of data.
+    """Reconstruction of one private example by one attacker.
 
     Attributes:
         leakage: the record of its score.
         reconstruction: the record of the attack.
-        measure: of the score.
-        at: the evaluation of each moment that is shown; empty if the log does not hold how it
-            emerged.
-        objectives: at each of them; None where it was not finite.
+        measure: measure of the score.
+        at: the evaluation of each displayed snapshot; empty if the log has no snapshots.
+        objectives: objective at each of them; None if not finite.
     """
 
     leakage: LeakageRecord
@@ -44,32 +43,32 @@ class Attempt:
 
     @property
     def meaning(self) -> Meaning:
-        """The score in a word."""
+        """Meaning of the score."""
         return self.leakage.score.meaning
 
     @property
     def blind(self) -> float:
-        """The score of the best blind guess at the same."""
+        """Score of the best blind guess for the same example."""
         return self.leakage.score.blind(self.measure)
 
     @property
     def score(self) -> float | None:
-        """By the measure; None if there is none."""
+        """Score by the measure, or None."""
         return self.leakage.score.figure(self.measure)
 
 
 @dataclass(frozen=True)
 class Card:
-    """One private piece of data.
+    """Card of one private example.
 
     Attributes:
-        who: whose it is, in words.
-        partition: of its client; None for a sum or the control.
+        who: its owner, in words.
+        partition: partition of its client; None for a sum or the control.
         group: the client group, or the positive control.
-        defense: of the group, in words.
-        server_round: in which it was attacked.
-        example: its position in the batch, and how many there are in it.
-        original: as the view's template shows it; None if the log does not hold it.
+        defense: the group's defense, in words.
+        server_round: the round of the attack.
+        example: its index in the batch, and the size of the batch.
+        original: the example in the form of the view's template; None if the log does not have it.
         attempts: at least one, the naive one first.
     """
 
@@ -84,48 +83,48 @@ class Card:
 
     @property
     def key(self) -> str:
-        """A name that is unique in the page and safe in it."""
+        """Name that is unique and safe in the page."""
         alone = "control" if self.is_control else "sum"
         who = alone if self.partition is None else f"c{self.partition}"
         return f"r{self.server_round}-{who}-{self.example[0]}"
 
     @property
     def is_control(self) -> bool:
-        """Whether this is the adversary's own."""
+        """Whether this is the positive control."""
         return self.group == CONTROL
 
     @property
     def worst(self) -> Attempt:
-        """The attempt that found most."""
+        """The attempt with the most leakage."""
         return min(self.attempts, key=lambda a: (WORST_FIRST.index(a.meaning), -(a.score or 0)))
 
     @property
     def meanings(self) -> list[Meaning]:
-        """The meanings of all attempts."""
+        """Meanings of all attempts."""
         return [a.meaning for a in self.attempts]
 
     @property
     def gain(self) -> float | None:
-        """How far the best reconstruction is above the best blind guess."""
+        """Gain of the best reconstruction over the best blind guess."""
         gains = [a.score - a.blind for a in self.attempts if a.score is not None]
         return max(gains, default=None)
 
 
 @dataclass(frozen=True)
 class Attacked:
-    """The records of one private piece of data: one pair for each attacker."""
+    """Records of one private example: one pair for each attacker."""
 
     pairs: Sequence[tuple[LeakageRecord, ReconstructionRecord]]
     batch: int
 
     @property
     def first(self) -> LeakageRecord:
-        """The score under the first attacker."""
+        """Score under the first attacker."""
         return self.pairs[0][0]
 
 
 def attacked(run: Run) -> Iterator[Attacked]:
-    """Yield what was attacked, by round, client and position in the batch; the control last."""
+    """Yield the attacked examples by round, client and index in the batch; the control last."""
     found = {r.victim: r for r in run.of_kind(ReconstructionRecord)}
     pieces: dict[tuple[int, bool, int, int], list[tuple[LeakageRecord, ReconstructionRecord]]] = {}
     for leakage in run.of_kind(LeakageRecord):
@@ -151,13 +150,13 @@ def card(
     original: object | None,
     attempts: Sequence[Attempt],
 ) -> Card:
-    """Return the card of one private piece of data.
+    """Return the card of one private example.
 
     Args:
         one: its records.
-        defenses: of each group, in words.
-        original: what the view shows of the private data.
-        attempts: what it shows of each attack.
+        defenses: defense of each group, in words.
+        original: the private example in the form of the view.
+        attempts: the attempts in the form of the view.
     """
     record = one.first
     return Card(
@@ -173,12 +172,12 @@ def card(
 
 
 def attempts_of(cards: Iterable[Card], group: str, attacker: str) -> Iterator[tuple[Card, Attempt]]:
-    """Yield what one attacker made of one group."""
+    """Yield one attacker's attempts on one group."""
     for each in cards:
         if each.group == group:
             yield from ((each, a) for a in each.attempts if a.attacker == attacker)
 
 
 def finite(value: float) -> float | None:
-    """Return a number, or None in the place of one that is not finite."""
+    """Return a number, or None if it is not finite."""
     return value if value - value == 0 else None

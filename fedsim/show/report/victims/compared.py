@@ -1,4 +1,4 @@
-"""The same private data under one defense at all of its strengths."""
+"""The same private example under a defense at all strengths."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fedsim.show.report.words import MEANINGS, who
 
 PRIVATE = "private"
 Said = dict[str, str]
-"""What stands below something: text, sign and css."""
+"""Caption: text, sign and css."""
 
 T = TypeVar("T")
 
@@ -24,8 +24,8 @@ class Step:
     """One strength of a defense.
 
     Attributes:
-        strength: in words; empty if there is but one.
-        note: what else is to be said of it, such as the accuracy.
+        strength: as text; empty if there is only one.
+        note: a remark, such as the accuracy.
         run: a run at this strength.
     """
 
@@ -35,17 +35,17 @@ class Step:
 
     @property
     def name(self) -> str:
-        """The strength and the note in a line."""
+        """The strength and the note on one line."""
         return " · ".join(part for part in (self.strength, self.note) if part)
 
 
 @dataclass(frozen=True)
 class Film:
-    """What is shown at each strength in one place; a view adds how.
+    """Contents of one column at each strength; views add the pictures or texts.
 
     Attributes:
-        title: above it.
-        now: what is said at each strength; None where nothing is.
+        title: heading above it.
+        now: caption at each strength, or None.
     """
 
     title: str
@@ -54,13 +54,13 @@ class Film:
 
 @dataclass(frozen=True)
 class Compared:
-    """One defense in the eyes of one victim, at one stage of the training.
+    """One victim under a defense at all strengths, at one stage of the training.
 
     Attributes:
         label: the defense.
         stage: name of the stage.
-        who: whose data they are.
-        names: of the strengths.
+        who: the victim's owner, in words.
+        names: names of the strengths.
         films: the private data first, then each attacker.
     """
 
@@ -73,14 +73,14 @@ class Compared:
 
 @dataclass(frozen=True)
 class Shot(Generic[T]):
-    """What there is to see at one strength, and what is said of it."""
+    """Picture or text at one strength, with its caption."""
 
     shown: T
     said: Said | None = None
 
 
 Shots = Mapping[str, Shot[T]]
-"""By attacker; the private data under `PRIVATE`."""
+"""Shots by attacker; the private example under `PRIVATE`."""
 
 
 def compare(
@@ -91,17 +91,17 @@ def compare(
     shots_of: Callable[[Run, Attacked], Shots[T]],
     film_of: Callable[[str, Sequence[Shots[T]]], Film],
 ) -> Compared | None:
-    """Return the first piece of data of the first victim under a defense; None if there is none.
+    """Return the first example of the first victim under a defense, or None.
 
-    The same client, seed and round everywhere, so the same data.
+    Client, seed and round are the same for all strengths, and so are the data.
 
     Args:
         label: the defense.
         stage: name of the stage.
         server_round: the round of the stage.
         steps: the strengths, the weakest first.
-        shots_of: returns what there is to see of a victim; nothing if its files are gone.
-        film_of: returns what is shown of an attacker at all strengths.
+        shots_of: returns the shots of a victim; empty if its files are missing.
+        film_of: returns the film of an attacker at all strengths.
     """
     found = [(step, victim) for step in steps if (victim := _first(step.run, server_round))]
     shots = [(step, shot) for step, victim in found if (shot := shots_of(step.run, victim))]
@@ -118,14 +118,14 @@ def compare(
 
 
 def said(score: ExampleScore, measure: Measure) -> Said:
-    """Return the score in a word and a figure."""
+    """Return the caption of a score."""
     about, figure = MEANINGS[score.meaning], score.figure(measure)
     shown = "" if figure is None else f", {measure.show(figure)}"
     return {"css": about.css, "sign": about.sign, "text": f"{score.meaning}{shown}"}
 
 
 def missing(why: str) -> Said:
-    """Return why there is nothing to see."""
+    """Return the caption of a missing shot."""
     about = MEANINGS[Meaning.UNSCORED]
     return {"css": about.css, "sign": about.sign, "text": why}
 

@@ -31,7 +31,7 @@ def test_the_verdict_comes_first(tmp_path: Path) -> None:
     assert "4 of 6 private pictures leaked." in text
     assert "2 pictures leaked only to an attacker who knows the defense" in text
     assert "leaked most: 41.0 dB, where a blind guess has 11.0." in text
-    assert text.index("private pictures leaked") < text.index("What was simulated")
+    assert text.index("private pictures leaked") < text.index("Simulation")
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_failed_and_unscored_attacks_are_visible(tmp_path: Path) -> None:
     html = page(tmp_path)
     text = text_of(html)
     assert "That is not protection" in text
-    assert "r0001-c0005-naive: the attack yielded nothing: RuntimeError: no luck" in text
+    assert "r0001-c0005-naive: no reconstruction: RuntimeError: no luck" in text
     assert "no score" in text
     assert html.count('class="card"') == 7  # the control too
 
@@ -129,7 +129,7 @@ def test_a_control_that_was_not_rebuilt_is_told_before_all_else(tmp_path: Path) 
     text = text_of(page(tmp_path, Log(control="attack failed")))
     assert "The positive control was not reconstructed" in text
     assert text.index("The positive control was not reconstructed") < text.index(
-        "What was simulated"
+        "Simulation"
     )
 
 

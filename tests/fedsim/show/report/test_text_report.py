@@ -73,7 +73,7 @@ def test_the_private_text_stands_above_each_attacker(tmp_path: Path) -> None:
 
 def test_a_mark_is_told_by_more_than_its_colour(tmp_path: Path) -> None:
     html = page(tmp_path, TextLog(groups=[Group("a", ["partly leaked"])]))
-    assert "Each rebuilt token is marked" in text_of(html)
+    assert "Each reconstructed token is marked" in text_of(html)
     assert "close: pay close: please the wrong: cat to day" in text_of(html)
 
 
@@ -246,7 +246,7 @@ def test_an_index_shows_texts_and_pictures(tmp_path: Path, opened: Opened) -> No
     assert page.locator(".runs img").count() == 2
     words = page.locator(".runs li", has_text="words")
     expect(words.locator(".excerpt p").last).to_have_text(
-        "What was rebuilt of it: please pay the bill today"
+        "Its reconstruction: please pay the bill today"
     )
     expect(words).to_contain_text("4 of 6 private texts leaked.")
 
@@ -285,6 +285,6 @@ def test_a_slider_shows_the_text_at_each_strength(compared: Path, opened: Opened
     page.keyboard.press("End")
     expect(naive.locator(".badge")).to_have_text("○protected, 0%")
     empty = "line => { line.replaceChildren(); return getComputedStyle(line, '::before').content; }"
-    assert naive.locator(".line").evaluate(empty) == '"nothing rebuilt"'
+    assert naive.locator(".line").evaluate(empty) == '"no reconstruction"'
     page.locator('[data-chart="frontier-first"]').scroll_into_view_if_needed()
     expect(page.locator('[data-chart="frontier-first"]')).to_have_attribute("data-drawn", "yes")
