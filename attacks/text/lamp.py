@@ -92,13 +92,16 @@ class Lamp(SignedAdamMatching):
         int, Field(ge=1, description="maximum number of objective evaluations of each trial")
     ] = 1000
     step_size: Annotated[float, Field(gt=0, description="first step size of Adam")] = 0.1
-    signed: Annotated[
-        bool, Field(description="use only the sign of the gradient")
-    ] = False
+    signed: Annotated[bool, Field(description="use only the sign of the gradient")] = False
     turns: Annotated[
-        int, Field(ge=1, examples=[1], description="number of alternations of optimisation and reordering")
+        int,
+        Field(
+            ge=1, examples=[1], description="number of alternations of optimisation and reordering"
+        ),
     ] = 4
-    orders: Annotated[int, Field(ge=0, description="number of other orders tried in an alternation")] = 200
+    orders: Annotated[
+        int, Field(ge=0, description="number of other orders tried in an alternation")
+    ] = 200
     fluency: Annotated[
         float, Field(ge=0, description="weight of the language model, per token")
     ] = 1e-4

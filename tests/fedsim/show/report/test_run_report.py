@@ -128,9 +128,7 @@ def test_a_run_that_was_killed_at_once(tmp_path: Path) -> None:
 def test_a_control_that_was_not_rebuilt_is_told_before_all_else(tmp_path: Path) -> None:
     text = text_of(page(tmp_path, Log(control="attack failed")))
     assert "The positive control was not reconstructed" in text
-    assert text.index("The positive control was not reconstructed") < text.index(
-        "Simulation"
-    )
+    assert text.index("The positive control was not reconstructed") < text.index("Simulation")
 
 
 def test_pictures_that_were_tidied_away_leave_the_rest(tmp_path: Path) -> None:
