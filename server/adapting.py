@@ -1,4 +1,4 @@
-"""The adaptive attacker: it knows the model, and each client's defenses."""
+"""Adaptive attacker, which knows the model and each client's defenses."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fedsim.data import Examples
 from fedsim.scenario import Scenario
 
 MAX_PUBLIC_IMAGES = 2000
-"""Held as numbers at once; so many tell what the others look like."""
+"""Maximum number of public images in memory, which suffice to learn a prior."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,11 +24,11 @@ class Adapting:
     """Adapts an attack to the clients' defenses.
 
     Attributes:
-        scenario: the defenses of each client, the model and the federation.
+        scenario: the scenario, with the defenses of each client, the model and the federation.
         attack: the naive attack.
-        public: examples that are no client's, to learn priors from.
-        unit: one unit of an upload in units of the gradient.
-        device: where the attack computes.
+        public: public examples, to learn priors from.
+        unit: gradient units per unit of an upload.
+        device: device of the attack.
     """
 
     scenario: Scenario
@@ -42,7 +42,7 @@ class Adapting:
 
         Args:
             model: the global model of the round.
-            gradient: undefended, of public examples at that model.
+            gradient: undefended gradient of public examples at that model.
         """
         federation = self.scenario.federation
         known = Known(
@@ -60,14 +60,14 @@ class Adapting:
         return replace(known, gradient_rms=size) if 0 < size < math.inf else known
 
     def adapted(self, partition: int, known: Known) -> Attack | None:
-        """Return the attack on a client's upload, None if no defense has a known answer.
+        """Return the attack on a client's upload, or None if no defense has a countermeasure.
 
         Args:
             partition: the client.
             known: see `Adapting.known`.
 
         Raises:
-            AttackError: a countermeasure does not know enough.
+            AttackError: the knowledge is insufficient for a countermeasure.
         """
         if not isinstance(self.attack, GradientMatching):
             return None
@@ -78,6 +78,6 @@ class Adapting:
 
     @functools.cached_property
     def _images(self) -> Tensor | None:
-        """Public images for those who learn from them, ``(N, C, H, W)`` in [0, 1], if there are."""
+        """Public images to learn from, ``(N, C, H, W)`` in [0, 1], or None."""
         samples = self.public.samples(MAX_PUBLIC_IMAGES)
         return None if samples is None else samples.to(self.device)

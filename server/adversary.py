@@ -1,7 +1,7 @@
-"""The adversary: picks its victims, attacks them all together, and never stands in the way.
+"""The adversary: selects victims and attacks them together, without affecting training.
 
-It lives in a thread of its own. Training goes on while it works, and nothing that happens
-to an attack reaches the training: an attack that fails is an outcome like any other.
+It runs in a separate thread. Training continues meanwhile, and failures of attacks never affect the
+training: a failed attack is recorded as an outcome.
 """
 
 from __future__ import annotations
@@ -32,30 +32,30 @@ from fedsim.server.uploads import Sum, Upload
 from fedsim.server.victims import Listeners, Outcome, Victim
 
 LAST_WORDS_S = 60.0
-"""How long a cancelled adversary may take to hand in what it has."""
+"""Maximum time in which a cancelled adversary returns its current results."""
 
 _Job = tuple[int, Mapping[str, Tensor], list[Upload | Sum]]
-"""A round, the global model's tensors, and what is to be attacked."""
+"""A round, the global model's tensors, and the uploads to attack."""
 
 
 class Adversary:
     """Attacks the uploads of a run.
 
-    What it is told: the scenario's federation (batch size, local steps, learning rate), the
-    model's architecture, public images, and, when it is adaptive, each client's defenses. Never
-    told: labels, and anything computed from private data but the uploads.
+    It knows the scenario's federation (batch size, local steps, learning rate), the model's
+    architecture, public images, and, if it is adaptive, each client's defenses. It never knows
+    labels, or anything computed from private data except the uploads.
 
     Args:
         scenario: the scenario; its adversary section is the plan.
-        plan: that section.
+        plan: the adversary section of the scenario.
         architecture: the model, with any weights.
-        public: examples that are no client's, for the positive control, and for adaptive attackers
-            who learn from them what images look like.
-        listeners: told of everything that happens.
-        device: where to attack.
-        threads: how many the attacks may compute on. The thread that trains should keep to one:
-            libgomp lets the workers of several threads sleep between any two operations once
-            they are more than the CPUs, which made attacks three times slower.
+        public: public examples, for the positive control and for learned priors of adaptive
+            attackers.
+        listeners: callbacks for all events.
+        device: device of the attacks.
+        threads: number of threads for attacks. The training thread should use only one: if there
+            are more threads than CPUs, libgomp lets the workers sleep between any two operations,
+            which made attacks three times slower.
     """
 
     def __init__(
@@ -87,10 +87,10 @@ class Adversary:
     def intercept(
         self, server_round: int, arrays: ArrayRecord, uploads: Sequence[Upload | Sum]
     ) -> None:
-        """Take note of a round's uploads, or of their sum if that is all, and return at once."""
+        """Queue a round's uploads, or only their sum, and return at once."""
         if self._plan.attacks(server_round):
-            # Decoded here: NumPy parses the arrays' headers by Python's ast, which in 3.11 fails
-            # where two threads do so at once.
+            # Decoded here: NumPy parses the arrays' headers with Python's ast, which in 3.11 fails
+            # if two threads use it at once.
             received = arrays.to_torch_state_dict()
             self._jobs.put((server_round, received, self._chosen(server_round, uploads)))
 
@@ -98,10 +98,10 @@ class Adversary:
         """Wait until every attack has ended.
 
         Raises:
-            Exception: a listener raised, which is no matter of the attacks.
+            Exception: re-raised from a callback. Attack failures never propagate.
         """
         self._jobs.put(None)
-        # No join before that: interrupted, it takes the thread for ended in Python before 3.13.
+        # No join before this: in Python before 3.13 an interrupted join treats the thread as ended.
         while not self._done.wait(timeout=0.2):
             pass
         self._thread.join()
@@ -109,14 +109,14 @@ class Adversary:
             raise self._error
 
     def cancel(self) -> None:
-        """Make running attacks end with what they have, and start no others."""
+        """End running attacks with their current results, and start no others."""
         self._cancelled.set()
         self._jobs.put(None)
         if self._done.wait(timeout=LAST_WORDS_S):
             self._thread.join()
 
     def _chosen(self, server_round: int, uploads: Sequence[Upload | Sum]) -> list[Upload | Sum]:
-        """Return the uploads that the plan says to attack, unusable ones too."""
+        """Return the uploads that the plan selects for attacks, including unusable ones."""
         chosen = [u for u in uploads if any(map(self._is_victim, u.partitions))]
         if self._plan.per_round is not None and len(chosen) > self._plan.per_round:
             rng = random.Random(derive(self._scenario.seed, "victims", server_round))  # noqa: S311
@@ -128,8 +128,8 @@ class Adversary:
         return self._plan.victims == "all" or group in self._plan.victims
 
     def _work(self) -> None:
-        # A thread takes over another's number the first time that it computes or is asked for its
-        # own; from then on its own stays, whatever others set.
+        # A thread inherits another's number of threads when it first computes or reads its number;
+        # after that its own number stays, even if others change theirs.
         torch.get_num_threads()
         torch.set_num_threads(self._threads)
         try:
@@ -145,7 +145,7 @@ class Adversary:
     ) -> None:
         model = copy.deepcopy(self._architecture)
         model.load_state_dict(received)
-        # As the model holds them: strategies may send the weights in another precision.
+        # In the model's precision: strategies may send the weights in another one.
         weights = {k: v.clone() for k, v in model.state_dict().items()}
         model.train().to(self._device)
         control = self._control(server_round, model)
@@ -184,7 +184,9 @@ class Adversary:
         def on_progress(progress: Progress) -> None:
             try:
                 self._listeners.on_progress(victims, progress)
-            except Exception as error:  # kept, or it would pass for a failure of the attack
+            except (
+                Exception
+            ) as error:  # stored, otherwise it would be taken for a failure of the attack
                 raised.append(error)
 
         if not victims:
@@ -214,7 +216,7 @@ class Adversary:
         return Victim(server_round, (), NAIVE, self._attack, observation)
 
     def _known(self, model: nn.Module, control: Victim) -> Known | None:
-        """Return what an adaptive attacker knows in a round, None if there is none."""
+        """Return the adaptive attacker's knowledge in a round, or None if there is none."""
         if not self._plan.adaptive or control.observation is None:
             return None
         return self._adapting.known(model, control.observation.gradient)
@@ -226,7 +228,7 @@ class Adversary:
         weights: Mapping[str, Tensor],
         known: Known | None,
     ) -> list[Victim]:
-        """Return the attackers of one upload: the naive one, and the adaptive one if any."""
+        """Return the victims of one upload: for the naive and, if any, the adaptive attacker."""
         observation, problem = None, upload.problem
         if problem is None:
             try:
@@ -239,7 +241,7 @@ class Adversary:
         adaptive = replace(naive, attacker=ADAPTIVE)
         try:
             adapted = self._adapting.adapted(upload.partition, known)
-        except Exception as error:  # of somebody's countermeasure: no matter of the training
+        except Exception as error:  # from a third-party countermeasure: it must not affect training
             reason = f"{type(error).__name__}: {error}"
             return [naive, replace(adaptive, observation=None, problem=problem or reason)]
         return [naive] if adapted is None else [naive, replace(adaptive, attack=adapted)]

@@ -1,4 +1,4 @@
-"""Observations of uploads: all that the threat model lets the server know of one."""
+"""Observations of uploads, within the server's threat model."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from fedsim.server.uploads import Sum, Upload
 
 @dataclass(frozen=True, eq=False)
 class Observing:
-    """Makes observations of a federation's uploads.
+    """Creates observations of a federation's uploads.
 
     Attributes:
-        federation: batch size, local steps and what clients upload.
+        federation: batch size, local steps and type of uploads.
         architecture: the model, with any weights.
-        public: examples that are no client's, of the clients' shape.
-        learning_rate: the clients', as the server assumes it.
+        public: public examples with the clients' shape.
+        learning_rate: the clients' learning rate as assumed by the server.
     """
 
     federation: Federation
@@ -32,7 +32,7 @@ class Observing:
 
     @property
     def unit(self) -> float:
-        """One unit of an upload in units of the gradient that an observation holds."""
+        """Units of an observation's gradient per unit of an upload."""
         if self.federation.upload == "gradient":
             return 1.0
         return 1 / (self.learning_rate * self.federation.local_steps)
@@ -41,8 +41,8 @@ class Observing:
         """Return the observation of an upload, or of a sum of uploads.
 
         Args:
-            upload: a usable one.
-            weights: of the global model that the clients received, by name.
+            upload: a usable upload.
+            weights: weights of the global model that the clients received, by name.
 
         Raises:
             FedsimError: the upload does not fit the federation.
@@ -70,7 +70,7 @@ class Observing:
         """Return the shape of the examples behind an upload, and their lengths if they differ."""
         if self.public.ragged and len(upload.lengths) != examples:
             raise UploadError(
-                f"the client told the lengths of {len(upload.lengths)} examples: "
+                f"the client reported the lengths of {len(upload.lengths)} examples: "
                 f"expected {examples}"
             )
         lengths = upload.lengths if self.public.ragged else None

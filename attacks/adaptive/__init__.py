@@ -1,4 +1,4 @@
-"""Adaptive attackers: one file for each kind of defense, or model, that has a known answer."""
+"""Countermeasures of adaptive attackers, one file for each type of defense or model."""
 
 from fedsim.attacks.adaptive.answer import Answer, Known
 from fedsim.attacks.adaptive.base import Countermeasure

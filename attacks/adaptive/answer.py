@@ -1,4 +1,4 @@
-"""What an attacker knows of the clients, and the answer of a countermeasure to one defense."""
+"""Knowledge of an attacker, and the answer of a countermeasure to one defense."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from fedsim.core.errors import AttackError
 
 @dataclass(frozen=True, eq=False)
 class Known:
-    """Public knowledge of an attacker, beside the defenses and their parameters.
+    """Public knowledge of an attacker, in addition to the defenses and their parameters.
 
     Attributes:
-        public: images that are no client's ``(N, C, H, W)`` in [0, 1], on the device of the
-            attack, to learn from; None if there are none.
-        model: the global model that the upload answers; None if it is not at hand.
+        public: public images ``(N, C, H, W)`` in [0, 1], on the device of the attack, to learn
+            from, or None.
+        model: the global model sent to the clients, or None.
         upload: whether clients upload gradients or model updates.
-        unit: one unit of the upload in units of the gradient: 1 for gradients,
+        unit: gradient units per unit of the upload: 1 for gradients,
             1 / (learning rate x local steps) for updates.
-        batch_size: examples in each local step.
-        local_steps: steps of local training behind an upload.
-        gradient_rms: root mean square of the coordinates of a gradient as it comes to the defense.
-            The server starts from that of public examples; the default is that of the paper's LeNet
-            on small pictures. It compares uncertainties: a factor of three off does no harm.
-        coordinates: of a gradient; by default those of the paper's LeNet.
+        batch_size: number of examples in each local step.
+        local_steps: number of local steps behind an upload.
+        gradient_rms: root mean square of a gradient's coordinates before the defense. The server
+            starts from public examples; the default is for the paper's LeNet on small pictures. It
+            is used to compare uncertainties, so an error by a factor of three is harmless.
+        coordinates: number of a gradient's coordinates; by default that of the paper's LeNet.
     """
 
     public: Tensor | None = None
@@ -42,32 +42,32 @@ class Known:
 
     @property
     def gradient_norm(self) -> float:
-        """Norm of a gradient as it comes to the defense."""
+        """Norm of a gradient before the defense."""
         return self.gradient_rms * math.sqrt(self.coordinates)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a defense does to a gradient, and the uncertainty that it leaves.
+    """Effect of a defense on a gradient, and the remaining uncertainty.
 
     `fedsim.attacks.adaptive.compose` makes one attack of the answers to all defenses of a client.
 
     Attributes:
-        wrappers: what the defense does to a gradient, or the coordinates that it spoils, in order:
-            each is nested around all that comes after it.
+        wrappers: effects of the defense on a gradient, or the coordinates that it spoils, in order:
+            each is nested around all later ones.
         likelihood: objective that compares a dummy gradient with an upload whose uncertainty is
             ``spread``; None if the defense leaves no uncertainty.
         spread: root mean square of the difference between the gradient, after the wrappers, and
-            the upload, in units of the gradient. Of several likelihoods that of the largest spread
-            is used.
-        image_noise_std: noise on a gradient for which priors of images are chosen, in place of the
-            attack's own, where the likelihood is used; None to keep those of the attack.
-        hides_zeros: whether what a defense before this one set to zero is no longer zero, but of
-            the size of ``spread``, as after noise.
-        reads_levels: whether the likelihood reads levels off the upload, which noise behind it
-            would hide.
-        gain: factor by which the defense makes a typical gradient, and noise that came before,
-            larger or smaller. It keeps uncertainties comparable along a chain.
+            the upload, in units of the gradient. Of several likelihoods the one with the
+            largest spread is used.
+        image_noise_std: noise level of the gradient for which image priors replace the attack's
+            own, if the likelihood is used; None to keep the attack's priors.
+        hides_zeros: whether zeros of an earlier defense become values of the size of ``spread``, as
+            after noise.
+        reads_levels: whether the likelihood reads levels off the upload, which later noise would
+            hide.
+        gain: factor by which the defense scales a typical gradient and earlier noise. It keeps
+            uncertainties comparable along a chain.
     """
 
     wrappers: tuple[Wrapper, ...] = ()

@@ -1,4 +1,4 @@
-"""The contract of a countermeasure."""
+"""Base class of every countermeasure."""
 
 from abc import ABC, abstractmethod
 
@@ -7,23 +7,23 @@ from fedsim.core.checked import Parameters
 
 
 class Countermeasure(Parameters, ABC):
-    """Knowledge of a client's defense, in the hands of an attacker.
+    """Countermeasure of an attacker who knows a client's defense.
 
-    Registered under the name of the defense that it answers, or of the model if that is built to
-    defend. Its fields are those parameters of the defense that matter to the attacker: what a
-    defense does is public (Kerckhoffs), its random draws are not.
+    It is registered under the name of the defense, or of a model with a built-in defense. Its
+    fields are the parameters of the defense that matter to the attacker: a defense and its
+    parameters are public (Kerckhoffs' principle), its random draws are not.
     """
 
     @abstractmethod
     def answer(self, known: Known) -> Answer:
-        """Return what the defense does to a gradient, and the uncertainty that it leaves.
+        """Return the effect of the defense on a gradient, and the remaining uncertainty.
 
-        A countermeasure knows no other. A client with several defenses is attacked by the
-        composition of their answers (`fedsim.attacks.adaptive.compose`).
+        Countermeasures are independent of each other. A client with several defenses is attacked by
+        the composition of their answers (`fedsim.attacks.adaptive.compose`).
 
         Args:
-            known: what the attacker knows besides.
+            known: the attacker's other knowledge.
 
         Raises:
-            AttackError: the attacker does not know enough.
+            AttackError: the attacker's knowledge is insufficient.
         """

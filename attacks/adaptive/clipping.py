@@ -1,4 +1,4 @@
-"""Against clipping."""
+"""Countermeasure to clipping."""
 
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
@@ -15,28 +15,28 @@ from fedsim.core.checked import checked
 from fedsim.core.registry import COUNTERMEASURES
 
 TOWARDS_CLIPPED = 0.1
-"""By simulated attacks. With ten times as much the search is lost where the bound is small."""
+"""From simulated attacks. With ten times as much the search fails for small bounds."""
 
 TENSORS = 10
-"""Of a typical model, each of which is clipped for itself."""
+"""Number of tensors of a typical model, each clipped separately."""
 
 
 @dataclass(frozen=True)
 class ClippedDistance(Wrapper):
-    """Distance after the dummy gradient is clipped as the shared one was.
+    """Distance after clipping the dummy gradient like the shared one.
 
-    Beyond the bound only the direction counts, below it the length does too. Two things make use
-    of more than directions, without which a search for labels may end in a wrong one. Both vanish
-    at a match, and are left out where they do not hold: something else followed the clipping.
+    Beyond the bound only the direction matters, below it the norm does too. Two additions use more
+    than directions; without them a search for labels may end with a wrong label. Both vanish at a
+    match, and are omitted if another change followed the clipping, because they do not hold then.
 
-    - An upload shorter than the bound was not clipped, and then the dummy is not either.
-    - Compared squares are joined by those of the distance to the nearest gradient that clips to the
-      upload, `TOWARDS_CLIPPED` of them in units of the upload's own square. They lead on where
-      the dummy points away from the upload, so that no direction nearby is better.
+    - An upload shorter than the bound was not clipped, and then the dummy is not clipped either.
+    - The squared distance to the nearest gradient that clips to the upload is added with the weight
+      `TOWARDS_CLIPPED`, in units of the upload's own square. It guides the search where the dummy
+      points away from the upload, so that no nearby direction is better.
 
     Attributes:
-        norm: largest L2 norm, in the unit of the gradient.
-        by_tensor: whether each tensor was clipped for itself.
+        norm: maximum L2 norm, in gradient units.
+        by_tensor: whether each tensor was clipped separately.
     """
 
     norm: float = 1.0
@@ -55,12 +55,12 @@ class ClippedDistance(Wrapper):
     def _clip(
         self, dummy: Gradient, shared: Gradient, names: list[str]
     ) -> tuple[dict[str, Tensor], Tensor]:
-        """Return the clipped dummy tensors, and how far they were from any that clip to these."""
+        """Return the clipped dummy tensors, and their distance from any that clip to the upload."""
         factor = self.norm / inner_product(dummy, dummy, names).clamp(min=self.norm**2).sqrt()
         seen = inner_product(shared, shared, names)
         shorter = torch.zeros_like(seen, dtype=torch.bool)
         if self.base.keeps_norm:
-            # A little shorter, for a rounding after the clipping.
+            # Slightly shorter, for rounding after the clipping.
             shorter = seen < (0.99 * self.norm) ** 2
         factor = torch.where(shorter, 1.0, factor)
         tiny = torch.finfo(seen.dtype).tiny
@@ -80,23 +80,23 @@ class _ClipToo(Countermeasure):
     def answer(self, known: Known) -> Answer:
         """Return the clipping to the same norm.
 
-        The bound is known, so an upload below it tells its length too, which a scale-free objective
-        would not use. Beyond it both have the same minima. By attacks on 4 clothes the squared
-        distance ended closer than one minus the cosine does: 89 dB against 43.
+        The bound is known, so an upload below it reveals its norm too, which a scale-free objective
+        would not use. Beyond it both have the same minima. In attacks on 4 clothes the squared
+        distance gave better results than one minus the cosine: 89 dB against 43.
         """
         return clipped(known.unit * self.norm, known, by_tensor=self.by_tensor)
 
 
 @COUNTERMEASURES.register("clipping")
 class ClipToo(_ClipToo):
-    """Compare directions where the upload was clipped as a whole."""
+    """Compare directions if the whole upload was clipped."""
 
     by_tensor = False
 
 
 @COUNTERMEASURES.register("layer-clipping")
 class ClipLayersToo(_ClipToo):
-    """Compare the direction of each tensor that was clipped."""
+    """Compare the direction of each clipped tensor."""
 
     by_tensor = True
 
@@ -105,9 +105,9 @@ def clipped(norm: float, known: Known, *, by_tensor: bool = False) -> Answer:
     """Return the answer to clipping.
 
     Args:
-        norm: largest L2 norm, in units of the gradient.
-        known: what the attacker knows besides.
-        by_tensor: whether each tensor is clipped for itself.
+        norm: maximum L2 norm, in gradient units.
+        known: the attacker's other knowledge.
+        by_tensor: whether each tensor is clipped separately.
     """
     bound = norm * TENSORS**0.5 if by_tensor else norm
     gain = min(1.0, bound / known.gradient_norm)

@@ -1,7 +1,7 @@
-"""One attack from the answers to all defenses of a client.
+"""Composition of the answers to all defenses of a client into one attack.
 
-Wrappers are nested in the order of the defenses. Of the likelihoods the one of the largest spread
-is kept: it drowns the others, whether they come before or after it.
+Wrappers are nested in the order of the defenses. Of the likelihoods the one with the largest spread
+is kept: it dominates the others, whether they come before or after it.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ from fedsim.core.errors import AttackError
 from fedsim.core.registry import COUNTERMEASURES
 
 LEVELS_STAY = 1e-6
-"""Noise of so small a share of their spread leaves levels readable."""
+"""Maximum noise, as a share of the spread of levels, at which levels remain readable."""
 
 
 def adapt(
     attack: GradientMatching, countermeasures: Iterable[Countermeasure], known: Known
 ) -> GradientMatching:
-    """Return the attack adapted to defenses.
+    """Return an attack adapted to defenses.
 
     Args:
         attack: the naive attack.
-        countermeasures: one for each defense that has one, in the order of the defenses; that of
-            the model is the first.
-        known: what the attacker knows besides.
+        countermeasures: one for each defense that has one, in the order of the defenses; the
+            model's countermeasure is the first.
+        known: the attacker's other knowledge.
 
     Raises:
-        AttackError: a countermeasure does not know enough.
+        AttackError: the knowledge is insufficient for a countermeasure.
     """
     answers = []
     for countermeasure in countermeasures:
@@ -56,13 +56,13 @@ def adapt(
 def compose(
     attack: GradientMatching, answers: Sequence[Answer], public: Tensor | None = None
 ) -> GradientMatching:
-    """Return the attack with the answers to all defenses; itself if they change nothing.
+    """Return the attack with the answers to all defenses; the attack itself if they are empty.
 
     Args:
-        attack: the naive attack. Wrappers of its own stay outside of all others, and its own
-            objective compares where no answer has a likelihood.
-        answers: in the order of the defenses.
-        public: images that are no client's ``(N, C, H, W)`` in [0, 1], to learn priors from.
+        attack: the naive attack. Its own wrappers stay outside of all others, and its own objective
+            does the comparison if no answer has a likelihood.
+        answers: answers in the order of the defenses.
+        public: public images ``(N, C, H, W)`` in [0, 1], to learn priors from.
     """
     wrappers, objective = unwrapped(attack.objective)
     kept: Answer | None = None
@@ -80,14 +80,14 @@ def compose(
 
 
 def countermeasures_of(described: Iterable[Mapping[str, object]]) -> list[Countermeasure]:
-    """Return the countermeasures to defenses, in their order, without those that have none.
+    """Return the countermeasures to those defenses that have one, in order.
 
     Args:
-        described: name and parameters of each defense; parameters that the countermeasure does
-            not have are ignored.
+        described: name and parameters of each defense; parameters unknown to the countermeasure are
+            ignored.
 
     Raises:
-        AttackError: a parameter is missing or of another type.
+        AttackError: a parameter is missing or has a wrong type.
     """
     known = COUNTERMEASURES.names()
     return [_countermeasure(defense) for defense in described if defense["name"] in known]
@@ -103,20 +103,20 @@ def _countermeasure(defense: Mapping[str, object]) -> Countermeasure:
         place = ".".join(map(str, first["loc"]))
         raise AttackError(
             f"countermeasure against {defense['name']!r}: parameter {place!r}: {first['msg']}; "
-            "give the parameters with which the client runs the defense"
+            "give the parameters of the client's defense"
         ) from None
     return found
 
 
 def _scaled(answer: Answer | None, gain: float) -> Answer | None:
-    """Return the answer with the spread that it has after a defense of some gain."""
+    """Return the answer with its spread after a defense with a gain."""
     if answer is None or answer.spread is None:
         return answer
     return replace(answer, spread=answer.spread * gain)
 
 
 def _behind(wrappers: Sequence[Wrapper], answer: Answer) -> Answer:
-    """Return the answer for a gradient that went through the wrappers first."""
+    """Return the answer for a gradient that first passes through the wrappers."""
     if answer.likelihood is None or not any(wrapper.sets_zeros for wrapper in wrappers):
         return answer
     return replace(answer, likelihood=answer.likelihood.behind_zeros())

@@ -1,4 +1,4 @@
-"""Against clipped gradients of single examples with noise."""
+"""Countermeasure to DP-SGD: clipped gradients of single examples with noise."""
 
 from dataclasses import replace
 from typing import Annotated
@@ -16,15 +16,15 @@ from fedsim.core.registry import COUNTERMEASURES
 class ExpectClippedExamples(Countermeasure):
     """Clip the dummy gradient as the client does, and weigh the residual as noise.
 
-    Exact for single examples in a single step. Of a batch each example is clipped by a factor of
-    its own, where this attacker clips their mean.
+    Exact for single examples in a single step. In a batch each example is clipped by its own
+    factor, while this attacker clips their mean.
     """
 
-    norm: Annotated[float, Field(gt=0, description="largest norm of an example's gradient")]
+    norm: Annotated[float, Field(gt=0, description="maximum norm of an example's gradient")]
     noise_multiplier: Annotated[float, Field(ge=0, description="noise in units of the norm")]
 
     def answer(self, known: Known) -> Answer:
-        """Return the clipping and the likelihood of the noise, the same in every unit.
+        """Return the clipping and the likelihood of the noise, for any unit.
 
         The client adds the noise to the sum over the batch in each step, and divides by the number
         of examples; an update holds the mean of the steps' gradients.

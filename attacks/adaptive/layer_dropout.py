@@ -1,4 +1,4 @@
-"""Against uploads of part of the layers."""
+"""Countermeasure to partial uploads."""
 
 from dataclasses import dataclass, replace
 from typing import Self
@@ -16,15 +16,16 @@ from fedsim.core.registry import COUNTERMEASURES
 
 @dataclass(frozen=True)
 class SharedLayersDistance(Wrapper):
-    """Distance over the tensors that tell of the data: neither dropped nor drawn at random.
+    """Distance over informative tensors: neither dropped nor behind a stochastic layer.
 
-    A tensor that is zero throughout was not shared (a dropped layer). One behind a stochastic
-    layer (dropout, a variational bottleneck) answers draws that the attacker does not have.
+    A tensor that is zero throughout was not shared (a dropped layer). A tensor behind a stochastic
+    layer (dropout, a variational bottleneck) depends on random draws that the attacker does not
+    know.
 
     Attributes:
-        left_out: names of tensors to leave out, besides those that are all zero.
-        floor: root mean square up to which a tensor counts as zero; above zero where noise was
-            added to what was not shared.
+        left_out: names of tensors to ignore, in addition to all-zero tensors.
+        floor: maximum root mean square of a tensor that counts as zero; above zero if noise was
+            added to dropped tensors.
     """
 
     left_out: frozenset[str] = frozenset()
@@ -35,13 +36,13 @@ class SharedLayersDistance(Wrapper):
         """Return the distance, a scalar >= 0.
 
         Raises:
-            AttackError: all tensors are to be left out.
+            AttackError: all tensors are ignored.
         """
         left = {k: s for k, s in shared.items() if k not in self.left_out}
         if not left:
             raise AttackError(
                 f"no tensor of the gradient is left to compare: {sorted(self.left_out)} are all "
-                "there are; leave out fewer"
+                "of them; ignore fewer"
             )
         sent = {k: (s**2).mean().sqrt() > self.floor for k, s in left.items()}
         return self.base(
@@ -50,7 +51,7 @@ class SharedLayersDistance(Wrapper):
         )
 
     def above_noise(self, noise_std: float) -> Self:
-        """Return the wrapper with tensors that noise alone explains taken for dropped."""
+        """Return the wrapper with pure-noise tensors treated as dropped."""
         return replace(self, floor=max(self.floor, 1.5 * noise_std))
 
 
@@ -58,7 +59,7 @@ class SharedLayersDistance(Wrapper):
 class MatchSharedLayers(Countermeasure):
     """Match only the tensors that were sent.
 
-    Those that were not are zero throughout, so their share need not even be known.
+    The others are zero throughout, so even the fraction need not be known.
     """
 
     def answer(self, known: Known) -> Answer:

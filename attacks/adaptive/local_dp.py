@@ -1,4 +1,4 @@
-"""Against clipping followed by noise."""
+"""Countermeasure to local DP: clipping followed by noise."""
 
 from dataclasses import replace
 from typing import Annotated
@@ -14,16 +14,16 @@ from fedsim.core.registry import COUNTERMEASURES
 
 @COUNTERMEASURES.register("local-dp")
 class ExpectClippingAndNoise(Countermeasure):
-    """Clip the dummy gradient too, and weigh the mismatch by the noise's likelihood."""
+    """Clip the dummy gradient too, and use the noise's likelihood."""
 
-    norm: Annotated[float, Field(gt=0, description="largest norm of the upload")]
+    norm: Annotated[float, Field(gt=0, description="maximum norm of the upload")]
     noise_multiplier: Annotated[float, Field(ge=0, description="noise in units of the norm")]
 
     def answer(self, known: Known) -> Answer:
         """Return the clipping and the likelihood of the noise.
 
         The noise is in the unit of the clipped upload, to which the dummy is clipped before they
-        are compared, so the length that clipping took away need not be guessed.
+        are compared, so the original norm need not be guessed.
         """
         norm = known.unit * self.norm
         noise = gaussian_noise(self.noise_multiplier * norm)

@@ -1,4 +1,4 @@
-"""Against additive noise."""
+"""Countermeasures to additive noise."""
 
 from typing import Annotated
 
@@ -16,7 +16,7 @@ from fedsim.core.registry import COUNTERMEASURES
 
 @COUNTERMEASURES.register("gaussian-noise")
 class ExpectGaussianNoise(Countermeasure):
-    """Weigh the mismatch by the noise's likelihood against a prior of images."""
+    """Use the noise's likelihood together with an image prior."""
 
     std: Annotated[float, Field(ge=0, description="standard deviation of the noise")]
 
@@ -27,7 +27,7 @@ class ExpectGaussianNoise(Countermeasure):
 
 @COUNTERMEASURES.register("laplacian-noise")
 class ExpectLaplacianNoise(Countermeasure):
-    """Weigh the mismatch by the noise's likelihood against a prior of images."""
+    """Use the noise's likelihood together with an image prior."""
 
     scale: Annotated[float, Field(ge=0, description="scale b of the noise")]
 
@@ -40,7 +40,7 @@ class ExpectLaplacianNoise(Countermeasure):
 
 
 def gaussian_noise(std: float) -> Answer:
-    """Return the answer to Gaussian noise of a standard deviation in units of the gradient."""
+    """Return the answer to Gaussian noise with a standard deviation in gradient units."""
     return _noise(GaussianLikelihood(std), std) if std else Answer()
 
 

@@ -1,4 +1,4 @@
-"""Against a variational bottleneck."""
+"""Countermeasure to PRECODE's variational bottleneck."""
 
 from fedsim.attacks.adaptive.answer import Answer, Known
 from fedsim.attacks.adaptive.base import Countermeasure
@@ -10,21 +10,21 @@ STOCHASTIC = frozenset(
     for layer in ("bottleneck.encoder", "bottleneck.decoder", "head")
     for kind in ("weight", "bias")
 )
-"""The tensors of the model ``precode`` that the draws enter directly."""
+"""Tensors of the model ``precode`` that depend directly on random draws."""
 
 
 @COUNTERMEASURES.register("precode")
 class LeaveOutBottleneck(Countermeasure):
-    """Match the gradients of the layers before the bottleneck alone.
+    """Match only the gradients of the layers before the bottleneck.
 
     Source: Scheliga, Mäder, Seeland, Combining Variational Modeling with Partial Gradient
     Perturbation to Prevent Deep Gradient Leakage, 2022 (arXiv 2208.04767): an attacker who omits
-    the gradients of the stochastic layer and of those behind it. The error that the
-    draws send back to the layers before it remains. Through dense layers the picture is found
-    all the same, as Balunovic et al., ICLR 2022 (arXiv 2111.04706) found; through the
-    convolutions of ``lenet`` we saw no gain.
+    the gradients of the stochastic layer and of the layers behind it. The error from the draws in
+    the layers before it remains. With dense layers the picture can still be reconstructed, as
+    Balunovic et al., ICLR 2022 (arXiv 2111.04706) found; with the convolutions of ``lenet`` we
+    observed no gain.
     """
 
     def answer(self, known: Known) -> Answer:
-        """Return the comparison of the tensors in front of the draws."""
+        """Return the comparison of the tensors before the bottleneck."""
         return Answer((SharedLayersDistance(left_out=STOCHASTIC),))

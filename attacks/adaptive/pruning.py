@@ -1,4 +1,4 @@
-"""Against magnitude pruning."""
+"""Countermeasures to magnitude pruning and Deep Gradient Compression."""
 
 from dataclasses import dataclass, replace
 from typing import ClassVar, Self
@@ -15,15 +15,14 @@ from fedsim.core.registry import COUNTERMEASURES
 
 @dataclass(frozen=True)
 class SurvivingDistance(Wrapper):
-    """Distance over the coordinates that pruning left: those that are not zero.
+    """Distance over the coordinates that survived pruning: those that are not zero.
 
-    A pruned coordinate says nothing of the data except that it was small. An attacker who
-    matches the zeros too is led away from the data by them; one who leaves them out has
-    exact equations, usually still more of them than unknowns.
+    A pruned coordinate only reveals that it was small. Matching the zeros too leads an attacker
+    away from the data; ignoring them leaves exact equations, usually still more than unknowns.
 
     Attributes:
-        floor: magnitude up to which a coordinate counts as pruned; above zero where noise was
-            added after pruning, and hides the zeros.
+        floor: maximum magnitude of a coordinate that counts as pruned; above zero if noise was
+            added after pruning and hides the zeros.
     """
 
     sets_zeros: ClassVar[bool] = True
@@ -39,7 +38,7 @@ class SurvivingDistance(Wrapper):
         )
 
     def above_noise(self, noise_std: float) -> Self:
-        """Return the wrapper with what noise alone explains taken for pruned."""
+        """Return the wrapper with pure-noise coordinates treated as pruned."""
         return replace(self, floor=max(self.floor, 3 * noise_std))
 
 
@@ -47,7 +46,7 @@ class SurvivingDistance(Wrapper):
 class MatchSurvivors(Countermeasure):
     """Match only the coordinates that survived pruning.
 
-    The zeros of the upload show which they are, so the fraction need not even be known.
+    The upload's zeros identify the others, so even the fraction need not be known.
     """
 
     def answer(self, known: Known) -> Answer:
@@ -59,6 +58,6 @@ class MatchSurvivors(Countermeasure):
 class MatchSent(MatchSurvivors):
     """Match only the coordinates that were sent.
 
-    Exact for a client's first upload; later ones hold what was withheld of earlier gradients too,
-    which are of other batches: there it is an approximation.
+    Exact for a client's first upload; later uploads also contain withheld values of earlier
+    gradients, which belong to other batches, so it is an approximation for them.
     """

@@ -1,4 +1,4 @@
-"""Against unbiased random rounding."""
+"""Countermeasures to unbiased random rounding."""
 
 import math
 from dataclasses import dataclass
@@ -15,11 +15,11 @@ from fedsim.attacks.matching.objectives import Gradient, Objective
 from fedsim.core.registry import COUNTERMEASURES
 
 SMOOTHING = 0.01
-"""In steps, and as a probability."""
+"""Width of the smoothing, in steps, and minimum probability."""
 
 NOISE_STD = 0.01
-"""For priors of images. The step is not known before there is an upload; four times as much, or
-twenty times, loses about 1 dB."""
+"""Noise level for image priors. The step is unknown before the upload; four or twenty times as much
+loses about 1 dB."""
 
 NORM = 20.0
 """A tensor's norm over `_SHARE`, and its largest magnitude, in units of the gradient's root mean
@@ -27,22 +27,23 @@ square; the measured spreads of LeNet are 17 to 23 and 1.2 to 1.7 over the level
 LARGEST = 1.5
 
 MOST = 0.8
-"""Of the gradient's root mean square: coarser levels still tell as much as signs do."""
+"""Maximum spread, in units of the gradient's root mean square: coarser levels still reveal as much
+as signs."""
 
 
 @dataclass(frozen=True)
 class RandomRoundingLikelihood(Objective):
     """Minus the log-likelihood under unbiased random rounding to evenly spaced levels.
 
-    A coordinate x goes to the level v with the probability ``1 - |x - v| / step``, so that many
-    small values that came out as zeros say how small they are. The step is read off each tensor:
+    A coordinate x is rounded to the level v with the probability ``1 - |x - v| / step``, so many
+    small values rounded to zero reveal how small they are. The step is read off each tensor:
     its largest magnitude over the number of levels, or the smallest difference of two magnitudes.
 
-    So that there are derivatives everywhere, the distance is smoothed at zero, and the logarithm
-    goes on as its expansion of second order where the probability is below `SMOOTHING`.
+    For derivatives to exist everywhere, the distance is smoothed at zero, and the logarithm is
+    replaced by its second-order expansion where the probability is below `SMOOTHING`.
 
     Attributes:
-        levels: how many there are up to a tensor's largest magnitude; None if that is none.
+        levels: number of levels up to a tensor's largest magnitude; None if that is not a level.
     """
 
     levels: int | None = None
@@ -62,28 +63,30 @@ class RandomRoundingLikelihood(Objective):
         largest = sizes.max()
         if self.levels is None:
             gaps = torch.cat([sizes, sizes.new_zeros(1)]).sort().values.diff()
-            # Values of one level may differ in their last digits.
+            # Values of the same level may differ in their last digits.
             step = torch.where(gaps > 1e-5 * largest, gaps, math.inf).min().clamp(max=largest)
         else:
             step = largest / self.levels
-        # Of a tensor that is all zeros the step is unknown; it then says nothing.
+        # The step of an all-zero tensor is unknown; it holds no information.
         return torch.where(largest > 0, step, math.inf)
 
 
 @COUNTERMEASURES.register("qsgd")
 class ExpectQSGD(Countermeasure):
-    """Weigh each level by its probability, against a prior of images."""
+    """Use the probability of each level together with an image prior."""
 
-    levels: Annotated[int, Field(ge=1, description="positive levels, up to a tensor's norm")]
+    levels: Annotated[
+        int, Field(ge=1, description="number of positive levels, up to a tensor's norm")
+    ]
 
     def answer(self, known: Known) -> Answer:
-        """Return the likelihood of levels whose step is read off the upload."""
+        """Return the likelihood of levels, with a step read off the upload."""
         return _random_rounding(RandomRoundingLikelihood(), NORM / self.levels, known)
 
 
 @COUNTERMEASURES.register("stochastic-quantisation")
 class ExpectStochasticQuantisation(Countermeasure):
-    """Weigh each level by its probability, against a prior of images."""
+    """Use the probability of each level together with an image prior."""
 
     bits: Annotated[int, Field(ge=2, description="bits that one value takes")]
 

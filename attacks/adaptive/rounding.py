@@ -1,4 +1,4 @@
-"""Against rounding to fewer bits."""
+"""Countermeasures to rounding to fewer bits."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -16,30 +16,30 @@ from fedsim.core.registry import COUNTERMEASURES
 Format = Literal["fp16", "bfloat16", "int8"]
 
 SPREAD: dict[Format, float] = {"fp16": 2e-4, "bfloat16": 1.6e-3, "int8": 1e-2}
-"""In units of the gradient's root mean square; measured on clothes and photographs, LeNet."""
+"""Spreads in units of the gradient's rms, measured with LeNet on clothes and photographs."""
 
 SHARE = 0.5
-"""By simulated attacks on public images. With the whole interval the search ends at its edge."""
+"""From simulated attacks on public images. With the whole interval the search ends at its edge."""
 
 
 @dataclass(frozen=True)
 class RoundingTolerance(Objective):
-    """Squared distance beyond what rounding explains, in units of how coarse it is there.
+    """Squared distance beyond the rounding error, in units of the local rounding interval.
 
-    Every gradient that rounds to the upload explains it, so a coordinate costs nothing within
-    half the spacing of the format around the shared value. Beyond, the excess counts relative
-    to that half: of a floating-point format's values the small ones are known more precisely
-    than the large ones. A tenth of the mean over all coordinates is added to the square of that
-    unit, or the smallest would decide alone. At a power of two, where the spacing halves below
-    the value, the wider one counts on both sides; a value at the end of fp16's range may stand
-    for any beyond it.
+    Every gradient that rounds to the upload explains it, so a coordinate costs nothing within half
+    the spacing of the format around the shared value. Beyond this, the excess counts relative to
+    the half spacing: in a floating-point format small values are known more precisely than large
+    ones. A tenth of the mean over all coordinates is added to the square of this unit, otherwise
+    the smallest would dominate. At a power of two, where the spacing halves below the value, the
+    wider spacing is used on both sides; a value at the end of fp16's range may represent any value
+    beyond it.
 
     Attributes:
-        format: what the upload was rounded to: a binary floating-point format, or the multiples
-            of max|x| / 127 of each tensor.
-        unit: what one unit of the upload is in the gradient.
-        share: of the half spacing that costs nothing. With less than all of it the search goes
-            on towards the middle of what explains the upload.
+        format: the format of the upload: a binary floating-point format, or the multiples of
+            max|x| / 127 of each tensor.
+        unit: gradient units per unit of the upload.
+        share: share of the half spacing without cost. If below 1, the search continues towards the
+            middle of the interval.
     """
 
     format: Format
@@ -61,10 +61,10 @@ class RoundingTolerance(Objective):
     def _half_spacing(self, x: Tensor) -> Tensor:
         """Return half the distance to the next value of the format, in the shape of ``x``."""
         if self.format == "int8":
-            # A little more, for what float32 rounds by itself.
+            # Slightly more, for the rounding of float32.
             return (x.abs().max() / 254 * (1 + 1e-4)).expand(x.shape)
         limits = self._limits()
-        # A little more, lest a power of two falls below itself in the division.
+        # Slightly more, so that rounding in the division does not move a power of two below itself.
         size = (x / self.unit).abs() * (1 + 1e-6)
         binade = torch.frexp(size.clamp(min=limits.smallest_normal)).exponent - 1
         return torch.ldexp(torch.full_like(x, limits.eps / 2 * self.unit), binade)
@@ -85,7 +85,7 @@ class _AllowForRounding(Countermeasure):
     format: ClassVar[Format]
 
     def answer(self, known: Known) -> Answer:
-        """Return an objective that is flat where rounding is to blame."""
+        """Return an objective that is flat within the rounding error."""
         return Answer(
             likelihood=RoundingTolerance(self.format, known.unit, SHARE),
             spread=SPREAD[self.format] * known.gradient_rms,
@@ -94,20 +94,20 @@ class _AllowForRounding(Countermeasure):
 
 @COUNTERMEASURES.register("fp16")
 class AllowForFp16(_AllowForRounding):
-    """Accept what rounds to the upload in IEEE half precision."""
+    """Accept gradients that round to the upload in IEEE half precision."""
 
     format = "fp16"
 
 
 @COUNTERMEASURES.register("bfloat16")
 class AllowForBfloat16(_AllowForRounding):
-    """Accept what rounds to the upload in bfloat16."""
+    """Accept gradients that round to the upload in bfloat16."""
 
     format = "bfloat16"
 
 
 @COUNTERMEASURES.register("int8")
 class AllowForInt8(_AllowForRounding):
-    """Accept what rounds to the upload at 255 levels."""
+    """Accept gradients that round to the upload at 255 levels."""
 
     format = "int8"

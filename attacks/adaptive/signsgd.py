@@ -1,4 +1,4 @@
-"""Against signs with one size for each tensor."""
+"""Countermeasure to signSGD: signs with one magnitude for each tensor."""
 
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -13,26 +13,26 @@ from fedsim.attacks.matching.objectives import Gradient, Objective
 from fedsim.core.registry import COUNTERMEASURES
 
 WEIGHT = 1e4
-"""By simulated attacks on 4 clothes: ten times less or more loses about 1 dB."""
+"""From simulated attacks on 4 clothes: ten times less or more loses about 1 dB."""
 
 NOISE_STD = 0.04
-"""Of gradients as uncertain as signs leave them, for priors of images."""
+"""Noise level for image priors, for the uncertainty that signs leave."""
 
 SPREAD = 0.85
-"""In units of the gradient's root mean square; measured on clothes and photographs, LeNet."""
+"""Spread in units of the gradient's rms, measured with LeNet on clothes and photographs."""
 
 
 @dataclass(frozen=True)
 class SignMatch(Objective):
-    """Squares of what has the wrong sign, and of how far each tensor's mean magnitude is off.
+    """Squares of coordinates with a wrong sign, and of errors in each tensor's mean magnitude.
 
-    For uploads of signs times the mean magnitude of their tensor, which is the unit of both. Every
-    gradient with the same signs and means explains the upload, and costs nothing.
+    For uploads of signs times the mean magnitude of their tensor, which is the unit of both terms.
+    Every gradient with the same signs and means explains the upload and costs nothing.
 
     Attributes:
-        weight: of the whole, against a prior.
-        plus: whether a positive sign is one; not where values were set to zero before, which count
-            as positive.
+        weight: weight relative to a prior.
+        plus: whether a positive sign is informative; not if values were set to zero before, which
+            count as positive.
     """
 
     keeps_norm: ClassVar[bool] = False
@@ -45,7 +45,7 @@ class SignMatch(Objective):
         return self.weight * torch.stack([self._cost(dummy[k], shared[k]) for k in shared]).sum()
 
     def behind_zeros(self) -> Objective:
-        """Return the objective in which a positive sign says nothing."""
+        """Return the objective that ignores positive signs."""
         return replace(self, plus=False)
 
     def _cost(self, dummy: Tensor, shared: Tensor) -> Tensor:
@@ -53,20 +53,20 @@ class SignMatch(Objective):
         size = torch.where(seen > 0, seen, 1.0)
         signs = shared.sign() if self.plus else shared.sign().clamp(max=0)
         wrong = (-dummy * signs / size).clamp(min=0)
-        # Counted once for each coordinate, or it would drown in their number.
+        # Counted once for each coordinate, otherwise it would be negligible.
         off = dummy.abs().mean() / size - 1
-        # What was not sent has neither signs nor a size.
+        # Tensors that were not sent have neither signs nor a magnitude.
         return torch.where(seen > 0, (wrong**2).sum() + dummy.numel() * off**2, 0.0)
 
 
 @COUNTERMEASURES.register("signsgd")
 class MatchSigns(Countermeasure):
-    """Look for an image whose gradient has the signs and sizes of the upload."""
+    """Search for an image whose gradient has the signs and magnitudes of the upload."""
 
     def answer(self, known: Known) -> Answer:
-        """Return an objective that sees signs and sizes alone.
+        """Return an objective of signs and magnitudes only.
 
-        Many images have them; a prior of images chooses among these.
+        Many images have the same ones; an image prior selects among them.
         """
         return Answer(
             likelihood=SignMatch(WEIGHT),

@@ -1,4 +1,4 @@
-"""Against a perturbed representation."""
+"""Countermeasure to Soteria: a pruned representation."""
 
 from dataclasses import dataclass
 
@@ -14,10 +14,10 @@ from fedsim.core.registry import COUNTERMEASURES
 
 @dataclass(frozen=True)
 class WithoutLastWeight(Wrapper):
-    """Distance over all tensors but the weight of the classification layer.
+    """Distance over all tensors except the weight of the classification layer.
 
-    For defenses that change what stands in that layer's gradient and no other. Its bias is
-    compared: it tells the labels.
+    For defenses that change only that layer's weight gradient. Its bias is compared, because it
+    reveals the labels.
     """
 
     @override
@@ -25,7 +25,7 @@ class WithoutLastWeight(Wrapper):
         """Return the distance, a scalar >= 0.
 
         Raises:
-            AttackError: no other tensor is left.
+            AttackError: there is no other tensor.
         """
         dense = [k for k, s in shared.items() if s.ndim == 2]
         left = {k: s for k, s in shared.items() if k not in dense[-1:]}
@@ -39,9 +39,9 @@ class WithoutLastWeight(Wrapper):
 
 @COUNTERMEASURES.register("soteria")
 class LeaveOutLastWeight(Countermeasure):
-    """Match all gradients but that of the layer whose input was pruned.
+    """Match all gradients except that of the layer with the pruned input.
 
-    The others are those of the true image. Source: Balunovic et al., Bayesian Framework for
+    The others are gradients of the true image. Source: Balunovic et al., Bayesian Framework for
     Gradient Leakage, ICLR 2022 (arXiv 2111.04706), section 5.
     """
 

@@ -1,4 +1,4 @@
-"""Against random sparsification."""
+"""Countermeasure to random sparsification."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -16,10 +16,10 @@ from fedsim.core.registry import COUNTERMEASURES
 
 @dataclass(frozen=True)
 class ScaledDistance(Wrapper):
-    """Distance after the dummy gradient is multiplied by what the shared one was.
+    """Distance after scaling the dummy gradient like the shared one.
 
     Attributes:
-        factor: by which the coordinates that were sent are larger than those of the gradient.
+        factor: ratio of the sent coordinates to those of the gradient.
     """
 
     factor: float = 1.0
@@ -31,13 +31,15 @@ class ScaledDistance(Wrapper):
 
 @COUNTERMEASURES.register("random-sparsification")
 class MatchSample(Countermeasure):
-    """Match only the coordinates that were sent, at the scale at which they were.
+    """Match only the coordinates that were sent, at their scale.
 
-    The zeros of the upload show which they are.
+    The upload's zeros identify the others.
     """
 
-    fraction: Annotated[float, Field(ge=0, lt=1, description="share that is set to zero")]
-    unbiased: Annotated[bool, Field(description="whether the others are scaled up")]
+    fraction: Annotated[
+        float, Field(ge=0, lt=1, description="share of the coordinates set to zero")
+    ]
+    unbiased: Annotated[bool, Field(description="whether the other coordinates are scaled up")]
 
     def answer(self, known: Known) -> Answer:
         """Return the comparison of the coordinates that were sent."""

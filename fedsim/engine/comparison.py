@@ -49,22 +49,22 @@ def run_cells(
 ) -> list[Done]:
     """Run all cells of a comparison that have not been run yet.
 
-    A cell that was stopped half-way is run again from its beginning; the result is the
-    same. A cell that fails is an outcome like any other, and the rest goes on.
+    A cell that was stopped half-way is run again from its beginning, with the same result. If a
+    cell fails, the others continue.
 
     Args:
-        comparison: what to compare.
-        folder: of the comparison: a new one, or one in which this comparison was begun.
-        jobs: how many cells are run at once; more than one in processes of Ray's, on this
+        comparison: the comparison.
+        folder: the comparison's folder: a new one, or one in which this comparison was begun.
+        jobs: number of cells to run at once; more than one run in processes of Ray, on this
             machine, or on the cluster that ``RAY_ADDRESS`` names if it shares the folder.
-        on_done: told of each cell when it is done.
-        observer_of: returns who watches a cell; with several jobs nobody does.
+        on_done: called with each finished cell.
+        observer_of: returns the observer of a cell; not used with several jobs.
 
     Returns:
-        What became of each cell, in order.
+        The outcome of each cell, in order.
 
     Raises:
-        RunError: the folder cannot be written, or holds something else.
+        RunError: the folder cannot be written, or has other contents.
     """
     open_folder(comparison, folder)
     done: dict[str, Done] = {}

@@ -12,7 +12,7 @@ from fedsim.clients.site import Site
 from fedsim.models import cross_entropy
 
 LARGE = 5_000_000
-"""Least number of trained parameters at which the time is measured beforehand."""
+"""Models with at least this many trainable parameters are timed first."""
 
 SECOND_ORDER = 4.0
 """Cost of evaluating the objective and its gradient, in gradients of the model: a forward and a

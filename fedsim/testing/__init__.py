@@ -1,10 +1,10 @@
-"""Checks for classes of your own: do they keep to the contract of their kind?
+"""Contract checks for your own attacks, defenses, models and data sets.
 
 >>> from fedsim.testing import check_defense
 >>> check_defense("gaussian-noise")
 
-Each function takes a registered class, or a name, and raises `ContractError` at the first claim
-that does not hold. `defense_checks` and the like return the claims one by one, for
+Each function takes a registered class, or a name, and raises `ContractError` for the first violated
+claim. `defense_checks` and similar functions return the claims one by one, for
 ``pytest.mark.parametrize("check", defense_checks(Mine), ids=str)``. Parameters that have no default
 need an example: ``Field(examples=[0.1])``.
 """
@@ -39,7 +39,7 @@ def attack_checks(attack: type[Any] | str, **parameters: Any) -> list[Check]:
 
     Args:
         attack: the class, or its registered name.
-        parameters: in place of the telling ones.
+        parameters: replacements for the example parameters.
     """
     subject = subject_of(ATTACKS, attack, parameters)
     return checks_of(subject, attacks.claims(subject.cls))
@@ -55,7 +55,7 @@ def check_attack(attack: type[Any] | str, **parameters: Any) -> None:
 
 
 def defense_checks(defense: type[Any] | str, **parameters: Any) -> list[Check]:
-    """Return the checks of a defense; arguments as those of `attack_checks`."""
+    """Return the checks of a defense; see `attack_checks` for arguments."""
     subject = subject_of(DEFENSES, defense, parameters)
     return checks_of(subject, defenses.claims(subject.cls))
 
@@ -70,7 +70,7 @@ def check_defense(defense: type[Any] | str, **parameters: Any) -> None:
 
 
 def model_checks(model: type[Any] | str, **parameters: Any) -> list[Check]:
-    """Return the checks of a model; arguments as those of `attack_checks`."""
+    """Return the checks of a model; see `attack_checks` for arguments."""
     subject = subject_of(MODELS, model, parameters)
     return checks_of(subject, models.claims(subject.cls))
 
@@ -87,12 +87,12 @@ def check_model(model: type[Any] | str, **parameters: Any) -> None:
 def dataset_checks(
     dataset: type[Any] | str, *, data_dir: Path | None = None, **parameters: Any
 ) -> list[Check]:
-    """Return the checks of a data set; further arguments as those of `attack_checks`.
+    """Return the checks of a data set; see `attack_checks` for further arguments.
 
     Args:
         dataset: the class, or its registered name.
-        data_dir: where its files are, if it needs any.
-        parameters: in place of the telling ones.
+        data_dir: folder of its files, if it needs any.
+        parameters: replacements for the example parameters.
     """
     subject = subject_of(DATASETS, dataset, parameters)
     return checks_of(subject, datasets.claims(subject.cls, data_dir))
@@ -101,7 +101,7 @@ def dataset_checks(
 def check_dataset(
     dataset: type[Any] | str, *, data_dir: Path | None = None, **parameters: Any
 ) -> None:
-    """Check a data set, which is loaded.
+    """Load and check a data set.
 
     Raises:
         ContractError: a claim does not hold.

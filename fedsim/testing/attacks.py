@@ -1,4 +1,4 @@
-"""The contract of attacks."""
+"""Contract of attacks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from fedsim.testing.contract import (
 from fedsim.testing.victims import Case, cases
 
 EFFORT = {"evaluations": 7, "trials": 1}
-"""What an attack of these parameters may spend in a check."""
+"""Effort of an attack with these parameters in a check."""
 
 
 def claims(cls: type[Attack]) -> list[Claim]:
@@ -40,7 +40,7 @@ def claims(cls: type[Attack]) -> list[Claim]:
 
 
 def reconstructions_have_the_shape_of_the_batch(subject: Subject) -> None:
-    """Each victim yields a batch in range, or an error that says why not."""
+    """Each victim gives a batch in range, or an error with the reason."""
     for case in _cases(subject):
         found = _attack(subject).run(case.model, case.observations)
         expect(len(found) == len(case.observations), f"{case.what}: not one for each victim")
@@ -58,7 +58,7 @@ def some_victims_are_reconstructed(subject: Subject) -> None:
 
 
 def nothing_that_was_given_is_touched(subject: Subject) -> None:
-    """Model, observations and global random state are as they were."""
+    """Model, observations and global random state do not change."""
     for number, case in enumerate(_cases(subject)):
         training = number % 2 == 0
         model = copy.deepcopy(case.model).train(training)
@@ -87,7 +87,7 @@ def the_seed_alone_decides(subject: Subject) -> None:
 
 
 def other_victims_do_not_matter(subject: Subject) -> None:
-    """A victim's reconstruction is the same, whatever it is attacked together with."""
+    """A victim's reconstruction does not depend on the other victims."""
     for case in _cases(subject, torch.float64):
         together = _attack(subject).run(case.model, case.observations)
         for position in range(len(together)):
@@ -98,7 +98,7 @@ def other_victims_do_not_matter(subject: Subject) -> None:
 
 
 def memory_does_not_matter(subject: Subject) -> None:
-    """Reconstructions are the same, however few victims are attacked at once."""
+    """Reconstructions do not depend on the number of victims attacked at once."""
     for case in _cases(subject, torch.float64):
         whole = _attack(subject).run(case.model, case.observations)
         parts = _attack(subject, memory_gb=1e-9).run(case.model, case.observations)
@@ -107,7 +107,7 @@ def memory_does_not_matter(subject: Subject) -> None:
 
 
 def a_damaged_observation_fails_alone(subject: Subject) -> None:
-    """An observation that cannot be attacked yields an error, and the others go on."""
+    """An observation that cannot be attacked gives an error, and the others continue."""
     for case in _cases(subject):
         first, *rest = case.observations
         name = next(iter(first.gradient))
@@ -120,7 +120,7 @@ def a_damaged_observation_fails_alone(subject: Subject) -> None:
 
 
 def it_stops_when_it_is_asked_to(subject: Subject) -> None:
-    """Asked to stop before it began, it returns errors, and no reconstruction."""
+    """An attack stopped before its start returns errors and no reconstruction."""
     for case in _cases(subject):
         found = _attack(subject).run(case.model, case.observations, should_stop=lambda: True)
         failed = all(r.status is Status.FAILED and r.error for r in found)

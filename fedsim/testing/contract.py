@@ -1,4 +1,4 @@
-"""Checks of a contract: named, run one by one, and told apart in their errors."""
+"""Named checks of a contract, run one by one."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from fedsim.core.parameters import parameters_of
 from fedsim.core.registry import Registry
 
 HALF_OF_THE_DIGITS = torch.finfo(torch.float64).eps ** 0.5
-"""Share by which two ways of computing the same thing in double precision may differ."""
+"""Maximum relative difference of two double-precision computations of the same value."""
 
 
 class ContractError(AssertionError):
-    """A class does not keep to the contract of its kind."""
+    """A class violates the contract of its kind."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Check:
 
     Attributes:
         name: the claim, in words.
-        run: raises if it does not hold.
+        run: raises an exception if the claim does not hold.
     """
 
     name: str
@@ -56,9 +56,9 @@ class Subject:
     """A registered class and the parameters with which it is checked.
 
     Attributes:
-        registry: of its kind.
+        registry: the registry of its kind.
         cls: the class.
-        given: parameters in place of the telling ones.
+        given: replacements for the example parameters.
     """
 
     registry: Registry
@@ -76,7 +76,7 @@ class Subject:
         return names[0]
 
     def make(self, **parameters: Any) -> Any:
-        """Return an object with its telling parameters, or others in place of them."""
+        """Return an object with its example parameters, or with replacements."""
         return self.cls(**{**example_of(self.cls), **self.given, **parameters})
 
 
@@ -84,7 +84,7 @@ Claim = Callable[[Subject], None]
 
 
 def subject_of(registry: Registry, thing: type[Any] | str, given: Mapping[str, Any]) -> Subject:
-    """Return a class, or that of a registered name, as the subject of checks."""
+    """Return a class, or the class with a registered name, as the subject of checks."""
     cls = registry.get(thing) if isinstance(thing, str) else thing
     return Subject(registry, cls, given)
 
@@ -144,7 +144,7 @@ def refused(make: Callable[[], object], what: str) -> None:
 
 
 def unchanged_randomness(run: Callable[[], object]) -> None:
-    """Run a function and expect PyTorch's global generator to be as it was."""
+    """Run a function and expect PyTorch's global generator not to change."""
     before = torch.get_rng_state()
     run()
     expect_equal(torch.get_rng_state(), before, "PyTorch's global random state was changed")

@@ -1,4 +1,4 @@
-"""The contract of data sets."""
+"""Contract of data sets."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def claims(cls: type[DatasetSource], data_dir: Path | None) -> list[Claim]:
 
     Args:
         cls: the class.
-        data_dir: where its files are, if it needs any.
+        data_dir: folder of its files, if it needs any.
     """
 
     def it_loads_what_its_modality_says(subject: Subject) -> None:

@@ -1,4 +1,4 @@
-"""The contract of defenses."""
+"""Contract of defenses."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def claims(cls: type[Defense]) -> list[Claim]:
 
 
 def names_shapes_and_dtypes_stay(subject: Subject) -> None:
-    """An upload keeps names, shapes and dtypes, and what was done is told in floats."""
+    """An upload keeps names, shapes and dtypes, and the report consists of floats."""
     for what, shapes in UPLOADS.items():
         for dtype in (torch.float32, torch.float64):
             done = subject.make().protect_upload(_upload(shapes, dtype), _generator())
@@ -79,7 +79,7 @@ def the_generator_alone_decides(subject: Subject) -> None:
 
 
 def other_tensors_pass(subject: Subject) -> None:
-    """Tensors that are not floating-point stay as they are."""
+    """Tensors that are not floating-point do not change."""
     fixed = {"count": torch.tensor(7), "mask": torch.tensor([True, False])}
     done = subject.make().protect_upload({**_upload({"weight": (6,)}), **fixed}, _generator())
     for name, tensor in fixed.items():
@@ -89,7 +89,7 @@ def other_tensors_pass(subject: Subject) -> None:
 
 
 def uploads_of_any_layout_and_precision_are_taken(subject: Subject) -> None:
-    """Transposed and half-precision tensors give finite ones of the same kind."""
+    """Transposed and half-precision tensors give finite tensors of their shape and dtype."""
     upload = {
         "transposed": torch.randn(3, 5, generator=_generator()).T,
         "half": torch.randn(9, generator=_generator()).half(),
@@ -109,7 +109,7 @@ def its_record_holds_name_parameters_and_measures(subject: Subject) -> None:
 
 
 def its_example_changes_the_upload(subject: Subject) -> None:
-    """With the telling parameters an upload is not what it was."""
+    """With the example parameters an upload changes."""
     if subject.cls.identity is not None and subject.make(**subject.cls.identity) == subject.make():
         return
     upload = _upload(UPLOADS["a convolution"])
@@ -118,7 +118,7 @@ def its_example_changes_the_upload(subject: Subject) -> None:
 
 
 def its_identity_changes_nothing(subject: Subject) -> None:
-    """With the parameters of ``identity`` uploads and steps are what they were."""
+    """With the parameters of ``identity`` uploads and steps do not change."""
     defense = subject.make(**subject.cls.identity)
     for what, shapes in UPLOADS.items():
         upload = _upload(shapes)
@@ -135,7 +135,7 @@ def its_identity_changes_nothing(subject: Subject) -> None:
 
 
 def steps_keep_shapes(subject: Subject) -> None:
-    """A defended step trains on as many examples, and yields a gradient for each parameter."""
+    """A defended step trains on as many examples, and gives a gradient for each parameter."""
     done = _step([subject.make()])
     expect(done.images.shape == (2, *SHAPE), f"the batch has shape {tuple(done.images.shape)}")
     expect(done.labels.shape in ((2,), (2, CLASSES)), f"labels {tuple(done.labels.shape)}")

@@ -1,4 +1,4 @@
-"""The contract of models."""
+"""Contract of models."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def impossible_tasks_are_refused(subject: Subject) -> None:
 
 
 def gradients_of_many_victims_can_be_matched(subject: Subject) -> None:
-    """Second derivatives, mapped over victims, are those of each victim alone."""
+    """Second derivatives mapped over victims equal those of each victim alone."""
     model, side = _smallest(subject)
     # Statistics that are updated in place cannot be mapped over victims.
     replace_all_batch_norm_modules_(model)

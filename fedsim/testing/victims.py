@@ -1,4 +1,4 @@
-"""Small victims for the contract of attacks: a model, and what the server sees of its clients."""
+"""Small victims for the contract of attacks: a model and observations of its clients."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class Case:
     """A model and observations of clients that trained on small random pictures, or on texts.
 
     Attributes:
-        what: in words.
+        what: description.
         model: the global model.
         observations: one for each client.
-        examples: the private batches, of the shape of a reconstruction.
-        labels: the batches' labels; None where a model learns none.
+        examples: the private batches, in the shape of a reconstruction.
+        labels: the batches' labels; None if the task has no labels.
     """
 
     what: str
@@ -45,7 +45,7 @@ class Case:
 
 
 def cases(modalities: frozenset[str] | None, *, dtype: torch.dtype = torch.float32) -> list[Case]:
-    """Return cases of those modalities that an attack supports."""
+    """Return cases for the modalities that an attack supports."""
     found = []
     if suits(modalities, PICTURES):
         found += [pictures(model, size, dtype) for model, size in PICTURES_OF]

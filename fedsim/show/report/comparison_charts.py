@@ -143,7 +143,7 @@ def _strengths(found: Sequence[Result], stage: str) -> Chart | None:
         f"strengths-{slug(stage)}",
         f"Leakage against strength, attacked {stage}",
         "The effect of a stronger defense, for an attacker who ignores it and one who knows it. "
-        "The solid line is no defense, the dashed one the best blind guess.",
+        "The solid line shows no defense, the dashed line the best blind guess.",
         data,
         layout,
         height=120 + 250 * rows,

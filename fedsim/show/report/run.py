@@ -73,15 +73,15 @@ def run_page(run: Run) -> str:
 
 @dataclass(frozen=True)
 class Conclusion:
-    """The first part of a report: the outcome of a run in words.
+    """Conclusion on a run, at the top of its report.
 
     Attributes:
-        headline: in a sentence.
-        details: more of it, a sentence each.
-        warnings: what a reader must know before he believes anything else.
-        incidents: what came to nothing, and why.
-        counts: how many private pieces of data have each meaning under the attacker who found
-            most; only those that there are, the worst first.
+        headline: one sentence.
+        details: further sentences.
+        warnings: reasons to doubt the results.
+        incidents: failed uploads, sums and attacks, with reasons.
+        counts: number of examples with each meaning under the strongest attacker, without zeros,
+            the worst first.
     """
 
     headline: str
