@@ -45,21 +45,21 @@ def test_a_line_in_the_middle_that_is_not_json_is_an_error(log: RunLog) -> None:
     log.append(STARTED)
     with (log.folder / RECORDS).open("ab") as file:
         file.write(b'{"kind": \xff}\n{"kind": "end"}\n')
-    with pytest.raises(RunError, match=r"records\.jsonl, line 2: this is not JSON"):
+    with pytest.raises(RunError, match=r"records\.jsonl, line 2: not valid JSON"):
         list(read_records(log.folder))
 
 
 @pytest.mark.parametrize("line", ["[" * 100_000, '{"a":' * 100_000])
 def test_a_line_of_great_depth_is_an_error(log: RunLog, line: str) -> None:
     (log.folder / RECORDS).write_text(f"{line}\n", encoding="utf-8")
-    with pytest.raises(RunError, match="line 1: this is not JSON"):
+    with pytest.raises(RunError, match="line 1: not valid JSON"):
         list(read_records(log.folder))
 
 
 @pytest.mark.parametrize("line", ["[]", "3", '"run"', "null"])
 def test_a_line_that_is_not_a_record_is_an_error(log: RunLog, line: str) -> None:
     (log.folder / RECORDS).write_text(f"{line}\n", encoding="utf-8")
-    with pytest.raises(RunError, match="line 1: this is not a record"):
+    with pytest.raises(RunError, match="line 1: not a record"):
         list(read_records(log.folder))
 
 

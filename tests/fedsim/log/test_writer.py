@@ -152,5 +152,5 @@ def test_unsafe_names_are_refused_for_every_kind_of_file(log: RunLog, name: str)
     with pytest.raises(RunError, match="is not a valid file name in a run folder"):
         log.write_text(name, "text")
     if name:  # tensors get a suffix, which would be hidden
-        with pytest.raises(RunError, match="is not a file name"):
+        with pytest.raises(RunError, match="is not a valid file name"):
             log.save_tensors(name, {"a": torch.ones(1)})

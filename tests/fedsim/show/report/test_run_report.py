@@ -109,7 +109,7 @@ def test_sources_with_links_to_the_papers(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("status", "said"),
-    [(None, "has not come to its end"), ("interrupted", "was interrupted"), ("failed", "failed")],
+    [(None, "has not ended"), ("interrupted", "was interrupted"), ("failed", "failed")],
 )
 def test_unfinished_runs_say_so(tmp_path: Path, status: str | None, said: str) -> None:
     assert said in text_of(page(tmp_path, Log(status=status)))
