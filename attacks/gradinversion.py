@@ -61,15 +61,15 @@ class GradInversion(SignedAdamMatching):
     trials: Annotated[
         int, Field(ge=1, description="random starts per victim; the lowest objective wins")
     ] = 4
-    signed: Annotated[
-        bool, Field(description="use only the sign of the gradient")
-    ] = False
+    signed: Annotated[bool, Field(description="use only the sign of the gradient")] = False
     step_size: Annotated[float, Field(gt=0, description="first step size of Adam")] = 0.1
     total_variation: Annotated[
         float, Field(ge=0, description="weight of the total variation of the dummies")
     ] = 1e-4
     l2: Annotated[float, Field(ge=0, description="weight of the L2 norm of the dummies")] = 1e-6
-    statistics: Annotated[float, Field(ge=0, description="weight of the BatchNorm statistics")] = 0.1
+    statistics: Annotated[float, Field(ge=0, description="weight of the BatchNorm statistics")] = (
+        0.1
+    )
     consistency: Annotated[
         float, Field(ge=0, description="weight of the distance from the mean of the trials")
     ] = 1e-3

@@ -116,9 +116,7 @@ class SignedAdamMatching(GradientMatching):
     """Gradient matching by Adam on the sign of the gradient, inside the range of the data."""
 
     step_size: Annotated[float, Field(gt=0, description="first step size of Adam")] = 0.1
-    signed: Annotated[
-        bool, Field(description="use only the sign of the gradient")
-    ] = True
+    signed: Annotated[bool, Field(description="use only the sign of the gradient")] = True
 
     def optimiser(self) -> Optimiser:
         """Return batched Adam."""

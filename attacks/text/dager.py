@@ -55,7 +55,10 @@ class Dager(TextReading):
         float, Field(gt=0, lt=1, description="distance from the span up to which a token is in it")
     ] = 1e-3
     restarts: Annotated[
-        int, Field(ge=1, description="number of starts of the search for each text of a batch (encoders)")
+        int,
+        Field(
+            ge=1, description="number of starts of the search for each text of a batch (encoders)"
+        ),
     ] = 20
     beam: Annotated[
         int, Field(ge=1, description="number of prefixes kept for each text of a batch (decoders)")
@@ -93,8 +96,8 @@ class _Search:
         width = self._spans[0].shape[0]
         if self._spans[0].shape[1] >= width:
             raise AttackError(
-                f"the batch has {most} tokens, but the layers have a width of {width}: with as many "
-                "tokens as dimensions every token lies in the span; attack smaller batches or "
+                f"the batch has {most} tokens, but the layers have a width of {width}: with "
+                "as many tokens as dimensions every token lies in the span; attack smaller batches or "
                 "wider models"
             )
         self._generator = torch.Generator().manual_seed(derive(seed, "dager"))

@@ -66,9 +66,7 @@ class Tag(SignedAdamMatching):
     absolute: Annotated[
         float, Field(ge=0, description="weight of the absolute differences in the first tensor")
     ] = 0.01
-    signed: Annotated[
-        bool, Field(description="use only the sign of the gradient")
-    ] = False
+    signed: Annotated[bool, Field(description="use only the sign of the gradient")] = False
     start: Annotated[Literal["grey", "normal"], Field(description="first dummy")] = "normal"
     objective: CodeOnly[Objective] = LayerWeightedDistance(0.01)
 

@@ -94,7 +94,7 @@ def _adapted(subject: Subject) -> GradientMatching:
 
 
 def _defended(subject: Subject, case: Case) -> list[Observation]:
-    """Return what the server sees of clients with the defense; of those without one, the same."""
+    """Return the observations of clients with the defense, if it is a defense."""
     if subject.name not in DEFENSES.names():
         return case.observations
     cls = DEFENSES.get(subject.name)

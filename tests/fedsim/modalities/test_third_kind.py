@@ -78,11 +78,11 @@ def test_it_is_drawn_and_reported(run: Run) -> None:
 
 
 def test_what_is_for_other_kinds_is_refused() -> None:
-    with pytest.raises(ScenarioError, match="model: 'lenet' is not for tables"):
+    with pytest.raises(ScenarioError, match="model: 'lenet' does not support tables"):
         Scenario.from_toml(TOML.replace('"row-mlp"', '"lenet"'))
-    with pytest.raises(ScenarioError, match="attack: 'lamp' is not for tables"):
+    with pytest.raises(ScenarioError, match="attack: 'lamp' does not support tables"):
         Scenario.from_toml(TOML.replace('"dlg"', '"lamp"').replace(", evaluations = 150", ""))
-    with pytest.raises(ScenarioError, match=r"defenses\.0: 'mixup' is not for tables"):
+    with pytest.raises(ScenarioError, match=r"defenses\.0: 'mixup' does not support tables"):
         Scenario.from_toml(TOML, overrides=["clients.0.defenses=[{name='mixup', alpha=0.5}]"])
 
 

@@ -71,7 +71,7 @@ def test_reads_what_it_writes() -> None:
         ("grid.1.defenses.0.std=[]", ["noise: 'std' is an empty list"]),
         ("grid.2.defenses=[{name='pruning', fraction=[0.1]}]", ["are both lists", "[[grid]]"]),
         ("grid.2.label='noise'", ["two entries have the name 'noise'", "label"]),
-        ("stages={late=3}", ["'late' is round 3", "rounds 1 to 2"]),
+        ("stages={late=3}", ["'late' is round 3", "a round from 1 to 2"]),
         ("scenario.clients=[]", ["scenario.clients", "[[grid]]"]),
         ("scenario.federation.rounds=0", ["federation.rounds", "greater than or equal to 1"]),
         ("grid.2.set={'federation.size'=3}", ["unknown key 'size'"]),

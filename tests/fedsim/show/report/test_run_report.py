@@ -31,7 +31,7 @@ def test_the_verdict_comes_first(tmp_path: Path) -> None:
     assert "4 of 6 private pictures leaked." in text
     assert "2 pictures leaked only to an attacker who knows the defense" in text
     assert "leaked most: 41.0 dB, where a blind guess has 11.0." in text
-    assert text.index("private pictures leaked") < text.index("Simulation")
+    assert text.index("private pictures leaked") < text.index("Simulated federation")
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,9 @@ def test_a_run_that_was_killed_at_once(tmp_path: Path) -> None:
 def test_a_control_that_was_not_rebuilt_is_told_before_all_else(tmp_path: Path) -> None:
     text = text_of(page(tmp_path, Log(control="attack failed")))
     assert "The positive control was not reconstructed" in text
-    assert text.index("The positive control was not reconstructed") < text.index("Simulation")
+    assert text.index("The positive control was not reconstructed") < text.index(
+        "Simulated federation"
+    )
 
 
 def test_pictures_that_were_tidied_away_leave_the_rest(tmp_path: Path) -> None:
