@@ -97,8 +97,8 @@ class _Search:
         if self._spans[0].shape[1] >= width:
             raise AttackError(
                 f"the batch has {most} tokens, but the layers have a width of {width}: with "
-                "as many tokens as dimensions every token lies in the span; attack smaller batches or "
-                "wider models"
+                "as many tokens as dimensions every token lies in the span; attack smaller "
+                "batches or wider models"
             )
         self._generator = torch.Generator().manual_seed(derive(seed, "dager"))
         self._lengths = (frame != model.specials.pad).sum(1).tolist()
