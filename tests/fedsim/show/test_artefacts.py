@@ -77,7 +77,7 @@ def test_a_log_cannot_name_a_file_outside_the_folder(
 
     monkeypatch.setattr(PictureArtefacts, "of_victim", of_victim)
     hostile = reconstruction("../../x", tensors="tensors/v.safetensors")
-    with pytest.raises(RunError, match="not a name for a file"):
+    with pytest.raises(RunError, match="not a valid file name"):
         draw(run_of(tmp_path, hostile, leakage("../../x", "a")))
     outside = reconstruction("v", tensors="../v.safetensors")
     with pytest.raises(RunError, match="inside this run folder"):
