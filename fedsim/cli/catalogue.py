@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from fedsim.core.errors import UnknownNameError, closest
 from fedsim.core.parameters import parameters_of
-from fedsim.core.registry import REGISTRIES, Registry
+from fedsim.core.registry import METRICS, REGISTRIES, Registry
 from fedsim.scenario import bundled, scenario_text
 from fedsim.scenario.comparison import comparison_text, comparisons
 
@@ -51,6 +51,10 @@ def describe(name: str) -> str:
 def _describe(registry: Registry, name: str) -> str:
     cls = registry.get(name)
     lines = [f"{registry.kind} {name}", "", inspect.getdoc(cls) or ""]
+    if registry is METRICS:
+        better = "higher" if cls.higher_is_better else "lower"
+        unit = f" in{cls.unit}" if cls.unit.startswith(" ") else f" in {cls.unit}"
+        lines += ["", f"for {cls.modality}{unit if cls.unit else ''}: {better} is closer"]
     parameters = _parameters(cls)
     if parameters:
         lines += ["", "parameters:", *parameters]

@@ -173,6 +173,9 @@ AGGREGATIONS: Registry = Registry(
     "fedsim.aggregations",
     "fedsim.scenario.aggregation:Aggregation",
 )
+METRICS: Registry = Registry(
+    "metric", "fedsim.scoring.metrics", "fedsim.metrics", "fedsim.scoring.metrics.base:Metric"
+)
 
 REGISTRIES = {
     "attacks": ATTACKS,
@@ -182,4 +185,5 @@ REGISTRIES = {
     "partitions": PARTITIONS,
     "countermeasures": COUNTERMEASURES,
     "aggregations": AGGREGATIONS,
+    "metrics": METRICS,
 }

@@ -66,7 +66,7 @@ class View(ABC):
         compared_template: template of one example under a defense at all strengths.
         thumbnail_template: template of one example and its reconstruction, in an index.
         legend: template that explains the marks of a card, or None.
-        columns: metrics of a score in the file of all scores.
+        columns: metrics of a score that come first in the file of all scores.
     """
 
     noun: ClassVar[tuple[str, str]]

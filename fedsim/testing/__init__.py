@@ -14,8 +14,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from fedsim.core.registry import ATTACKS, COUNTERMEASURES, DATASETS, DEFENSES, MODELS
-from fedsim.testing import attacks, countermeasures, datasets, defenses, models
+from fedsim.core.registry import ATTACKS, COUNTERMEASURES, DATASETS, DEFENSES, METRICS, MODELS
+from fedsim.testing import attacks, countermeasures, datasets, defenses, metrics, models
 from fedsim.testing.contract import Check, ContractError, checks_of, run_all, subject_of
 
 __all__ = [
@@ -26,10 +26,12 @@ __all__ = [
     "check_countermeasure",
     "check_dataset",
     "check_defense",
+    "check_metric",
     "check_model",
     "countermeasure_checks",
     "dataset_checks",
     "defense_checks",
+    "metric_checks",
     "model_checks",
 ]
 
@@ -127,3 +129,18 @@ def check_countermeasure(countermeasure: type[Any] | str, **parameters: Any) -> 
         ContractError: a claim does not hold.
     """
     run_all(countermeasure_checks(countermeasure, **parameters))
+
+
+def metric_checks(metric: type[Any] | str, **parameters: Any) -> list[Check]:
+    """Return the checks of a metric; arguments as those of `attack_checks`."""
+    subject = subject_of(METRICS, metric, parameters)
+    return checks_of(subject, metrics.claims(subject.cls))
+
+
+def check_metric(metric: type[Any] | str, **parameters: Any) -> None:
+    """Check a metric on small pictures, or texts.
+
+    Raises:
+        ContractError: a claim does not hold.
+    """
+    run_all(metric_checks(metric, **parameters))

@@ -16,8 +16,9 @@ USE = """
 import warnings
 
 import fedsim
+from fedsim.log.schema import LeakageRecord
 from fedsim.testing import (
-    check_attack, check_countermeasure, check_dataset, check_defense, check_model,
+    check_attack, check_countermeasure, check_dataset, check_defense, check_metric, check_model,
 )
 
 warnings.simplefilter("error", fedsim.FedsimWarning)
@@ -26,6 +27,7 @@ check_defense("relative-noise")
 check_countermeasure("relative-noise")
 check_model("perceptron")
 check_dataset("stripes")
+check_metric("edge_similarity")
 run = fedsim.run(
     {
         "data": {"dataset": "stripes"},
@@ -41,6 +43,10 @@ run = fedsim.run(
 )
 told = {(row["clients"], row["attacker"]): row["defense"] for row in run.table()}
 assert "relative-noise" in told["noisy", "adaptive"], told
+scores = [r.score for r in run.records if isinstance(r, LeakageRecord)]
+figures = [score.metrics["edge_similarity"] for score in scores]
+assert len(figures) >= 3 and all(0 <= figure <= 1 for figure in figures), figures
+assert all(0 <= blind["edge_similarity"] <= 1 for s in scores for blind in s.baselines.values())
 """
 
 
@@ -49,7 +55,13 @@ def package(tmp_path: Path) -> Path:
     """Build the package and its entry points in a folder."""
     text = PAGE.read_text("utf-8")
     files = dict(re.findall(MARK, text, flags=re.DOTALL | re.MULTILINE))
-    assert set(files) == {"cosine.py", "relative_noise.py", "perceptron.py", "stripes.py"}
+    assert set(files) == {
+        "cosine.py",
+        "relative_noise.py",
+        "perceptron.py",
+        "stripes.py",
+        "edges.py",
+    }
     (tmp_path / "my_fedsim").mkdir()
     for name, code in {"__init__.py": "", **files}.items():
         (tmp_path / "my_fedsim" / name).write_text(code)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from fedsim.attacks import Reconstruction
+from fedsim.core.modality import PICTURES
 from fedsim.data import Prepared
 from fedsim.log.schema import ExampleScore
+from fedsim.scoring.further import Figures, FurtherMetrics
 from fedsim.scoring.judge import Judge, MeaningOf
-from fedsim.scoring.metrics.baselines import blind_baselines, of_picture
-from fedsim.scoring.metrics.images import scorable, score
+from fedsim.scoring.metrics.baselines import blind_guesses, of_picture
+from fedsim.scoring.metrics.images import ImageScores, comparable, scorable, score
 from fedsim.scoring.metrics.matching import match
 from fedsim.scoring.metrics.verdict import verdict
 
@@ -26,6 +30,7 @@ class PictureJudge(Judge):
 
     def __init__(self, dataset: Prepared, model: nn.Module) -> None:
         self._public, _ = dataset.test.batch(np.arange(len(dataset.test)))
+        self._further = FurtherMetrics(PICTURES, own=[f.name for f in fields(ImageScores)])
 
     def judge(
         self,
@@ -36,42 +41,54 @@ class PictureJudge(Judge):
         meaning_of: MeaningOf,
     ) -> tuple[Tensor | None, tuple[ExampleScore, ...]]:
         """Return the reconstruction's index for each picture, and each picture's score."""
-        baselines = blind_baselines(originals, self._without(own))
+        guesses = blind_guesses(originals, self._without(own))
+        scored = {name: score(guess, originals) for name, guess in guesses.items()}
+        baselines = self._baselines(guesses, scored, originals)
         if found.data is None or found.data.shape != originals.shape:
             return None, tuple(
-                ExampleScore.unscored(i, _named(of_picture(baselines, i)), label=label)
+                ExampleScore.unscored(i, baselines[i], label=label)
                 for i, label in enumerate(labels.tolist())
             )
         matching = match(found.data, originals)
         rebuilt = found.data[matching]
-        finite = scorable(rebuilt)
-        scores = score(rebuilt.nan_to_num(), originals)
+        finite, rebuilt = scorable(rebuilt), rebuilt.nan_to_num()
+        figures = _figures(score(rebuilt, originals))
+        further = self._further.figures(*comparable(rebuilt, originals))
         leakage = []
         for i, label in enumerate(labels.tolist()):
-            blind = of_picture(baselines, i)
             if not finite[i]:
-                leakage.append(ExampleScore.unscored(i, _named(blind), label=label))
+                leakage.append(ExampleScore.unscored(i, baselines[i], label=label))
                 continue
-            psnr, ssim = float(scores.psnr[i]), float(scores.ssim[i])
-            fine = float(scores.detail[i])
-            word = verdict(psnr, ssim, fine, blind)
+            mine = figures[i]
+            word = verdict(mine["psnr"], mine["ssim"], mine["detail"], of_picture(scored, i))
             leakage.append(
                 ExampleScore(
                     example=i,
-                    metrics={
-                        "mse": float(scores.mse[i]),
-                        "psnr": psnr,
-                        "ssim": ssim,
-                        "detail": fine,
-                    },
+                    metrics={**mine, **further[i]},
                     label=label,
                     label_found=None if found.labels is None else int(found.labels[matching[i]]),
-                    baselines=_named(blind),
+                    baselines=baselines[i],
                     verdict=word,
                     meaning=meaning_of(word),
                 )
             )
         return matching, tuple(leakage)
+
+    def _baselines(
+        self, guesses: dict[str, Tensor], scored: dict[str, ImageScores], originals: Tensor
+    ) -> list[dict[str, Figures]]:
+        """Return the figures of each blind guess for each picture."""
+        further = {
+            name: self._further.figures(*comparable(guess, originals))
+            for name, guess in guesses.items()
+        }
+        return [
+            {
+                name: {"psnr": psnr, "ssim": ssim, **further[name][i]}
+                for name, (psnr, ssim) in of_picture(scored, i).items()
+            }
+            for i in range(len(originals))
+        ]
 
     def _without(self, own: Tensor) -> Tensor:
         """Return the public pictures without the control's, which would be their own nearest."""
@@ -80,6 +97,7 @@ class PictureJudge(Judge):
         return self._public[keep]
 
 
-def _named(baselines: dict[str, tuple[float, float]]) -> dict[str, dict[str, float | None]]:
-    """Return the metrics of baselines by name."""
-    return {name: {"psnr": psnr, "ssim": ssim} for name, (psnr, ssim) in baselines.items()}
+def _figures(scores: ImageScores) -> list[dict[str, float]]:
+    """Return the scores of each picture by name."""
+    columns = {f.name: getattr(scores, f.name).tolist() for f in fields(scores)}
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from functools import cache
 from typing import ClassVar
 
@@ -10,15 +10,17 @@ import torch
 from torch import Tensor
 
 from fedsim.attacks import Reconstruction
+from fedsim.core.modality import TEXTS
 from fedsim.core.tasks import Task
 from fedsim.data import TokenDataset
 from fedsim.log.schema import ExampleScore
 from fedsim.modalities.texts.reader import Reader
 from fedsim.models import TextModel
+from fedsim.scoring.further import Figures, FurtherMetrics
 from fedsim.scoring.judge import Judge, MeaningOf
 from fedsim.scoring.metrics.text_baselines import TextBaselines
 from fedsim.scoring.metrics.text_verdict import text_verdict
-from fedsim.scoring.metrics.texts import match_texts, score_text
+from fedsim.scoring.metrics.texts import TextScores, match_texts, score_text
 
 
 class TextJudge(Judge):
@@ -38,6 +40,7 @@ class TextJudge(Judge):
         ordinary = [w for n, w in enumerate(words) if not model.vocabulary.is_special(n)]
         self._model = model
         self._baselines = TextBaselines(public, ordinary, cache(self._unconditional))
+        self._further = FurtherMetrics(TEXTS, own=[f.name for f in fields(TextScores)])
 
     def originals(self, inputs: Tensor, labels: Tensor) -> Tensor:
         """Return the original tokens of texts, with masks undone."""
@@ -59,10 +62,11 @@ class TextJudge(Judge):
         texts = [self._reader.content(row, row) for row in originals]
         kinds = labels.tolist() if labels.ndim == 1 else [None] * len(texts)
         rows, matching = self._matched(found, originals, texts)
+        further = [] if rows is None else self._further.figures(rows, texts)
         leakage = []
         for i, (original, kind) in enumerate(zip(texts, kinds, strict=True)):
             guesses = self._baselines.guesses(original, own.tolist())
-            blind = _figures(guesses, original)
+            blind = self._blind(guesses, original)
             if rows is None or matching is None:
                 leakage.append(ExampleScore.unscored(i, blind, label=kind, original=original))
                 continue
@@ -71,7 +75,7 @@ class TextJudge(Judge):
             leakage.append(
                 ExampleScore(
                     example=i,
-                    metrics={k: float(v) for k, v in asdict(scores).items()},
+                    metrics={**{k: float(v) for k, v in asdict(scores).items()}, **further[i]},
                     label=kind,
                     label_found=None if found.labels is None else int(found.labels[matching[i]]),
                     original=tuple(original),
@@ -82,6 +86,15 @@ class TextJudge(Judge):
                 )
             )
         return matching, tuple(leakage)
+
+    def _blind(self, guesses: dict[str, list[str]], original: list[str]) -> dict[str, Figures]:
+        """Return the figures of each blind guess at one text."""
+        own = [score_text(guess, original) for guess in guesses.values()]
+        further = self._further.figures(list(guesses.values()), [original] * len(guesses))
+        return {
+            name: {"token_accuracy": s.token_accuracy, "rouge_l": s.rouge_l, **more}
+            for name, s, more in zip(guesses, own, further, strict=True)
+        }
 
     @torch.no_grad()
     def _unconditional(self, length: int) -> list[str] | None:
@@ -113,13 +126,3 @@ class TextJudge(Judge):
         matching = match_texts(whole, texts)
         rows = [everything[row][i] for i, row in enumerate(matching)]
         return rows, torch.tensor(matching)
-
-
-def _figures(
-    guesses: dict[str, list[str]], original: list[str]
-) -> dict[str, dict[str, float | None]]:
-    scores = {name: score_text(guess, original) for name, guess in guesses.items()}
-    return {
-        name: {"token_accuracy": s.token_accuracy, "rouge_l": s.rouge_l}
-        for name, s in scores.items()
-    }

@@ -1,6 +1,10 @@
 """Metrics of reconstructions, blind baselines, and verdicts.
 
-Import from the modules: ``images`` (scores), ``matching`` (assignment of reconstructions to
-originals) and ``baselines`` (scores of blind guesses) need torch; ``verdict`` does not, so that
-code that only reads a finished run's log can use it without loading torch.
+A metric of your own extends `PictureMetric` or `TextMetric`: see ``docs/extending.md``. The
+built-in ones are registered by importing this package, so that their names are taken.
 """
+
+from fedsim.scoring.metrics import pictures, tokens
+from fedsim.scoring.metrics.base import Metric, PictureMetric, TextMetric
+
+__all__ = ["Metric", "PictureMetric", "TextMetric", "pictures", "tokens"]

@@ -16,10 +16,8 @@ from fedsim.scoring.metrics.verdict import GREY, MEAN
 _CHUNK_VALUES = 4_000_000
 
 
-def blind_baselines(
-    originals: Tensor, public_images: Tensor | None = None
-) -> dict[str, ImageScores]:
-    """Return the scores of guesses that do not use the upload.
+def blind_guesses(originals: Tensor, public_images: Tensor | None = None) -> dict[str, Tensor]:
+    """Return guesses that do not use the upload, (N, C, H, W) each, by name.
 
     - ``"grey"``: every pixel 0.5.
     - ``"mean"``: the mean of the public pictures.
@@ -37,15 +35,23 @@ def blind_baselines(
     Raises:
         ValueError: the shapes differ or a picture leaves [0, 1].
     """
-    baselines = {GREY: score(torch.full_like(originals, 0.5), originals)}
+    guesses = {GREY: torch.full_like(originals, 0.5)}
     if public_images is None or len(public_images) == 0:
-        return baselines
+        return guesses
     _check_public(originals, public_images)
     mean = public_images.mean(dim=0, keepdim=True, dtype=torch.float64).cpu()
-    baselines[MEAN] = score(mean.expand(len(originals), -1, -1, -1), originals)
-    nearest = public_images[nearest_public(originals, public_images).to(public_images.device)]
-    baselines[NEAREST] = score(nearest, originals)
-    return baselines
+    guesses[MEAN] = mean.expand(len(originals), -1, -1, -1)
+    nearest = nearest_public(originals, public_images).to(public_images.device)
+    guesses[NEAREST] = public_images[nearest]
+    return guesses
+
+
+def blind_baselines(
+    originals: Tensor, public_images: Tensor | None = None
+) -> dict[str, ImageScores]:
+    """Return the scores of `blind_guesses`; arguments and errors are the same."""
+    guesses = blind_guesses(originals, public_images)
+    return {name: score(guess, originals) for name, guess in guesses.items()}
 
 
 def nearest_public(originals: Tensor, public_images: Tensor) -> Tensor:

@@ -73,7 +73,7 @@ def scorable(reconstructed: Tensor) -> Tensor:
 
 def mse(reconstructed: Tensor, originals: Tensor) -> Tensor:
     """Return the mean squared error of each picture, (N,) float64. See ``score`` for arguments."""
-    guess, truth = _comparable(reconstructed, originals)
+    guess, truth = comparable(reconstructed, originals)
     return (guess - truth).square().flatten(1).mean(dim=1)
 
 
@@ -103,7 +103,7 @@ def ssim(reconstructed: Tensor, originals: Tensor) -> Tensor:
         structural_similarity_index_measure,
     )
 
-    guess, truth = _comparable(reconstructed, originals)
+    guess, truth = comparable(reconstructed, originals)
     scores = structural_similarity_index_measure(
         guess, truth, sigma=_window_sigma(min(truth.shape[-2:])), reduction="none", data_range=1.0
     )
@@ -122,7 +122,7 @@ def detail(reconstructed: Tensor, originals: Tensor) -> Tensor:
     smooth smudge in the right place; this metric does not. The share is 1 for an original without
     detail. See ``score`` for arguments.
     """
-    guess, truth = (_fine(x) for x in _comparable(reconstructed, originals))
+    guess, truth = (_fine(x) for x in comparable(reconstructed, originals))
     power = truth.square().sum(dim=1)
     share = (guess * truth).sum(dim=1) / power.clamp_min(torch.finfo(power.dtype).tiny)
     return torch.where(power > _NO_DETAIL, share, 1.0)
@@ -143,8 +143,11 @@ def _window_sigma(side: int) -> float:
     return max(radius, 0.1) / _SIGMAS_PER_RADIUS
 
 
-def _comparable(reconstructed: Tensor, originals: Tensor) -> tuple[Tensor, Tensor]:
-    """Check both and return them as float64 on the CPU, the reconstruction clamped."""
+def comparable(reconstructed: Tensor, originals: Tensor) -> tuple[Tensor, Tensor]:
+    """Check both and return them as float64 on the CPU, the reconstruction clamped.
+
+    See ``score`` for arguments and errors.
+    """
     if reconstructed.shape != originals.shape or originals.ndim != 4:
         raise ValueError(
             f"cannot compare pictures of shapes {tuple(reconstructed.shape)} and "

@@ -15,7 +15,7 @@ from fedsim.log.schema import CONTROL, Meaning
 from fedsim.log.summary import Row, Summary
 from fedsim.show.report.page import REPORT, as_csv, as_text_file, render, write_page
 from fedsim.show.report.run_charts import run_charts
-from fedsim.show.report.victims.cards import Card
+from fedsim.show.report.victims.cards import Attempt, Card
 from fedsim.show.report.words import WORST_FIRST, chain, counted, knew, simulated
 from fedsim.show.view import View, view_of
 
@@ -220,19 +220,27 @@ def _scores_csv(cards: Sequence[Card], view: View) -> str:
     score = ("example", "meaning")
     labels = ("label", "label_found")
     effort = ("objective", "truth_objective", "evaluations")
-    rows: list[list[object]] = [[*victim, *score, *view.columns, *labels, *effort]]
-    for attempt in (a for c in cards for a in c.attempts):
+    attempts = [a for c in cards for a in c.attempts]
+    columns = _columns(attempts, view)
+    rows: list[list[object]] = [[*victim, *score, *columns, *labels, *effort]]
+    for attempt in attempts:
         one = attempt.leakage.score
         rows.append(
             [
                 *(getattr(attempt.leakage, name) for name in victim),
                 *(getattr(one, name) for name in score),
-                *(one.metrics.get(name) for name in view.columns),
+                *(one.metrics.get(name) for name in columns),
                 *(getattr(one, name) for name in labels),
                 *(getattr(attempt.reconstruction, name) for name in effort),
             ]
         )
     return as_csv(rows)
+
+
+def _columns(attempts: Sequence[Attempt], view: View) -> list[str]:
+    """Return the names of all metrics in the log, those of the view first."""
+    names = {name for a in attempts for name in a.leakage.score.metrics}
+    return [*view.columns, *sorted(names - set(view.columns))]
 
 
 def shown_command(arguments: Sequence[str]) -> str:

@@ -34,3 +34,9 @@ def test_choices_are_listed() -> None:
 def test_a_wrong_name_gets_the_nearest() -> None:
     with pytest.raises(UnknownNameError, match="'laplacian-noise'"):
         describe("laplace-noise")
+
+
+def test_a_metric_says_what_its_figure_means() -> None:
+    assert describe("psnr").endswith("for pictures in dB: higher is closer")
+    assert describe("exact").endswith("for texts: higher is closer")
+    assert describe("edit_distance").endswith("for texts in tokens: lower is closer")

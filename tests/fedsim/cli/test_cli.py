@@ -255,6 +255,7 @@ def test_leak_takes_a_picture_or_a_sentence(fedsim: Fedsim) -> None:
         ("datasets", "cifar100"),
         ("partitions", "dirichlet"),
         ("aggregations", "secagg+"),
+        ("metrics", "psnr"),
     ],
 )
 def test_list_has_a_line_for_each(fedsim: Fedsim, kind: str, some: str) -> None:

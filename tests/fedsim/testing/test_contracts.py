@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from fedsim.core.registry import ATTACKS, COUNTERMEASURES, DEFENSES, MODELS
+from fedsim.core.registry import ATTACKS, COUNTERMEASURES, DEFENSES, METRICS, MODELS
 from fedsim.models import MLP, ConvNet, LeNet, Precode, ResNet18
 from fedsim.testing import (
     Check,
@@ -13,6 +13,7 @@ from fedsim.testing import (
     countermeasure_checks,
     dataset_checks,
     defense_checks,
+    metric_checks,
     model_checks,
 )
 
@@ -63,4 +64,9 @@ def test_data_sets(check: Check) -> None:
 
 @every([c for name in COUNTERMEASURES.names() for c in countermeasure_checks(name)])
 def test_countermeasures(check: Check) -> None:
+    check()
+
+
+@every([c for name in METRICS.names() for c in metric_checks(name)])
+def test_metrics(check: Check) -> None:
     check()

@@ -1,6 +1,6 @@
 """Classes that break a contract are found, and the error says what does not hold."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 import pytest
@@ -10,14 +10,16 @@ from torch import Tensor, nn
 
 from fedsim.attacks import IDLG
 from fedsim.clients.defenses import Defense, Protected
-from fedsim.core.registry import ATTACKS, DATASETS, DEFENSES, MODELS
+from fedsim.core.registry import ATTACKS, DATASETS, DEFENSES, METRICS, MODELS
 from fedsim.data import Dataset, FashionMnistMini
 from fedsim.models import MLP, ImageShape
+from fedsim.scoring.metrics import Metric, PictureMetric
 from fedsim.testing import (
     ContractError,
     check_attack,
     check_dataset,
     check_defense,
+    check_metric,
     check_model,
     defense_checks,
 )
@@ -25,7 +27,7 @@ from fedsim.testing import (
 
 @pytest.fixture(autouse=True)
 def _own_registries(monkeypatch: pytest.MonkeyPatch) -> None:
-    for registry in (ATTACKS, DATASETS, DEFENSES, MODELS):
+    for registry in (ATTACKS, DATASETS, DEFENSES, METRICS, MODELS):
         registry.names()
         monkeypatch.setattr(registry, "_classes", dict(registry._classes))
 
@@ -120,3 +122,42 @@ def test_an_attack_that_looks_at_other_victims() -> None:
 
     with pytest.raises(ContractError, match="other victims matter"):
         check_attack(Nosy, evaluations=2)
+
+
+def error(rebuilt: Tensor, originals: Tensor) -> Tensor:
+    return (rebuilt - originals).abs().flatten(1).mean(1)
+
+
+@pytest.mark.parametrize(
+    ("score", "message"),
+    [
+        (error, "the original itself scores best"),
+        (lambda r, o: -error(r, o).mean(), r"one finite number .*: shape \(\)"),
+        (lambda r, o: -error(r, o) / 0, "a score is not finite"),
+        (lambda r, o: -error(r, o) * len(o), "without the others"),
+        (lambda r, o: -error(r, o) * torch.rand(()), "another score the second time"),
+        (lambda r, o: -error(r.sub_(o), torch.zeros_like(o)), "what was given was modified"),
+    ],
+)
+def test_a_metric_that_breaks_a_claim(score: Callable[..., Tensor], message: str) -> None:
+    @METRICS.register("broken")
+    class Broken(PictureMetric):
+        """Compute what the case says."""
+
+        def score(self, rebuilt: Tensor, originals: Tensor) -> Tensor:
+            return score(rebuilt, originals)
+
+    with pytest.raises(ContractError, match=message):
+        check_metric("broken")
+
+
+def test_a_metric_of_no_modality() -> None:
+    @METRICS.register("lost")
+    class Lost(Metric):
+        """Say nothing of the modality."""
+
+        def score(self, rebuilt: Any, originals: Any) -> Tensor:
+            return torch.zeros(len(originals))
+
+    with pytest.raises(ContractError, match="no modality is named None"):
+        check_metric(Lost)
