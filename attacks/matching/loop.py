@@ -32,10 +32,6 @@ EXPLAINS = 1e-3
 """Relative objective up to which a solution explains the upload. Beyond it, as under noise, a
 solution outside the range of the data is as good as one inside."""
 
-MARGIN, FACTOR = 0.01, 10.0
-"""Share of the range by which a solution may leave it, and the factor by which the objective may
-rise from the solution to the data that are returned, before that objective is reported."""
-
 
 def match_gradients(
     problem: Problem,
@@ -137,14 +133,13 @@ def _of_returned(problem: Problem, trials: Trials, ended: Ended) -> tuple[float,
     """Return the relative objective to report, and the status that fits it.
 
     Data are returned inside their range. Where the solution explains the upload from outside of
-    it, they are not the solution, and do not explain the upload: then the objective is theirs.
+    it and the returned data do not, the objective is theirs.
     """
-    inside = problem.project(ended.point[None])
-    beyond = float((inside[0] - ended.point).abs().max())
-    if ended.value > EXPLAINS or beyond <= MARGIN:
+    if ended.value > EXPLAINS:
         return ended.value, ended.status
+    inside = problem.project(ended.point[None])
     value = float(problem.values(inside, trials.against(ended.lane))[0])
-    if value <= max(FACTOR * ended.value, problem.attack.tolerance):
+    if value <= EXPLAINS:
         return ended.value, ended.status
     return value, Status.CLAMPED if ended.status is Status.CONVERGED else ended.status
 
