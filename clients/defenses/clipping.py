@@ -31,7 +31,7 @@ class Clipping(Defense):
 
     norm: Annotated[
         float,
-        Field(gt=0, le=_LARGEST, examples=[0.1], description="largest L2 norm of the whole upload"),
+        Field(gt=0, le=_LARGEST, examples=[1.0], description="largest L2 norm of the whole upload"),
     ]
 
     def protect_upload(self, upload: Mapping[str, Tensor], generator: torch.Generator) -> Protected:
@@ -55,7 +55,7 @@ class LayerClipping(Defense):
 
     norm: Annotated[
         float,
-        Field(gt=0, le=_LARGEST, examples=[0.1], description="largest L2 norm of each tensor"),
+        Field(gt=0, le=_LARGEST, examples=[0.3], description="largest L2 norm of each tensor"),
     ]
 
     def protect_upload(self, upload: Mapping[str, Tensor], generator: torch.Generator) -> Protected:

@@ -42,7 +42,7 @@ class DeepGradientCompression(Defense):
         Field(
             ge=0,
             lt=1,
-            examples=[0.3],
+            examples=[0.5],
             description="share of each tensor's coordinates that is withheld for later",
         ),
     ]

@@ -40,7 +40,7 @@ class DPSGD(Defense):
         Field(
             ge=0,
             le=1e6,
-            examples=[0.1],
+            examples=[0.01],
             description="standard deviation of the noise on the sum, in units of the norm; "
             "0 only clips, which is not private",
         ),

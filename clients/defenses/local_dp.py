@@ -31,14 +31,14 @@ class LocalDP(Defense):
 
     norm: Annotated[
         float,
-        Field(gt=0, le=_LARGEST, examples=[0.1], description="largest L2 norm of the whole upload"),
+        Field(gt=0, le=_LARGEST, examples=[1.0], description="largest L2 norm of the whole upload"),
     ]
     noise_multiplier: Annotated[
         float,
         Field(
             gt=0,
             le=_LARGEST,
-            examples=[0.5],
+            examples=[0.003],
             description="standard deviation of the noise, in units of norm",
         ),
     ]

@@ -30,7 +30,7 @@ class GaussianNoise(Defense):
         Field(
             ge=0,
             le=_LARGEST,
-            examples=[0.1],
+            examples=[0.01],
             description="standard deviation of the noise on a coordinate",
         ),
     ]
@@ -56,7 +56,7 @@ class LaplacianNoise(Defense):
         Field(
             ge=0,
             le=_LARGEST,
-            examples=[0.1],
+            examples=[0.01],
             description="scale b of the noise on a coordinate; its standard deviation is b*sqrt(2)",
         ),
     ]

@@ -29,7 +29,7 @@ class Pruning(Defense):
         Field(
             ge=0,
             le=1,
-            examples=[0.3],
+            examples=[0.5],
             description="share of each tensor's coordinates that is set to zero",
         ),
     ]

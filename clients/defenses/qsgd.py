@@ -30,7 +30,7 @@ class QSGD(Defense):
         Field(
             ge=1,
             le=2**15,
-            examples=[4],
+            examples=[64],
             description="number of positive levels, up to the L2 norm of a tensor",
         ),
     ]

@@ -45,7 +45,7 @@ class Soteria(Defense):
         Field(
             ge=0,
             le=1,
-            examples=[0.3],
+            examples=[0.5],
             description="share of the features that is pruned for each example",
         ),
     ]

@@ -28,7 +28,7 @@ class RandomSparsification(Defense):
     fraction: Annotated[
         float,
         Field(
-            ge=0, lt=1, examples=[0.3], description="probability with which a value is set to zero"
+            ge=0, lt=1, examples=[0.5], description="probability with which a value is set to zero"
         ),
     ]
     unbiased: Annotated[

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 import torch
 
@@ -20,8 +21,10 @@ from fedsim.testing.contract import (
 )
 from fedsim.testing.victims import Case, cases
 
-EFFORT = {"evaluations": 7, "trials": 1}
+EFFORT = {"evaluations": 4, "trials": 1}
 """Effort of an attack with these parameters in a check."""
+
+SEED = 3
 
 
 def claims(cls: type[Attack]) -> list[Claim]:
@@ -41,8 +44,7 @@ def claims(cls: type[Attack]) -> list[Claim]:
 
 def reconstructions_have_the_shape_of_the_batch(subject: Subject) -> None:
     """Each victim gives a batch in range, or an error with the reason."""
-    for case in _cases(subject):
-        found = _attack(subject).run(case.model, case.observations)
+    for case, found in _found(_attack(subject)):
         expect(len(found) == len(case.observations), f"{case.what}: not one for each victim")
         for result, truth in zip(found, case.examples, strict=True):
             _expect_sound(result, truth.shape, case.what)
@@ -51,8 +53,7 @@ def reconstructions_have_the_shape_of_the_batch(subject: Subject) -> None:
 
 def some_victims_are_reconstructed(subject: Subject) -> None:
     """At least one of the cases yields a reconstruction."""
-    attack = _attack(subject)
-    found = [r for case in _cases(subject) for r in attack.run(case.model, case.observations)]
+    found = [result for _, results in _found(_attack(subject)) for result in results]
     errors = "; ".join(sorted({str(r.error) for r in found}))
     expect(any(r.data is not None for r in found), f"no victim was reconstructed: {errors}")
 
@@ -77,9 +78,8 @@ def nothing_that_was_given_is_touched(subject: Subject) -> None:
 
 def the_seed_alone_decides(subject: Subject) -> None:
     """The same seed gives the same reconstructions."""
-    for case in _cases(subject):
-        first = _attack(subject).run(case.model, case.observations, seed=3)
-        again = _attack(subject).run(case.model, case.observations, seed=3)
+    for case, first in _found(_attack(subject)):
+        again = _attack(subject).run(case.model, case.observations, seed=SEED)
         for one, other in zip(first, again, strict=True):
             expect(one.error == other.error, f"{case.what}: one seed gave two errors")
             if one.data is not None and other.data is not None:
@@ -88,27 +88,26 @@ def the_seed_alone_decides(subject: Subject) -> None:
 
 def other_victims_do_not_matter(subject: Subject) -> None:
     """A victim's reconstruction does not depend on the other victims."""
-    for case in _cases(subject, torch.float64):
-        together = _attack(subject).run(case.model, case.observations)
-        for position in range(len(together)):
-            others = [replace(o, gradient={}) for o in case.observations]
-            others[position] = case.observations[position]
-            alone = _attack(subject).run(case.model, others)[position]
-            _expect_same(together[position], alone, f"{case.what}: other victims matter")
+    for number, (case, together) in enumerate(_found(_attack(subject), torch.float64)):
+        position = number % len(together)  # the first of one case, the last of the next
+        others = [replace(o, gradient={}) for o in case.observations]
+        others[position] = case.observations[position]
+        alone = _attack(subject).run(case.model, others, seed=SEED)[position]
+        _expect_same(together[position], alone, f"{case.what}: other victims matter")
 
 
 def memory_does_not_matter(subject: Subject) -> None:
     """Reconstructions do not depend on the number of victims attacked at once."""
-    for case in _cases(subject, torch.float64):
-        whole = _attack(subject).run(case.model, case.observations)
-        parts = _attack(subject, memory_gb=1e-9).run(case.model, case.observations)
+    for case, whole in _found(_attack(subject), torch.float64):
+        attack = _attack(subject, memory_gb=1e-9)
+        parts = attack.run(case.model, case.observations, seed=SEED)
         for one, other in zip(whole, parts, strict=True):
             _expect_same(one, other, f"{case.what}: the size of a chunk matters")
 
 
 def a_damaged_observation_fails_alone(subject: Subject) -> None:
     """An observation that cannot be attacked gives an error, and the others continue."""
-    for case in _cases(subject):
+    for case in _one_of_each_modality(_cases(subject)):
         first, *rest = case.observations
         name = next(iter(first.gradient))
         nan = {**first.gradient, name: torch.full_like(first.gradient[name], torch.nan)}
@@ -127,8 +126,21 @@ def it_stops_when_it_is_asked_to(subject: Subject) -> None:
         expect(failed, f"{case.what}: it went on when it was asked to stop")
 
 
-def _cases(subject: Subject, dtype: torch.dtype = torch.float32) -> list[Case]:
-    return cases(subject.cls.modalities, dtype=dtype)
+def _cases(subject: Subject) -> list[Case]:
+    return cases(subject.cls.modalities)
+
+
+def _one_of_each_modality(found: list[Case]) -> list[Case]:
+    return list({case.modality: case for case in found}.values())
+
+
+@lru_cache(maxsize=4)
+def _found(
+    attack: Attack, dtype: torch.dtype = torch.float32
+) -> list[tuple[Case, list[Reconstruction]]]:
+    """Return the cases and the reconstructions of an attack, which its checks share."""
+    made = cases(attack.modalities, dtype=dtype)
+    return [(case, attack.run(case.model, case.observations, seed=SEED)) for case in made]
 
 
 def _attack(subject: Subject, **parameters: object) -> Attack:

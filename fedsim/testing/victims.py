@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from fedsim.attacks import Observation
-from fedsim.clients.training import gradient
+from fedsim.clients.defenses import DefendedSteps, Defense, Private, protect
+from fedsim.clients.training import differentiate, gradient
 from fedsim.core.modality import PICTURES, TEXTS, suits
 from fedsim.data import load_dataset
 from fedsim.data.texts import Messages
@@ -31,6 +32,7 @@ class Case:
 
     Attributes:
         what: description.
+        modality: of the examples.
         model: the global model.
         observations: one for each client.
         examples: the private batches, in the shape of a reconstruction.
@@ -38,6 +40,7 @@ class Case:
     """
 
     what: str
+    modality: str
     model: nn.Module
     observations: list[Observation]
     examples: list[Tensor]
@@ -62,7 +65,34 @@ def pictures(model: str, batch_size: int, dtype: torch.dtype = torch.float32) ->
     labels = torch.randint(CLASSES, (2, batch_size), generator=generator)
     pairs = list(zip(images, labels, strict=True))
     seen = [_seen(network, pair, PICTURE, labels=pair[1]) for pair in pairs]
-    return Case(f"{model}, batches of {batch_size}", network, seen, list(images), list(labels))
+    what = f"{model}, batches of {batch_size}"
+    return Case(what, PICTURES, network, seen, list(images), list(labels))
+
+
+def defended(case: Case, defense: Defense, seed: int) -> list[Observation]:
+    """Return the observations of a case's clients, all of them with a defense.
+
+    Args:
+        case: of pictures.
+        defense: of each client.
+        seed: of its random draws.
+    """
+    seen = []
+    for number, pair in enumerate(zip(case.examples, case.labels, strict=True)):
+        generator = torch.Generator().manual_seed(1000 * seed + number)
+        private = Private(lambda count, pair=pair: _drawn(pair, count), CLASSES, case.model)  # type: ignore[misc]
+        steps = DefendedSteps([defense], private, generator, differentiate)
+        arrays = gradient(case.model, steps.protect(pair), steps.compute).arrays
+        clear = case.observations[number]
+        upload = protect([defense], {k: arrays[k] for k in clear.gradient}, generator).tensors
+        seen.append(replace(clear, gradient=upload))
+    return seen
+
+
+def _drawn(pair: tuple[Tensor, Tensor], count: int) -> tuple[Tensor, Tensor]:
+    """Return examples of a private batch, from its first on."""
+    chosen = torch.arange(count) % len(pair[0])
+    return pair[0][chosen], pair[1][chosen]
 
 
 @cache
@@ -79,7 +109,7 @@ def texts(task: str, dtype: torch.dtype = torch.float32) -> Case:
         seen.append(observation)
         truths.append(data.train.originals(inputs, targets))
         labels.append(targets)
-    return Case(f"texts, {task}", model, seen, truths, labels)
+    return Case(f"texts, {task}", TEXTS, model, seen, truths, labels)
 
 
 def _seen(

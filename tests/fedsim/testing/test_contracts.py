@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from fedsim.core.registry import ATTACKS, COUNTERMEASURES, DEFENSES, METRICS, MODELS
-from fedsim.models import MLP, ConvNet, LeNet, Precode, ResNet18
+from fedsim.models import MLP, ConvNet, Precode, ResNet18
 from fedsim.testing import (
     Check,
     attack_checks,
@@ -22,14 +22,12 @@ pytestmark = pytest.mark.numeric
 # Closed forms leave nothing to search on small models.
 ONLY_SEARCH = {"best": {"closed_forms": False}}
 SPECS = [
-    LeNet(),
     MLP(hidden=()),
     MLP(hidden=(16, 8), activation="tanh"),
     ConvNet(channels=(4, 8), activation="softplus"),
     Precode(base="convnet", bottleneck=8),
     Precode(base="mlp"),
-    ResNet18(batch_norm="eval"),
-    ResNet18(small_images=False),
+    ResNet18(batch_norm="eval", small_images=False),
 ]
 
 
