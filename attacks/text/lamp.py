@@ -101,9 +101,7 @@ class Lamp(SignedAdamMatching):
     ] = 4
     orders: Annotated[
         int,
-        Field(
-            ge=0, examples=[8], description="number of other orders tried in an alternation"
-        ),
+        Field(ge=0, examples=[8], description="number of other orders tried in an alternation"),
     ] = 200
     fluency: Annotated[
         float, Field(ge=0, description="weight of the language model, per token")

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, grad, replace_all_batch_norm_modules_, vmap
+from torch.func import grad, vmap
 
+from fedsim.attacks.functional import Forward, as_function
 from fedsim.core.errors import DataError
 from fedsim.core.modality import PICTURES, TEXTS
 from fedsim.data import load_dataset
@@ -86,12 +87,10 @@ def impossible_tasks_are_refused(subject: Subject) -> None:
 def gradients_of_many_victims_can_be_matched(subject: Subject) -> None:
     """Second derivatives mapped over victims equal those of each victim alone."""
     model, side = _smallest(subject)
-    # Statistics that are updated in place cannot be mapped over victims.
-    replace_all_batch_norm_modules_(model)
     params = {name: p.detach() for name, p in model.named_parameters()}
     images = torch.rand(2, 1, side, side, generator=torch.Generator().manual_seed(0)).double()
     labels, target = torch.tensor([0, 2]), {k: p.new_zeros(2, *p.shape) for k, p in params.items()}
-    objective = _matching(model, params)
+    objective = _matching(as_function(model), params)
     together = vmap(grad(objective))(images, labels, target)
     expect(bool(together.isfinite().all()), "the derivative of a gradient is not finite")
     expect(bool(together.abs().max() > 0), "the gradient does not depend on the picture")
@@ -133,12 +132,11 @@ def _smallest(subject: Subject) -> tuple[nn.Module, int]:
     raise ContractError("it takes no picture of 40 x 40 in a batch of one")
 
 
-def _matching(model: nn.Module, params: Values) -> Callable[[Tensor, Tensor, Values], Tensor]:
+def _matching(forward: Forward, params: Values) -> Callable[[Tensor, Tensor, Values], Tensor]:
     """Return the objective of gradient matching for one victim."""
 
     def loss(params: Values, image: Tensor, label: Tensor) -> Tensor:
-        logits = functional_call(model, params, (image[None],))
-        return nn.functional.cross_entropy(logits, label[None])
+        return nn.functional.cross_entropy(forward(params, image[None]), label[None])
 
     def objective(image: Tensor, label: Tensor, target: Values) -> Tensor:
         found = grad(loss)(params, image, label)

@@ -108,7 +108,7 @@ def psnr_behind(first: str, *others: str) -> float:
     clients: list[Defense] = [DEFENSES.get(name)(**given) for name, given in chain]
     seen = victims.observations(*clients, labels_known=True)
     answers = countermeasures_of([{"name": name, **given} for name, given in chain])
-    attack = adapt(IDLG(evaluations=60), answers, Known())
+    attack = adapt(IDLG(evaluations=30), answers, Known())
     return float(victims.psnr(attack.run(victims.model, seen)))
 
 
@@ -162,10 +162,10 @@ def test_foreign_wrappers_are_nested_like_all_others() -> None:
 @pytest.mark.usefixtures("relative_noise")
 def test_behind_foreign_noise_rounding_costs_the_attacker_nothing(public_images: Tensor) -> None:
     """Registered by somebody else, and followed by a defense that changes next to nothing."""
-    victims = fashion_victims(4, shrink=2)
+    victims = fashion_victims(2, shrink=2)
     noise: Defense = RelativeNoise(share=0.1)
     known = Known(public=public_images, gradient_rms=0.03)
-    naive = IDLG(evaluations=150)
+    naive = IDLG(evaluations=80)
 
     def psnr(chain: list[Countermeasure], *clients: Defense) -> float:
         seen = victims.observations(*clients)
