@@ -38,7 +38,7 @@ hard_and_soft = pytest.mark.parametrize("soft", [False, True], ids=["hard", "sof
 class Step:
     """What a step of a defended client yields."""
 
-    images: Tensor
+    inputs: Tensor
     labels: Tensor
     computed: Computed
 
