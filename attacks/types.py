@@ -197,7 +197,7 @@ class Status(StrEnum):
     """Reason for the end of an attack on one victim."""
 
     CONVERGED = "converged"  # the search's objective fell below the tolerance
-    CLAMPED = "clamped"  # it did so outside the range of the data, which do not fit as well
+    CLAMPED = "clamped"  # it did so outside the range; the returned data do not explain the upload
     EXHAUSTED = "exhausted"  # the evaluations ran out
     STALLED = "stalled"  # no further step improved the objective
     STOPPED = "stopped"  # the caller stopped the attack, or the time ran out

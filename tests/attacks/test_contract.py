@@ -85,6 +85,7 @@ class Frozen:
 @every_shape
 @every_batch_size
 @every_label_knowledge
+@pytest.mark.slow
 def test_reconstructions(name: str, shape: Shape, batch_size: int, labels_known: bool) -> None:
     victims = random_victims(shape, count=2, batch_size=batch_size)
     observations = victims.observations(labels_known=labels_known)
@@ -125,6 +126,7 @@ def check_history(reconstruction: Reconstruction) -> None:
 
 
 @every_attack
+@pytest.mark.slow
 def test_one_for_each_in_order(name: str) -> None:
     """Victims of several shapes of batch and label knowledge in one call."""
     parts = {
@@ -197,6 +199,7 @@ def normalised() -> nn.Module:
 
 @every_attack
 @every_label_knowledge
+@pytest.mark.slow
 def test_seeds(name: str, labels_known: bool) -> None:
     victims = random_victims((1, 8, 8), count=2)
     observations = victims.observations(labels_known=labels_known)
@@ -213,6 +216,7 @@ def test_seeds(name: str, labels_known: bool) -> None:
 
 @every_attack
 @pytest.mark.parametrize("trials", [1, 3])
+@pytest.mark.slow
 def test_chunks_do_not_matter(name: str, trials: int) -> None:
     """After 11 evaluations, down to one lane at a time."""
     victims = random_victims((1, 8, 8), count=3).double()

@@ -88,6 +88,7 @@ def test_trials_agree() -> None:
     assert GradInversion(trials=1).couple(data, victims) is None
 
 
+@pytest.mark.slow
 def test_batches_are_recognised() -> None:
     """A batch of two, with BatchNorm in training mode: above grey by 4 dB in the median."""
     model = network().train()

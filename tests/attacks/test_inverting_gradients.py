@@ -8,6 +8,7 @@ from fedsim.attacks import InvertingGradients, Observation, TotalVariation
 from tests.victims import fashion_victims
 
 
+@pytest.mark.slow
 def test_small_pictures() -> None:
     """Clothes of 14 x 14, each at least 8 dB above grey."""
     victims = fashion_victims(3, shrink=2)

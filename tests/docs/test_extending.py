@@ -80,6 +80,7 @@ def package(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_it_keeps_to_the_contracts_and_runs(package: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", USE],

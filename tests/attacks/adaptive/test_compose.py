@@ -65,6 +65,7 @@ UNCERTAIN = [name for name in DEFENDED if countermeasure(name).answer(Known()).l
 
 
 @pytest.mark.parametrize("names", list(itertools.product(DEFENDED, KINDS)), ids=" and ".join)
+@pytest.mark.slow
 def test_attacks_what_comes_through_any_two_defenses(
     names: tuple[str, str], public_images: Tensor
 ) -> None:

@@ -197,6 +197,7 @@ def test_the_truth_explains_what_was_rounded() -> None:
         pytest.param("qsgd", {"levels": 64}, 4, 20, 120, marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.slow
 def test_knowledge_of_the_defense_is_of_use(
     name: str, parameters: dict[str, object], gain: float, least: float, evaluations: int
 ) -> None:
@@ -280,6 +281,7 @@ def test_what_is_left_out_is_what_the_model_has_behind_its_draws() -> None:
 
 
 @pytest.mark.parametrize("multiplier", [0.0, 1e-3])
+@pytest.mark.slow
 def test_clipping_is_undone(multiplier: float) -> None:
     """With labels read first, the naive attacker looks for a gradient that no image has."""
     victims = fashion_victims(2, shrink=2)

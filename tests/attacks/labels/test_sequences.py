@@ -91,6 +91,7 @@ def test_exact_where_the_pictures_are_plain(labels: list[int], known: bool) -> N
 
 
 @pytest.mark.parametrize("size", [1, 2])
+@pytest.mark.slow
 def test_labels_of_clothes(size: int) -> None:
     """Nearly all, and more than can be read off as if the weights had not moved."""
     victims = clothes_victims(6, 4, size)
@@ -125,6 +126,7 @@ def test_several_passes_have_labels_for_their_examples() -> None:
 
 
 @pytest.mark.parametrize("factor", [0.5, 2.0])
+@pytest.mark.slow
 def test_a_wrong_learning_rate_is_seen_through(factor: float) -> None:
     victims = clothes_victims(4, 4, 1)
     right = 0.0
@@ -145,6 +147,7 @@ def test_large_batches_are_climbed() -> None:
         assert share_right(found[0], truth) > max(0.8, share_right(first, truth) + 0.2)
 
 
+@pytest.mark.slow
 def test_batch_norm() -> None:
     """Half of the labels at least, where chance has a sixth; the model is left alone."""
     victims = random_victims((3, 8, 8), count=3, batch_size=6, classes=6, spec=ResNet18())

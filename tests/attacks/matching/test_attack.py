@@ -77,6 +77,7 @@ def test_single_pictures_are_recovered(kind: type[GradientMatching]) -> None:
 
 
 @pytest.mark.parametrize("kind", [DLG, IDLG])
+@pytest.mark.slow
 def test_pairs_of_pictures_are_recovered(kind: type[GradientMatching]) -> None:
     """Every one of 4 pairs above 30 dB in both pictures, which come back in any order."""
     victims = fashion_victims(4, batch_size=2, shrink=2)

@@ -63,6 +63,7 @@ def same(one: Reconstruction, other: Reconstruction) -> bool:
 @every_attack
 @every_kind
 @pytest.mark.parametrize("batch", [[SHORT], [SHORT, OTHER_SHORT]], ids=["one text", "two texts"])
+@pytest.mark.slow
 def test_reconstructions(name: str, kind: str, batch: list[int]) -> None:
     """Tokens of the right shape between the special ones, or a reason that says what to do."""
     model, [seen], [truth] = case(kind, batch)
@@ -101,6 +102,7 @@ def test_every_attack_takes_some_model(name: str) -> None:
 
 @every_attack
 @every_kind
+@pytest.mark.slow
 def test_seeds(name: str, kind: str) -> None:
     model, seen, _ = case(kind, [SHORT], [OTHER_SHORT, SHORT])
     torch.manual_seed(1)
@@ -115,6 +117,7 @@ def test_seeds(name: str, kind: str) -> None:
 
 @every_attack
 @every_kind
+@pytest.mark.slow
 def test_result_does_not_depend_on_other_victims(name: str, kind: str) -> None:
     """What is read of a victim's text is told by its own upload, not by its neighbour's.
 
@@ -169,6 +172,7 @@ SPOILT = {
 
 @every_attack
 @pytest.mark.parametrize(("spoil", "reason"), SPOILT.values(), ids=SPOILT)
+@pytest.mark.slow
 def test_a_bad_observation_fails_alone(
     name: str, spoil: Callable[[Observation], Observation], reason: str
 ) -> None:

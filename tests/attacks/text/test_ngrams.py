@@ -15,7 +15,7 @@ def test_counts() -> None:
     model = Bigrams.of(TEXTS)
     assert model.pairs == {(1, 2): 3, (2, 3): 2, (2, 4): 1, (5, 1): 1}
     assert model.firsts == {1: 3, 2: 3, 5: 1}
-    assert model.kinds == {1: 1, 2: 2, 5: 1}
+    assert model.distinct == {1: 1, 2: 2, 5: 1}
     assert model.total == 11
 
 

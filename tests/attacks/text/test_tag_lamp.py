@@ -19,6 +19,7 @@ def test_the_distance_of_tag() -> None:
     assert float(LayerWeightedDistance(0.0)(dummy, shared)) == 9.0
 
 
+@pytest.mark.slow
 def test_tag_finds_a_short_text() -> None:
     data, model = victim(Task.CLASSIFY, width=32)
     seen, truth = upload(data, model, [SHORT])
@@ -36,6 +37,7 @@ def test_lamp_is_for_models_that_tell_kinds_apart(task: Task) -> None:
     assert "use 'dager' or 'dlg'" in str(found.error)
 
 
+@pytest.mark.slow
 def test_lamp_finds_words_of_a_short_text() -> None:
     """Two of three in a small budget, with a language model of public texts."""
     data, model = victim(Task.CLASSIFY, width=32)
