@@ -67,6 +67,7 @@ def make(name: str) -> Attack:
 
 @every_attack
 @pytest.mark.parametrize(("spoil", "reason"), SPOILT.values(), ids=SPOILT)
+@pytest.mark.slow
 def test_a_bad_observation_fails_alone(name: str, spoil: Spoil, reason: str) -> None:
     """On a network that every attack can do something with."""
     spec = MLP(hidden=(40,), activation="relu")

@@ -26,6 +26,7 @@ def test_dense_layers(batch_size: int) -> None:
     assert [r.status for r in found] == [Status.COMPUTED] * 2
 
 
+@pytest.mark.slow
 def test_searched_where_nothing_can_be_computed() -> None:
     """A network with pooling and GELU, and a batch of two."""
     spec = ConvNet(channels=(8,))
@@ -50,6 +51,7 @@ def test_the_search_goes_on_from_what_was_computed() -> None:
     assert from_there.median() > from_grey.median()
 
 
+@pytest.mark.slow
 def test_a_bad_guess_does_no_harm() -> None:
     """Pruned uploads: what the closed form makes of them is no better a start than grey."""
     victims = fashion_victims(2, shrink=2)

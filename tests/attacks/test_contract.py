@@ -344,6 +344,7 @@ def test_computed_or_declined(name: str, shape: Shape, batch_size: int, labels_k
     ids=str,
 )  # fmt: skip
 @pytest.mark.parametrize("batch_size", [1, 2])
+@pytest.mark.slow
 def test_any_model_is_computed_or_declined(name: str, spec: ModelSpec, batch_size: int) -> None:
     victims = random_victims((1, 12, 12), count=2, batch_size=batch_size, spec=spec)
     observations = victims.observations()

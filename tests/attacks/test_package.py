@@ -24,6 +24,7 @@ def test_all_that_is_public_is_exported(package: ModuleType) -> None:
 
 
 @pytest.mark.parametrize("package", ["fedsim.attacks", "fedsim.attacks.adaptive"])
+@pytest.mark.slow
 def test_loads_the_ground_floor_alone(package: str) -> None:
     code = f"import sys, {package}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

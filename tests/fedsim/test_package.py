@@ -49,6 +49,7 @@ def test_importing_loads_neither_torch_nor_flower(line: str) -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+@pytest.mark.slow
 def test_subpackages_are_within_reach() -> None:
     code = "import fedsim; fedsim.attacks.DLG(evaluations=3); fedsim.models.MLP()"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

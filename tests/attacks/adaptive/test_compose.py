@@ -90,6 +90,7 @@ def test_a_defense_that_adds_nothing_leaves_the_likelihood(first: str, second: s
 
 
 @pytest.mark.parametrize("first", ["clipping", "pruning", "soteria"])
+@pytest.mark.slow
 def test_a_defense_that_adds_nothing_takes_nothing_from_the_attacker(first: str) -> None:
     """What an attacker rebuilds behind one defense, and with a harmless one behind that."""
     alone = psnr_behind(first)

@@ -36,6 +36,7 @@ def test_dummy_gradient_is_the_clients(spec: ModelSpec, training: bool) -> None:
 
 
 @every_model
+@pytest.mark.slow
 def test_objective_of_the_truth_and_of_something_else(spec: ModelSpec) -> None:
     victims = wide_victims(spec)
     [seen] = victims.observations()

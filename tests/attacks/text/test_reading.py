@@ -150,6 +150,7 @@ def test_nothing_is_filled_in_without_masks() -> None:
 
 
 @pytest.mark.parametrize(("task", "causal"), KINDS[1:], ids=str)
+@pytest.mark.slow
 def test_dlg_starts_from_what_the_embeddings_tell(task: Task, causal: bool) -> None:
     """So that little search is left, where they are shared."""
     data, model = victim(task, causal=causal, width=32)

@@ -21,6 +21,8 @@ from tests.fedsim.engine.tiny import tiny
 
 Finished = tuple[Path, list[Done], Outcome]
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:

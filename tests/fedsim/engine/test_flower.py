@@ -53,6 +53,7 @@ def test_what_the_user_has_set_stays(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
 
 
+@pytest.mark.slow
 def test_importing_the_engine_switches_telemetry_off_and_says_nothing() -> None:
     code = (
         "import os\n"

@@ -25,6 +25,7 @@ def noisy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_told_in_the_terminal(noisy: Path) -> None:
     result = CliRunner().invoke(app, ["explain", str(noisy)])
     assert result.exit_code == 0
