@@ -16,7 +16,7 @@ from fedsim.core.measures import Measure
 from fedsim.core.modality import MODALITIES
 from fedsim.core.names import ADAPTIVE, CONTROL, NAIVE, NO_DEFENSE, SUM, Attacker
 from fedsim.log.parts import Component, ModelTraits, PluginFile, PrivacySpent, Source
-from fedsim.log.score import ExampleScore, Meaning, Verdict
+from fedsim.log.score import Doubt, ExampleScore, Meaning, Verdict
 from fedsim.log.values import Clients, Figure, Lax, Names, Typed
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "SUM",
     "Attacker",
     "Component",
+    "Doubt",
     "EmergenceRecord",
     "ExampleScore",
     "LeakageRecord",
@@ -196,6 +197,9 @@ class ReconstructionRecord(VictimRecord):
         status: reason for the end of the attack.
         objective: relative objective of the reconstruction.
         truth_objective: relative objective of the private batch itself.
+        explained: whether the attacker's equations explain the upload by the private batch; None
+            if the attack has no objective.
+        rounding: relative objective that floating-point arithmetic leaves to the private batch.
         evaluations: number of objective evaluations of the chosen trial.
         trial: index of the chosen random start.
         approximate: whether several steps, or batches, were treated as one.
@@ -208,6 +212,8 @@ class ReconstructionRecord(VictimRecord):
     status: str
     objective: Figure
     truth_objective: Figure
+    explained: bool | None = None
+    rounding: Figure = None
     evaluations: int
     trial: int
     seconds: float

@@ -26,9 +26,47 @@ class Meaning(StrEnum):
 
     LEAKED = "leaked"
     PARTLY = "partly leaked"
-    PROTECTED = "protected"  # the attack fitted the upload as well as the truth does
-    ATTACK_FAILED = "attack failed"  # the truth fits better, or the attack is an approximation
+    PROTECTED = "protected"  # an attack with the right equations, and without any other `Doubt`
+    ATTACK_FAILED = "attack failed"  # nothing leaked, and that is not evidence for a defense
     UNSCORED = "unscored"
+
+
+class Doubt(StrEnum):
+    """Reason why an example that did not leak is not called protected; the weightiest first."""
+
+    UNDEFENDED = "undefended"
+    NAIVE_ATTACKER = "naive attacker"
+    UNANSWERED = "unanswered defense"
+    NOT_TRAINED_ON = "not trained on"
+    WRONG_EQUATIONS = "wrong equations"
+    APPROXIMATE = "approximate equations"
+    NO_OBJECTIVE = "no objective"
+    NO_FIT = "no fit"
+    EXACT_DISCRETE = "exact discrete"
+    STILL_FALLING = "still falling"
+    NO_CONTROL = "no control"
+    BELOW_GUESS = "below guess"
+
+    @property
+    def reason(self) -> str:
+        """The reason as a clause."""
+        return _REASONS[self]
+
+
+_REASONS = {
+    Doubt.UNDEFENDED: "one undefended step of one client tells its data to a better attack",
+    Doubt.NAIVE_ATTACKER: "the attacker ignores the defense",
+    Doubt.UNANSWERED: "no adaptive attacker is known for a defense of this client",
+    Doubt.NOT_TRAINED_ON: "the client did not train on the private example itself",
+    Doubt.WRONG_EQUATIONS: "the attacker's equations do not explain the upload",
+    Doubt.APPROXIMATE: "the attacker's equations are an approximation",
+    Doubt.NO_OBJECTIVE: "the attack has no objective to compare with that of the private data",
+    Doubt.NO_FIT: "the private data fit the upload better than the reconstruction does",
+    Doubt.EXACT_DISCRETE: "discrete data that fit the upload exactly are found by a better search",
+    Doubt.STILL_FALLING: "the objective was still falling at the last evaluation",
+    Doubt.NO_CONTROL: "the positive control was not fully reconstructed",
+    Doubt.BELOW_GUESS: "the score is below a blind guess by more than chance",
+}
 
 
 class ExampleScore(Typed):
@@ -43,6 +81,8 @@ class ExampleScore(Typed):
         label_found: the label that the attack assigns to this example.
         verdict: the verdict.
         meaning: the conclusion about attack and defense.
+        doubts: reasons why an example that did not leak is not called protected, the weightiest
+            first; empty for other meanings, and in logs of earlier versions.
         original, found: displayed tokens of the private and the reconstructed example; None for a
             modality without tokens.
     """
@@ -54,6 +94,7 @@ class ExampleScore(Typed):
     label_found: int | None = None
     verdict: Annotated[Verdict, Lax]
     meaning: Annotated[Meaning, Lax]
+    doubts: Annotated[tuple[Doubt, ...], Lax] = ()
     original: Names | None = None
     found: Names | None = None
 
