@@ -7,7 +7,12 @@ import torch
 from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
-from fedsim.clients.defenses import DefendedSteps, DefenseRecord, defense_generator
+from fedsim.clients.defenses import (
+    DefendedSteps,
+    DefenseRecord,
+    defense_generator,
+    is_private,
+)
 from fedsim.clients.mods import BYTES_KEY, DefenseMod, note_defenses
 from fedsim.clients.secure.answer import answer
 from fedsim.clients.site import Site, site_of
@@ -74,6 +79,7 @@ def _train(site: Site, message: Message, context: Context) -> Message:
 
     partition, seed = _partition(context), site.scenario.seed
     defenses = site.scenario.group_of(partition).defenses
+    private = is_private(defenses)
     did: list[DefenseRecord] = []
 
     def generator(server_round: int, purpose: str) -> torch.Generator:
@@ -86,8 +92,8 @@ def _train(site: Site, message: Message, context: Context) -> Message:
         draw_from(model, generator(server_round, "stochastic layers"))
         batches = site.batches(partition, server_round)
         chance = generator(server_round, "defended steps")
-        private = site.private(partition, model, chance)
-        steps = DefendedSteps(defenses, private, chance, differentiate)
+        others = site.private(partition, model, chance)
+        steps = DefendedSteps(defenses, others, chance, differentiate)
         defended = [steps.protect(batch) for batch in batches]
         if uploads_gradient:
             trained = gradient(model, defended[0], steps.compute)
@@ -97,10 +103,11 @@ def _train(site: Site, message: Message, context: Context) -> Message:
         metrics = MetricRecord(
             {
                 "num-examples": sum(len(labels) for _, labels in batches),
-                "loss": trained.loss,
                 BYTES_KEY: 0,  # the mod fills it in
             }
         )
+        if not private:
+            metrics["loss"] = trained.loss
         lengths = site.dataset.train.lengths([x for x, _ in batches])
         if lengths:
             # Text attacks are commonly assumed to know them (LAMP, arXiv 2202.08827, section 3).
@@ -116,7 +123,7 @@ def _train(site: Site, message: Message, context: Context) -> Message:
         steps_defended=True,
     )
     reply = mod(message, context, honest)
-    if not reply.has_error():
+    if not reply.has_error() and not private:
         note_defenses(reply.content, did, first=0)
     return reply
 

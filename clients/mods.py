@@ -15,6 +15,7 @@ from fedsim.clients.defenses import (
     acts_on_steps,
     defense_generator,
     fresh_generator,
+    is_private,
     payload_bytes,
     protect,
 )
@@ -52,7 +53,8 @@ class DefenseMod:
         only: names of the arrays to defend, such as a model's parameters without its BatchNorm
             buffers; None for all floating-point arrays.
         report: whether replies carry the ConfigRecord. It holds measures of the drawn noise,
-            for research: a formal guarantee needs them to stay private.
+            for research. A chain with a mechanism of differential privacy never reports: its
+            guarantee covers the arrays alone.
         steps_defended: whether the ClientApp itself trains with
             ``fedsim.clients.defenses.DefendedSteps`` and the same defenses. A mod sees only
             replies, so without this it refuses defenses of batches and gradients.
@@ -133,7 +135,7 @@ class DefenseMod:
         content[key] = ArrayRecord({**arrays, **defended})
         rest = {name: x for name, x in arrays.items() if name not in chosen}
         _note_bytes(content, done.num_bytes + payload_bytes(rest))
-        if self.report:
+        if self.report and not is_private(self.defenses):
             said = content.config_records.get(RECORD_KEY, ConfigRecord())
             first = 1 + max((int(key.split(".")[0]) for key in said), default=-1)
             note_defenses(content, done.records, first)

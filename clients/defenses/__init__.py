@@ -25,7 +25,12 @@ from fedsim.clients.defenses.local_dp import LocalDP
 from fedsim.clients.defenses.mixup import Mixup
 from fedsim.clients.defenses.noise import GaussianNoise, LaplacianNoise
 from fedsim.clients.defenses.none import NoDefense
-from fedsim.clients.defenses.pipeline import DefenseRecord, ProtectedUpload, protect
+from fedsim.clients.defenses.pipeline import (
+    DefenseRecord,
+    ProtectedUpload,
+    is_private,
+    protect,
+)
 from fedsim.clients.defenses.pruning import Pruning
 from fedsim.clients.defenses.qsgd import QSGD, StochasticQuantisation
 from fedsim.clients.defenses.signsgd import SignSGD
@@ -69,6 +74,7 @@ __all__ = [
     "acts_on_steps",
     "defense_generator",
     "fresh_generator",
+    "is_private",
     "payload_bytes",
     "protect",
 ]

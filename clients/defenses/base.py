@@ -84,14 +84,17 @@ class Mechanism:
     """A step of differential privacy: Gaussian noise on a sum of bounded contributions.
 
     Attributes:
-        noise_multiplier: standard deviation of the noise on the sum, in units of the bound.
+        noise_multiplier: standard deviation of the noise on the sum, in units of ``norm``. If one
+            contribution replaces another the sum changes by twice the norm.
         delta: delta of the reported (epsilon, delta).
         unit: the bounded contribution: each example's, or that of all the client's data.
+        norm: bound on the L2 norm of a contribution.
     """
 
     noise_multiplier: float
     delta: float
     unit: Literal["example", "client"]
+    norm: float
 
 
 @checked

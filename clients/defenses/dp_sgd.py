@@ -21,12 +21,15 @@ class DPSGD(Defense):
     """Clip the gradient of each example, and add Gaussian noise to their sum (DP-SGD).
 
     Source: Abadi et al., Deep Learning with Differential Privacy, CCS 2016 (arXiv 1607.00133),
-    section 3.1 and algorithm 1, with one norm over all parameters. The sum is divided by the number
-    of examples in the batch. In the paper the batch is a Poisson sample and the sum is divided by
-    its expected size; here batches have a fixed size, which the accountant must consider.
+    section 3.1 and algorithm 1, with one norm over all parameters. In the paper the batch is a
+    Poisson sample and neighbouring data sets differ by one example more or less. Here batches have
+    a fixed size and are drawn without replacement, and the sum is divided by that size, so one
+    example replaces another: the sum changes by twice the norm, and the guarantee is for
+    replace-one adjacency.
 
     The unit of the guarantee is one training example. After a defense that mixes several private
-    images into one (``mixup``, ``instahide``) this is not one private image.
+    images into one (``mixup``, ``instahide``) this is not one private image, and no epsilon is
+    stated. Clients with this defense send neither their loss nor measures of what it did.
     """
 
     identity: ClassVar[Mapping[str, object] | None] = {"norm": 1e6, "noise_multiplier": 0.0}
@@ -89,7 +92,7 @@ class DPSGD(Defense):
         """Return the differential privacy of a step, or None without noise."""
         if not self.noise_multiplier:
             return None
-        return Mechanism(self.noise_multiplier, self.delta, "example")
+        return Mechanism(self.noise_multiplier, self.delta, "example", self.norm)
 
     def _noise(self, like: Tensor, generator: torch.Generator) -> Tensor:
         noise = torch.randn(

@@ -24,9 +24,8 @@ class LocalDP(Defense):
     2014, appendix A, applied to the client's contribution, clipped as in Abadi et al., CCS 2016
     (arXiv 1607.00133), before it leaves the client, as in Wei et al., Federated Learning with
     Differential Privacy (arXiv 1911.00222), algorithm 1. Each coordinate gets noise of standard
-    deviation noise_multiplier * norm. Neighbouring data sets are with and without the contribution
-    (zeros), so the sensitivity is norm; if one contribution replaces another it is twice that, and
-    the noise multiplier counts half.
+    deviation noise_multiplier * norm. Neighbouring data sets are any two of the client (replace-one
+    for all of its data), as local differential privacy requires: the sensitivity is twice the norm.
     """
 
     norm: Annotated[
@@ -64,4 +63,4 @@ class LocalDP(Defense):
 
     def mechanism(self) -> Mechanism:
         """Return the differential privacy of each upload."""
-        return Mechanism(self.noise_multiplier, self.delta, unit="client")
+        return Mechanism(self.noise_multiplier, self.delta, "client", self.norm)

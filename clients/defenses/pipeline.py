@@ -44,6 +44,15 @@ class ProtectedUpload:
     states: tuple[Mapping[str, Tensor], ...] = ()
 
 
+def is_private(defenses: Sequence[Defense]) -> bool:
+    """Return whether a chain has a mechanism of differential privacy.
+
+    Its client then sends nothing in the clear that depends on the data: no loss, and no measures of
+    what its defenses did.
+    """
+    return any(each.mechanism() is not None for each in defenses)
+
+
 def record_of(defense: Defense, did: Mapping[str, float]) -> DefenseRecord:
     """Return the record of an applied defense.
 

@@ -39,7 +39,7 @@ from fedsim.scoring import Scored, Scorer
 from fedsim.scoring.metrics.baselines import random_label_accuracy
 from fedsim.scoring.metrics.chance import commonest_share
 from fedsim.scoring.privacy import PrivacyLedger
-from fedsim.server.secure.strategy import CLEAR, CLEAR_OF_TEXTS
+from fedsim.server.secure.strategy import clear_of
 from fedsim.server.uploads import Sum, Upload, digest
 from fedsim.server.victims import Outcome, group_name
 
@@ -90,7 +90,7 @@ class Recorder:
                     loss=upload.metrics.get("loss"),
                     defenses=Component.chain(self._scenario.describe_defenses(upload.partition)),
                     did=dict(upload.did),
-                    privacy=None if upload.problem else self._ledger.spend(upload.partition),
+                    privacy=self._ledger.spend(upload.partition),
                     digest=digest(upload) if upload.arrays else None,
                     problem=upload.problem,
                 )
@@ -109,7 +109,7 @@ class Recorder:
                 examples=total.examples,
                 defenses=(Component(name=plan.name, parameters={"clients": clients}),),
                 aggregation=plan,
-                clear=(*CLEAR, *(CLEAR_OF_TEXTS if total.lengths else ())),
+                clear=clear_of(total),
                 dropped={str(p): why for p, why in sorted(total.dropped.items())},
                 costs=dict(total.costs),
                 digest=digest(total) if total.arrays else None,

@@ -9,6 +9,7 @@ from fedsim.core.errors import RunError
 from fedsim.lessons.plan import Fact, Question, What
 from fedsim.log.schema import CONTROL, Meaning
 from fedsim.log.summary import Row, Summary
+from fedsim.show.privacy import upper
 
 
 def right_choice(question: Question, summaries: Mapping[str, Summary]) -> int:
@@ -50,7 +51,7 @@ def in_words(fact: Fact, value: float) -> str:
         return f"{100 * value:.0f}{points}"
     if fact.what == "kilobytes":
         return f"{value:.1f} kB"
-    return f"{value:.2g}" if fact.what == "epsilon" else f"{value:.1f}"
+    return upper(value) if fact.what == "epsilon" else f"{value:.1f}"
 
 
 def _value(fact: Fact, summaries: Mapping[str, Summary]) -> float:

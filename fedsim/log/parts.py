@@ -62,11 +62,32 @@ class PrivacySpent(Typed):
     """Privacy guarantee of a client's uploads so far.
 
     Attributes:
-        epsilon, delta: parameters of differential privacy; without an epsilon there is no
-            guarantee.
+        epsilon, delta: parameters of differential privacy, epsilon as an upper bound; without one
+            there is no guarantee.
         unit: whether neighbouring data sets differ in one example of the client, or in all of them.
+        adjacency: relation of neighbouring data sets; ``replace-one``, or empty if it was not
+            recorded.
+        noise_multiplier: standard deviation of the noise on the sum, in units of the norm.
+        norm: bound on the L2 norm of a contribution.
+        drawn, population: number of examples behind an upload, drawn without replacement, and of
+            all examples of the client.
+        uses: number of steps of an upload that an example is part of at most.
+        uploads: number of uploads so far.
+        blind: a probability of success without any upload.
+        success: the largest probability of success of an attack, by the same criterion.
+        withheld: reason why there is no epsilon in spite of a mechanism, or None.
     """
 
     epsilon: Figure
     delta: float
     unit: str
+    adjacency: str = ""
+    noise_multiplier: Figure = None
+    norm: Figure = None
+    drawn: int | None = None
+    population: int | None = None
+    uses: int = 1
+    uploads: int | None = None
+    blind: Figure = None
+    success: Figure = None
+    withheld: str | None = None

@@ -18,12 +18,14 @@ from fedsim.log.schema import (
     LeakageRecord,
     LogRecord,
     Meaning,
+    PrivacySpent,
     ReconstructionRecord,
     RoundRecord,
     RunEnded,
     RunStarted,
     UploadRecord,
 )
+from fedsim.log.summary import most_spent
 from fedsim.scenario.comparison import Comparison, Place
 
 
@@ -49,6 +51,7 @@ class Result:
         attack_seconds: mean time for a victim.
         run_seconds: mean time of a run, with all stages and attackers.
         epsilon: largest epsilon that a client has spent at the end; None without a guarantee.
+        privacy: privacy spent by that client; None without a mechanism.
         chance: chance accuracy.
         controls: number of positive controls at this stage, and of reconstructed ones.
     """
@@ -73,6 +76,7 @@ class Result:
     epsilon: float | None
     chance: float
     controls: tuple[int, int]
+    privacy: PrivacySpent | None = None
 
     @property
     def name(self) -> str:
@@ -138,7 +142,7 @@ class _Runs:
     accuracy_name: str = accuracy_name("classify")
     upload_bytes: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
-    epsilon: list[float | None] = field(default_factory=list)
+    last: list[UploadRecord] = field(default_factory=list)
     chance: float = 0.0
     controls: dict[str, list[bool]] = field(default_factory=dict)
 
@@ -179,8 +183,7 @@ def _gather(
     runs.seconds += [end.seconds for end in of_kind(records, RunEnded)]
     uploads = [u for u in of_kind(records, UploadRecord) if not u.problem]
     runs.upload_bytes += [u.bytes for u in uploads if u.bytes is not None]
-    last = {u.partition: None if u.privacy is None else u.privacy.epsilon for u in uploads}
-    runs.epsilon += list(last.values())
+    runs.last += {u.partition: u for u in uploads}.values()
     for stage, server_round in comparison.stages.items():
         own = [r for r in of_kind(records, LeakageRecord) if r.round == server_round]
         controls = runs.controls.setdefault(stage, [])
@@ -217,7 +220,7 @@ def _result(pool: _Pool, runs: _Runs, stage: str, attacker: Attacker) -> Result:
     measure = pool.measure
     scores = [r.score for r in pool.leakage if r.score.figure(measure) is not None]
     controls = runs.controls.get(stage, [])
-    spent = [e for e in runs.epsilon if e is not None]
+    privacy = most_spent(runs.last)
     return Result(
         label=pool.cell.label,
         strength=pool.cell.strength,
@@ -236,9 +239,10 @@ def _result(pool: _Pool, runs: _Runs, stage: str, attacker: Attacker) -> Result:
         upload_bytes=_mean(runs.upload_bytes),
         attack_seconds=_mean(pool.seconds),
         run_seconds=_mean(runs.seconds),
-        epsilon=max(spent) if spent and len(spent) == len(runs.epsilon) else None,
+        epsilon=None if privacy is None else privacy.epsilon,
         chance=runs.chance,
         controls=(len(controls), sum(controls)),
+        privacy=privacy,
     )
 
 

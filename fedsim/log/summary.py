@@ -5,6 +5,7 @@ It only reads records, so it works without torch, for running, finished and dead
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -22,6 +23,7 @@ from fedsim.log.schema import (
     LeakageRecord,
     LogRecord,
     Meaning,
+    PrivacySpent,
     ReconstructionRecord,
     RoundRecord,
     RunEnded,
@@ -47,7 +49,7 @@ class Row:
         labels_right: share of correct labels among those that the attack assigned; None if it
             assigned none.
         upload_bytes: mean size of the group's uploads.
-        epsilon: largest epsilon that one of its clients has spent; None without a guarantee.
+        privacy: privacy spent by the client that has spent most; None without a mechanism.
     """
 
     group: str
@@ -60,7 +62,12 @@ class Row:
     baseline: list[float]
     labels_right: float | None
     upload_bytes: float | None
-    epsilon: float | None = None
+    privacy: PrivacySpent | None = None
+
+    @property
+    def epsilon(self) -> float | None:
+        """Largest epsilon that one of the group's clients has spent; None without a guarantee."""
+        return None if self.privacy is None else self.privacy.epsilon
 
     def count(self, meaning: Meaning) -> int:
         """Return the number of examples of a meaning."""
@@ -179,14 +186,20 @@ def _row(
         baseline=[score.blind(measure) for _, score in scored],
         labels_right=sum(right) / len(right) if right else None,
         upload_bytes=statistics.fmean(sizes) if sizes else None,
-        epsilon=_epsilon(own),
+        privacy=most_spent(u for u in own if isinstance(u, UploadRecord)),
     )
 
 
-def _epsilon(uploads: Uploads) -> float | None:
-    spent = [u.privacy for u in uploads if isinstance(u, UploadRecord) and not u.problem]
-    epsilons = [s.epsilon for s in spent if s is not None and s.epsilon is not None]
-    return max(epsilons) if epsilons and len(epsilons) == len(spent) else None
+def most_spent(uploads: Iterable[UploadRecord]) -> PrivacySpent | None:
+    """Return the privacy spent by the client that has spent most.
+
+    None if an upload has no mechanism; if one has no epsilon, its own privacy, with the reason.
+    """
+    spent = [u.privacy for u in uploads if u.privacy is not None or not u.problem]
+    known = [s for s in spent if s is not None]
+    if len(known) < len(spent):
+        return None
+    return max(known, key=lambda s: math.inf if s.epsilon is None else s.epsilon, default=None)
 
 
 def _in_words(defenses: Sequence[Component]) -> str:

@@ -24,11 +24,8 @@ OnSum = Callable[[int, ArrayRecord, Sum], None]
 
 NOT_ASKED = "the round ended without a sum before this upload was requested"
 
-CLEAR = ("who took part", "num-examples", "loss", "upload-bytes", "defenses")
-"""Information on each client that the aggregations do not hide."""
-
-CLEAR_OF_TEXTS = ("how many tokens each text has",)
-"""Further visible information on clients that train on texts."""
+CLEAR = ("who took part", "num-examples", "upload-bytes")
+"""Information on every client that the aggregations do not hide."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,6 +157,14 @@ class SecureAggregation(Delegate):
         upload = read_clear(revealed.clear[node], partition)
         metrics = {**upload.metrics, "upload-bytes": float(revealed.sizes[node])}
         return replace(upload, arrays={}, metrics=metrics)
+
+
+def clear_of(total: Sum) -> tuple[str, ...]:
+    """Return the names of what the server has seen of single clients in a round."""
+    loss = ("loss",) if any(_tells(u) for u in total.uploads) else ()
+    did = ("defenses",) if any(u.did for u in total.uploads) else ()
+    lengths = ("how many tokens each text has",) if total.lengths else ()
+    return (*CLEAR, *loss, *did, *lengths)
 
 
 def _reply(total: Sum, message: Message) -> Message:

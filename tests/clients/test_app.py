@@ -157,6 +157,26 @@ def test_a_reply_says_what_its_defenses_did() -> None:
     assert did["1.gaussian-noise.noise_std"] == pytest.approx(0.01, rel=0.1)
 
 
+@pytest.mark.parametrize(
+    "chain",
+    [
+        "[{name='local-dp', norm=1.0, noise_multiplier=1.0}]",
+        "[{name='dp-sgd', norm=1.0, noise_multiplier=1.0}]",
+        "['fp16', {name='local-dp', norm=1.0, noise_multiplier=1.0}, 'int8']",
+    ],
+)
+def test_a_private_client_says_nothing_else_of_its_data(chain: str) -> None:
+    reply = client_reply(small(groups(chain)))
+    assert set(reply.content) == {"arrays", "metrics"}
+    assert set(reply.content["metrics"]) == {"num-examples", BYTES_KEY}
+
+
+def test_clipping_alone_is_not_private_and_says_what_it_did() -> None:
+    reply = client_reply(small(groups("[{name='dp-sgd', norm=1.0, noise_multiplier=0.0}]")))
+    assert "loss" in reply.content["metrics"]
+    assert "0.dp-sgd.clipped_fraction" in reply.content["defenses"]
+
+
 STEPS = {
     "dp-sgd": "norm=0.5, noise_multiplier=0.1",
     "instahide": "images=3",
@@ -183,8 +203,8 @@ def test_a_defense_of_steps_changes_what_leaves(name: str, federation: str, mode
     changed = {k for k in sent if not torch.equal(sent[k], plain[k])}
     alone = name == "soteria" and scenario.federation.local_steps == 1
     assert changed == ({"head.weight"} if alone else set(sent))
-    did = dict(reply.content["defenses"])
-    assert did
+    did = dict(reply.content.config_records.get("defenses", {}))
+    assert bool(did) == (name != "dp-sgd")  # whose measures are not private
     assert all(key.startswith(f"0.{name}.") for key in did)
     assert same(sent, arrays_of(client_reply(scenario)))
 

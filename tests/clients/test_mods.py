@@ -25,6 +25,7 @@ from fedsim.clients.defenses import (
     Fp16,
     GaussianNoise,
     Int8,
+    LocalDP,
     Mixup,
     NoDefense,
     Pruning,
@@ -128,6 +129,13 @@ def test_report_can_be_left_out() -> None:
     reply = run(DefenseMod([Fp16()], "gradients", report=False), replying(GRADIENTS))
     assert "defenses" not in reply.content
     assert reply.content["metrics"]["upload-bytes"] == 12
+
+
+def test_a_private_mechanism_is_never_reported_on() -> None:
+    reply = run(
+        DefenseMod([LocalDP(norm=1.0, noise_multiplier=1.0)], "gradients"), replying(GRADIENTS)
+    )
+    assert "defenses" not in reply.content
 
 
 def test_reply_without_metrics_gets_none() -> None:

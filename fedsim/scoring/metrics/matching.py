@@ -18,8 +18,7 @@ def match(reconstructed: Tensor, originals: Tensor) -> Tensor:
     than any other cost, so it goes to an original that is left over.
 
     Args:
-        reconstructed: (M, C, H, W), in any order; more than B if the attacker of mixtures
-            returns all pictures that were mixed.
+        reconstructed: (B, C, H, W), in any order.
         originals: (B, C, H, W) in [0, 1].
 
     Returns:
@@ -27,14 +26,12 @@ def match(reconstructed: Tensor, originals: Tensor) -> Tensor:
         ``reconstructed[match(reconstructed, originals)]`` is in the order of the originals.
 
     Raises:
-        ValueError: the shapes differ, or are not batches of pictures, or reconstructions are
-            missing.
+        ValueError: the shapes differ, or are not batches of pictures.
     """
-    alike = reconstructed.shape[1:] == originals.shape[1:] and originals.ndim >= 2
-    if not alike or len(reconstructed) < len(originals):
+    if reconstructed.shape != originals.shape or originals.ndim < 2:
         raise ValueError(
             f"cannot match {tuple(reconstructed.shape)} to {tuple(originals.shape)}: "
-            "expected (B, C, H, W) for both, or more reconstructions than originals"
+            "expected the same (B, C, H, W) for both"
         )
     guesses = reconstructed.detach().to("cpu", torch.float64).flatten(1)
     truths = originals.detach().to("cpu", torch.float64).flatten(1)
@@ -46,7 +43,7 @@ def match(reconstructed: Tensor, originals: Tensor) -> Tensor:
 
 
 def _squared_distances(truths: Tensor, guesses: Tensor) -> Tensor:
-    """Return the distances with a row for each truth and a column for each guess.
+    """Return (B, B): row per truth, column per guess.
 
     Summed from differences rather than from products, which lose the small distances.
     """

@@ -17,6 +17,7 @@ from tabulate import tabulate
 from fedsim.core.measures import Measure
 from fedsim.log.results import Result
 from fedsim.log.schema import ADAPTIVE, NAIVE, NO_DEFENSE
+from fedsim.show.privacy import guarantee, upper
 from fedsim.show.terminal.table import NOTHING
 
 Value = str | float | int | bool | None
@@ -27,7 +28,7 @@ WORDS = ("defense", "strength", "stage", "attacker")
 _FORMATS: dict[str, Callable[[float], str]] = {
     "accuracy_mean": "{:.1%}".format,
     "upload_bytes": lambda value: decimal(round(value)),
-    "epsilon": "{:.3g}".format,
+    "epsilon": lambda bound: f"≤ {upper(bound)}",
 }
 
 
@@ -91,6 +92,7 @@ def _record(r: Result) -> dict[str, Value]:
         "attack_seconds": r.attack_seconds,
         "run_seconds": r.run_seconds,
         "epsilon": r.epsilon,
+        "guarantee": None if r.privacy is None else guarantee(r.privacy),
     }
 
 
@@ -132,7 +134,8 @@ def as_latex(results: Sequence[Result]) -> str:
         tablefmt="latex_booktabs",
         disable_numparse=True,
     )
-    for sign, command in (("≥", r"$\ge$"), ("ε", r"$\varepsilon$"), ("±", r"$\pm$"), ("–", "--")):
+    signs = {"≥": r"$\ge$", "≤": r"$\le$", "ε": r"$\varepsilon$", "±": r"$\pm$", "–": "--"}
+    for sign, command in signs.items():
         text = text.replace(sign, command)
     return text
 

@@ -25,6 +25,7 @@ from fedsim.core.errors import RunError
 from fedsim.core.modality import MODALITIES
 from fedsim.core.version import __version__
 from fedsim.show.figures.files import replace_file
+from fedsim.show.privacy import upper
 from fedsim.show.report import words
 
 REPORT = "report.html"
@@ -119,6 +120,7 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         "number": words.number,
+        "upper": upper,
         "size": words.size,
         "moment": words.moment,
         "duration": words.duration,

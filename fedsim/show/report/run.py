@@ -13,6 +13,7 @@ from fedsim.log.folders import SCENARIO
 from fedsim.log.run import Run, legible
 from fedsim.log.schema import CONTROL, Meaning
 from fedsim.log.summary import Row, Summary
+from fedsim.show.privacy import statements
 from fedsim.show.report.page import REPORT, as_csv, as_text_file, render, write_page
 from fedsim.show.report.run_charts import run_charts
 from fedsim.show.report.victims.cards import Attempt, Card
@@ -61,6 +62,7 @@ def run_page(run: Run) -> str:
         cards=cards,
         choices=_choices(cards),
         rows=rows,
+        privacy=statements(run.summary.rows),
         rows_csv=as_csv([list(rows[0]), *(list(r.values()) for r in rows)]) if rows else None,
         scores_csv=_scores_csv(cards, view),
         charts=run_charts(cards, run.summary),

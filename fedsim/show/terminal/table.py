@@ -9,6 +9,7 @@ from rich.text import Text
 
 from fedsim.log.schema import CONTROL, Meaning
 from fedsim.log.summary import Row, Summary
+from fedsim.show.privacy import statements
 
 NOTHING = "–"
 SHORT = {
@@ -82,6 +83,7 @@ def remarks(summary: Summary) -> list[Text]:
                 "figures are a lower bound on the leakage."
             )
         )
+    lines += [Text(f"{group}: {said}.") for group, said in statements(summary.rows)]
     lines += [Text(f"round {r}, client {c}: not used: {why}") for r, c, why in summary.problems]
     lines += [Text(f"round {r}: no sum, the model stays: {why}") for r, why in summary.lost]
     lines += [Text(f"{victim}: attack failed: {why}") for victim, why in summary.failures]

@@ -99,7 +99,7 @@ def test_one_example_is_bounded_whatever_it_is() -> None:
 def test_it_is_differential_privacy_only_with_noise() -> None:
     assert DPSGD(norm=1.0, noise_multiplier=0.0).mechanism() is None
     mechanism = DPSGD(norm=2.0, noise_multiplier=1.5, delta=1e-6).mechanism()
-    assert mechanism == Mechanism(noise_multiplier=1.5, delta=1e-6, unit="example")
+    assert mechanism == Mechanism(noise_multiplier=1.5, delta=1e-6, unit="example", norm=2.0)
 
 
 def test_a_model_that_normalises_by_the_batch_is_refused() -> None:

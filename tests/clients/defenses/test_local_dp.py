@@ -27,5 +27,7 @@ def test_distribution(size: float) -> None:
 
 def test_mechanism() -> None:
     defense = LocalDP(norm=2.0, noise_multiplier=0.5, delta=1e-6)
-    assert defense.mechanism() == Mechanism(noise_multiplier=0.5, delta=1e-6, unit="client")
+    assert defense.mechanism() == Mechanism(
+        noise_multiplier=0.5, delta=1e-6, unit="client", norm=2.0
+    )
     assert LocalDP(norm=1.0, noise_multiplier=1.0).delta == 1e-5

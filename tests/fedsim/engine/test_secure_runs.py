@@ -40,9 +40,7 @@ def test_the_sum_is_the_victim_and_the_control_stays(tmp_path: Path) -> None:
     [total] = of_kind(read_records(folder), SumRecord)
     assert total.partitions == (0, 1, 2)
     assert total.examples == 6
-    assert total.clear == (
-        "who took part", "num-examples", "loss", "upload-bytes", "defenses"
-    )  # fmt: skip
+    assert total.clear == ("who took part", "num-examples", "upload-bytes", "loss")
     assert total.aggregation.name == "secagg+"
     assert total.problem is None
     uploads = of_kind(read_records(folder), UploadRecord)

@@ -181,6 +181,15 @@ def test_the_most_that_a_client_has_spent(epsilons: list[float | None], most: fl
     assert row.epsilon == most
 
 
+def test_a_withheld_guarantee_is_told_with_its_reason() -> None:
+    spent = PrivacySpent(epsilon=2.0, delta=1e-5, unit="client")
+    withheld = PrivacySpent(epsilon=None, delta=1e-5, unit="client", withheld="a reason")
+    uploads = [upload(0, "a", privacy=spent), upload(1, "a", privacy=withheld)]
+    [row] = rows(*uploads, score("a", 9.0, PROTECTED))
+    assert row.epsilon is None
+    assert row.privacy == withheld
+
+
 def test_the_measure_is_that_of_the_modality() -> None:
     assert summary_of().measure is PSNR
     assert summarise([started(modality="texts")]).measure is TOKENS

@@ -21,6 +21,7 @@ from fedsim.scenario import Scenario
 from fedsim.scoring.metrics.baselines import blind_baselines
 from fedsim.scoring.metrics.images import psnr
 from fedsim.server.federation import upload_shapes
+from fedsim.server.secure.strategy import clear_of
 from tests.fedsim.small import groups, small
 from tests.server.secure.rounds import Fails, dropping, mean_of, plain_uploads, stage_of, train
 from tests.server.wire import global_weights, same
@@ -170,6 +171,19 @@ def test_what_is_in_the_clear_is_shown() -> None:
         assert upload.metrics["num-examples"] == 2
         assert upload.metrics["upload-bytes"] > 8 * 3000
         assert "loss" in upload.metrics
+
+
+def test_a_private_client_says_nothing_of_its_data_in_the_clear() -> None:
+    private = "[{name='local-dp', norm=0.1, noise_multiplier=1.0}]"
+    _, seen, _ = train(small(SECURE, groups(private, "['fp16']", private)))
+    uploads = seen.sums[1].uploads
+    assert [sorted(u.metrics) for u in uploads if not u.did] == [
+        ["num-examples", "upload-bytes"]
+    ] * 2
+    assert [bool(u.did) for u in uploads] == [False, True, False]
+    assert clear_of(seen.sums[1]) == (
+        "who took part", "num-examples", "upload-bytes", "loss", "defenses"
+    )  # fmt: skip
 
 
 def test_only_the_cohort_takes_part() -> None:

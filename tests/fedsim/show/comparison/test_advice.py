@@ -162,6 +162,6 @@ def test_a_few_bytes_more_are_not_told() -> None:
 
 def test_a_guarantee_in_name_alone_is_called_so() -> None:
     good = result("good", 0, 0.7, place=1)
-    assert "ε = 3." in said(NONE, replace(good, epsilon=3.0))
-    weak = said(NONE, replace(good, epsilon=4500.0))
-    assert "ε = 4.5e+03, which guarantees next to nothing." in weak
+    assert "ε ≤ 3." in said(NONE, replace(good, epsilon=3.0))
+    weak = said(NONE, replace(good, epsilon=4501.0))
+    assert "ε ≤ 4.51e+03, which guarantees next to nothing." in weak

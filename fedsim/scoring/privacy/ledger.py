@@ -1,0 +1,110 @@
+"""Ledger of the privacy that each client has spent."""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import lru_cache
+
+from fedsim.clients.defenses import Defense, Mechanism
+from fedsim.clients.site import Site
+from fedsim.log.schema import PrivacySpent
+from fedsim.scoring.privacy.accountant import Release
+
+BLIND = 0.01
+"""Success of blind guesses for which the bound on reconstructions is stated."""
+
+
+class PrivacyLedger:
+    """Sums the privacy cost of each client's uploads.
+
+    If a chain has several private mechanisms, the first is accounted for; the others can only add
+    privacy. Nothing is guaranteed, and no epsilon stated, if something is sent that no mechanism
+    bounds: BatchNorm statistics, the lengths of texts, or examples that another defense has mixed.
+
+    Args:
+        site: the scenario with its data.
+    """
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._uploads: Counter[int] = Counter()
+
+    def spend(self, partition: int) -> PrivacySpent | None:
+        """Account for one more upload of a client, and return the privacy spent so far."""
+        self._uploads[partition] += 1
+        return self.spent(partition, self._uploads[partition])
+
+    def spent(self, partition: int, uploads: int) -> PrivacySpent | None:
+        """Return the privacy that a client spends in a number of uploads; None without a mechanism.
+
+        Args:
+            partition: the client.
+            uploads: number of uploads; not added to the ledger.
+        """
+        mechanism = self.mechanism(partition)
+        if mechanism is None:
+            return None
+        release = self.release(partition, mechanism)
+        withheld = self._withheld(partition, mechanism)
+        epsilon, success = _bounds(release, uploads, mechanism.delta)
+        return PrivacySpent(
+            epsilon=None if withheld else epsilon,
+            delta=mechanism.delta,
+            unit=mechanism.unit,
+            adjacency="replace-one",
+            noise_multiplier=mechanism.noise_multiplier,
+            norm=mechanism.norm,
+            drawn=release.drawn,
+            population=release.population,
+            uses=release.uses,
+            uploads=uploads,
+            blind=BLIND,
+            success=None if withheld else success,
+            withheld=withheld,
+        )
+
+    def mechanism(self, partition: int) -> Mechanism | None:
+        """Return the mechanism that is accounted for, or None if the client has none."""
+        chain = self._chain(partition)
+        found = [m for d in chain if (m := d.mechanism()) is not None]
+        whole = [m for m in found if m.unit == "client" or not _mixes(chain)]
+        return next(iter([*whole, *found]), None)
+
+    def release(self, partition: int, mechanism: Mechanism) -> Release:
+        """Return the release behind each upload of a client.
+
+        The local steps of a round go through the data without repeating an example before all were
+        used. While there are enough examples, an example is thus part of at most one step, and the
+        round is one draw without replacement of all its examples at once: given the order of the
+        batches, two neighbours differ in one step, and what follows depends on its result alone.
+        With more steps each example is in at most ``uses`` of them, and no sampling is claimed.
+        """
+        if mechanism.unit == "client":
+            return Release(mechanism.noise_multiplier)
+        federation = self._site.scenario.federation
+        own = len(self._site.partitions[partition])
+        seen = federation.batch_size * federation.local_steps
+        return Release(mechanism.noise_multiplier, min(seen, own), own, -(-seen // own))
+
+    def _chain(self, partition: int) -> list[Defense]:
+        return self._site.scenario.group_of(partition).defenses
+
+    def _withheld(self, partition: int, mechanism: Mechanism) -> str | None:
+        """Return the reason why there is no guarantee in spite of the mechanism, or None."""
+        model = self._site.architecture
+        if set(model.state_dict()) - {name for name, _ in model.named_parameters()}:
+            return "the upload has the running statistics of the model, which are not bounded"
+        if mechanism.unit == "example" and _mixes(self._chain(partition)):
+            return "another defense mixes or changes the examples before they are bounded"
+        if self._site.dataset.train.ragged:
+            return "the lengths of the texts are sent in the clear"
+        return None
+
+
+@lru_cache(maxsize=512)
+def _bounds(release: Release, uploads: int, delta: float) -> tuple[float, float]:
+    return release.epsilon(uploads, delta), release.success(uploads, BLIND)
+
+
+def _mixes(chain: list[Defense]) -> bool:
+    return any(type(d).protect_batch is not Defense.protect_batch for d in chain)
