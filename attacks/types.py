@@ -228,8 +228,11 @@ class Reconstruction:
 
     Attributes:
         data: the reconstructed batch ``(batch_size, *input_shape)`` in the range of the data, or
-            tokens, on the CPU; None when the attack failed.
+            tokens, on the CPU; None when the attack failed. An attacker of mixtures returns more
+            examples: all that were mixed.
         labels: the labels that the attack found ``(batch_size,)``, or was given.
+        targets: probabilities of the classes ``(batch_size, classes)``, if the attack optimised
+            them; None otherwise.
         objective: the attack's own final objective: that of the solution; that of these data where
             the solution explains the upload from outside the range of the data, and they do not.
         relative_objective: ``objective`` divided by the objective of a zero gradient: 1 means no
@@ -253,6 +256,7 @@ class Reconstruction:
     history: tuple[Snapshot, ...] = ()
     error: str | None = None
     point: Tensor | None = field(default=None, repr=False)
+    targets: Tensor | None = None
 
     @classmethod
     def failed(cls, reason: str) -> Reconstruction:

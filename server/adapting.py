@@ -45,8 +45,10 @@ class Adapting:
             gradient: undefended gradient of public examples at that model.
         """
         federation = self.scenario.federation
+        images, labels = self._public_pictures
         known = Known(
-            public=self._images,
+            public=images,
+            public_labels=labels,
             model=model,
             upload=federation.upload,
             unit=self.unit,
@@ -77,7 +79,10 @@ class Adapting:
         return None if adapted is self.attack else adapted
 
     @functools.cached_property
-    def _images(self) -> Tensor | None:
-        """Public images to learn from, ``(N, C, H, W)`` in [0, 1], or None."""
+    def _public_pictures(self) -> tuple[Tensor | None, Tensor | None]:
+        """Public images to learn from, ``(N, C, H, W)`` in [0, 1], and their classes, or None."""
         samples = self.public.samples(MAX_PUBLIC_IMAGES)
-        return None if samples is None else samples.to(self.device)
+        if samples is None:
+            return None, None
+        images, labels = samples
+        return images.to(self.device), labels.to(self.device)

@@ -7,6 +7,7 @@ from fedsim.attacks.adaptive.compose import adapt, countermeasures_of
 from fedsim.attacks.adaptive.dp_sgd import ExpectClippedExamples
 from fedsim.attacks.adaptive.layer_dropout import MatchSharedLayers
 from fedsim.attacks.adaptive.local_dp import ExpectClippingAndNoise
+from fedsim.attacks.adaptive.mixtures import UnmixSigned, Unmixup
 from fedsim.attacks.adaptive.noise import ExpectGaussianNoise, ExpectLaplacianNoise
 from fedsim.attacks.adaptive.precode import LeaveOutBottleneck
 from fedsim.attacks.adaptive.pruning import MatchSent, MatchSurvivors
@@ -38,6 +39,8 @@ __all__ = [
     "MatchSharedLayers",
     "MatchSigns",
     "MatchSurvivors",
+    "UnmixSigned",
+    "Unmixup",
     "adapt",
     "countermeasures_of",
 ]

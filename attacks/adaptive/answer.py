@@ -9,6 +9,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from fedsim.attacks.matching.objectives import Objective, Wrapper
+from fedsim.attacks.matching.undo import Undo
 from fedsim.core.errors import AttackError
 
 
@@ -19,6 +20,7 @@ class Known:
     Attributes:
         public: public images ``(N, C, H, W)`` in [0, 1], on the device of the attack, to learn
             from, or None.
+        public_labels: the classes of the public images, ``(N,)``, or None.
         model: the global model sent to the clients, or None.
         upload: whether clients upload gradients or model updates.
         unit: gradient units per unit of the upload: 1 for gradients,
@@ -32,6 +34,7 @@ class Known:
     """
 
     public: Tensor | None = None
+    public_labels: Tensor | None = None
     model: nn.Module | None = None
     upload: Literal["gradient", "update"] = "gradient"
     unit: float = 1.0
@@ -68,6 +71,10 @@ class Answer:
             hide.
         gain: factor by which the defense scales a typical gradient and earlier noise. It keeps
             uncertainties comparable along a chain.
+        mixed_labels: whether the client trains on mixed labels, which the attack then optimises as
+            probabilities, whatever its own label rule.
+        undo: the step from the pictures that were trained on to the private ones, or None if the
+            client trains on the private ones.
     """
 
     wrappers: tuple[Wrapper, ...] = ()
@@ -77,6 +84,8 @@ class Answer:
     hides_zeros: bool = False
     reads_levels: bool = False
     gain: float = 1.0
+    mixed_labels: bool = False
+    undo: Undo | None = None
 
     def __post_init__(self) -> None:
         if self.likelihood is not None and not (self.spread is not None and self.spread > 0):

@@ -75,6 +75,7 @@ def compose(
         objective = kept.likelihood
         if kept.image_noise_std is not None:
             attack = with_image_priors(attack, kept.image_noise_std, public)
+    attack = _of_changed_batches(attack, answers)
     composed = nested(wrappers, objective)
     return attack if composed == attack.objective else replace(attack, objective=composed)
 
@@ -106,6 +107,15 @@ def _countermeasure(defense: Mapping[str, object]) -> Countermeasure:
             "give the parameters of the client's defense"
         ) from None
     return found
+
+
+def _of_changed_batches(attack: GradientMatching, answers: Sequence[Answer]) -> GradientMatching:
+    """Return the attack with the answers to defenses that change the batch, the last one first."""
+    steps = tuple(answer.undo for answer in reversed(answers) if answer.undo is not None)
+    mixed = any(answer.mixed_labels for answer in answers)
+    if not steps and not mixed:
+        return attack
+    return replace(attack, undo=(*steps, *attack.undo), mixed_labels=mixed or attack.mixed_labels)
 
 
 def _scaled(answer: Answer | None, gain: float) -> Answer | None:

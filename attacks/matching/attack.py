@@ -21,6 +21,7 @@ from fedsim.attacks.matching.loop import match_gradients
 from fedsim.attacks.matching.optimisers import LBFGS, Optimiser, SignedAdam
 from fedsim.attacks.matching.problem import Problem
 from fedsim.attacks.matching.trials import Trials
+from fedsim.attacks.matching.undo import undone
 from fedsim.attacks.types import Observation, OnProgress, Reconstruction, ShouldStop
 from fedsim.core.checked import checked
 from fedsim.core.errors import AttackError
@@ -65,7 +66,10 @@ class GradientMatching(MatchingHooks):
                 problem = Problem(self, working, others, joint=joint, dtype=dtype)
                 trials = Trials(problem, labels, seed, initial)
                 results |= self._solved(problem, trials, on_progress, should_stop)
-        return results
+        if not self.undo:
+            return results
+        classes = count_classes(model, next(iter(observations.values())).input_shape)
+        return {i: undone(self.undo, observations[i], r, classes) for i, r in results.items()}
 
     def _labels_of(
         self, model: nn.Module, observations: Mapping[int, Observation]
@@ -76,7 +80,8 @@ class GradientMatching(MatchingHooks):
         classes = count_classes(model, next(iter(observations.values())).input_shape)
         for i, observation in observations.items():
             try:
-                found = self._labels(model, observation)
+                mixed = self.mixed_labels and observation.is_classification
+                found = None if mixed else self._labels(model, observation)
                 if found is not None and not found.is_floating_point():
                     check_range(found, classes)
                 known[i] = found

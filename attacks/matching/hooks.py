@@ -14,13 +14,18 @@ from fedsim.attacks.functional import parameters
 from fedsim.attacks.matching.objectives import Objective, SquaredDistance
 from fedsim.attacks.matching.optimisers import Optimiser
 from fedsim.attacks.matching.priors import Prior
+from fedsim.attacks.matching.undo import Undo
 from fedsim.attacks.types import Observation, Reconstruction
 from fedsim.core.checked import CodeOnly, checked
 
 
 @checked
 class MatchingHooks(Attack):
-    """Objective, priors, start, labels and optimiser of an attack that matches gradients."""
+    """Objective, priors, start, labels and optimiser of an attack that matches gradients.
+
+    An attacker of changed batches has two more: whether labels are mixed, so that they are
+    optimised as probabilities, and the steps from the trained pictures to the private ones.
+    """
 
     reads_positions: ClassVar[bool] = True
     """Whether tokens and positions of texts are read together (`fedsim.attacks.text.space`)."""
@@ -56,6 +61,8 @@ class MatchingHooks(Attack):
     ] = None
     objective: CodeOnly[Objective] = SquaredDistance()
     priors: CodeOnly[tuple[Prior, ...]] = ()
+    mixed_labels: CodeOnly[bool] = False
+    undo: CodeOnly[tuple[Undo, ...]] = ()
 
     @abstractmethod
     def _labels(self, model: nn.Module, observation: Observation) -> Tensor | None:

@@ -107,10 +107,10 @@ def _outcome(
     scale = float(problem.scale({k: g[None] for k, g in against.shared.items()}))
     data = problem.decode(ended.point[None], [trials.victim(ended.lane)])[0].cpu()
     value, status = _of_returned(problem, trials, ended)
-    labels = trials.labels(ended.lane)
+    labels, targets = trials.labels(ended.lane), None
     if problem.joint:
-        logits = ended.point[problem.space.size :][: problem.logits]
-        labels = logits.view(-1, problem.classes).argmax(-1)
+        logits = ended.point[problem.space.size :][: problem.logits].view(-1, problem.classes)
+        labels, targets = logits.argmax(-1), logits.softmax(-1).cpu()
     earlier = (
         replace(s, objective=s.objective * scale)
         for s in history
@@ -126,6 +126,7 @@ def _outcome(
         trial=ended.lane % problem.attack.trials,
         history=(*earlier, Snapshot(ended.evaluations, value * scale, data)),
         point=ended.point.detach().cpu(),
+        targets=targets,
     )
 
 

@@ -76,14 +76,15 @@ class Examples(ABC):
         """Return the examples as sequences of tokens; none if they are not made of tokens."""
         return []
 
-    def samples(self, most: int) -> torch.Tensor | None:
-        """Return examples ``(N, ...)``, evenly spread, for those who learn from public data.
+    def samples(self, most: int) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """Return examples, evenly spread, for those who learn from public data.
 
         Args:
             most: at most so many.
 
         Returns:
-            None for a modality of which nobody learns anything.
+            Examples ``(N, ...)`` and their labels ``(N,)``; None for a modality of which nobody
+            learns anything.
         """
         return None
 
@@ -128,11 +129,11 @@ class Split(Examples):
         rows = torch.from_numpy(np.array(indices, dtype=np.int64))
         return self.images[rows].to(torch.float32) / 255, self.labels[rows]
 
-    def samples(self, most: int) -> torch.Tensor:
-        """Return images ``(N, C, H, W)`` in [0, 1], evenly spread."""
+    def samples(self, most: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return images ``(N, C, H, W)`` in [0, 1], evenly spread, and their labels."""
         count = len(self)
         rows = torch.linspace(0, count - 1, min(count, most)).round().long()
-        return self.batch(rows.numpy())[0]
+        return self.batch(rows.numpy())
 
 
 class Prepared(Protocol):

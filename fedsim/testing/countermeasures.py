@@ -11,6 +11,7 @@ import torch
 from fedsim.attacks import DLG, GradientMatching, Observation
 from fedsim.attacks.adaptive import Answer, Countermeasure, Known
 from fedsim.attacks.adaptive.compose import compose
+from fedsim.clients.defenses import Defense
 from fedsim.core.checked import example_of
 from fedsim.core.registry import DEFENSES, MODELS
 from fedsim.testing.contract import Claim, Subject, expect
@@ -45,7 +46,9 @@ def claims(cls: type[Countermeasure], name: str) -> list[Claim]:
         its_answer_follows_from_what_is_known,
         the_adapted_attack_reconstructs,
     ]
-    return [*common, the_private_data_explain_the_upload] if name in DEFENSES.names() else common
+    if name in DEFENSES.names() and not _changes_batches(DEFENSES.get(name)):
+        return [*common, the_private_data_explain_the_upload]
+    return common
 
 
 def it_answers_a_defense_or_a_model(subject: Subject) -> None:
@@ -99,6 +102,11 @@ def the_private_data_explain_the_upload(subject: Subject) -> None:
         f"{median(fits):g}, that of other pictures {median(others):g}; if the defense hides the "
         "upload, give a milder example of its parameters",
     )
+
+
+def _changes_batches(defense: type[Defense]) -> bool:
+    """Return whether a defense trains on other data than the private ones."""
+    return defense.protect_batch is not Defense.protect_batch
 
 
 def _answered(name: str) -> type[Any] | None:

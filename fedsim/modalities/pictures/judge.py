@@ -44,7 +44,7 @@ class PictureJudge(Judge):
         guesses = blind_guesses(originals, self._without(own))
         scored = {name: score(guess, originals) for name, guess in guesses.items()}
         baselines = self._baselines(guesses, scored, originals)
-        if found.data is None or found.data.shape != originals.shape:
+        if found.data is None or not _complete(found.data, originals):
             return None, tuple(
                 ExampleScore.unscored(i, baselines[i], label=label)
                 for i, label in enumerate(labels.tolist())
@@ -95,6 +95,11 @@ class PictureJudge(Judge):
         keep = torch.ones(len(self._public), dtype=torch.bool)
         keep[own] = False
         return self._public[keep]
+
+
+def _complete(found: Tensor, originals: Tensor) -> bool:
+    """Whether there is a reconstruction for each original; an attacker of mixtures has more."""
+    return found.shape[1:] == originals.shape[1:] and len(found) >= len(originals)
 
 
 def _figures(scores: ImageScores) -> list[dict[str, float]]:

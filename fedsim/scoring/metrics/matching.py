@@ -18,7 +18,8 @@ def match(reconstructed: Tensor, originals: Tensor) -> Tensor:
     than any other cost, so it goes to an original that is left over.
 
     Args:
-        reconstructed: (B, C, H, W), in any order.
+        reconstructed: (M, C, H, W), in any order; more than B if the attacker of mixtures
+            returns all pictures that were mixed.
         originals: (B, C, H, W) in [0, 1].
 
     Returns:
@@ -26,12 +27,14 @@ def match(reconstructed: Tensor, originals: Tensor) -> Tensor:
         ``reconstructed[match(reconstructed, originals)]`` is in the order of the originals.
 
     Raises:
-        ValueError: the shapes differ, or are not batches of pictures.
+        ValueError: the shapes differ, or are not batches of pictures, or reconstructions are
+            missing.
     """
-    if reconstructed.shape != originals.shape or originals.ndim < 2:
+    alike = reconstructed.shape[1:] == originals.shape[1:] and originals.ndim >= 2
+    if not alike or len(reconstructed) < len(originals):
         raise ValueError(
             f"cannot match {tuple(reconstructed.shape)} to {tuple(originals.shape)}: "
-            "expected the same (B, C, H, W) for both"
+            "expected (B, C, H, W) for both, or more reconstructions than originals"
         )
     guesses = reconstructed.detach().to("cpu", torch.float64).flatten(1)
     truths = originals.detach().to("cpu", torch.float64).flatten(1)
@@ -43,7 +46,7 @@ def match(reconstructed: Tensor, originals: Tensor) -> Tensor:
 
 
 def _squared_distances(truths: Tensor, guesses: Tensor) -> Tensor:
-    """Return (B, B): row per truth, column per guess.
+    """Return the distances with a row for each truth and a column for each guess.
 
     Summed from differences rather than from products, which lose the small distances.
     """

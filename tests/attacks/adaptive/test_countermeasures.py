@@ -162,7 +162,7 @@ def test_parameters_that_do_not_matter_to_the_attacker_are_ignored() -> None:
 
 
 def test_a_defense_without_a_countermeasure_is_left_out() -> None:
-    assert countermeasures_of([{"name": "none"}, {"name": "mixup", "alpha": 1.0}]) == []
+    assert countermeasures_of([{"name": "none"}, {"name": "of-somebody-else", "a": 1.0}]) == []
     assert adapt(DLG(), [], Known()) == DLG()
 
 

@@ -54,6 +54,12 @@ def test_compared_as_they_are_scored() -> None:
     assert match(reconstructed, originals).tolist() == [1, 0]
 
 
+def test_what_was_mixed_in_may_be_left_over() -> None:
+    originals = batch(0, 5)
+    assert match(originals[[4, 1, 3, 0, 2]], originals[:2]).tolist() == [3, 1]
+
+
 def test_shapes_must_agree() -> None:
-    with pytest.raises(ValueError, match="expected the same"):
-        match(batch(0, 3), batch(0, 4))
+    for reconstructed in (batch(0, 3), batch(0, 4)[..., :2]):
+        with pytest.raises(ValueError, match="or more reconstructions than originals"):
+            match(reconstructed, batch(0, 4))
