@@ -42,6 +42,7 @@ from fedsim.attacks.types import (
     Reconstruction,
     Snapshot,
     Status,
+    TruthFit,
 )
 
 __all__ = [
@@ -76,6 +77,7 @@ __all__ = [
     "Tag",
     "TextModel",
     "TotalVariation",
+    "TruthFit",
     "as_text_model",
     "infer_labels",
     "mean_cross_entropy",

@@ -17,6 +17,7 @@ from fedsim.attacks.types import (
     OnProgress,
     Reconstruction,
     ShouldStop,
+    TruthFit,
     ignore_progress,
     never_stop,
 )
@@ -108,6 +109,21 @@ class Attack(Parameters, ABC):
             model: the model that the observation answers.
             observation: the victim.
             data: ``(batch_size, *input_shape)``, in the range of the data.
+            labels: ``(batch_size,)``, or the loss's target as it is.
+        """
+        return None
+
+    def truth_fit(
+        self, model: nn.Module, observation: Observation, data: Tensor, labels: Tensor
+    ) -> TruthFit | None:
+        """Return the fit of the private batch, to judge an attack that has ended.
+
+        None if the attack has no objective: then its failure is never evidence for a defense.
+
+        Args:
+            model: the model that the observation answers.
+            observation: the victim.
+            data: the private batch ``(batch_size, *input_shape)``, in the range of the data.
             labels: ``(batch_size,)``, or the loss's target as it is.
         """
         return None

@@ -65,6 +65,8 @@ class Observation:
             a tensor that broadcasts to an example. Reconstructions lie in it. Not for texts.
         normalisation: what the client does to data of that range before the model, unless the
             model itself does it.
+        weight_unit: units of the gradient per unit of the weights, if it is a difference of
+            weights, whose rounding then remains in it; None for the gradient itself.
     """
 
     gradient: Mapping[str, Tensor]
@@ -77,6 +79,7 @@ class Observation:
     loss: Loss = mean_cross_entropy
     value_range: tuple[Numbers, Numbers] = (0.0, 1.0)
     normalisation: Normalisation | None = None
+    weight_unit: float | None = None
 
     @property
     def is_classification(self) -> bool:
@@ -190,7 +193,30 @@ class Observation:
             gradient[name] = (old - new) / (learning_rate * local_steps)
         training = LocalTraining(learning_rate, local_steps, batch_size, exact)
         single = local_steps == 1 and exact
-        return cls(gradient, input_shape, examples, training=None if single else training)
+        return cls(
+            gradient,
+            input_shape,
+            examples,
+            training=None if single else training,
+            weight_unit=1 / (learning_rate * local_steps),
+        )
+
+
+@dataclass(frozen=True)
+class TruthFit:
+    """Fit of the private batch itself to an upload, under an attacker's own equations.
+
+    Attributes:
+        relative_objective: the attack's relative objective of the private batch, priors included.
+        explained: whether the upload is one that the attacker's equations, with the uncertainty
+            that they model, expect of the private batch.
+        rounding: relative objective that floating-point arithmetic alone leaves to the private
+            batch on this network, for this upload.
+    """
+
+    relative_objective: float
+    explained: bool
+    rounding: float
 
 
 class Status(StrEnum):

@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from fedsim.attacks.adaptive.answer import Answer, Known
 from fedsim.attacks.adaptive.base import Countermeasure
+from fedsim.attacks.matching.calibration import plausible_variance
 from fedsim.attacks.matching.objectives import Gradient, Objective
 from fedsim.core.registry import COUNTERMEASURES
 
@@ -20,6 +21,9 @@ SMOOTHING = 0.01
 NOISE_STD = 0.01
 """Noise level for image priors. The step is unknown before the upload; four or twenty times as much
 loses about 1 dB."""
+
+OVER = 1e-3
+"""Excess over one step that the arithmetic explains."""
 
 NORM = 20.0
 """A tensor's norm over `_SHARE`, and its largest magnitude, in units of the gradient's root mean
@@ -51,6 +55,25 @@ class RandomRoundingLikelihood(Objective):
     @override
     def __call__(self, dummy: Gradient, shared: Gradient) -> Tensor:
         return torch.stack([self._cost(dummy[k], shared[k]) for k in shared]).sum()
+
+    @override
+    def explains(self, dummy: Gradient, shared: Gradient, rounding: float) -> bool:
+        """Return whether the levels are neighbours of the gradient, as often as predicted."""
+        squares, variances, fourth = [], [], []
+        for k, s in shared.items():
+            step = self._step(s)
+            if not torch.isfinite(step):  # nothing was sent
+                continue
+            error = ((dummy[k] - s) / step).flatten()
+            if (error.abs() > 1 + OVER).any():
+                return False
+            up = (dummy[k] / step).flatten().frac().abs()
+            squares.append(error**2)
+            variances.append(up * (1 - up))
+            fourth.append(up * (1 - up) ** 4 + (1 - up) * up**4)
+        if not squares:
+            return True
+        return plausible_variance(torch.cat(squares), torch.cat(variances), torch.cat(fourth))
 
     def _cost(self, dummy: Tensor, shared: Tensor) -> Tensor:
         steps = (dummy - shared) / self._step(shared)

@@ -9,6 +9,7 @@ from typing_extensions import override
 
 from fedsim.attacks.adaptive.answer import Answer, Known
 from fedsim.attacks.adaptive.base import Countermeasure
+from fedsim.attacks.matching.calibration import FEWEST
 from fedsim.attacks.matching.objectives import Gradient, Objective, inner_product, total
 from fedsim.core.checked import checked
 from fedsim.core.registry import COUNTERMEASURES
@@ -20,6 +21,13 @@ SPREAD: dict[Format, float] = {"fp16": 2e-4, "bfloat16": 1.6e-3, "int8": 1e-2}
 
 SHARE = 0.5
 """From simulated attacks on public images. With the whole interval the search ends at its edge."""
+
+OUTSIDE, FEW = 0.1, 1e-3
+"""Distance from the rounding interval, in half spacings, that the arithmetic does not explain, and
+share of the coordinates that may have it: values near zero are known to few digits."""
+
+LEAST_ERROR = 0.2
+"""Least median error, in half spacings, of the format that was really used."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +65,22 @@ class RoundingTolerance(Objective):
             return (dummy[k] - dummy[k].clamp(low, high)) ** 2 / (half[k] ** 2 + coarse)
 
         return total(cost, shared)
+
+    @override
+    def explains(self, dummy: Gradient, shared: Gradient, rounding: float) -> bool:
+        """Return whether the gradient rounds to the upload, with errors of the expected size."""
+        errors, outside, count = [], 0, 0
+        for k, s in shared.items():
+            half = self._half_spacing(s)
+            low, high = self._bounds(s, half)
+            share = (dummy[k] - dummy[k].clamp(low, high)).abs() / half
+            outside += int((share > OUTSIDE).sum())
+            count += s.numel()
+            errors.append(((dummy[k] - s).abs() / half)[s != 0])
+        error = torch.cat(errors)
+        # A rounding error is uniform in its interval, so half of the interval on average.
+        uniform = len(error) < FEWEST or LEAST_ERROR <= float(error.median()) <= 1 - LEAST_ERROR
+        return outside <= FEW * count and uniform
 
     def _half_spacing(self, x: Tensor) -> Tensor:
         """Return half the distance to the next value of the format, in the shape of ``x``."""

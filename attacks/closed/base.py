@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import abstractmethod
 from collections.abc import Mapping
 
@@ -9,10 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from fedsim.attacks.base import Attack
-from fedsim.attacks.functional import count_classes
+from fedsim.attacks.functional import count_classes, parameters
 from fedsim.attacks.labels.known import target_rows
 from fedsim.attacks.matching.client import Client
 from fedsim.attacks.matching.objectives import SquaredDistance
+from fedsim.attacks.matching.truth import truth_fit
 from fedsim.attacks.types import (
     Observation,
     OnProgress,
@@ -21,6 +23,7 @@ from fedsim.attacks.types import (
     ShouldStop,
     Snapshot,
     Status,
+    TruthFit,
 )
 from fedsim.core.errors import AttackError
 
@@ -53,6 +56,19 @@ class ClosedForm(Attack):
     ) -> float:
         """Return DLG's relative objective of a given batch."""
         return _Judge(model, observation).relative_objective(observation, data, labels)
+
+    def truth_fit(
+        self, model: nn.Module, observation: Observation, data: Tensor, labels: Tensor
+    ) -> TruthFit:
+        """Return the fit of the private batch under DLG's equations."""
+
+        def upload(dtype: torch.dtype) -> Mapping[str, Tensor]:
+            judge = _Judge(copy.deepcopy(model).to(dtype), observation)
+            return {k: g.double() for k, g in judge.upload(data, labels).items()}
+
+        relative = self.relative_objective_of(model, observation, data, labels)
+        shared = {k: observation.gradient[k] for k in parameters(model)}
+        return truth_fit(relative, SquaredDistance(), upload, shared, model, observation)
 
     def _reconstruct(
         self,
@@ -96,6 +112,7 @@ class _Judge:
         self._like = next(iter(self._client.parameters.values()))
         self._classes = count_classes(model, observation.input_shape)
         self._scale = observation.scale.on(self._like)
+        self._classification = observation.is_classification
 
     def result(self, observation: Observation, batch: Found | str) -> Reconstruction:
         """Return the reconstruction for the model's inputs and labels, or the failure."""
@@ -120,14 +137,17 @@ class _Judge:
 
     def relative_objective(self, observation: Observation, data: Tensor, labels: Tensor) -> float:
         """Return the squared distance of a batch's gradient, relative to that of no gradient."""
-        inputs = self._scale.to_input(self._scale.from_data(data.to(self._like)))
-        if not observation.is_classification and labels.ndim > 1:
-            labels = labels.to(self._like.dtype)
-        target = target_rows(labels, self._classes, self._like)
-        dummy = self._client.upload(inputs, target)
+        dummy = self.upload(data, labels)
         shared = {k: observation.gradient[k].to(self._like) for k in self._client.parameters}
         distance = float(SquaredDistance()(dummy, shared))
         return distance / max(self._size(observation), torch.finfo(self._like.dtype).tiny)
+
+    def upload(self, data: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Return the gradient of a batch by name."""
+        inputs = self._scale.to_input(self._scale.from_data(data.to(self._like)))
+        if not self._classification and labels.ndim > 1:
+            labels = labels.to(self._like.dtype)
+        return self._client.upload(inputs, target_rows(labels, self._classes, self._like))
 
     def _size(self, observation: Observation) -> float:
         names = self._client.parameters

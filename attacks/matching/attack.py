@@ -19,10 +19,11 @@ from fedsim.attacks.labels.infer import check_range
 from fedsim.attacks.matching.hooks import MatchingHooks
 from fedsim.attacks.matching.loop import match_gradients
 from fedsim.attacks.matching.optimisers import LBFGS, Optimiser, SignedAdam
-from fedsim.attacks.matching.problem import Problem
+from fedsim.attacks.matching.problem import Against, Problem
 from fedsim.attacks.matching.trials import Trials
+from fedsim.attacks.matching.truth import truth_fit
 from fedsim.attacks.matching.undo import undone
-from fedsim.attacks.types import Observation, OnProgress, Reconstruction, ShouldStop
+from fedsim.attacks.types import Observation, OnProgress, Reconstruction, ShouldStop, TruthFit
 from fedsim.core.checked import checked
 from fedsim.core.errors import AttackError
 
@@ -37,11 +38,31 @@ class GradientMatching(MatchingHooks):
         self, model: nn.Module, observation: Observation, data: Tensor, labels: Tensor
     ) -> float:
         """Return this attack's relative objective of a given batch."""
+        problem, against, labels = self._judging(self._cast(model), observation, labels)
+        return problem.relative_objective_of(data, labels, against)
+
+    def truth_fit(
+        self, model: nn.Module, observation: Observation, data: Tensor, labels: Tensor
+    ) -> TruthFit:
+        """Return the fit of the private batch under this attack's own equations."""
+
+        def upload(dtype: torch.dtype) -> Mapping[str, Tensor]:
+            cast = copy.deepcopy(model).to(dtype)
+            problem, against, target = self._judging(cast, observation, labels)
+            return {k: g.double() for k, g in problem.upload_of(data, target, against).items()}
+
+        problem, against, target = self._judging(self._cast(model), observation, labels)
+        relative = problem.relative_objective_of(data, target, against)
+        return truth_fit(relative, self.distance(), upload, against.shared, model, observation)
+
+    def _judging(
+        self, model: nn.Module, observation: Observation, labels: Tensor
+    ) -> tuple[Problem, Against, Tensor]:
+        """Return the problem of one victim with known labels, and the labels in its precision."""
         if not observation.is_classification and labels.ndim > 1:
             labels = labels.to(next(model.parameters()).dtype)
-        problem = Problem(self, self._cast(model), {0: observation}, joint=False)
-        against = Trials(problem, {0: None}, seed=0).against(0)
-        return problem.relative_objective_of(data, labels, against)
+        problem = Problem(self, model, {0: observation}, joint=False)
+        return problem, Trials(problem, {0: None}, seed=0).against(0), labels
 
     def _reconstruct(
         self,

@@ -10,13 +10,15 @@ noise followed by pruning minimises ``SurvivingDistance(GaussianLikelihood(0.01)
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
 from typing_extensions import override
+
+from fedsim.attacks.matching.calibration import FEWEST, plausible_projection, plausible_sum
 
 Gradient = Mapping[str, Tensor]
 
@@ -46,6 +48,22 @@ class Objective(ABC):
         The default is the objective itself.
         """
         return self
+
+    def explains(self, dummy: Gradient, shared: Gradient, rounding: float) -> bool:
+        """Return whether the shared gradient is one that this objective expects of given data.
+
+        An attacker of other equations fits anything as well as the truth, so its failure is not
+        evidence for a defense. The default is for equations without uncertainty: nothing but
+        floating-point arithmetic separates both gradients. An objective that models uncertainty
+        replaces it, and rejects a difference that is too large or too small for it.
+
+        Args:
+            dummy: gradient of the data, in double precision.
+            shared: the observed gradient, in double precision.
+            rounding: relative distance that floating-point arithmetic explains.
+        """
+        zero = {k: torch.zeros_like(s) for k, s in shared.items()}
+        return bool(self(dummy, shared) <= rounding * self(zero, shared))
 
 
 @dataclass(frozen=True)
@@ -91,6 +109,13 @@ class GaussianLikelihood(Objective):
     def __call__(self, dummy: Gradient, shared: Gradient) -> Tensor:
         return total(lambda k: ((dummy[k] - shared[k]) / self.std) ** 2 / 2, shared)
 
+    @override
+    def explains(self, dummy: Gradient, shared: Gradient, rounding: float) -> bool:
+        return all(
+            plausible_sum(float((r**2).sum()) / 2, len(r) / 2) and plausible_projection(r, d)
+            for r, d in _residuals(dummy, shared, self.std)
+        )
+
 
 @dataclass(frozen=True)
 class LaplacianLikelihood(Objective):
@@ -117,6 +142,13 @@ class LaplacianLikelihood(Objective):
             return (r**2 + 0.01).sqrt() - 0.1
 
         return total(cost, shared)
+
+    @override
+    def explains(self, dummy: Gradient, shared: Gradient, rounding: float) -> bool:
+        return all(
+            plausible_sum(float(r.abs().sum()) * 2**0.5, len(r)) and plausible_projection(r, d)
+            for r, d in _residuals(dummy, shared, self.std)
+        )
 
 
 @dataclass(frozen=True)
@@ -148,6 +180,27 @@ class Wrapper(Objective, ABC):
         """
         return self
 
+    @override
+    def explains(self, dummy: Gradient, shared: Gradient, rounding: float) -> bool:
+        seen = _Seen() if self.base.keeps_norm else _SeenOfAnyNorm()
+        replace(self, base=seen)(dummy, shared)
+        return self.base.explains(*seen.last, rounding)
+
+
+class _Seen(Objective):
+    """Keeps the gradients that a wrapper compares."""
+
+    last: tuple[Gradient, Gradient]
+
+    @override
+    def __call__(self, dummy: Gradient, shared: Gradient) -> Tensor:
+        self.last = dummy, shared
+        return next(iter(shared.values())).new_zeros(())
+
+
+class _SeenOfAnyNorm(_Seen):
+    keeps_norm: ClassVar[bool] = False
+
 
 def unwrapped(objective: Objective) -> tuple[list[Wrapper], Objective]:
     """Return the wrappers, the outermost first, and the objective below all of them."""
@@ -176,3 +229,16 @@ def total(cost: Callable[[str], Tensor], names: Iterable[str]) -> Tensor:
 def inner_product(one: Gradient, other: Gradient, names: Iterable[str]) -> Tensor:
     """Return the inner product of two gradients over the named tensors."""
     return total(lambda k: one[k] * other[k], names)
+
+
+def _residuals(dummy: Gradient, shared: Gradient, std: float) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the residual and the dummy gradient in units of the noise, of all and of each tensor.
+
+    Coordinates that are zero in both, which a wrapper has left out, are not compared.
+    """
+    parts = []
+    for k, seen in shared.items():
+        kept = (dummy[k] != 0) | (seen != 0)
+        parts.append(((seen - dummy[k])[kept] / std, dummy[k][kept] / std))
+    yield torch.cat([r for r, _ in parts]), torch.cat([d for _, d in parts])
+    yield from (part for part in parts if len(part[0]) >= FEWEST)

@@ -110,10 +110,14 @@ class Problem:
             labels: classes, or targets of the loss.
             against: the fixed part of the victim's first trial.
         """
-        target = target_rows(labels, self.classes, self.like)
-        data = data.to(self.like if data.is_floating_point() else self.like.device)
-        total = self._compare(self.space.given(data, target), target, against, None)
+        batch, target = self._given(data, labels)
+        total = self._compare(batch, target, against, None)
         return float(total / self.scale({k: g[None] for k, g in against.shared.items()})[0])
+
+    def upload_of(self, data: Tensor, labels: Tensor, against: Against) -> dict[str, Tensor]:
+        """Return the tensors that given data and labels would share, by name."""
+        batch, target = self._given(data, labels)
+        return self._upload(batch, target, against, None)
 
     def values(self, points: Tensor, against: Against) -> Tensor:
         """Return the relative objectives of points ``(P, n)`` of one lane."""
@@ -175,9 +179,19 @@ class Problem:
     def _compare(
         self, batch: Batch, target: Tensor, against: Against, rate_scale: Tensor | None
     ) -> Tensor:
-        order = against.order if self.training is not None else None
-        upload = self._client.upload(batch.inputs, target, order, rate_scale)
+        upload = self._upload(batch, target, against, rate_scale)
         total = self._objective(upload, against.shared)
         for prior in self._priors:
             total = total + prior(batch.judged)
         return total
+
+    def _upload(
+        self, batch: Batch, target: Tensor, against: Against, rate_scale: Tensor | None
+    ) -> dict[str, Tensor]:
+        order = against.order if self.training is not None else None
+        return self._client.upload(batch.inputs, target, order, rate_scale)
+
+    def _given(self, data: Tensor, labels: Tensor) -> tuple[Batch, Tensor]:
+        target = target_rows(labels, self.classes, self.like)
+        data = data.to(self.like if data.is_floating_point() else self.like.device)
+        return self.space.given(data, target), target

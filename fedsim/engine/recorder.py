@@ -121,7 +121,7 @@ class Recorder:
         """Save the tensors of an attack, and record it with its scores."""
         victim, found = outcome.victim, outcome.reconstruction
         tensors = self._log.save_tensors(victim.name, _tensors(outcome, scored))
-        group = group_name(self._scenario, victim)
+        group, fit = group_name(self._scenario, victim), scored.fit
         self._add(
             ReconstructionRecord(
                 victim=victim.name,
@@ -132,7 +132,9 @@ class Recorder:
                 attack=type(victim.attack).__name__,
                 status=found.status.value,
                 objective=found.relative_objective,
-                truth_objective=scored.truth_misfit,
+                truth_objective=None if fit is None else fit.relative_objective,
+                explained=None if fit is None else fit.explained,
+                rounding=None if fit is None else fit.rounding,
                 evaluations=found.evaluations,
                 trial=found.trial,
                 seconds=outcome.seconds,

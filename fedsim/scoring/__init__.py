@@ -1,6 +1,7 @@
 """Scoring of reconstructions against the private data, after the attacks have ended."""
 
-from fedsim.scoring.scorer import FIT_MARGIN, Scorer
+from fedsim.scoring.conclusion import FIT_MARGIN
+from fedsim.scoring.scorer import Scorer
 from fedsim.scoring.types import Scored
 
 __all__ = [

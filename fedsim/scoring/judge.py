@@ -10,10 +10,12 @@ from torch import Tensor, nn
 
 from fedsim.attacks import Reconstruction
 from fedsim.data import Prepared
-from fedsim.log.schema import ExampleScore, Meaning, Verdict
+from fedsim.log.schema import ExampleScore, Verdict
+from fedsim.scoring.conclusion import Conclusion
 
-MeaningOf = Callable[[Verdict], Meaning]
-"""Function from a verdict to its meaning for the attack and the defense of the victim."""
+ConclusionOf = Callable[[Verdict, bool], Conclusion]
+"""Function from a verdict, and whether the score is below a blind guess by more than chance, to the
+conclusion about the attack and the defense of the victim."""
 
 
 class Judge(ABC):
@@ -58,7 +60,7 @@ class Judge(ABC):
         originals: Tensor,
         labels: Tensor,
         own: Tensor,
-        meaning_of: MeaningOf,
+        conclusion_of: ConclusionOf,
     ) -> tuple[Tensor | None, tuple[ExampleScore, ...]]:
         """Return the reconstruction's index for each original, and each original's score.
 
@@ -68,5 +70,5 @@ class Judge(ABC):
             labels: its labels.
             own: indices of the originals among the public data if they are the adversary's control;
                 baselines must not use them.
-            meaning_of: function from a verdict to its meaning for this victim.
+            conclusion_of: function from a verdict to the conclusion about this victim.
         """

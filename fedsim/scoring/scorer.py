@@ -11,22 +11,20 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from fedsim.attacks import GradientMatching
+from fedsim.attacks import GradientMatching, TruthFit
+from fedsim.clients.defenses import Defense
 from fedsim.clients.site import Site
-from fedsim.core.measures import FIT_FLOOR
 from fedsim.core.modality import MODALITIES
 from fedsim.core.modules import normalises_by_batch
+from fedsim.core.names import NAIVE, NO_DEFENSE
+from fedsim.core.registry import COUNTERMEASURES
 from fedsim.data import IndexArray
 from fedsim.log.schema import Meaning, Moment, Verdict
+from fedsim.scoring.conclusion import Circumstances, Conclusion, conclude
 from fedsim.scoring.judge import Judge
 from fedsim.scoring.types import Scored
 from fedsim.server.control import control_indices
 from fedsim.server.victims import Outcome, Victim
-
-FIT_MARGIN = 1.1
-"""Largest ratio of a reconstruction's objective to the truth's at which it counts as found.
-Two local minima of the same quality differ by a few per cent in a float32 objective."""
-
 
 MOST_READ = 256
 """Victims whose private batches are kept for those who watch."""
@@ -42,6 +40,7 @@ class Scorer:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._read: dict[str, Tensor] = {}
+        self._controls: dict[int, bool] = {}
 
     @cached_property
     def _judge(self) -> Judge:
@@ -99,19 +98,27 @@ class Scorer:
         return self._judge.originals(*self.truth(victim))
 
     def score(self, outcome: Outcome) -> Scored:
-        """Return the leakage of one victim."""
-        inputs, labels = self.truth(outcome.victim)
+        """Return the leakage of one victim.
+
+        The positive control of a round is scored before its other victims, which are not called
+        protected without it.
+        """
+        victim, found = outcome.victim, outcome.reconstruction
+        inputs, labels = self.truth(victim)
         originals = self._judge.originals(inputs, labels)
-        rebuilt = outcome.reconstruction.data is not None
-        misfit = _truth_misfit(outcome, inputs, labels) if rebuilt else None
+        fit = None if found.data is None else _truth_fit(outcome, inputs, labels)
+        circumstances = self._circumstances(victim)
+
+        def conclusion(word: Verdict, below_guess: bool) -> Conclusion:
+            return conclude(word, found, fit, circumstances, below_guess=below_guess)
+
         matching, leakage = self._judge.judge(
-            outcome.reconstruction,
-            originals,
-            labels,
-            self._own(outcome.victim),
-            lambda word: self._meaning(word, outcome, misfit),
+            found, originals, labels, self._own(victim), conclusion
         )
-        return Scored(originals, matching, misfit, leakage)
+        if victim.is_control:
+            leaked = all(score.meaning is Meaning.LEAKED for score in leakage)
+            self._controls[victim.server_round] = leaked
+        return Scored(originals, matching, fit, leakage)
 
     def approximate(self, victim: Victim) -> bool:
         """Return whether the attack treated several steps, or several batches, as one."""
@@ -128,31 +135,25 @@ class Scorer:
         model = self._site.model(self._site.architecture.state_dict())
         return normalises_by_batch(model)
 
-    def _meaning(self, word: Verdict, outcome: Outcome, truth_misfit: float | None) -> Meaning:
-        if word is Verdict.RECOGNISABLE:
-            return Meaning.LEAKED
-        if word is Verdict.PARTLY:
-            return Meaning.PARTLY
-        if word is Verdict.UNSCORED or outcome.victim.observation is None:
-            return Meaning.UNSCORED
-        if truth_misfit is None:  # an attack without an objective is not evidence for a defense
-            return Meaning.ATTACK_FAILED
-        # An attack with wrong equations can fit them without success: not evidence for a defense.
-        found_a_fit = outcome.reconstruction.relative_objective <= max(
-            FIT_MARGIN * truth_misfit, FIT_FLOOR
+    def _circumstances(self, victim: Victim) -> Circumstances:
+        scenario = self._site.scenario
+        groups = {scenario.group_of(p).name: scenario.group_of(p) for p in victim.partitions}
+        chain: list[Defense] = [d for group in groups.values() for d in group.defenses]
+        described = [d for p in victim.partitions for d in scenario.describe_defenses(p)]
+        names = {str(d["name"]) for d in described} - {NO_DEFENSE}
+        answered, model = set(COUNTERMEASURES.names()), str(scenario.describe_model()["name"])
+        if victim.partitions and model in answered:  # a defense that is built into the model
+            names.add(model)
+        single = victim.is_control or scenario.federation.local_steps == 1
+        return Circumstances(
+            undefended=not names and single and not victim.is_sum,
+            naive=bool(names) and victim.attacker == NAIVE,
+            unanswered=bool(names - answered),
+            not_trained_on=any(type(d).protect_batch is not Defense.protect_batch for d in chain),
+            approximate=self.approximate(victim),
+            discrete=self._judge.discrete,
+            control=victim.is_control or self._controls.get(victim.server_round, False),
         )
-        # Discrete data that fit an upload exactly are revealed to a better attack.
-        says_all = self._judge.discrete and truth_misfit <= FIT_FLOOR
-        wrong = self.approximate(outcome.victim) or self._mistaken(outcome.victim)
-        protected = found_a_fit and not says_all and not wrong
-        return Meaning.PROTECTED if protected else Meaning.ATTACK_FAILED
-
-    def _mistaken(self, victim: Victim) -> bool:
-        """Whether the adversary assumes a wrong learning rate."""
-        federation, assumed = self._site.scenario.federation, self._site.scenario.adversary
-        if victim.is_control or federation.upload == "gradient" or assumed is None:
-            return False
-        return assumed.learning_rate not in (None, federation.learning_rate)
 
     def _own(self, victim: Victim) -> Tensor:
         """Return the indices of the control's public data, which would be their own nearest."""
@@ -170,8 +171,8 @@ class Scorer:
         )
 
 
-def _truth_misfit(outcome: Outcome, originals: Tensor, labels: Tensor) -> float | None:
+def _truth_fit(outcome: Outcome, originals: Tensor, labels: Tensor) -> TruthFit | None:
     victim = outcome.victim
     if victim.observation is None:
         return None
-    return victim.attack.relative_objective_of(outcome.model, victim.observation, originals, labels)
+    return victim.attack.truth_fit(outcome.model, victim.observation, originals, labels)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from fedsim.attacks import TruthFit
 from fedsim.log.schema import ExampleScore
 
 
@@ -17,11 +18,12 @@ class Scored:
         originals: the private batch: pictures ``(B, C, H, W)`` in [0, 1], or tokens ``(B, L)``.
         matching: index of each original's reconstruction, ``(B,)``; None if there is no
             reconstruction.
-        truth_misfit: the attack's relative objective of the private batch itself.
+        fit: fit of the private batch itself under the attack's own equations; None if the attack
+            has no objective or gave no reconstruction.
         leakage: one score for each original.
     """
 
     originals: Tensor
     matching: Tensor | None
-    truth_misfit: float | None
+    fit: TruthFit | None
     leakage: tuple[ExampleScore, ...]

@@ -10,11 +10,13 @@ from torch import Tensor, nn
 
 from fedsim.attacks import Reconstruction
 from fedsim.core.modality import PICTURES
+from fedsim.core.names import NEAREST
 from fedsim.data import Prepared
 from fedsim.log.schema import ExampleScore
 from fedsim.scoring.further import Figures, FurtherMetrics
-from fedsim.scoring.judge import Judge, MeaningOf
+from fedsim.scoring.judge import ConclusionOf, Judge
 from fedsim.scoring.metrics.baselines import blind_guesses, of_picture
+from fedsim.scoring.metrics.chance import chance_db
 from fedsim.scoring.metrics.images import ImageScores, comparable, scorable, score
 from fedsim.scoring.metrics.matching import match
 from fedsim.scoring.metrics.verdict import verdict
@@ -30,6 +32,7 @@ class PictureJudge(Judge):
 
     def __init__(self, dataset: Prepared, model: nn.Module) -> None:
         self._public, _ = dataset.test.batch(np.arange(len(dataset.test)))
+        self._chance_db = chance_db(self._public)
         self._further = FurtherMetrics(PICTURES, own=[f.name for f in fields(ImageScores)])
 
     def judge(
@@ -38,7 +41,7 @@ class PictureJudge(Judge):
         originals: Tensor,
         labels: Tensor,
         own: Tensor,
-        meaning_of: MeaningOf,
+        conclusion_of: ConclusionOf,
     ) -> tuple[Tensor | None, tuple[ExampleScore, ...]]:
         """Return the reconstruction's index for each picture, and each picture's score."""
         guesses = blind_guesses(originals, self._without(own))
@@ -54,6 +57,7 @@ class PictureJudge(Judge):
         finite, rebuilt = scorable(rebuilt), rebuilt.nan_to_num()
         figures = _figures(score(rebuilt, originals))
         further = self._further.figures(*comparable(rebuilt, originals))
+        best = torch.stack([scored[name].psnr for name in scored if name != NEAREST]).amax(0)
         leakage = []
         for i, label in enumerate(labels.tolist()):
             if not finite[i]:
@@ -61,6 +65,7 @@ class PictureJudge(Judge):
                 continue
             mine = figures[i]
             word = verdict(mine["psnr"], mine["ssim"], mine["detail"], of_picture(scored, i))
+            conclusion = conclusion_of(word, mine["psnr"] < float(best[i]) - self._chance_db)
             leakage.append(
                 ExampleScore(
                     example=i,
@@ -69,7 +74,8 @@ class PictureJudge(Judge):
                     label_found=None if found.labels is None else int(found.labels[matching[i]]),
                     baselines=baselines[i],
                     verdict=word,
-                    meaning=meaning_of(word),
+                    meaning=conclusion.meaning,
+                    doubts=conclusion.doubts,
                 )
             )
         return matching, tuple(leakage)

@@ -11,13 +11,15 @@ from torch import Tensor
 
 from fedsim.attacks import Reconstruction
 from fedsim.core.modality import TEXTS
+from fedsim.core.names import NEAREST
 from fedsim.core.tasks import Task
 from fedsim.data import TokenDataset
 from fedsim.log.schema import ExampleScore
 from fedsim.modalities.texts.reader import Reader
 from fedsim.models import TextModel
 from fedsim.scoring.further import Figures, FurtherMetrics
-from fedsim.scoring.judge import Judge, MeaningOf
+from fedsim.scoring.judge import ConclusionOf, Judge
+from fedsim.scoring.metrics.chance import below_chance
 from fedsim.scoring.metrics.text_baselines import TextBaselines
 from fedsim.scoring.metrics.text_verdict import text_verdict
 from fedsim.scoring.metrics.texts import TextScores, match_texts, score_text
@@ -56,7 +58,7 @@ class TextJudge(Judge):
         originals: Tensor,
         labels: Tensor,
         own: Tensor,
-        meaning_of: MeaningOf,
+        conclusion_of: ConclusionOf,
     ) -> tuple[Tensor | None, tuple[ExampleScore, ...]]:
         """Return the reconstruction's index for each text, and each text's score."""
         texts = [self._reader.content(row, row) for row in originals]
@@ -72,6 +74,9 @@ class TextJudge(Judge):
                 continue
             scores = score_text(rows[i], original)
             word = text_verdict(rows[i], original, guesses)
+            best = max(float(f["token_accuracy"] or 0) for k, f in blind.items() if k != NEAREST)
+            below = below_chance(scores.token_accuracy / 100, best / 100, len(original))
+            conclusion = conclusion_of(word, below)
             leakage.append(
                 ExampleScore(
                     example=i,
@@ -82,7 +87,8 @@ class TextJudge(Judge):
                     found=tuple(rows[i]),
                     baselines=blind,
                     verdict=word,
-                    meaning=meaning_of(word),
+                    meaning=conclusion.meaning,
+                    doubts=conclusion.doubts,
                 )
             )
         return matching, tuple(leakage)

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -12,9 +13,8 @@ from fedsim.attacks import Reconstruction
 from fedsim.attacks.types import Status
 from fedsim.clients.site import open_site
 from fedsim.clients.training import gradient, local_sgd
-from fedsim.core.measures import FIT_FLOOR
-from fedsim.core.names import NEAREST
-from fedsim.log.schema import Meaning, Verdict
+from fedsim.core.names import ADAPTIVE, NEAREST
+from fedsim.log.schema import Doubt, Meaning, Verdict
 from fedsim.scenario import Scenario
 from fedsim.scoring import FIT_MARGIN, Scored, Scorer
 from fedsim.scoring.metrics.baselines import nearest_public
@@ -26,6 +26,7 @@ from tests.server.stubs import run_rounds
 from tests.server.wire import arrays_of, client_reply, global_weights, same
 
 NOISY = groups("[{name='gaussian-noise', std=0.05}]")
+STRONG = groups("[{name='gaussian-noise', std=0.5}]")
 
 
 def scorer(case: Scenario) -> Scorer:
@@ -43,7 +44,7 @@ def outcome(case: Scenario, partition: int | None = 0) -> Outcome:
 
 def having(real: Outcome, data: Tensor | None, objective: float, labels: Tensor | None) -> Outcome:
     """Return an outcome with this in place of what the attack had found."""
-    found = Reconstruction(data, labels, objective, objective, Status.EXHAUSTED, 20)
+    found = Reconstruction(data, labels, objective, objective, Status.STALLED, 20)
     return replace(real, reconstruction=found)
 
 
@@ -54,6 +55,22 @@ def scored(
     judge, real = scorer(case), outcome(case)
     originals, labels = judge.truth(real.victim)
     return judge.score(having(real, make(originals), objective, labels))
+
+
+def rebuilt_control(case: Scenario) -> Scorer:
+    """Return a scorer that has seen the first round's positive control reconstructed."""
+    judge, real = scorer(case), outcome(case, None)
+    data, labels = judge.truth(real.victim)
+    judge.score(having(real, data, 0.0, labels))
+    return judge
+
+
+def guess(judge: Scorer, real: Outcome, objective: float) -> tuple[Tensor, float, Tensor]:
+    """Return the mean public picture, with an objective and the labels of a victim."""
+    originals, labels = judge.truth(real.victim)
+    public = open_site(adversary()).dataset.test
+    pictures, _ = public.batch(np.arange(len(public)))
+    return pictures.mean(0, keepdim=True).expand_as(originals), objective, labels
 
 
 def noise(originals: Tensor) -> Tensor:
@@ -143,59 +160,84 @@ def test_a_picture_between_truth_and_noise_is_a_part_of_it() -> None:
     assert set(meanings) == set(rank)
 
 
-@pytest.mark.parametrize(
-    ("objective", "meaning"),
-    [
-        (0.0, Meaning.PROTECTED),
-        (FIT_FLOOR, Meaning.PROTECTED),
-        (2 * FIT_FLOOR, Meaning.ATTACK_FAILED),
-        (0.9, Meaning.ATTACK_FAILED),
-        (math.nan, Meaning.ATTACK_FAILED),
-        (math.inf, Meaning.ATTACK_FAILED),
-    ],
-)
-def test_without_a_defense_only_a_perfect_fit_excuses_a_bad_picture(
-    objective: float, meaning: Meaning
-) -> None:
-    result = scored(adversary(), noise, objective)
-    assert result.truth_misfit == pytest.approx(0.0, abs=1e-9)
-    assert {leak.meaning for leak in result.leakage} == {meaning}
-    assert {leak.verdict for leak in result.leakage} == {Verdict.GUESSING}
+@pytest.mark.parametrize("objective", [0.0, 7.3e-7, 0.9, math.nan, math.inf])
+def test_an_undefended_client_is_never_protected(objective: float) -> None:
+    judge, real = rebuilt_control(adversary()), outcome(adversary())
+    originals, labels = judge.truth(real.victim)
+    result = judge.score(having(real, noise(originals), objective, labels))
+    assert result.fit is not None
+    assert result.fit.explained
+    assert result.fit.relative_objective == pytest.approx(0.0, abs=1e-9)
+    for leak in result.leakage:
+        assert (leak.verdict, leak.meaning) == (Verdict.GUESSING, Meaning.ATTACK_FAILED)
+        assert Doubt.UNDEFENDED in leak.doubts
+        assert (Doubt.NO_FIT in leak.doubts) is (objective != 0.0)
 
 
-def test_a_defense_protects_if_the_attack_fits_as_well_as_the_truth() -> None:
-    case = adversary(NOISY)
-    misfit = scored(case, noise).truth_misfit
+def test_a_naive_attacker_of_a_changed_upload_protects_nobody() -> None:
+    judge, [_, *found] = rebuilt_control(adversary(NOISY)), victims(adversary(NOISY))
+    result = judge.score(having(found[0], *guess(judge, found[0], 0.0)))
+    for leak in result.leakage:
+        assert leak.meaning is Meaning.ATTACK_FAILED
+        assert leak.doubts[:2] == (Doubt.NAIVE_ATTACKER, Doubt.WRONG_EQUATIONS)
+
+
+def test_a_defense_protects_if_an_attacker_who_knows_it_fits_as_well_as_the_truth() -> None:
+    case = adversary(STRONG, "adversary.adaptive=true")
+    judge = rebuilt_control(case)
+    adaptive = next(o for o in victims(case) if o.victim.attacker == ADAPTIVE)
+    data, _, labels = guess(judge, adaptive, 0.0)
+    misfit = judge.score(having(adaptive, data, 0.0, labels)).fit
     assert misfit is not None
-    assert 0.01 < misfit < 1
-    for factor, meaning in (
-        (0.5, Meaning.PROTECTED),
-        (0.99 * FIT_MARGIN, Meaning.PROTECTED),
-        (1.01 * FIT_MARGIN, Meaning.ATTACK_FAILED),
+    assert misfit.explained
+    assert misfit.relative_objective > 0.1
+    for factor, doubts in (
+        (0.5, ()),
+        (0.99 * FIT_MARGIN, ()),
+        (1.01 * FIT_MARGIN, (Doubt.NO_FIT,)),
     ):
-        result = scored(case, noise, factor * misfit)
-        assert {leak.meaning for leak in result.leakage} == {meaning}
+        objective = factor * misfit.relative_objective
+        result = judge.score(having(adaptive, data, objective, labels))
+        assert {leak.doubts for leak in result.leakage} == {doubts}
+        assert {leak.meaning is Meaning.PROTECTED for leak in result.leakage} == {not doubts}
 
 
-@pytest.mark.parametrize(("steps", "meaning"), [(1, "protected"), (2, "attack failed")])
-def test_a_fit_of_several_steps_taken_for_one_is_no_merit_of_a_defense(
-    steps: int, meaning: str
-) -> None:
-    average = "adversary.attack.local_steps='average'"
-    case = adversary(f"federation={{upload='update', local_steps={steps}}}", NOISY, average)
-    assert {leak.meaning.value for leak in scored(case, noise, 0.0).leakage} == {meaning}
-    judge, control = scorer(case), outcome(case, None)
-    bad = having(control, noise(judge.truth(control.victim)[0]), 0.0, None)
-    assert {leak.meaning for leak in judge.score(bad).leakage} == {Meaning.PROTECTED}
+def test_nothing_is_protected_without_a_control_or_below_a_guess() -> None:
+    case = adversary(STRONG, "adversary.adaptive=true")
+    adaptive = next(o for o in victims(case) if o.victim.attacker == ADAPTIVE)
+    judge = scorer(case)
+    data, _, labels = guess(judge, adaptive, 0.0)
+    result = judge.score(having(adaptive, data, 0.0, labels))
+    assert {leak.doubts for leak in result.leakage} == {(Doubt.NO_CONTROL,)}
+    judge = rebuilt_control(case)
+    inverted = 1 - judge.truth(adaptive.victim)[0].round()
+    result = judge.score(having(adaptive, inverted, 0.0, labels))
+    assert {leak.doubts for leak in result.leakage} == {(Doubt.BELOW_GUESS,)}
+
+
+def test_a_fit_of_several_steps_taken_for_one_is_no_merit_of_a_defense() -> None:
+    case = adversary(
+        "federation={upload='update', local_steps=2}", "adversary.attack.local_steps='average'"
+    )
+    judge, real = rebuilt_control(case), outcome(case)
+    result = judge.score(having(real, *guess(judge, real, 0.0)))
+    assert {leak.meaning for leak in result.leakage} == {Meaning.ATTACK_FAILED}
+    found = {leak.doubts for leak in result.leakage}
+    assert found == {(Doubt.WRONG_EQUATIONS, Doubt.APPROXIMATE)}
 
 
 def test_the_truth_is_judged_by_the_attackers_own_objective() -> None:
     pruned = groups("[{name='pruning', fraction=0.9}]")
     case = adversary(pruned, "adversary.adaptive=true")
     judge = scorer(case)
-    misfits = {o.victim.attacker: judge.score(o).truth_misfit for o in victims(case)[1:]}
-    assert misfits["adaptive"] == pytest.approx(0.0, abs=1e-9)
-    assert (misfits["naive"] or 0.0) > 1e-3
+    fits = {o.victim.attacker: judge.score(o).fit for o in victims(case)[1:]}
+    adaptive, naive = fits["adaptive"], fits["naive"]
+    assert adaptive is not None
+    assert adaptive.explained
+    assert adaptive.relative_objective == pytest.approx(0.0, abs=1e-9)
+    assert naive is not None
+    assert not naive.explained
+    assert naive.relative_objective > 1e-3
 
 
 @pytest.mark.parametrize(
@@ -228,7 +270,7 @@ def test_a_failed_attack_is_unscored() -> None:
     judge, real = scorer(adversary()), outcome(adversary())
     failed = replace(real, reconstruction=Reconstruction.failed("diverged"))
     result = judge.score(failed)
-    assert (result.matching, result.truth_misfit) == (None, None)
+    assert (result.matching, result.fit) == (None, None)
     assert {leak.meaning for leak in result.leakage} == {Meaning.UNSCORED}
     assert torch.equal(result.originals, judge.truth(real.victim)[0])
 

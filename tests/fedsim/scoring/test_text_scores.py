@@ -124,7 +124,7 @@ def test_a_wrong_text_of_an_attack_that_cannot_tell_a_fit(
 ) -> None:
     """No merit of a defense."""
     result, leakage = score(judge, client(outcomes), lambda x: torch.where(x > 4, 5, x), 0.0)
-    assert result.truth_misfit is None
+    assert result.fit is None
     assert {leak.verdict for leak in leakage} == {Verdict.GUESSING}
     assert {leak.meaning for leak in leakage} == {Meaning.ATTACK_FAILED}
 

@@ -1,0 +1,132 @@
+"""Conclusion from a verdict: whether an example leaked, is protected, or the attack failed.
+
+An example that did not leak is protected only if nothing else explains that it did not: the
+attacker's equations explain the upload by the private data, the attack ended with a fit as good as
+theirs, its objective had stopped falling, the positive control was reconstructed, and the score is
+not below a blind guess. In doubt, the attack failed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from fedsim.attacks import Reconstruction, Status, TruthFit
+from fedsim.log.schema import Doubt, Meaning, Verdict
+
+FIT_MARGIN = 1.1
+"""Largest ratio of a reconstruction's objective to the truth's at which it counts as found.
+Two local minima of the same quality differ by a few per cent in a float32 objective."""
+
+LATE, FALL = 0.75, 0.01
+"""Share of the evaluations after which an objective should have stopped falling, and the largest
+further fall, as a share of its final value or of its whole fall, whichever is less."""
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """The circumstances of an attack that its objective does not show.
+
+    Attributes:
+        undefended: whether the upload is one undefended step of one client.
+        naive: whether the attacker ignores a defense of the upload.
+        unanswered: whether no adaptive attacker is known for one of the defenses.
+        not_trained_on: whether the client mixed or changed the private examples first.
+        approximate: whether several steps, or batches, were treated as one.
+        discrete: whether the data are discrete.
+        control: whether the round's positive control was fully reconstructed.
+    """
+
+    undefended: bool
+    naive: bool
+    unanswered: bool
+    not_trained_on: bool
+    approximate: bool
+    discrete: bool
+    control: bool
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    """Meaning of a verdict for attack and defense.
+
+    Attributes:
+        meaning: the meaning.
+        doubts: reasons why an example that did not leak is not protected.
+    """
+
+    meaning: Meaning
+    doubts: tuple[Doubt, ...] = ()
+
+
+def conclude(
+    word: Verdict,
+    found: Reconstruction,
+    fit: TruthFit | None,
+    circumstances: Circumstances,
+    *,
+    below_guess: bool,
+) -> Conclusion:
+    """Return the conclusion about one example.
+
+    Args:
+        word: verdict on its reconstruction.
+        found: the reconstruction of its batch.
+        fit: fit of the private batch; None if the attack has no objective.
+        circumstances: of the attack.
+        below_guess: whether the score is below that of a blind guess by more than chance.
+    """
+    if word is Verdict.RECOGNISABLE:
+        return Conclusion(Meaning.LEAKED)
+    if word is Verdict.PARTLY:
+        return Conclusion(Meaning.PARTLY)
+    if word is Verdict.UNSCORED:
+        return Conclusion(Meaning.UNSCORED)
+    doubts = (*_of_circumstances(circumstances), *_of_the_fit(found, fit, circumstances.discrete))
+    doubts += (Doubt.BELOW_GUESS,) * below_guess
+    ordered = tuple(d for d in Doubt if d in doubts)
+    return Conclusion(Meaning.ATTACK_FAILED if ordered else Meaning.PROTECTED, ordered)
+
+
+def _of_circumstances(circumstances: Circumstances) -> Iterator[Doubt]:
+    if circumstances.undefended:
+        yield Doubt.UNDEFENDED
+    if circumstances.naive:
+        yield Doubt.NAIVE_ATTACKER
+    if circumstances.unanswered:
+        yield Doubt.UNANSWERED
+    if circumstances.not_trained_on:
+        yield Doubt.NOT_TRAINED_ON
+    if circumstances.approximate:
+        yield Doubt.APPROXIMATE
+    if not circumstances.control:
+        yield Doubt.NO_CONTROL
+
+
+def _of_the_fit(found: Reconstruction, fit: TruthFit | None, discrete: bool) -> Iterator[Doubt]:
+    if fit is None:
+        yield Doubt.NO_OBJECTIVE
+        return
+    if not fit.explained:
+        yield Doubt.WRONG_EQUATIONS
+    if not found.relative_objective <= max(FIT_MARGIN * fit.relative_objective, fit.rounding):
+        yield Doubt.NO_FIT
+    if discrete and fit.relative_objective <= fit.rounding:
+        yield Doubt.EXACT_DISCRETE
+    if still_falling(found):
+        yield Doubt.STILL_FALLING
+
+
+def still_falling(found: Reconstruction) -> bool:
+    """Return whether the objective fell until the evaluations, or the time, ran out.
+
+    An objective near zero is compared with itself; one that noise keeps high, with its whole fall.
+    """
+    if found.status not in (Status.EXHAUSTED, Status.STOPPED):
+        return False
+    values = [s.objective for s in found.history]
+    late = [s for s in found.history if s.evaluation <= LATE * found.evaluations]
+    if len(values) < 2 or not late:
+        return True
+    last = values[-1]
+    return not late[-1].objective - last <= FALL * min(values[0] - last, last)
