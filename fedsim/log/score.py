@@ -94,7 +94,7 @@ class ExampleScore(Typed):
     label_found: int | None = None
     verdict: Annotated[Verdict, Lax]
     meaning: Annotated[Meaning, Lax]
-    doubts: Annotated[tuple[Doubt, ...], Lax] = ()
+    doubts: Annotated[tuple[Annotated[Doubt, Lax], ...], Lax] = ()
     original: Names | None = None
     found: Names | None = None
 

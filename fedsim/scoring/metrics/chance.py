@@ -26,7 +26,7 @@ def commonest_share(answers: Tensor) -> float:
 
 
 def chance_db(public: Tensor) -> float:
-    """Return how far below its mean one guess in 20 scores by chance, in dB.
+    """Return the distance below the mean that one guess in 20 exceeds by chance, in dB.
 
     A reconstruction further below the best blind guess than that is not a guess: something went
     wrong in the attack. The spread is that of the mean public picture over the public ones.
