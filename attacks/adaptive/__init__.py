@@ -16,6 +16,7 @@ from fedsim.attacks.adaptive.rounding import AllowForBfloat16, AllowForFp16, All
 from fedsim.attacks.adaptive.signsgd import MatchSigns
 from fedsim.attacks.adaptive.soteria import LeaveOutLastWeight
 from fedsim.attacks.adaptive.sparsification import MatchSample
+from fedsim.attacks.adaptive.transform_search import FindPolicy
 
 __all__ = [
     "AllowForBfloat16",
@@ -31,6 +32,7 @@ __all__ = [
     "ExpectLaplacianNoise",
     "ExpectQSGD",
     "ExpectStochasticQuantisation",
+    "FindPolicy",
     "Known",
     "LeaveOutBottleneck",
     "LeaveOutLastWeight",

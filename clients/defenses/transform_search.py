@@ -1,7 +1,6 @@
 """Automatic transformation search: image transformations that hinder gradient matching."""
 
 import copy
-from collections.abc import Callable, Mapping
 from typing import Annotated, ClassVar
 
 import torch
@@ -12,12 +11,7 @@ from torch import Tensor, nn
 from fedsim.clients.defenses.base import Batch, Defense, Private
 from fedsim.core.modality import PICTURES
 from fedsim.core.registry import DEFENSES
-
-Transformation = Callable[[Tensor], Tensor]
-Pair = tuple[float, float]
-
-_LENGTH = 3
-"""Number of transformations in a policy, as in the paper."""
+from fedsim.core.transformations import POLICY_LENGTH, library
 
 _POINTS = 10
 """Number of intervals of the path over which the score is averaged."""
@@ -60,7 +54,7 @@ class TransformSearch(Defense):
         model = copy.deepcopy(private.model)  # a forward pass may change its buffers
         best: tuple[float, Tensor] | None = None
         for _ in range(self.candidates):
-            chosen = torch.randint(len(transformations), (_LENGTH,), generator=generator)
+            chosen = torch.randint(len(transformations), (POLICY_LENGTH,), generator=generator)
             images = batch.inputs
             for index in chosen.tolist():
                 images = transformations[index](images).clamp(0, 1)
@@ -69,42 +63,6 @@ class TransformSearch(Defense):
                 best = score, images
         assert best is not None  # noqa: S101  (there is at least one candidate)
         return Batch(best[1], batch.labels, {"privacy_score": best[0]})
-
-
-def library() -> Mapping[str, Transformation]:
-    """Return the transformations of images ``(N, C, H, W)`` in [0, 1] by name.
-
-    A subset of the paper's list: those defined for any number of channels, each at a strength that
-    keeps the picture recognisable.
-    """
-    # Imported late: the import takes seconds, and other defenses do not need it.
-    from torchvision.transforms.v2 import functional as V  # noqa: N812, PLC0415
-
-    def affine(
-        x: Tensor, angle: float = 0, across: float = 0, down: float = 0, shear: Pair = (0, 0)
-    ) -> Tensor:
-        shift = [round(across * x.shape[-1]), round(down * x.shape[-2])]
-        moved: Tensor = V.affine(x, angle=angle, translate=shift, scale=1.0, shear=list(shear))
-        return moved
-
-    return {
-        "translate right": lambda x: affine(x, across=0.2),
-        "translate left": lambda x: affine(x, across=-0.2),
-        "translate down": lambda x: affine(x, down=0.2),
-        "translate up": lambda x: affine(x, down=-0.2),
-        "rotate left": lambda x: affine(x, angle=-20),
-        "rotate right": lambda x: affine(x, angle=20),
-        "shear across": lambda x: affine(x, shear=(15, 0)),
-        "shear down": lambda x: affine(x, shear=(0, 15)),
-        "less contrast": lambda x: V.adjust_contrast(x, 0.5),
-        "more contrast": lambda x: V.adjust_contrast(x, 1.6),
-        "darker": lambda x: V.adjust_brightness(x, 0.6),
-        "brighter": lambda x: V.adjust_brightness(x, 1.5),
-        "sharper": lambda x: V.adjust_sharpness(x, 2.0),
-        "solarise": lambda x: V.solarize(x, 0.7),
-        "posterise": lambda x: torch.floor(x * 7 + 0.5) / 7,
-        "invert": lambda x: 1 - x,
-    }
 
 
 def privacy_score(model: nn.Module, batch: Batch, start: Tensor) -> float:

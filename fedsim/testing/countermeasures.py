@@ -15,7 +15,7 @@ from fedsim.clients.defenses import Defense
 from fedsim.core.checked import example_of
 from fedsim.core.registry import DEFENSES, MODELS
 from fedsim.testing.contract import Claim, Subject, expect
-from fedsim.testing.victims import Case, defended, pictures
+from fedsim.testing.victims import PICTURE, Case, defended, pictures
 
 DRAWS, TELLING = 8, 14
 """Number of draws of the defense for each of two clients, and least number of better fits.
@@ -23,6 +23,10 @@ DRAWS, TELLING = 8, 14
 By chance alone the private data would fit better so often in one of 500 checks: a sign test on 16
 comparisons.
 """
+
+
+PUBLIC = 8
+"""Number of public pictures, which are noise as the private ones are."""
 
 
 def telling(cls: type[Any], name: str) -> dict[str, Any]:
@@ -115,7 +119,8 @@ def _answered(name: str) -> type[Any] | None:
 
 
 def _adapted(subject: Subject) -> GradientMatching:
-    return compose(DLG(evaluations=7), [subject.make().answer(Known())])
+    public = torch.rand(PUBLIC, *PICTURE, generator=torch.Generator().manual_seed(3))
+    return compose(DLG(evaluations=7), [subject.make().answer(Known(public=public))])
 
 
 def _defended(subject: Subject, case: Case, draw: int = 0) -> list[Observation]:

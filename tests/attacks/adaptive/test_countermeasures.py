@@ -40,9 +40,9 @@ def test_answers_a_defense_or_a_model(name: str) -> None:
 
 
 @every_countermeasure
-def test_changes_a_copy_of_the_attack(name: str) -> None:
+def test_changes_a_copy_of_the_attack(name: str, public_images: Tensor) -> None:
     naive = DLG(evaluations=17)
-    found = informed(name, naive)
+    found = informed(name, naive, Known(public=public_images))
     assert found != naive
     assert naive == DLG(evaluations=17)
     assert isinstance(found, DLG)

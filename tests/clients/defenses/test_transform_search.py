@@ -3,9 +3,11 @@
 import pytest
 import torch
 from torch import Tensor
+from torchvision.transforms.v2 import functional as V  # noqa: N812
 
 from fedsim.clients.defenses import Batch, Private, TransformSearch
-from fedsim.clients.defenses.transform_search import library, privacy_score
+from fedsim.clients.defenses.transform_search import privacy_score
+from fedsim.core.transformations import library
 from fedsim.models import LeNet, ResNet18
 
 SHAPE, CLASSES = (3, 16, 16), 4
@@ -36,6 +38,13 @@ def test_transformations_keep_shape_and_range_and_do_something(name: str, channe
     assert bool(((done.clamp(0, 1) - images).abs() > 0.01).any())
     assert float(done.clamp(0, 1).std()) > 0.05
     assert torch.equal(images, batch_of().inputs[:, :channels])
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_differentiable_transformation_is_that_of_torchvision(channels: int) -> None:
+    images = batch_of().inputs[:, :channels]
+    expected = V.adjust_sharpness(images, 2.0)
+    torch.testing.assert_close(library()["sharper"](images).clamp(0, 1), expected)
 
 
 def test_the_lowest_score_wins() -> None:
