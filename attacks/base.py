@@ -128,6 +128,13 @@ class Attack(Parameters, ABC):
         """
         return None
 
+    def without_gradient(self) -> Self | None:
+        """Return the same attack with the gradient withheld, for a baseline of its priors alone.
+
+        None if the attack has no priors, so that it would find nothing but its start.
+        """
+        return None
+
     def _check_modality(self, model: nn.Module) -> None:
         """Raise for a model of a modality that the attack does not support.
 

@@ -28,6 +28,7 @@ from fedsim.scenario import AdversaryPlan, Scenario
 from fedsim.server.adapting import Adapting
 from fedsim.server.control import control_indices, control_observation
 from fedsim.server.observing import Observing
+from fedsim.server.priors import PriorsAlone
 from fedsim.server.uploads import Sum, Upload
 from fedsim.server.victims import Listeners, Outcome, Victim
 
@@ -80,6 +81,7 @@ class Adversary:
         self._jobs: queue.Queue[tuple[int, Mapping[str, Tensor], list[Upload | Sum]] | None] = (
             queue.Queue()
         )
+        self._priors = PriorsAlone(derive(scenario.seed, "prior"))
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._work, name="adversary", daemon=True)
         self._thread.start()
@@ -162,6 +164,9 @@ class Adversary:
     def _attack_together(
         self, victims: Sequence[Victim], model: nn.Module, deadline: float
     ) -> None:
+        def should_stop() -> bool:
+            return self._cancelled.is_set() or time.monotonic() > deadline
+
         began = time.monotonic()
         ready = [v for v in victims if v.observation is not None]
         found = iter(self._run(ready, model, deadline))
@@ -171,7 +176,8 @@ class Adversary:
                 reconstruction = Reconstruction.failed(victim.problem or "no observation")
             else:
                 reconstruction = next(found)
-            self._listeners.on_outcome(Outcome(victim, reconstruction, model, seconds))
+            prior = self._priors.alone(victim, model, should_stop)
+            self._listeners.on_outcome(Outcome(victim, reconstruction, model, seconds, prior))
 
     def _run(
         self, victims: Sequence[Victim], model: nn.Module, deadline: float

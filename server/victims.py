@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from torch import nn
+from torch import Tensor, nn
 
 from fedsim.attacks import Attack, Observation, Progress, Reconstruction
 from fedsim.core.names import SUM, Attacker
@@ -58,12 +58,22 @@ class Victim:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """Outcome of the attack on one victim; ``model`` is the global model sent to its client."""
+    """Outcome of the attack on one victim.
+
+    Attributes:
+        victim: the victim.
+        reconstruction: what the attack found.
+        model: the global model sent to its client.
+        seconds: time of the attack.
+        prior: data that the same attack finds with the gradient withheld, a baseline
+            ``(batch_size, ...)``; None for an attack without priors.
+    """
 
     victim: Victim
     reconstruction: Reconstruction
     model: nn.Module
     seconds: float
+    prior: Tensor | None = None
 
 
 def group_name(scenario: Scenario, victim: Victim) -> str | None:

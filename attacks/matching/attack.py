@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import Annotated
+from dataclasses import replace
+from typing import Annotated, Self
 
 import torch
 from pydantic import Field
@@ -18,6 +19,7 @@ from fedsim.attacks.functional import count_classes
 from fedsim.attacks.labels.infer import check_range
 from fedsim.attacks.matching.hooks import MatchingHooks
 from fedsim.attacks.matching.loop import match_gradients
+from fedsim.attacks.matching.objectives import Withheld
 from fedsim.attacks.matching.optimisers import LBFGS, Optimiser, SignedAdam
 from fedsim.attacks.matching.problem import Against, Problem
 from fedsim.attacks.matching.trials import Trials
@@ -26,6 +28,7 @@ from fedsim.attacks.matching.undo import undone
 from fedsim.attacks.types import Observation, OnProgress, Reconstruction, ShouldStop, TruthFit
 from fedsim.core.checked import checked
 from fedsim.core.errors import AttackError
+from fedsim.core.modality import PICTURES
 
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
@@ -54,6 +57,12 @@ class GradientMatching(MatchingHooks):
         problem, against, target = self._judging(self._cast(model), observation, labels)
         relative = problem.relative_objective_of(data, target, against)
         return truth_fit(relative, self.distance(), upload, against.shared, model, observation)
+
+    def without_gradient(self) -> Self | None:
+        """Return the attack that minimises its priors alone; None if it has none."""
+        if not any(prior.modality == PICTURES for prior in self.priors):
+            return None
+        return replace(self, objective=Withheld(), trials=1)
 
     def _judging(
         self, model: nn.Module, observation: Observation, labels: Tensor

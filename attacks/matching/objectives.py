@@ -76,6 +76,15 @@ class SquaredDistance(Objective):
 
 
 @dataclass(frozen=True)
+class Withheld(Objective):
+    """The same distance for every gradient: an attack with it follows its priors alone."""
+
+    @override
+    def __call__(self, dummy: Gradient, shared: Gradient) -> Tensor:
+        return next(iter(shared.values())).new_ones(())
+
+
+@dataclass(frozen=True)
 class CosineDistance(Objective):
     """One minus the cosine of the angle between both gradients, all parameters together.
 

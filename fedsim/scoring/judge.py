@@ -61,6 +61,7 @@ class Judge(ABC):
         labels: Tensor,
         own: Tensor,
         conclusion_of: ConclusionOf,
+        prior: Tensor | None = None,
     ) -> tuple[Tensor | None, tuple[ExampleScore, ...]]:
         """Return the reconstruction's index for each original, and each original's score.
 
@@ -71,4 +72,5 @@ class Judge(ABC):
             own: indices of the originals among the public data if they are the adversary's control;
                 baselines must not use them.
             conclusion_of: function from a verdict to the conclusion about this victim.
+            prior: what the attack finds with the gradient withheld, a baseline; or None.
         """

@@ -113,7 +113,7 @@ class Scorer:
             return conclude(word, found, fit, circumstances, below_guess=below_guess)
 
         matching, leakage = self._judge.judge(
-            found, originals, labels, self._own(victim), conclusion
+            found, originals, labels, self._own(victim), conclusion, outcome.prior
         )
         if victim.is_control:
             leaked = all(score.meaning is Meaning.LEAKED for score in leakage)

@@ -42,6 +42,7 @@ class PictureJudge(Judge):
         labels: Tensor,
         own: Tensor,
         conclusion_of: ConclusionOf,
+        prior: Tensor | None = None,
     ) -> tuple[Tensor | None, tuple[ExampleScore, ...]]:
         """Return the reconstruction's index for each picture, and each picture's score."""
         guesses = blind_guesses(originals, self._without(own))

@@ -59,6 +59,7 @@ class TextJudge(Judge):
         labels: Tensor,
         own: Tensor,
         conclusion_of: ConclusionOf,
+        prior: Tensor | None = None,
     ) -> tuple[Tensor | None, tuple[ExampleScore, ...]]:
         """Return the reconstruction's index for each text, and each text's score."""
         texts = [self._reader.content(row, row) for row in originals]
