@@ -62,7 +62,7 @@ class GradientMatching(MatchingHooks):
         """Return the attack that minimises its priors alone; None if it has none."""
         if not any(prior.modality == PICTURES for prior in self.priors):
             return None
-        return replace(self, objective=Withheld(), trials=1)
+        return replace(self, objective=Withheld(), trials=1, undo=())
 
     def _judging(
         self, model: nn.Module, observation: Observation, labels: Tensor

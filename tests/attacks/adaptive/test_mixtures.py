@@ -152,6 +152,14 @@ def test_without_public_pictures_only_the_labels_are_mixed() -> None:
         assert attack == replace(DLG(), mixed_labels=True)
 
 
+def test_the_priors_alone_have_nothing_to_separate(known: Known) -> None:
+    noise = countermeasure("gaussian-noise")
+    blind = adapt(DLG(), [countermeasure("mixup"), noise], known).without_gradient()
+    assert blind is not None
+    assert not blind.undo
+    assert blind.priors
+
+
 def test_without_classes_one_density_is_learned(known: Known) -> None:
     public = PublicPictures.of(replace(known, public_labels=None))
     assert public is not None

@@ -145,6 +145,18 @@ def test_a_permuted_batch_is_matched_picture_by_picture() -> None:
     assert [leak.label_found for leak in result.leakage] == labels.tolist()
 
 
+def test_an_attacker_of_mixtures_returns_more_than_the_batch() -> None:
+    case = adversary("federation.batch_size=2")
+    judge, real = scorer(case), outcome(case)
+    originals, labels = judge.truth(real.victim)
+    mixed_in = torch.cat([noise(originals), originals[[1, 0]]])
+    result = judge.score(having(real, mixed_in, 0.0, torch.cat([9 - labels, labels[[1, 0]]])))
+    assert result.matching is not None
+    assert result.matching.tolist() == [3, 2]
+    assert [leak.meaning for leak in result.leakage] == [Meaning.LEAKED] * 2
+    assert [leak.label_found for leak in result.leakage] == labels.tolist()
+
+
 def test_one_good_picture_does_not_stand_for_two() -> None:
     result = scored(adversary(), lambda originals: originals[:1].expand_as(originals))
     assert [leak.metrics["psnr"] == PSNR_CAP_DB for leak in result.leakage].count(True) == 1
