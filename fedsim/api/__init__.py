@@ -1,5 +1,6 @@
 """Python API for notebooks and scripts."""
 
+from fedsim.api.audits import audit_privacy
 from fedsim.api.compares import Compared, compare, open_comparison
 from fedsim.api.display import Explanations, Figure, Figures, Table
 from fedsim.api.runs import Run, open_run, run
@@ -11,6 +12,7 @@ __all__ = [
     "Figures",
     "Run",
     "Table",
+    "audit_privacy",
     "compare",
     "open_comparison",
     "open_run",

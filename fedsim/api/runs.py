@@ -193,7 +193,7 @@ def run(
             names the place.
         RunError: the folder is in use, or the run could not continue.
     """
-    checked, source = _checked(scenario, overrides)
+    checked, source = resolved(scenario, overrides)
     checked.to_toml()  # values that cannot be recorded are refused before a folder is created
     folder = new_folder(Path(source).stem) if out is None else Path(out)
 
@@ -223,7 +223,7 @@ def open_run(folder: Path | str) -> Run:
     return found
 
 
-def _checked(
+def resolved(
     scenario: str | Path | Mapping[str, Any] | Scenario, overrides: Mapping[str, Any]
 ) -> tuple[Scenario, str]:
     """Return the scenario and its name."""

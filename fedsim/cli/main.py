@@ -201,6 +201,29 @@ def explain(
     show(explanations(folder), Console())
 
 
+@app.command("audit-privacy")
+def audit_privacy(
+    scenario: Annotated[
+        str, typer.Argument(help="A bundled scenario (see: fedsim list scenarios), or a TOML file.")
+    ],
+    overrides: Overrides = None,
+    plugins: Plugins = None,
+) -> None:
+    """Measure the epsilon of the clients' defenses with canaries, beside the claimed one."""
+    from fedsim.api.audits import audit_privacy as audit  # noqa: PLC0415
+    from fedsim.scenario import load_scenario  # noqa: PLC0415
+    from fedsim.show.privacy import audited, guarantee, robustness  # noqa: PLC0415
+
+    console = Console()
+    found = audit(load_scenario(scenario, list(overrides or [])))
+    for group, spent in found.items():
+        parts = (guarantee(spent), audited(spent), robustness(spent))
+        said = "; ".join(part for part in parts if part)
+        console.print(f"{group}: {said}", markup=False, highlight=False, soft_wrap=True)
+    if not found:
+        console.print("no client group has a mechanism of differential privacy (local-dp, dp-sgd)")
+
+
 @app.command()
 def lesson(
     number: Annotated[

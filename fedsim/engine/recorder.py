@@ -69,6 +69,14 @@ class Recorder:
         self._log.append(record)
         return record
 
+    def audit(self) -> None:
+        """Audit the clients' claims of differential privacy, before anything is sent.
+
+        Raises:
+            RunError: an audit refutes a claim.
+        """
+        self._ledger.audit()
+
     def end(self, status: str, error: str | None, seconds: float) -> None:
         """Record the end of the run."""
         self._add(RunEnded(status=status, error=error, seconds=seconds))
@@ -139,7 +147,6 @@ class Recorder:
                 trial=found.trial,
                 seconds=outcome.seconds,
                 approximate=scorer.approximate(victim),
-                statistics=_statistics(outcome),
                 error=found.error,
                 tensors=tensors,
             )
@@ -194,14 +201,6 @@ def _started(site: Site, engine: str, device: torch.device) -> RunStarted:
         started=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         command=tuple(sys.argv),
     )
-
-
-def _statistics(outcome: Outcome) -> str | None:
-    """Return the source of the BatchNorm statistics that an attack used."""
-    victim = outcome.victim
-    if victim.observation is None:
-        return None
-    return victim.attack.statistics_source(outcome.model, victim.observation)
 
 
 def _tensors(outcome: Outcome, scored: Scored) -> Mapping[str, torch.Tensor]:

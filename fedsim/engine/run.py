@@ -100,6 +100,7 @@ class _Run:
             self._observer.on_start(self._scenario, self._log.folder)
             self._observer.on_record(first)
             self._observer.on_reader(self._scorer.read)
+            self._recorder.audit()
             with logs_to(self._log.folder / "flower.log"):
                 self._federate(device)
             status = "finished"

@@ -75,6 +75,9 @@ class PrivacySpent(Typed):
         uploads: number of uploads so far.
         blind: a probability of success without any upload.
         success: the largest probability of success of an attack, by the same criterion.
+        claimed: upper bound on the epsilon of one upload with all examples that it draws, which is
+            what an audit with canaries measures; None without an audit.
+        measured: lower bound on the same epsilon at 95 %, from the audit.
         withheld: reason why there is no epsilon in spite of a mechanism, or None.
     """
 
@@ -90,4 +93,6 @@ class PrivacySpent(Typed):
     uploads: int | None = None
     blind: Figure = None
     success: Figure = None
+    claimed: Figure = None
+    measured: Figure = None
     withheld: str | None = None

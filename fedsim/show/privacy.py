@@ -20,6 +20,14 @@ def upper(bound: float) -> str:
     return f"{math.ceil(bound / step * (1 - 1e-9)) * step:.3g}"
 
 
+def lower(bound: float) -> str:
+    """Return a lower bound with two digits, rounded down."""
+    if bound <= 0 or not math.isfinite(bound):
+        return f"{bound:g}"
+    step = 10.0 ** (math.floor(math.log10(bound)) - 1)
+    return f"{math.floor(bound / step * (1 + 1e-9)) * step:.2g}"
+
+
 def guarantee(spent: PrivacySpent) -> str:
     """Return a guarantee with all that it depends on, in one line."""
     if spent.epsilon is None:
@@ -41,6 +49,14 @@ def robustness(spent: PrivacySpent) -> str:
         f"whatever the attack, what a guess gets right in {spent.blind:.0%} of cases is "
         f"reconstructed in at most {math.ceil(1000 * spent.success) / 10:.3g}%"
     )
+
+
+def audited(spent: PrivacySpent) -> str:
+    """Return the result of the audit, or nothing without one."""
+    if spent.claimed is None or spent.measured is None or spent.epsilon is None:
+        return ""
+    claimed, measured = upper(spent.claimed), lower(spent.measured)
+    return f"audit of one upload: claimed ≤ {claimed}, measured ≥ {measured} at 95%"
 
 
 def _neighbours(spent: PrivacySpent) -> str:
@@ -68,7 +84,7 @@ def statements(rows: Sequence[Row]) -> list[tuple[str, str]]:
     guaranteed = {row.group: row.privacy for row in rows if row.privacy is not None}
     for group, spent in guaranteed.items():
         own = [row for row in rows if row.group == group]
-        parts = [guarantee(spent), robustness(spent)]
+        parts = [guarantee(spent), audited(spent), robustness(spent)]
         worst = max(own, key=lambda row: row.count(Meaning.LEAKED) / row.examples)
         leaked = f"{worst.count(Meaning.LEAKED)} of {worst.examples}"
         parts.append(f"the {worst.attacker} attacker made {leaked} recognisable")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from functools import lru_cache
 
 from fedsim.clients.defenses import Defense, Mechanism
 from fedsim.clients.site import Site
 from fedsim.log.schema import PrivacySpent
 from fedsim.scoring.privacy.accountant import Release
+from fedsim.scoring.privacy.audit import Audit, audit
+from fedsim.scoring.privacy.canaries import Client
 
 BLIND = 0.01
 """Success of blind guesses for which the bound on reconstructions is stated."""
@@ -28,6 +31,7 @@ class PrivacyLedger:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._uploads: Counter[int] = Counter()
+        self._audits: dict[str, Audit] = {}
 
     def spend(self, partition: int) -> PrivacySpent | None:
         """Account for one more upload of a client, and return the privacy spent so far."""
@@ -47,6 +51,7 @@ class PrivacyLedger:
         release = self.release(partition, mechanism)
         withheld = self._withheld(partition, mechanism)
         epsilon, success = _bounds(release, uploads, mechanism.delta)
+        found = self._audits.get(self._site.scenario.group_of(partition).name)
         return PrivacySpent(
             epsilon=None if withheld else epsilon,
             delta=mechanism.delta,
@@ -60,8 +65,51 @@ class PrivacyLedger:
             uploads=uploads,
             blind=BLIND,
             success=None if withheld else success,
+            claimed=None if found is None else found.claimed,
+            measured=None if found is None else max(found.measured, found.measured_any),
             withheld=withheld,
         )
+
+    def audit(self) -> None:
+        """Audit the mechanism of each client group, before anything is sent.
+
+        One upload is audited, with all examples that it draws: the rounds and the sampling are the
+        accountant's.
+
+        Raises:
+            RunError: an audit refutes a claim.
+        """
+        for partition in range(len(self._site.partitions)):
+            mechanism = self.mechanism(partition)
+            group = self._site.scenario.group_of(partition).name
+            if mechanism is None or group in self._audits or self._withheld(partition, mechanism):
+                continue
+            self._audits[group] = self._audit_of(partition, mechanism)
+
+    def _audit_of(self, partition: int, mechanism: Mechanism) -> Audit:
+        federation, release = self._site.scenario.federation, self.release(partition, mechanism)
+        drawn = release.drawn if mechanism.unit == "example" else federation.batch_size
+        client = Client(
+            tuple(self._chain(partition)),
+            mechanism,
+            drawn,
+            federation.batch_size,
+            federation.local_steps,
+            federation.upload == "gradient",
+        )
+        return audit(client, replace(release, population=release.drawn), 1)
+
+    def by_group(self, uploads: int) -> dict[str, PrivacySpent]:
+        """Return the largest privacy cost of a number of uploads, by group."""
+        found: dict[str, PrivacySpent] = {}
+        # The client with the fewest examples last.
+        for partition, _ in sorted(
+            enumerate(self._site.partitions), key=lambda p: len(p[1]), reverse=True
+        ):
+            spent = self.spent(partition, uploads)
+            if spent is not None:
+                found[self._site.scenario.group_of(partition).name] = spent
+        return found
 
     def mechanism(self, partition: int) -> Mechanism | None:
         """Return the mechanism that is accounted for, or None if the client has none."""

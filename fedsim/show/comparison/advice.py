@@ -10,7 +10,7 @@ from scipy.stats import binomtest
 from fedsim.log.results import Result
 from fedsim.log.schema import ADAPTIVE, NAIVE, NO_DEFENSE, Attacker
 from fedsim.scenario.comparison import Comparison
-from fedsim.show.privacy import guarantee, upper
+from fedsim.show.privacy import audited, guarantee, upper
 
 _ENOUGH = 0.05
 """Maximum share of recognisable examples for a defense to be called protective."""
@@ -125,9 +125,9 @@ def _evidence(result: Result, reference: Result) -> str:
     spent = ""
     if result.epsilon is not None:
         weak = ", which guarantees next to nothing" if result.epsilon > _WEAK_EPSILON else ""
-        said = (
-            f"ε ≤ {upper(result.epsilon)}" if result.privacy is None else guarantee(result.privacy)
-        )
+        said = f"ε ≤ {upper(result.epsilon)}"
+        if result.privacy is not None:
+            said = "; ".join(filter(None, [guarantee(result.privacy), audited(result.privacy)]))
         spent = f" Each client has spent {said}{weak}."
     who = "an attacker who knows it" if result.attacker == ADAPTIVE else "the attacker"
     measure, scores = result.measure, ""

@@ -4,7 +4,7 @@ import pytest
 
 from fedsim.log.schema import PrivacySpent
 from fedsim.log.summary import summarise
-from fedsim.show.privacy import guarantee, robustness, statements, upper
+from fedsim.show.privacy import audited, guarantee, lower, robustness, statements, upper
 from tests.fedsim.runs import leakage, started, upload
 
 SPENT = PrivacySpent(
@@ -19,6 +19,8 @@ SPENT = PrivacySpent(
     uploads=100,
     blind=0.01,
     success=0.68656,
+    claimed=9.9973,
+    measured=7.5216,
 )
 
 
@@ -41,6 +43,13 @@ def test_a_guarantee_stands_beside_all_that_it_depends_on() -> None:
     assert "each example in 2 steps at most" in guarantee(often)
 
 
+def test_the_audit_stands_beside_the_claim() -> None:
+    assert audited(SPENT) == "audit of one upload: claimed ≤ 10, measured ≥ 7.5 at 95%"
+    assert audited(SPENT.model_copy(update={"measured": None})) == ""
+    assert lower(7.5999) == "7.5"
+    assert lower(0.0) == "0"
+
+
 def test_a_withheld_guarantee_says_why() -> None:
     withheld = PrivacySpent(epsilon=None, delta=1e-5, unit="example", withheld="lengths are sent")
     assert guarantee(withheld) == "no ε: lengths are sent"
@@ -51,6 +60,7 @@ def test_the_bound_on_reconstructions_stands_beside_what_the_attack_achieved() -
     records = [upload(0, "a", privacy=SPENT), leakage("v", "a"), leakage("w", "a", psnr=5.0)]
     [(group, said)] = statements(summarise([started(), *records]).rows)
     assert group == "a"
+    assert "; audit of one upload: claimed" in said
     assert "what a guess gets right in 1% of cases is reconstructed in at most 68.7%" in said
     assert said.endswith("the naive attacker made 2 of 2 recognisable")
     none = SPENT.model_copy(update={"success": 1.0})
