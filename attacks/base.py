@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self, final
 
 from torch import Tensor, nn
 
+from fedsim.attacks.batch_norm import Source
 from fedsim.attacks.checks import checked_observation, unsupported_computation
 from fedsim.attacks.functional import count_classes
 from fedsim.attacks.types import (
@@ -132,6 +133,15 @@ class Attack(Parameters, ABC):
         """Return the same attack with the gradient withheld, for a baseline of its priors alone.
 
         None if the attack has no priors, so that it would find nothing but its start.
+        """
+        return None
+
+    def statistics_source(self, model: nn.Module, observation: Observation) -> Source | None:
+        """Return the source of the BatchNorm statistics that the attack uses; None if unused.
+
+        Args:
+            model: the model that the observation answers.
+            observation: the victim.
         """
         return None
 

@@ -8,15 +8,18 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from fedsim.attacks.batch_norm import STATISTICS, Source, running_statistics
 from fedsim.attacks.labels.known import known_or_inferred
 from fedsim.attacks.matching.attack import SignedAdamMatching
 from fedsim.attacks.matching.objectives import Objective, SquaredDistance
 from fedsim.attacks.matching.priors import L2, Prior, TotalVariation
 from fedsim.attacks.types import Observation
 from fedsim.core.checked import CodeOnly
+from fedsim.core.modules import batch_norms
 from fedsim.core.registry import ATTACKS
 
-_STATISTICS = (".running_mean", ".running_var")
+_FLOOR = 1e-5
+"""Variance that is added to each channel's, as in BatchNorm: a channel can be constant."""
 
 
 @dataclass(frozen=True)
@@ -24,8 +27,9 @@ class WithStatistics(Objective):
     """A distance of gradients plus a distance of BatchNorm's input statistics.
 
     Yin et al., CVPR 2021 (arXiv 2104.07586), equation 9: the distances of the means and of the
-    variances of each layer. Here the sum over all layers is relative to the shared
-    statistics, so that one weight suits any network.
+    variances of each layer. Here each is relative to the layer's own size, so that one weight suits
+    any network: means to the mean square of the layer's inputs, variances to their own square. A
+    layer whose inputs have the mean 0 is as good as any other.
     """
 
     gradients: Objective
@@ -33,13 +37,21 @@ class WithStatistics(Objective):
 
     def __call__(self, dummy: Mapping[str, Tensor], shared: Mapping[str, Tensor]) -> Tensor:
         """Return the distance, a scalar >= 0."""
-        names = [k for k in shared if k.endswith(_STATISTICS)]
+        names = [k for k in shared if k.endswith(STATISTICS)]
         weights = [k for k in shared if k not in names]
         total = self.gradients({k: dummy[k] for k in weights}, {k: shared[k] for k in weights})
         for name in names:
-            size = (shared[name] ** 2).sum() + torch.finfo(total.dtype).tiny
-            total = total + self.weight * ((dummy[name] - shared[name]) ** 2).sum() / size
+            offset = ((dummy[name] - shared[name]) ** 2).sum()
+            total = total + self.weight * offset / _size(name, shared)
         return total
+
+
+def _size(name: str, shared: Mapping[str, Tensor]) -> Tensor:
+    """Return the positive number to which the distance of one layer's statistics is relative."""
+    layer, _, end = name.rpartition(".")
+    if end == "running_var":
+        return ((shared[name] + _FLOOR) ** 2).sum()
+    return (shared[name] ** 2 + shared[f"{layer}.running_var"] + _FLOOR).sum()
 
 
 @ATTACKS.register("gradinversion")
@@ -50,9 +62,10 @@ class GradInversion(SignedAdamMatching):
     inferred first (section 3.2), then the squared distance of the gradients is minimised together
     with total variation, the L2 norm, the statistics of each BatchNorm layer's input (section 3.3)
     and the distance of each trial from the mean of all trials on the same victim (section 3.4). The
-    batch's statistics are used if the observation has them, otherwise the model's running
-    statistics: both are available only if the clients share them, which is part of the threat
-    model. Without BatchNorm layers this term is absent.
+    batch's statistics are used if the observation has them (`attacks.batch_norm` reads them from
+    uploaded buffers), otherwise the model's running statistics, once they have averaged a batch:
+    both are available only if the clients share them, which is part of the threat model. Without
+    either, as without BatchNorm layers, this term is absent: initial values are no target.
 
     Differences: the mean of the trials is taken without registering the pictures first; there is no
     noise on the updates; and the optimiser's step size falls like that of Inverting Gradients.
@@ -86,10 +99,16 @@ class GradInversion(SignedAdamMatching):
     def shared(self, model: nn.Module, observation: Observation) -> Mapping[str, Tensor]:
         """Return the gradient and the statistics that the adversary knows."""
         gradient = super().shared(model, observation)
-        known = observation.statistics
-        if known is None:
-            known = {k: b for k, b in model.named_buffers() if k.endswith(_STATISTICS)}
-        return {**gradient, **known}
+        known = _known(model, observation)
+        return {**gradient, **(known or {})}
+
+    def statistics_source(self, model: nn.Module, observation: Observation) -> Source | None:
+        """Return the source of the statistics that this attack compares with."""
+        if not batch_norms(model):
+            return None
+        if observation.statistics is not None:
+            return "uploaded"
+        return "none" if _known(model, observation) is None else "running"
 
     def couple(self, data: Tensor, victims: Tensor) -> tuple[Tensor, Tensor] | None:
         """Return the distance from the mean of the victim's trials."""
@@ -104,3 +123,11 @@ class GradInversion(SignedAdamMatching):
 
     def _labels(self, model: nn.Module, observation: Observation) -> Tensor | None:
         return known_or_inferred(model, observation)
+
+
+def _known(model: nn.Module, observation: Observation) -> Mapping[str, Tensor] | None:
+    """Return the batch's statistics, otherwise the running ones, otherwise None."""
+    if observation.statistics is not None:
+        return observation.statistics
+    steps = observation.training is not None  # each of which has statistics of its own
+    return None if steps else running_statistics(model)

@@ -218,7 +218,8 @@ class Adversary:
         indices = control_indices(
             self._public, size, seed=self._scenario.seed, server_round=server_round
         )
-        observation = control_observation(model, self._public, indices)
+        reads = self._observing.reads_statistics
+        observation = control_observation(model, self._public, indices, reads_statistics=reads)
         return Victim(server_round, (), NAIVE, self._attack, observation)
 
     def _known(self, model: nn.Module, control: Victim) -> Known | None:

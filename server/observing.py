@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor, nn
 
 from fedsim.attacks import Observation
+from fedsim.attacks.batch_norm import uploaded_statistics
 from fedsim.core.errors import UploadError
 from fedsim.data import Examples
 from fedsim.scenario import Federation
@@ -52,8 +53,9 @@ class Observing:
         names = [k for k, p in self.architecture.named_parameters() if p.requires_grad]
         arrays = {k: upload.arrays[k].to(weights[k].dtype) for k in names}
         shape, lengths = self._shape_of(upload, size * self.federation.local_steps)
+        statistics = self._statistics(upload, weights, shape)
         if self.federation.upload == "gradient":
-            return Observation(arrays, shape, size, lengths=lengths)
+            return Observation(arrays, shape, size, lengths=lengths, statistics=statistics)
         observed = Observation.from_update(
             {k: weights[k] for k in names},
             arrays,
@@ -62,7 +64,27 @@ class Observing:
             input_shape=shape,
             batch_size=size,
         )
-        return replace(observed, lengths=lengths)
+        return replace(observed, lengths=lengths, statistics=statistics)
+
+    def _statistics(
+        self, upload: Upload | Sum, weights: Mapping[str, Tensor], shape: tuple[int, ...]
+    ) -> Mapping[str, Tensor] | None:
+        """Return the BatchNorm statistics of the upload's batch, if its buffers give them."""
+        if not self.reads_statistics:
+            return None
+        return uploaded_statistics(
+            self.architecture,
+            weights,
+            upload.arrays,
+            input_shape=shape,
+            batch_size=self.federation.batch_size,
+        )
+
+    @property
+    def reads_statistics(self) -> bool:
+        """Whether the buffers of one batch are visible: one step, and no sum of several clients."""
+        hides: bool = self.federation.aggregation.hides
+        return self.federation.local_steps == 1 and not hides
 
     def _shape_of(
         self, upload: Upload | Sum, examples: int

@@ -147,6 +147,7 @@ class Recorder:
                 trial=found.trial,
                 seconds=outcome.seconds,
                 approximate=scorer.approximate(victim),
+                statistics=_statistics(outcome),
                 error=found.error,
                 tensors=tensors,
             )
@@ -201,6 +202,14 @@ def _started(site: Site, engine: str, device: torch.device) -> RunStarted:
         started=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         command=tuple(sys.argv),
     )
+
+
+def _statistics(outcome: Outcome) -> str | None:
+    """Return the source of the BatchNorm statistics that an attack used."""
+    victim = outcome.victim
+    if victim.observation is None:
+        return None
+    return victim.attack.statistics_source(outcome.model, victim.observation)
 
 
 def _tensors(outcome: Outcome, scored: Scored) -> Mapping[str, torch.Tensor]:

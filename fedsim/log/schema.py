@@ -203,6 +203,9 @@ class ReconstructionRecord(VictimRecord):
         evaluations: number of objective evaluations of the chosen trial.
         trial: index of the chosen random start.
         approximate: whether several steps, or batches, were treated as one.
+        statistics: BatchNorm statistics that the attack compared with: those of the batch, read
+            from uploaded buffers (``uploaded``), the model's ``running`` ones, or ``none``; None if
+            the attack, or the model, has no use for them.
         error: reason for a missing reconstruction, or None.
         tensors: path of the victim's tensors in the run folder.
     """
@@ -218,6 +221,7 @@ class ReconstructionRecord(VictimRecord):
     trial: int
     seconds: float
     approximate: bool
+    statistics: str | None = None
     error: str | None
     tensors: str
 

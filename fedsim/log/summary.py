@@ -88,6 +88,7 @@ class Summary:
         failures: attacks without a reconstruction: victim, reason.
         approximate: whether the attack treated several local steps, or the batches of several
             clients, as one.
+        statistics: sources of the BatchNorm statistics that the attacks on clients had.
         random_label: expected accuracy of random labels, the blind baseline for labels.
         status: finished, interrupted or failed; None while the run continues or if it died.
         error: reason for a failure, or None.
@@ -102,6 +103,7 @@ class Summary:
     failures: list[tuple[str, str]] = field(default_factory=list)
     lost: list[tuple[int, str]] = field(default_factory=list)
     approximate: bool = False
+    statistics: frozenset[str] = frozenset()
     random_label: float | None = None
     status: str | None = None
     error: str | None = None
@@ -143,11 +145,26 @@ def summarise(records: Iterable[LogRecord]) -> Summary:
         lost=[(s.round, s.problem) for s in sums if s.problem],
         failures=[(r.victim, r.error) for r in found if r.error],
         approximate=any(r.approximate for r in found),
+        statistics=frozenset(r.statistics for r in found if r.statistics and not r.is_control),
         random_label=start.random_label,
         status=None if end is None else end.status,
         error=None if end is None else end.error,
         seconds=None if end is None else end.seconds,
     )
+
+
+_STATISTICS = {
+    "uploaded": "those of the client's own batch, read from the buffers that it uploaded",
+    "running": "the model's running ones, an average over earlier batches",
+    "none": "none, because the uploads do not give them and the model has not averaged any batch",
+}
+"""Sources of BatchNorm statistics in words, best known first."""
+
+
+def statistics_known(summary: Summary) -> str | None:
+    """Return a sentence on the BatchNorm statistics that the attacks had, or None if unused."""
+    found = [words for source, words in _STATISTICS.items() if source in summary.statistics]
+    return f"Batch statistics known to the attack: {'; or '.join(found)}." if found else None
 
 
 Uploads = Sequence[UploadRecord | SumRecord]

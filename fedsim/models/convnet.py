@@ -18,10 +18,12 @@ class ConvNet(ModelSpec):
     Args:
         channels: channels of each block's convolution; each block halves height and width.
         activation: gradient matching needs a smooth activation; ``relu`` is not smooth.
+        batch_norm: put batch normalisation between each convolution and its activation.
     """
 
     channels: Widths = (32, 64, 128)
     activation: Activation = "gelu"
+    batch_norm: bool = False
 
     def architecture(self, image_shape: ImageShape, num_classes: int) -> nn.Module:
         """Return the layers, the last of them named ``head``."""
@@ -29,6 +31,8 @@ class ConvNet(ModelSpec):
         layers: OrderedDict[str, nn.Module] = OrderedDict()
         for number, channels in enumerate(self.channels, start=1):
             layers[f"conv{number}"] = nn.Conv2d(inputs, channels, 3, padding=1)
+            if self.batch_norm:
+                layers[f"norm{number}"] = nn.BatchNorm2d(channels)
             layers[f"act{number}"] = activation(self.activation)
             layers[f"pool{number}"] = nn.AvgPool2d(2, ceil_mode=True)
             inputs = channels

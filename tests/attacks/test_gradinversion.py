@@ -46,15 +46,25 @@ def test_statistics_draw_the_batch_towards_its_own() -> None:
     assert distance(10.0) < 0.5 * distance(0.0)
 
 
-def test_the_models_own_statistics_stand_in() -> None:
-    model = network().eval()
-    seen, _ = observed(model)
-    attack = GradInversion()
-    own = attack.shared(model, replace(seen, statistics=None))
-    assert torch.equal(own["1.running_mean"], model[1].running_mean)
-    theirs = attack.shared(model, seen)
+def test_the_models_running_statistics_stand_in_once_they_have_seen_a_batch() -> None:
+    model = network().train()
+    seen, images = observed(model)
+    attack, bare = GradInversion(), replace(seen, statistics=None)
+    fresh = network().train()
+    assert set(attack.shared(fresh, bare)) == set(parameters(fresh))
+    assert attack.statistics_source(fresh, bare) == "none"
+    with torch.no_grad():
+        model(images)
+    own = attack.shared(model, bare)
     assert seen.statistics is not None
+    mean = "1.running_mean"
+    assert torch.allclose(own[mean], seen.statistics[mean], atol=1e-6)
+    assert attack.statistics_source(model, bare) == "running"
+    theirs = attack.shared(model, seen)
     assert torch.equal(theirs["1.running_var"], seen.statistics["1.running_var"])
+    assert attack.statistics_source(model, seen) == "uploaded"
+    plain = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
+    assert attack.statistics_source(plain, bare) is None
 
 
 def test_the_truth_fits_perfectly() -> None:
@@ -70,9 +80,19 @@ def test_the_truth_fits_perfectly() -> None:
 
 def test_statistics_count_relative_to_themselves() -> None:
     objective = WithStatistics(SquaredDistance(), weight=3.0)
-    shared = {"w": torch.tensor([1.0]), "n.running_mean": torch.tensor([2.0, 0.0])}
-    dummy = {"w": torch.tensor([3.0]), "n.running_mean": torch.tensor([2.0, 1.0])}
-    assert objective(dummy, shared) == pytest.approx(4 + 3 * 1 / 4)
+    mean, variance = torch.tensor([2.0, 0.0]), torch.tensor([1.0, 3.0])
+    shared = {"w": torch.tensor([1.0]), "n.running_mean": mean, "n.running_var": variance}
+    dummy = {"w": torch.tensor([3.0]), "n.running_mean": mean + 1, "n.running_var": variance - 1}
+    assert objective(dummy, shared) == pytest.approx(4 + 3 * 2 / 8 + 3 * 2 / 10, rel=1e-4)
+
+
+def test_statistics_of_zero_are_not_divided_by() -> None:
+    objective = WithStatistics(SquaredDistance(), weight=1.0)
+    zero = torch.zeros(2)
+    shared = {"w": zero, "n.running_mean": zero, "n.running_var": torch.ones(2)}
+    assert float(objective({**shared, "n.running_mean": zero + 0.1}, shared)) < 1
+    silent = {**shared, "n.running_var": zero}
+    assert torch.isfinite(objective({**silent, "n.running_mean": zero + 0.1}, silent))
 
 
 def test_trials_agree() -> None:

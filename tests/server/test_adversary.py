@@ -16,6 +16,7 @@ from fedsim.attacks.adaptive.precode import STOCHASTIC
 from fedsim.attacks.adaptive.pruning import SurvivingDistance
 from fedsim.attacks.adaptive.rounding import SHARE, RoundingTolerance
 from fedsim.attacks.dlg import DLG
+from fedsim.attacks.functional import parameters, with_statistics
 from fedsim.attacks.types import Status
 from fedsim.clients.site import site_of
 from fedsim.clients.training import gradient
@@ -113,6 +114,33 @@ def test_it_observes_the_upload_and_nothing_else() -> None:
     assert observation.labels is None
     assert observation.input_shape == (1, 28, 28)
     assert observation.batch_size == case.federation.batch_size
+
+
+BATCH_NORM = "model={name='convnet', channels=[2], batch_norm=true}"
+
+
+@pytest.mark.parametrize("upload", ["gradient", "update"])
+def test_it_reads_the_batchs_statistics_from_the_buffers(upload: str) -> None:
+    case, attack = scenario(BATCH_NORM, "clients.0.count=1", f"federation.upload={upload}"), Stub()
+    heard = run_rounds(case, attack=attack)
+    _, observation = attack.calls[0].observations
+    site = site_of(case.to_toml())
+    model = site.model(global_weights(case))
+    [(images, _)] = site.batches(0, 1)
+    _, exact = with_statistics(model)(parameters(model), images)
+    assert observation.statistics is not None
+    for name, value in exact.items():
+        assert torch.allclose(observation.statistics[name], value, rtol=1e-4, atol=1e-5)
+    # The control, too, leaves the attacked model as it was sent.
+    attacked = heard.outcomes[0].model.state_dict()
+    assert all(torch.equal(attacked[k], w) for k, w in global_weights(case).items())
+
+
+def test_several_steps_give_no_statistics() -> None:
+    attack = Stub()
+    federation = "federation={upload='update', local_steps=2, batch_size=2}"
+    run_rounds(scenario(BATCH_NORM, federation), attack=attack)
+    assert [o.statistics for call in attack.calls for o in call.observations] == [None] * 4
 
 
 @pytest.mark.parametrize("steps", [1, 3])

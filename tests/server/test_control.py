@@ -3,9 +3,10 @@
 import torch
 
 from fedsim.attacks import Observation
+from fedsim.attacks.functional import parameters, with_statistics
 from fedsim.clients.site import site_of
 from fedsim.clients.training import gradient
-from fedsim.models import ResNet18
+from fedsim.models import ConvNet, ResNet18
 from fedsim.server.control import control_indices, control_observation
 from tests.fedsim.small import TWENTY_EVALUATIONS, groups, small
 from tests.server.stubs import Stub, run_rounds
@@ -55,3 +56,16 @@ def test_it_is_undefended_and_of_one_step_whatever_the_clients_do() -> None:
     for other in (defended, steps):
         assert other.batch_size == plain.batch_size == 2
         assert all(torch.equal(other.gradient[k], g) for k, g in plain.gradient.items())
+
+
+def test_it_does_not_touch_the_model_that_is_attacked() -> None:
+    public = site_of(small().to_toml()).dataset.test
+    model = ConvNet(channels=(2,), batch_norm=True).build((1, 28, 28), 10, seed=1)
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    indices = control_indices(public, 2, seed=1, server_round=1)
+    found = control_observation(model, public, indices, reads_statistics=True)
+    assert all(torch.equal(model.state_dict()[k], v) for k, v in before.items())
+    _, exact = with_statistics(model)(parameters(model), public.batch(indices)[0])
+    assert found.statistics is not None
+    for name, value in exact.items():
+        assert torch.allclose(found.statistics[name], value, rtol=1e-4, atol=1e-5)

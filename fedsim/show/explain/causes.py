@@ -143,8 +143,8 @@ def batch_statistics(case: Case, control: Case | None) -> Finding | None:
         f"{layers} layers of the model normalise by the batch's own mean and variance (as the run "
         f"has recorded): this removes the brightness and contrast of each example, and "
         f"every example affects the gradient of every other. {_stuck(case)}",
-        "Use batch_norm = 'eval' to test this cause, or gradinversion, which uses the "
-        "statistics if they are known.",
+        "Use batch_norm = 'eval' to test this cause, or gradinversion, which reads the batch's "
+        "statistics from the uploaded buffers of a single step.",
     )
 
 

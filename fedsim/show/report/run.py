@@ -12,7 +12,7 @@ from typing import Any
 from fedsim.log.folders import SCENARIO
 from fedsim.log.run import Run, legible
 from fedsim.log.schema import CONTROL, Meaning
-from fedsim.log.summary import Row, Summary
+from fedsim.log.summary import Row, Summary, statistics_known
 from fedsim.show.privacy import statements
 from fedsim.show.report.page import REPORT, as_csv, as_text_file, render, write_page
 from fedsim.show.report.run_charts import run_charts
@@ -166,7 +166,8 @@ def _warnings(summary: Summary) -> list[str]:
             "Several local steps, or batches that were normalised separately, were attacked as one "
             "large step: an approximation, so the figures are a lower bound on the leakage."
         )
-    return lines
+    known = statistics_known(summary)
+    return [*lines, known] if known else lines
 
 
 def _incidents(summary: Summary) -> list[str]:

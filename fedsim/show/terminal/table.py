@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fedsim.log.schema import CONTROL, Meaning
-from fedsim.log.summary import Row, Summary
+from fedsim.log.summary import Row, Summary, statistics_known
 from fedsim.show.privacy import statements
 
 NOTHING = "–"
@@ -84,6 +84,8 @@ def remarks(summary: Summary) -> list[Text]:
             )
         )
     lines += [Text(f"{group}: {said}.") for group, said in statements(summary.rows)]
+    known = statistics_known(summary)
+    lines += [Text(known)] if known else []
     lines += [Text(f"round {r}, client {c}: not used: {why}") for r, c, why in summary.problems]
     lines += [Text(f"round {r}: no sum, the model stays: {why}") for r, why in summary.lost]
     lines += [Text(f"{victim}: attack failed: {why}") for victim, why in summary.failures]
