@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fedsim.attacks.text.model import TextModel, middle
+from fedsim.attacks.matching.space import space_type
 from fedsim.core.errors import AttackError
 from fedsim.core.modules import last_linear, probing
 
@@ -124,12 +124,8 @@ def _mid_grey_features(model: nn.Module, input_shape: tuple[int, ...]) -> Tensor
         if module is layer:
             seen.append(inputs[0])
 
-    if isinstance(model, TextModel):
-        example = middle(model, *input_shape)
-    else:
-        example = torch.full((1, *input_shape), 0.5).to(next(model.parameters()))
     with probing(model, look):
-        model(example)
+        model(space_type(model).neutral(model, input_shape))
     if not seen:
         raise AttackError(f"the classification layer {name!r} is not used by the model")
     return seen[-1].flatten(0, -2).mean(0).to("cpu", torch.float64)

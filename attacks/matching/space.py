@@ -69,6 +69,16 @@ class Space(ABC):
     ) -> None: ...
 
     @classmethod
+    def neutral(cls, model: nn.Module, shape: tuple[int, ...]) -> Tensor:
+        """Return the model's input for one example that assumes little: mid-grey.
+
+        Args:
+            model: the attacked model.
+            shape: shape of one example.
+        """
+        return torch.full((1, *shape), 0.5).to(next(model.parameters()))
+
+    @classmethod
     def read(cls, model: nn.Module, observation: Observation) -> Reconstruction | None:
         """Return the data that an upload reveals without a search, or None.
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from fedsim.attacks.matching.space import Batch, Space
 from fedsim.attacks.text.bag import bag_of_tokens, in_order
-from fedsim.attacks.text.model import text_model
+from fedsim.attacks.text.model import middle, text_model
 from fedsim.attacks.text.tables import Tables, frame_of
 from fedsim.attacks.types import Observation, Reconstruction, Status
 from fedsim.core.modality import TEXTS
@@ -78,6 +78,11 @@ class EmbeddingSpace(Space):
         self.real = (self.known != texts.specials.pad).to(self._table)
         self._fixed = (self.known >= 0)[..., None]
         self._frame = texts.embed(self.known.clamp(min=0))[..., :-1].detach()
+
+    @classmethod
+    def neutral(cls, model: nn.Module, shape: tuple[int, ...]) -> Tensor:
+        """Return one text of mean embeddings, ``(1, L, D + 1)``."""
+        return middle(text_model(model), *shape)
 
     @classmethod
     def read(cls, model: nn.Module, observation: Observation) -> Reconstruction | None:

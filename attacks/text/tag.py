@@ -13,7 +13,7 @@ from fedsim.attacks.labels.infer import infer_labels
 from fedsim.attacks.labels.known import require_cross_entropy
 from fedsim.attacks.matching.attack import SignedAdamMatching
 from fedsim.attacks.matching.objectives import Gradient, Objective
-from fedsim.attacks.text.model import TextModel
+from fedsim.attacks.text.model import text_model
 from fedsim.attacks.types import Observation
 from fedsim.core.checked import CodeOnly
 from fedsim.core.modality import TEXTS
@@ -88,7 +88,7 @@ def labels_of_texts(model: nn.Module, observation: Observation) -> Tensor | None
     """
     if observation.labels is not None:
         return observation.labels
-    if isinstance(model, TextModel) and model.task is not Task.CLASSIFY:
+    if text_model(model).task is not Task.CLASSIFY:
         return None
     require_cross_entropy(observation)
     return infer_labels(

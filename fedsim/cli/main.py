@@ -118,6 +118,9 @@ def leak(  # noqa: PLR0913, PLR0917  (each is an option of its own)
             seed=seed,
             overrides=overrides or [],
         )
+        remark = scenario.model.remark_on(text)
+        if remark is not None:
+            Console().print(remark)
     elif image is not None:
         scenario = own_picture_scenario(
             image,
@@ -339,7 +342,7 @@ def _conclude(console: Console, folder: Path) -> None:
         console.print(summary_table(summary))
     for line in remarks(summary):
         console.print(line)
-    if any(row.count(Meaning.LEAKED) < row.examples for row in summary.rows):
+    if any(r.count(Meaning.LEAKED) + r.count(Meaning.NOTHING) < r.examples for r in summary.rows):
         console.print(f"why? fedsim explain {folder}", markup=False, soft_wrap=True)
     report = [page] if (page := folder / REPORT).is_file() else []
     for file in (*sorted(folder.glob("pictures/round-*")), *report, folder):

@@ -85,8 +85,8 @@ class Result:
 
     @property
     def examples(self) -> int:
-        """Number of private examples that were attacked."""
-        return sum(self.meanings.values())
+        """Number of private examples that were attacked and hold something to leak."""
+        return sum(self.meanings.values()) - self.meanings.get(Meaning.NOTHING, 0)
 
     @property
     def leaked(self) -> int:

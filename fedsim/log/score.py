@@ -18,6 +18,7 @@ class Verdict(StrEnum):
     RECOGNISABLE = "recognisable"
     PARTLY = "partly"
     GUESSING = "no more than guessing"
+    NOTHING = "nothing to leak"
     UNSCORED = "unscored"
 
 
@@ -28,6 +29,7 @@ class Meaning(StrEnum):
     PARTLY = "partly leaked"
     PROTECTED = "protected"  # an attack with the right equations, and without any other `Doubt`
     ATTACK_FAILED = "attack failed"  # nothing leaked, and that is not evidence for a defense
+    NOTHING = "nothing to leak"  # the private example holds nothing that a reader could see
     UNSCORED = "unscored"
 
 

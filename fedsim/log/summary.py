@@ -117,9 +117,10 @@ class Summary:
     @property
     def control_failed(self) -> bool:
         """Whether some positive control was not reconstructed."""
-        return (
-            self.control is not None and self.control.count(Meaning.LEAKED) < self.control.examples
-        )
+        if self.control is None:
+            return False
+        shown = self.control.count(Meaning.LEAKED) + self.control.count(Meaning.NOTHING)
+        return shown < self.control.examples
 
 
 def summarise(records: Iterable[LogRecord]) -> Summary:

@@ -31,6 +31,14 @@ class Spec(Parameters, ABC):
             DataError: the data set and the model do not go together.
         """
 
+    def remark_on(self, example: Any) -> str | None:
+        """Return a remark on a private example before a run, or None.
+
+        Args:
+            example: the example as a user gives it.
+        """
+        return None
+
     def outline(self) -> nn.Module | None:
         """Return a model without values, for questions about its layers before there are data.
 

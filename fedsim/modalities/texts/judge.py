@@ -14,7 +14,7 @@ from fedsim.core.modality import TEXTS
 from fedsim.core.names import NEAREST
 from fedsim.core.tasks import Task
 from fedsim.data import TokenDataset
-from fedsim.log.schema import ExampleScore
+from fedsim.log.schema import ExampleScore, Meaning, Verdict
 from fedsim.modalities.texts.reader import Reader
 from fedsim.models import TextModel
 from fedsim.scoring.further import Figures, FurtherMetrics
@@ -39,7 +39,7 @@ class TextJudge(Judge):
         self._dataset, self._reader = dataset, Reader(model)
         public = [self._reader.content(row, row) for row in dataset.test.tokens]
         words = model.vocabulary.words(range(len(model.vocabulary)))
-        ordinary = [w for n, w in enumerate(words) if not model.vocabulary.is_special(n)]
+        ordinary = [w for n, w in enumerate(words) if self._is_ordinary(model, n)]
         self._model = model
         self._baselines = TextBaselines(public, ordinary, cache(self._unconditional))
         self._further = FurtherMetrics(TEXTS, own=[f.name for f in fields(TextScores)])
@@ -65,23 +65,40 @@ class TextJudge(Judge):
         texts = [self._reader.content(row, row) for row in originals]
         kinds = labels.tolist() if labels.ndim == 1 else [None] * len(texts)
         rows, matching = self._matched(found, originals, texts)
-        further = [] if rows is None else self._further.figures(rows, texts)
+        readable = self._reader.readable
+        private = [readable(t, row) for t, row in zip(texts, originals, strict=True)]
+        rebuilt = None
+        further: list[Figures] = []
+        if rows is not None:
+            rebuilt = [readable(r, row) for r, row in zip(rows, originals, strict=True)]
+            further = self._further.figures(
+                rebuilt, [p or t for p, t in zip(private, texts, strict=True)]
+            )
         leakage = []
         for i, (original, kind) in enumerate(zip(texts, kinds, strict=True)):
-            guesses = self._baselines.guesses(original, own.tolist())
-            blind = self._blind(guesses, original)
-            if rows is None or matching is None:
+            guesses = self._guesses(original, originals[i], own)
+            blind = self._blind(guesses, private[i] or original)
+            if not private[i]:
+                shown = None if rows is None else tuple(rows[i])
+                leakage.append(_nothing(i, blind, label=kind, original=original, found=shown))
+                continue
+            if rows is None or rebuilt is None or matching is None:
                 leakage.append(ExampleScore.unscored(i, blind, label=kind, original=original))
                 continue
-            scores = score_text(rows[i], original)
-            word = text_verdict(rows[i], original, guesses)
+            scores = score_text(rebuilt[i], private[i])
+            word = text_verdict(rebuilt[i], private[i], guesses)
             best = max(float(f["token_accuracy"] or 0) for k, f in blind.items() if k != NEAREST)
-            below = below_chance(scores.token_accuracy / 100, best / 100, len(original))
+            below = below_chance(scores.token_accuracy / 100, best / 100, len(private[i]))
             conclusion = conclusion_of(word, below)
+            unknown = {"unknown_tokens": float(len(original) - len(private[i]))}
             leakage.append(
                 ExampleScore(
                     example=i,
-                    metrics={**{k: float(v) for k, v in asdict(scores).items()}, **further[i]},
+                    metrics={
+                        **{k: float(v) for k, v in asdict(scores).items()},
+                        **unknown,
+                        **further[i],
+                    },
                     label=kind,
                     label_found=None if found.labels is None else int(found.labels[matching[i]]),
                     original=tuple(original),
@@ -94,6 +111,11 @@ class TextJudge(Judge):
             )
         return matching, tuple(leakage)
 
+    def _guesses(self, original: list[str], row: Tensor, own: Tensor) -> dict[str, list[str]]:
+        """Return the readable tokens of each blind guess at one text."""
+        guesses = self._baselines.guesses(original, own.tolist())
+        return {name: self._reader.readable(guess, row) for name, guess in guesses.items()}
+
     def _blind(self, guesses: dict[str, list[str]], original: list[str]) -> dict[str, Figures]:
         """Return the figures of each blind guess at one text."""
         own = [score_text(guess, original) for guess in guesses.values()]
@@ -102,6 +124,12 @@ class TextJudge(Judge):
             name: {"token_accuracy": s.token_accuracy, "rouge_l": s.rouge_l, **more}
             for name, s, more in zip(guesses, own, further, strict=True)
         }
+
+    @staticmethod
+    def _is_ordinary(model: TextModel, token: int) -> bool:
+        """Return whether a token may be drawn as a guess."""
+        vocabulary = model.vocabulary
+        return token != vocabulary.unknown and not vocabulary.is_special(token)
 
     @torch.no_grad()
     def _unconditional(self, length: int) -> list[str] | None:
@@ -133,3 +161,24 @@ class TextJudge(Judge):
         matching = match_texts(whole, texts)
         rows = [everything[row][i] for i, row in enumerate(matching)]
         return rows, torch.tensor(matching)
+
+
+def _nothing(
+    example: int,
+    blind: dict[str, Figures],
+    *,
+    label: int | None,
+    original: list[str],
+    found: tuple[str, ...] | None,
+) -> ExampleScore:
+    """Return the score of a text of which the vocabulary expresses nothing."""
+    return ExampleScore(
+        example=example,
+        metrics={"unknown_tokens": float(len(original))},
+        baselines=blind,
+        label=label,
+        verdict=Verdict.NOTHING,
+        meaning=Meaning.NOTHING,
+        original=tuple(original),
+        found=found,
+    )

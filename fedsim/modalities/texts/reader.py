@@ -18,7 +18,7 @@ class Reader:
         self._vocabulary = model.vocabulary
         specials = model.vocabulary.specials
         self._first = 0 if model.causal or specials.first is None else 1
-        self._pad = specials.pad
+        self._pad, self._unknown = specials.pad, model.vocabulary.unknown
 
     def content(self, row: Tensor, original: Tensor) -> list[str]:
         """Return the tokens of a text without the special tokens at its ends.
@@ -29,3 +29,14 @@ class Reader:
         """
         end = int((original != self._pad).sum()) - 1
         return self._vocabulary.words(row[self._first : end].tolist())
+
+    def readable(self, words: list[str], original: Tensor) -> list[str]:
+        """Return displayed tokens without those at positions that the vocabulary cannot express.
+
+        Args:
+            words: the tokens of the private text, or of a guess at it.
+            original: ``(L,)``, the private text.
+        """
+        tokens = original[self._first :][: len(words)].tolist()
+        known = [w for w, t in zip(words, tokens, strict=False) if t != self._unknown]
+        return known + words[len(tokens) :]

@@ -74,8 +74,7 @@ class LanguageModel(Spec):
                 that they need is missing.
         """
         need("transformers")
-        folder = None if self.pretrained is None else locate(self.pretrained)
-        vocabulary = embedded_vocabulary() if folder is None else read_vocabulary(folder)
+        folder, vocabulary = self._vocabulary()
         tokens = vocabulary.prepare(dataset, self.aim, self.max_tokens, first=not self.causal)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive(seed, "model"))
@@ -83,6 +82,31 @@ class LanguageModel(Spec):
         if self.frozen == "embeddings":
             self._freeze(model)
         return tokens, model.train()
+
+    def remark_on(self, example: Any) -> str | None:
+        """Return a remark on tokens that the vocabulary cannot express, or None if there are none.
+
+        Args:
+            example: a private text.
+
+        Raises:
+            DataError: the vocabulary is missing.
+        """
+        _, vocabulary = self._vocabulary()
+        unknown, count = vocabulary.count_unknown(example)
+        if not unknown:
+            return None
+        told = f"{unknown} of {count} tokens are unknown to the vocabulary {vocabulary.name!r}"
+        if unknown == count:
+            return f"{told}: nothing readable is in the upload"
+        return f"{told}: they all look alike in the upload, and are not scored"
+
+    def _vocabulary(self) -> tuple[Path | None, Vocabulary]:
+        """Return the folder of the initial weights, or None, and the vocabulary."""
+        if self.pretrained is None:
+            return None, embedded_vocabulary()
+        folder = locate(self.pretrained)
+        return folder, read_vocabulary(folder)
 
     @property
     @abstractmethod

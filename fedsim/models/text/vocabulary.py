@@ -26,6 +26,11 @@ _FILES = ("tokenizer.json", "vocab.txt")
 class Vocabulary:
     """A tokenizer with its special tokens. Immutable, so it is never copied.
 
+    Attributes:
+        specials: the special tokens.
+        unknown: the token in place of text that the vocabulary cannot express, which is part of a
+            text and not special; None if every text can be expressed.
+
     Args:
         tokenizer: a tokenizer of Hugging Face's ``tokenizers``.
         name: name in error messages.
@@ -58,6 +63,7 @@ class Vocabulary:
             last=last,
             mask=number("[MASK]", "<mask>"),
         )
+        self.unknown = number("[UNK]", "<unk>")
 
     def __len__(self) -> int:
         size: int = self._tokenizer.get_vocab_size(with_added_tokens=True)
@@ -90,11 +96,15 @@ class Vocabulary:
         """Return whether a token is special, and so not a part of any text."""
         return token in self._special
 
+    def count_unknown(self, text: str) -> tuple[int, int]:
+        """Return the number of a text's tokens that are unknown, and of all of them."""
+        tokens = self.encode(text, first=False)[:-1]
+        return tokens.count(-1 if self.unknown is None else self.unknown), len(tokens)
+
     @cached_property
     def _special(self) -> frozenset[int]:
         unused = (n for t, n in self._tokenizer.get_vocab().items() if t.startswith("[unused"))
-        unknown = self._tokenizer.token_to_id("[UNK]")
-        return self._marks.union(unused, () if unknown is None else (unknown,))
+        return self._marks.union(unused)
 
     @property
     def _marks(self) -> frozenset[int]:

@@ -106,6 +106,8 @@ class Conclusion:
     @staticmethod
     def headline_of(counts: dict[Meaning, int], summary: Summary, nouns: tuple[str, str]) -> str:
         """Return the verdict as a sentence."""
+        if set(counts) == {Meaning.NOTHING}:
+            return "The private data hold nothing to leak: nothing readable is in the upload."
         if counts:
             some = counts.get(Meaning.LEAKED) or "None"
             private = counted(sum(counts.values()), f"private {nouns[0]}", f"private {nouns[1]}")

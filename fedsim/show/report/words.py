@@ -36,6 +36,9 @@ MEANINGS = {
         "a better attack may find them. That is not protection",
     ),
     Meaning.UNSCORED: Badge("unscored", "?", "there is no reconstruction to score"),
+    Meaning.NOTHING: Badge(
+        "unscored", "–", "the private example holds nothing that a reader could see or understand"
+    ),
     Meaning.PROTECTED: Badge(
         "protected", "○", "no more than a guess, although it fits the upload as well as the truth"
     ),

@@ -15,13 +15,16 @@ NOTHING = "–"
 SHORT = {
     Meaning.PARTLY: "partly",
     Meaning.ATTACK_FAILED: "failed",
+    Meaning.NOTHING: "blank",
     Meaning.UNSCORED: "unscored",
 }
+SEVERE = (Meaning.LEAKED, Meaning.PARTLY, Meaning.ATTACK_FAILED)
 STYLES = {
     Meaning.LEAKED: "bold red",
     Meaning.PARTLY: "yellow",
     Meaning.PROTECTED: "green",
     Meaning.ATTACK_FAILED: "magenta",
+    Meaning.NOTHING: "dim",
     Meaning.UNSCORED: "dim",
 }
 
@@ -119,7 +122,7 @@ def _leaked(row: Row) -> str:
 
 
 def _row_style(row: Row) -> str:
-    for meaning in (Meaning.LEAKED, Meaning.PARTLY, Meaning.ATTACK_FAILED, Meaning.UNSCORED):
+    for meaning in (*SEVERE, Meaning.UNSCORED, Meaning.NOTHING):
         if row.count(meaning):
             return STYLES[meaning]
     return STYLES[Meaning.PROTECTED]

@@ -156,3 +156,44 @@ def test_scoring_does_not_change_what_it_scores(judge: Scorer, outcomes: list[Ou
     before = {k: v.clone() for k, v in real.model.state_dict().items()}
     assert judge.score(real).leakage == judge.score(real).leakage
     assert all(torch.equal(before[k], v) for k, v in real.model.state_dict().items())
+
+
+UNREADABLE = 'data.dataset.texts=["see you at noon \u4eca", "\u4eca \u5929", "we pay", "call me"]'
+
+
+@pytest.fixture(scope="module")
+def unreadable() -> tuple[Scorer, Outcome]:
+    """Return a client with one text of which some is unknown, and one of which all is."""
+    case = texts(UNREADABLE, "clients=[{name='plain', count=2}]")
+    judge = Scorer(open_site(case))
+    with_all = [
+        o
+        for o in run_rounds(case).outcomes
+        if not o.victim.is_control and (judge.originals(o.victim) == 1).sum() > 1
+    ]
+    return judge, with_all[0]
+
+
+def test_tokens_that_the_vocabulary_lacks_are_left_out(
+    unreadable: tuple[Scorer, Outcome],
+) -> None:
+    """They are counted apart; nothing can leak of a text of them alone."""
+    judge, outcome = unreadable
+    _, leakage = score(judge, outcome, lambda originals: torch.where(originals == 1, 9, originals))
+    for leak in leakage:
+        unknown = [word == "[UNK]" for word in leak.original or ()]
+        assert leak.metrics["unknown_tokens"] == sum(unknown)
+        if all(unknown):
+            assert leak.verdict is Verdict.NOTHING
+            assert leak.meaning is Meaning.NOTHING
+        else:
+            assert leak.metrics["token_accuracy"] == 100
+            assert leak.meaning is Meaning.LEAKED
+    assert Meaning.NOTHING in {leak.meaning for leak in leakage}
+
+
+def test_an_attack_names_the_unknown_token(unreadable: tuple[Scorer, Outcome]) -> None:
+    judge, outcome = unreadable
+    found = outcome.reconstruction.data
+    assert found is not None
+    assert sorted(found.tolist()) == sorted(judge.originals(outcome.victim).tolist())

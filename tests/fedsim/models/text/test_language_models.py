@@ -279,3 +279,11 @@ def test_public_messages_fit_the_models_defaults() -> None:
     for spec in (Bert(layers=1, width=4, heads=1), Gpt2(layers=1, width=4, heads=1)):
         data, _ = spec.for_data(messages(), seed=0)
         assert data.train.tokens.shape[1] <= spec.max_tokens
+
+
+def test_a_remark_on_tokens_that_the_vocabulary_lacks() -> None:
+    assert Bert().remark_on("see you at noon") is None
+    some = Bert().remark_on("see you at noon \u4eca")
+    assert some is not None
+    assert some.startswith("1 of 5 tokens are unknown to the vocabulary 'messages'")
+    assert "nothing readable is in the upload" in str(Bert().remark_on("\u4eca \u5929"))

@@ -31,8 +31,14 @@ def byte_level(*marks: str) -> Vocabulary:
 def test_special_tokens(embedded: Vocabulary) -> None:
     assert embedded.specials == Specials(pad=0, first=2, last=3, mask=4)
     assert embedded.words(range(5)) == list(MARKS)
-    assert all(embedded.is_special(n) for n in range(5))
-    assert not any(embedded.is_special(n) for n in range(5, len(embedded)))
+    assert [n for n in range(len(embedded)) if embedded.is_special(n)] == [0, 2, 3, 4]
+
+
+def test_the_unknown_token_is_part_of_a_text(embedded: Vocabulary) -> None:
+    assert embedded.unknown == 1
+    assert embedded.count_unknown("see you at noon \N{SLIGHTLY SMILING FACE}") == (1, 5)
+    assert embedded.count_unknown("see you") == (0, 2)
+    assert byte_level("<|endoftext|>").unknown is None
 
 
 def test_between_special_tokens(embedded: Vocabulary) -> None:

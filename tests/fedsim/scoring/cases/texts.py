@@ -121,9 +121,7 @@ CASES = [
         "i have to go to my my on monday",
         PARTLY,
     ),
-    Case(
-        "function words", "it was in the house of my aunt", "it was in the the of my it", NOTHING
-    ),
+    Case("function words", "it was in the house of my aunt", "it was in the the of my it", NOTHING),
     Case(
         "a frame of function words",
         "i am going to the bank to close it",
