@@ -11,6 +11,7 @@ from fedsim.core.modality import TEXTS
 from fedsim.core.registry import DATASETS
 from fedsim.core.seeds import derive
 from fedsim.data.source import DatasetSource, FilePath
+from fedsim.data.texts.near import without_near_duplicates
 from fedsim.data.tokens import TextDataset, Texts
 
 _MAX_BYTES = 50_000_000
@@ -21,7 +22,8 @@ class TextFile(DatasetSource):
     """Your own texts: a file with one text per line.
 
     A line may begin with the text's class, separated by a tab; then all lines must. Empty lines
-    are skipped. The number of texts alone determines which of them are held out for testing.
+    are skipped. The number of texts alone determines which of them are held out for testing; held
+    out texts that are nearly the same as a training text are left out.
 
     Args:
         path: the file, in UTF-8.
@@ -48,7 +50,10 @@ class TextFile(DatasetSource):
         def part(rows: list[int]) -> Texts:
             return Texts(tuple(texts[i] for i in rows), tuple(labels[i] for i in rows))
 
-        return TextDataset(self.path.name, part(train), part(test), classes)
+        private, public = part(train), part(test)
+        distinct = without_near_duplicates(public, private.texts)
+        # A test set is needed, even if the file has nothing but repetitions.
+        return TextDataset(self.path.name, private, distinct if distinct.texts else public, classes)
 
     def _lines(self) -> list[str]:
         try:

@@ -9,6 +9,7 @@ from fedsim.core.modality import TEXTS
 from fedsim.core.registry import DATASETS
 from fedsim.data.source import DatasetSource
 from fedsim.data.texts.messages import messages
+from fedsim.data.texts.near import without_near_duplicates
 from fedsim.data.tokens import TextDataset, Texts
 
 _Lines = Annotated[
@@ -22,6 +23,8 @@ _Lines = Annotated[
 class OwnTexts(DatasetSource):
     """Private sentences from the scenario, with fedsim's own messages as public texts.
 
+    Messages that are nearly the same as a private sentence are left out.
+
     Args:
         texts: the private sentences; with as many clients, each client has one of them.
     """
@@ -34,4 +37,5 @@ class OwnTexts(DatasetSource):
         """Take the sentences; ``data_dir`` is not used."""
         public = messages()
         kinds = (0,) * len(self.texts)
-        return TextDataset("sentences", Texts(self.texts, kinds), public.test, public.classes)
+        test = without_near_duplicates(public.test, self.texts)
+        return TextDataset("sentences", Texts(self.texts, kinds), test, public.classes)

@@ -41,7 +41,9 @@ class TextJudge(Judge):
         words = model.vocabulary.words(range(len(model.vocabulary)))
         ordinary = [w for n, w in enumerate(words) if self._is_ordinary(model, n)]
         self._model = model
-        self._baselines = TextBaselines(public, ordinary, cache(self._unconditional))
+        self._baselines = TextBaselines(
+            public, ordinary, cache(self._unconditional), dataset.test.labels.tolist()
+        )
         self._further = FurtherMetrics(TEXTS, own=[f.name for f in fields(TextScores)])
 
     def originals(self, inputs: Tensor, labels: Tensor) -> Tensor:
@@ -76,7 +78,7 @@ class TextJudge(Judge):
             )
         leakage = []
         for i, (original, kind) in enumerate(zip(texts, kinds, strict=True)):
-            guesses = self._guesses(original, originals[i], own)
+            guesses = self._guesses(original, originals[i], own, kind)
             blind = self._blind(guesses, private[i] or original)
             if not private[i]:
                 shown = None if rows is None else tuple(rows[i])
@@ -111,9 +113,11 @@ class TextJudge(Judge):
             )
         return matching, tuple(leakage)
 
-    def _guesses(self, original: list[str], row: Tensor, own: Tensor) -> dict[str, list[str]]:
+    def _guesses(
+        self, original: list[str], row: Tensor, own: Tensor, kind: int | None
+    ) -> dict[str, list[str]]:
         """Return the readable tokens of each blind guess at one text."""
-        guesses = self._baselines.guesses(original, own.tolist())
+        guesses = self._baselines.guesses(original, own.tolist(), kind)
         return {name: self._reader.readable(guess, row) for name, guess in guesses.items()}
 
     def _blind(self, guesses: dict[str, list[str]], original: list[str]) -> dict[str, Figures]:

@@ -116,7 +116,7 @@ def test_what_cannot_be_scored_is_unscored_and_never_zero(
         assert leak.verdict is Verdict.UNSCORED
         assert leak.meaning is Meaning.UNSCORED
         assert leak.original
-        assert set(leak.baselines) == {"random", "frequent", "nearest"}
+        assert set(leak.baselines) == {"random", "frequent", "likeliest", "nearest"}
 
 
 def test_a_wrong_text_of_an_attack_that_cannot_tell_a_fit(

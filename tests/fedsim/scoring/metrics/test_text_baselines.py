@@ -1,7 +1,7 @@
 """What can be said of a text without its gradient."""
 
 from fedsim.core.names import NEAREST
-from fedsim.scoring.metrics.text_baselines import FREQUENT, MODEL, RANDOM, TextBaselines
+from fedsim.scoring.metrics.text_baselines import FREQUENT, LIKELIEST, MODEL, RANDOM, TextBaselines
 
 
 def words(text: str) -> list[str]:
@@ -20,7 +20,7 @@ VOCABULARY = sorted({word for text in PUBLIC for word in text} | {"lisbon", "pri
 def test_names_and_lengths() -> None:
     original = words("a b c d e f")
     guesses = TextBaselines(PUBLIC, VOCABULARY).guesses(original)
-    assert set(guesses) == {RANDOM, FREQUENT, NEAREST}
+    assert set(guesses) == {RANDOM, FREQUENT, LIKELIEST, NEAREST}
     assert len(guesses[RANDOM]) == len(guesses[FREQUENT]) == 6
     assert set(guesses[RANDOM]) <= set(VOCABULARY)
 
@@ -56,3 +56,13 @@ def test_random_draws_are_the_same_for_every_text_of_a_length() -> None:
 def test_what_the_model_says() -> None:
     baselines = TextBaselines(PUBLIC, VOCABULARY, lambda length: ["rent"] * length)
     assert baselines.guesses(["a", "b"])[MODEL] == ["rent", "rent"]
+
+
+def test_the_likeliest_text_of_a_class_and_a_length() -> None:
+    """It knows the class, the length and no public text that serves as private data."""
+    baselines = TextBaselines(PUBLIC, VOCABULARY, kinds=[0, 0, 1, 1])
+    assert baselines.guesses(["q"] * 4, kind=1)[LIKELIEST] == words("my cat is ill")
+    assert baselines.guesses(["q"] * 4, kind=0)[LIKELIEST] == words("the rent is due")
+    assert baselines.guesses(["q"] * 4, own=[0], kind=0)[LIKELIEST][:3] == words("the bank is")
+    assert len(baselines.guesses(["q"] * 9)[LIKELIEST]) == 9
+    assert LIKELIEST not in baselines.guesses(["q"], own=[0, 1, 2])

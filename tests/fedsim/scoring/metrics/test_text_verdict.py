@@ -54,8 +54,8 @@ def test_the_agreement_that_is_stated(graded: list[tuple[dict[str, str], Verdict
     """Every other pair chose the thresholds; the others did not."""
     right = [found == row["grade"] for row, found in graded]
     assert len(right) == 107
-    assert (sum(right[::2]), len(right[::2])) == (48, 54)
-    assert (sum(right[1::2]), len(right[1::2])) == (51, 53)
+    assert (sum(right[::2]), len(right[::2])) == (54, 54)
+    assert (sum(right[1::2]), len(right[1::2])) == (53, 53)
 
 
 def test_no_word_is_off_by_more_than_a_step(graded: list[tuple[dict[str, str], Verdict]]) -> None:
@@ -67,7 +67,8 @@ def test_no_word_is_off_by_more_than_a_step(graded: list[tuple[dict[str, str], V
     ("kind", "right"),
     [
         ("exact", 5),
-        ("near exact", 11),
+        ("near exact", 8),
+        ("a detail wrong", 3),
         ("gist readable", 15),
         ("negation lost", 6),
         ("negation added", 1),
@@ -99,7 +100,7 @@ def test_a_lost_negation_is_not_read_rightly() -> None:
 
 def test_pieces_are_no_words_of_their_own() -> None:
     """Half of a word's pieces are no word, and all of them are one."""
-    original = words("the trans ##plan ##tation fail ##ed")
+    original = words("the trans ##plan ##tation fail ##ure")
     assert content_share(words("the trans ##plan it fail my"), original) == 0.0
     assert content_share(words("it trans ##plan ##tation my the"), original) == pytest.approx(
         200 * 1 / (1 + 2)
@@ -114,13 +115,42 @@ def test_shuffled_texts_are_not_read(seed: int) -> None:
     assert text_verdict(shuffled, original) is Verdict.PARTLY
 
 
-def test_no_nearer_than_the_nearest_public_text() -> None:
-    original = "please transfer the rent to my old account ."
-    public = "please transfer the money to my new account ."
-    assert judge(public, original) is Verdict.PARTLY
-    assert judge(public, original, nearest=public) is Verdict.GUESSING
-    nearer = "please transfer the rent to my new account ."
-    assert judge(nearer, original, nearest=public) is not Verdict.GUESSING
+def test_the_nearest_public_text_turns_no_leak_into_a_failure() -> None:
+    """The truth chose it; a blind guess knows nothing of the truth."""
+    original = "please transfer the money to my new account"
+    found = original.replace("to my", "my my")
+    assert judge(found, original, nearest=original) is Verdict.RECOGNISABLE
+    assert judge(found, original, likeliest=original) is Verdict.GUESSING
+    public = "please transfer the rent to my old account ."
+    assert judge(public, original, nearest=public) is Verdict.PARTLY
+
+
+@pytest.mark.parametrize(
+    ("original", "found"),
+    [
+        ("the tumor is malignant", "the tumor is benign"),
+        ("send it to account 448120", "send it to account 448121"),
+        ("wire 4 , 200 today to my bank in rome", "wire 4 , 300 today to my bank in rome"),
+        ("room 214 at 8 in the old hotel", "room 8 at 214 in the old hotel"),
+        ("she lost three teeth in the fight", "she lost four teeth in the fight"),
+        ("anna saw the forged contract", "peter saw the forged contract"),
+    ],
+)
+def test_a_wrong_number_name_or_rare_word_is_not_read(original: str, found: str) -> None:
+    assert judge(original, original) is Verdict.RECOGNISABLE
+    assert judge(found, original) is Verdict.PARTLY
+
+
+def test_one_weighty_word_of_a_short_secret_tells_something() -> None:
+    original = "my daughter is pregnant and has told nobody"
+    assert judge("she is pregnant", original) is Verdict.PARTLY
+    assert judge("she is told", original) is Verdict.GUESSING
+
+
+def test_synonyms_spellings_and_inflections_are_the_same_word() -> None:
+    original = "the physician found a tumor in her colour scan and three doctors canceled it"
+    found = "the doctor find a tumour in her color scans and 3 physicians cancelled it"
+    assert judge(found, original) is Verdict.RECOGNISABLE
 
 
 @pytest.mark.parametrize("name", ["random", "frequent", "model"])
