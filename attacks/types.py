@@ -20,7 +20,8 @@ class LocalTraining:
     Plain SGD, one step per mini-batch. The examples are used in order, and from the start
     again when they have run out: a client with as many examples as steps x batch size makes
     one pass. Which example comes when is not known to the adversary, and for one pass it need
-    not be, since its dummies are as free as the examples were.
+    not be, since its dummies are as free as the examples were. Clients that shuffle again before
+    each pass do not repeat the first order: trials beyond the first try other ones.
 
     Attributes:
         learning_rate: of SGD.

@@ -91,6 +91,7 @@ def _train(site: Site, message: Message, context: Context) -> Message:
             raise UploadError(f"server-round is {server_round!r}: expected a whole number")
         draw_from(model, generator(server_round, "stochastic layers"))
         batches = site.batches(partition, server_round)
+        different = site.different(partition, server_round)
         chance = generator(server_round, "defended steps")
         others = site.private(partition, model, chance)
         steps = DefendedSteps(defenses, others, chance, differentiate)
@@ -102,13 +103,13 @@ def _train(site: Site, message: Message, context: Context) -> Message:
         did.extend(steps.records())
         metrics = MetricRecord(
             {
-                "num-examples": sum(len(labels) for _, labels in batches),
+                "num-examples": sum(len(labels) for _, labels in different),
                 BYTES_KEY: 0,  # the mod fills it in
             }
         )
         if not private:
             metrics["loss"] = trained.loss
-        lengths = site.dataset.train.lengths([x for x, _ in batches])
+        lengths = site.dataset.train.lengths([x for x, _ in different])
         if lengths:
             # Text attacks are commonly assumed to know them (LAMP, arXiv 2202.08827, section 3).
             metrics[LENGTHS_KEY] = lengths

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -28,8 +29,29 @@ class Site:
 
     def batches(self, partition: int, server_round: int) -> list[Batch]:
         """Return a client's private batches of a round, one for each local step."""
+        chance = derive(self.scenario.seed, "batch chance", int(partition), int(server_round))
+        return [
+            self.dataset.train.batch(step, seed=derive(chance, number))
+            for number, step in enumerate(self._drawn(partition, server_round))
+        ]
+
+    def different(self, partition: int, server_round: int) -> list[Batch]:
+        """Return a client's different examples of a round, by the step that uses each first.
+
+        Steps that use no new example are left out.
+        """
+        drawn = self._drawn(partition, server_round)
+        _, first = np.unique(drawn, return_index=True)
+        new = np.isin(np.arange(drawn.size), first).reshape(drawn.shape)
+        batches = self.batches(partition, server_round)
+        masks = [torch.from_numpy(step) for step in new]
+        pairs = zip(batches, masks, strict=True)
+        return [(x[mask], y[mask]) for (x, y), mask in pairs if mask.any()]
+
+    def _drawn(self, partition: int, server_round: int) -> IndexArray:
+        """Return the indices of a client's examples, ``(local_steps, batch_size)``."""
         federation = self.scenario.federation
-        drawn = draw_batch(
+        return draw_batch(
             self.partitions[partition],
             federation.batch_size,
             seed=self.scenario.seed,
@@ -37,11 +59,6 @@ class Site:
             partition=partition,
             local_steps=federation.local_steps,
         )
-        chance = derive(self.scenario.seed, "batch chance", int(partition), int(server_round))
-        return [
-            self.dataset.train.batch(step, seed=derive(chance, number))
-            for number, step in enumerate(drawn)
-        ]
 
     def private(self, partition: int, model: nn.Module, generator: torch.Generator) -> Private:
         """Return the private data and the model that a client has besides its batch."""

@@ -52,7 +52,8 @@ class Observing:
         size = self.federation.batch_size * len(upload.partitions)
         names = [k for k, p in self.architecture.named_parameters() if p.requires_grad]
         arrays = {k: upload.arrays[k].to(weights[k].dtype) for k in names}
-        shape, lengths = self._shape_of(upload, size * self.federation.local_steps)
+        different = self._different(upload, size)
+        shape, lengths = self._shape_of(upload, different)
         statistics = self._statistics(upload, weights, shape)
         if self.federation.upload == "gradient":
             return Observation(arrays, shape, size, lengths=lengths, statistics=statistics)
@@ -63,8 +64,30 @@ class Observing:
             local_steps=self.federation.local_steps,
             input_shape=shape,
             batch_size=size,
+            examples=different,
         )
         return replace(observed, lengths=lengths, statistics=statistics)
+
+    def _different(self, upload: Upload | Sum, size: int) -> int:
+        """Return the number of different examples behind an upload, as reported.
+
+        As in FedAvg, clients report the number of examples that they trained on, which weighs
+        their uploads. Steps that exceed it use examples again.
+
+        Args:
+            upload: the upload.
+            size: examples per local step.
+
+        Raises:
+            UploadError: one step uses more examples than that.
+        """
+        taken = size * self.federation.local_steps
+        if self.federation.upload == "gradient":
+            return taken
+        said = upload.examples if isinstance(upload, Sum) else upload.metrics["num-examples"]
+        if said < size or said != int(said):
+            raise UploadError(f"num-examples is {said}: expected at least a batch of {size}")
+        return min(int(said), taken)
 
     def _statistics(
         self, upload: Upload | Sum, weights: Mapping[str, Tensor], shape: tuple[int, ...]

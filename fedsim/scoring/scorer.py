@@ -6,6 +6,7 @@ partition, in the same way as on the client.
 
 from __future__ import annotations
 
+import itertools
 from functools import cached_property
 
 import torch
@@ -52,9 +53,10 @@ class Scorer:
         """Return the private batch behind a victim's upload: inputs and labels."""
         if victim.is_control:
             return self._site.dataset.test.batch(self._control(victim.server_round))
-        clients = [self._site.batches(p, victim.server_round) for p in victim.partitions]
-        # Step by step, in the order of a single client with all these examples.
-        batches = [batch for step in zip(*clients, strict=True) for batch in step]
+        clients = [self._site.different(p, victim.server_round) for p in victim.partitions]
+        # Step by step, in the order of a single client with all these examples; each of them once.
+        steps = itertools.zip_longest(*clients)
+        batches = [batch for step in steps for batch in step if batch is not None]
         return self._site.dataset.train.join(batches)
 
     def read(self, victim: Victim, example: Tensor, position: int) -> tuple[object, object]:
@@ -122,12 +124,20 @@ class Scorer:
 
     def approximate(self, victim: Victim) -> bool:
         """Return whether the attack treated several steps, or several batches, as one."""
-        several = not victim.is_control and self._site.scenario.federation.local_steps > 1
+        federation = self._site.scenario.federation
+        several = not victim.is_control and federation.local_steps > 1
         attack = victim.attack
         follows = isinstance(attack, GradientMatching) and attack.local_steps == "unroll"
         if victim.is_sum:  # after a first step each client has different weights
             return several or self._batch_statistics
-        return several and not follows
+        return several and (not follows or self._order_unknown(victim))
+
+    def _order_unknown(self, victim: Victim) -> bool:
+        """Whether the steps use examples again, in an order that the attack has to guess."""
+        federation, seen = self._site.scenario.federation, victim.observation
+        if seen is None or seen.batch_size == federation.batch_size:
+            return False  # every step uses all of them
+        return seen.batch_size < federation.batch_size * federation.local_steps
 
     @cached_property
     def _batch_statistics(self) -> bool:

@@ -32,6 +32,21 @@ def test_batches_come_from_the_clients_own_partition_and_from_training_images() 
     assert len(np.unique(np.concatenate(site.partitions))) == len(train)
 
 
+@pytest.mark.parametrize(("clients", "steps", "sizes"), [(3, 3, [4, 4, 4]), (62, 13, [4] * 8)])
+def test_an_example_that_several_steps_use_counts_once(
+    clients: int, steps: int, sizes: list[int]
+) -> None:
+    federation = f"federation={{upload='update', local_steps={steps}, batch_size=4}}"
+    site = open_site(small(federation, f"clients.0.count={clients}"))
+    different = site.different(0, 1)
+    held = min(len(site.partitions[0]), 4 * steps)
+    assert [len(y) for _, y in different][:-1] == sizes[: len(different) - 1]
+    drawn = torch.cat([x for x, _ in different])
+    assert len(drawn) == len(torch.unique(drawn.flatten(1), dim=0)) == held
+    every = torch.cat([x for x, _ in site.batches(0, 1)])
+    assert torch.equal(torch.unique(every.flatten(1), dim=0), torch.unique(drawn.flatten(1), dim=0))
+
+
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2), st.integers(1, 50))
 def test_batches_are_a_function_of_seed_partition_and_round(partition: int, rnd: int) -> None:

@@ -22,6 +22,7 @@ from fedsim.clients.site import site_of
 from fedsim.clients.training import gradient
 from fedsim.log.writer import SAFE_NAME
 from fedsim.scenario import Scenario
+from fedsim.scoring import Scorer
 from fedsim.server.adapting import Adapting
 from fedsim.server.observing import Observing
 from fedsim.server.uploads import Sum, Upload
@@ -134,6 +135,25 @@ def test_it_reads_the_batchs_statistics_from_the_buffers(upload: str) -> None:
     # The control, too, leaves the attacked model as it was sent.
     attacked = heard.outcomes[0].model.state_dict()
     assert all(torch.equal(attacked[k], w) for k, w in global_weights(case).items())
+
+
+def test_two_passes_have_as_many_unknowns_as_one() -> None:
+    """32 or so pictures in 16 steps of 4: reported, observed and scored once each."""
+    federation = "federation={upload='update', local_steps=16, batch_size=4}"
+    case, attack = scenario(federation, "clients.0.count=62"), Stub()
+    site = site_of(case.to_toml())
+    upload, held = uploads_of(case)[0], len(site.partitions[0])
+    heard = Heard()
+    attacker = adversary(case, heard.listeners(), attack)
+    attacker.intercept(1, sent(case), [upload])
+    attacker.finish()
+    observation = attack.calls[1].observations[0]
+    assert held < 64
+    assert upload.metrics["num-examples"] == observation.batch_size == held
+    scorer = Scorer(site)
+    [victim] = [o.victim for o in heard.outcomes if not o.victim.is_control]
+    assert len(scorer.truth(victim)[1]) == held
+    assert scorer.approximate(replace(victim, attack=DLG()))  # the second pass's order is unknown
 
 
 def test_several_steps_give_no_statistics() -> None:
