@@ -67,6 +67,7 @@ def test_any_policy_is_found_and_undone(policy: Sequence[str], known: Known) -> 
 @pytest.mark.parametrize("batch_size", [1, 2])
 @pytest.mark.slow
 def test_the_private_picture_is_found_behind_a_search(known: Known, batch_size: int) -> None:
+    """Measured in the mean: 9.9 and 18.5 dB, 9.1 and 18.0; the mean of the class has 15.3."""
     victims = fashion_victims(8 // batch_size, batch_size=batch_size, shrink=2)
     seen = victims.observations(TransformSearch(candidates=3))
     naive = IDLG(evaluations=150)
@@ -74,7 +75,12 @@ def test_the_private_picture_is_found_behind_a_search(known: Known, batch_size: 
         victims.psnr(attack.run(victims.model, seen)).flatten()
         for attack in (naive, informed("transform-search", naive, known))
     )
+    public = PublicPictures.of(known)
+    assert public is not None
+    truth = victims.images.flatten(0, 1)
+    means = torch.stack([public.gaussian(c).mean for c in victims.labels.flatten().tolist()])
     assert float(seeing.mean()) > float(blind.mean()) + 5
+    assert float(seeing.mean()) > float(psnr(means.view_as(truth), truth).mean()) + 1
 
 
 def test_rounding_afterwards_keeps_the_inverse(known: Known) -> None:
