@@ -6,6 +6,7 @@ from torch import nn
 
 from fedsim.clients.defenses import DPSGD, Batch, Computed, Defense, LocalDP, Mechanism, Pruning
 from fedsim.clients.site import open_site
+from fedsim.core.checked import checked
 from fedsim.core.errors import RunError
 from fedsim.core.registry import DEFENSES
 from fedsim.scoring.privacy import Audit, Client, PrivacyLedger, Release, audit
@@ -14,7 +15,7 @@ from tests.fedsim.small import groups, small
 MANY = 500  # examples of an upload: few uploads have enough canaries
 
 
-@DEFENSES.register("test-noise-first")
+@checked
 class NoiseFirst(DPSGD):
     """A broken mechanism: the noise is added before the clipping."""
 
@@ -28,7 +29,7 @@ class NoiseFirst(DPSGD):
         return clipped.compute_gradient(model, Batch(noisy, batch.labels), generator)
 
 
-@DEFENSES.register("test-seeded-noise")
+@checked
 class SeededNoise(DPSGD):
     """A broken mechanism: the noise is always the same."""
 
@@ -39,7 +40,7 @@ class SeededNoise(DPSGD):
         return super().compute_gradient(model, batch, torch.Generator().manual_seed(0))
 
 
-@DEFENSES.register("test-half-noise")
+@checked
 class HalfNoise(DPSGD):
     """A broken mechanism: half of the noise that it claims."""
 
@@ -97,7 +98,12 @@ def test_what_is_done_afterwards_reveals_no_more() -> None:
 
 
 @pytest.mark.parametrize("broken", [NoiseFirst, SeededNoise, HalfNoise])
-def test_a_broken_mechanism_is_refuted(broken: type[DPSGD]) -> None:
+def test_a_broken_mechanism_is_refuted(
+    broken: type[DPSGD], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    DEFENSES.names()  # loads them
+    known = {**DEFENSES._classes, "test-broken": broken}
+    monkeypatch.setattr(DEFENSES, "_classes", known)
     with pytest.raises(RunError, match=r"the privacy audit refutes the claim of .*measured >= "):
         audited(broken(norm=0.5, noise_multiplier=2.0))
 
