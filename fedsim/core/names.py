@@ -14,6 +14,21 @@ NO_DEFENSE: Final = "none"
 NEAREST: Final = "nearest"
 """Name of the public example most similar to the private one: a baseline, not a blind guess."""
 
+NEAREST_OF_CLASS: Final = "nearest of class"
+"""Name of the most similar public example of the class that the attack found."""
+
+CHOSEN_BY_TRUTH: Final = (NEAREST, NEAREST_OF_CLASS)
+"""Baselines that are chosen with the private example, so that they are not blind guesses."""
+
+TONE: Final = "tone"
+"""Name of the constant that is closest to the private picture in each channel."""
+
+CLASS_MEAN: Final = "class mean"
+"""Name of the mean public picture of the class that the attack found."""
+
+PRIOR: Final = "prior"
+"""Name of the attack's reconstruction with the gradient withheld."""
+
 Attacker = Literal["naive", "adaptive"]
 """An attacker that ignores the clients' defenses, or one that knows them."""
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from fedsim.core.errors import RunError
 from fedsim.core.measures import Measure
-from fedsim.core.names import NEAREST
+from fedsim.core.names import CHOSEN_BY_TRUTH
 from fedsim.log.values import Figure, Lax, Names, Typed
 
 
@@ -36,6 +36,7 @@ class Meaning(StrEnum):
 class Doubt(StrEnum):
     """Reason why an example that did not leak is not called protected; the weightiest first."""
 
+    NOTHING_TO_LEAK = "nothing to leak"
     UNDEFENDED = "undefended"
     NAIVE_ATTACKER = "naive attacker"
     UNANSWERED = "unanswered defense"
@@ -56,6 +57,7 @@ class Doubt(StrEnum):
 
 
 _REASONS = {
+    Doubt.NOTHING_TO_LEAK: "the private picture is plain: nothing in it could be recognised",
     Doubt.UNDEFENDED: "one undefended step of one client tells its data to a better attack",
     Doubt.NAIVE_ATTACKER: "the attacker ignores the defense",
     Doubt.UNANSWERED: "no adaptive attacker is known for a defense of this client",
@@ -134,7 +136,9 @@ class ExampleScore(Typed):
         Raises:
             RunError: no blind guess has this metric.
         """
-        guesses = (v.get(measure.key) for name, v in self.baselines.items() if name != NEAREST)
+        guesses = (
+            v.get(measure.key) for name, v in self.baselines.items() if name not in CHOSEN_BY_TRUTH
+        )
         known = [figure for figure in guesses if figure is not None]
         if not known:
             raise RunError(f"score.baselines: expected the {measure.key} of a blind guess")

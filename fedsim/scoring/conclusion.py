@@ -58,6 +58,13 @@ class Conclusion:
     meaning: Meaning
     doubts: tuple[Doubt, ...] = ()
 
+    def doubted(self, doubt: Doubt) -> Conclusion:
+        """Return the conclusion with one more doubt, if the example did not leak."""
+        if self.meaning not in (Meaning.PROTECTED, Meaning.ATTACK_FAILED):
+            return self
+        ordered = tuple(d for d in Doubt if d in (*self.doubts, doubt))
+        return Conclusion(Meaning.ATTACK_FAILED, ordered)
+
 
 def conclude(
     word: Verdict,

@@ -10,20 +10,20 @@ from torch import Tensor, nn
 
 from fedsim.attacks import Reconstruction
 from fedsim.core.modality import PICTURES
-from fedsim.core.names import NEAREST
 from fedsim.data import Prepared
-from fedsim.log.schema import ExampleScore
+from fedsim.log.schema import Doubt, ExampleScore
 from fedsim.scoring.further import Figures, FurtherMetrics
 from fedsim.scoring.judge import ConclusionOf, Judge
-from fedsim.scoring.metrics.baselines import blind_guesses, of_picture
+from fedsim.scoring.metrics.baselines import GREY, MEAN, blind_guesses, of_picture
 from fedsim.scoring.metrics.chance import chance_db
+from fedsim.scoring.metrics.evidence import Evidence, candidates, gather
 from fedsim.scoring.metrics.images import ImageScores, comparable, scorable, score
 from fedsim.scoring.metrics.matching import match
 from fedsim.scoring.metrics.verdict import verdict
 
 
 class PictureJudge(Judge):
-    """Compares pictures pixel by pixel.
+    """Compares pictures as they are and as an eye aligns them.
 
     Args:
         dataset: the data set, whose test pictures are public.
@@ -31,9 +31,10 @@ class PictureJudge(Judge):
     """
 
     def __init__(self, dataset: Prepared, model: nn.Module) -> None:
-        self._public, _ = dataset.test.batch(np.arange(len(dataset.test)))
+        self._public, self._labels = dataset.test.batch(np.arange(len(dataset.test)))
         self._chance_db = chance_db(self._public)
-        self._further = FurtherMetrics(PICTURES, own=[f.name for f in fields(ImageScores)])
+        own = [f.name for f in fields(ImageScores)]
+        self._further = FurtherMetrics(PICTURES, own=[*own, *_SEEN])
 
     def judge(
         self,
@@ -44,35 +45,53 @@ class PictureJudge(Judge):
         conclusion_of: ConclusionOf,
         prior: Tensor | None = None,
     ) -> tuple[Tensor | None, tuple[ExampleScore, ...]]:
-        """Return the reconstruction's index for each picture, and each picture's score."""
-        guesses = blind_guesses(originals, self._without(own))
+        """Return the reconstruction's index for each picture, and each picture's score.
+
+        Args:
+            found: the reconstruction.
+            originals: the private pictures, (B, C, H, W).
+            labels: their classes.
+            own: indices of the originals among the public pictures if they are the control's.
+            conclusion_of: function from a verdict, and whether the score is below a guess, to the
+                conclusion for this victim.
+            prior: what the attack finds with the gradient withheld, (B, C, H, W), as a baseline.
+        """
+        keep = torch.ones(len(self._public), dtype=torch.bool)
+        keep[own] = False  # the control's pictures would be their own nearest
+        public, classes = self._public[keep], self._labels[keep]
+        matching = _matching(found, originals)
+        told = _labels_found(found, matching, len(originals))
+        guesses = blind_guesses(originals, public, classes, told, prior)
         scored = {name: score(guess, originals) for name, guess in guesses.items()}
         baselines = self._baselines(guesses, scored, originals)
-        if found.data is None or not _complete(found.data, originals):
+        if matching is None or found.data is None:
             return None, tuple(
                 ExampleScore.unscored(i, baselines[i], label=label)
                 for i, label in enumerate(labels.tolist())
             )
-        matching = match(found.data, originals)
         rebuilt = found.data[matching]
         finite, rebuilt = scorable(rebuilt), rebuilt.nan_to_num()
+        ranked = [candidates(public, classes, label) for label in labels.tolist()]
+        evidence = gather(rebuilt, originals, guesses, ranked)
         figures = _figures(score(rebuilt, originals))
         further = self._further.figures(*comparable(rebuilt, originals))
-        best = torch.stack([scored[name].psnr for name in scored if name != NEAREST]).amax(0)
+        blind = torch.stack([scored[n].psnr for n in (GREY, MEAN) if n in scored]).amax(0)
         leakage = []
         for i, label in enumerate(labels.tolist()):
             if not finite[i]:
                 leakage.append(ExampleScore.unscored(i, baselines[i], label=label))
                 continue
-            mine = figures[i]
-            word = verdict(mine["psnr"], mine["ssim"], mine["detail"], of_picture(scored, i))
-            conclusion = conclusion_of(word, mine["psnr"] < float(best[i]) - self._chance_db)
+            word = verdict(evidence[i])
+            below = figures[i]["psnr"] < float(blind[i]) - self._chance_db
+            conclusion = conclusion_of(word, below)
+            if evidence[i].plain:
+                conclusion = conclusion.doubted(Doubt.NOTHING_TO_LEAK)
             leakage.append(
                 ExampleScore(
                     example=i,
-                    metrics={**mine, **further[i]},
+                    metrics={**figures[i], **_seen(evidence[i]), **further[i]},
                     label=label,
-                    label_found=None if found.labels is None else int(found.labels[matching[i]]),
+                    label_found=told[i],
                     baselines=baselines[i],
                     verdict=word,
                     meaning=conclusion.meaning,
@@ -97,11 +116,29 @@ class PictureJudge(Judge):
             for i in range(len(originals))
         ]
 
-    def _without(self, own: Tensor) -> Tensor:
-        """Return the public pictures without the control's, which would be their own nearest."""
-        keep = torch.ones(len(self._public), dtype=torch.bool)
-        keep[own] = False
-        return self._public[keep]
+
+_SEEN = ("aligned_psnr", "aligned_blind", "rank", "candidates")
+"""Names of the figures of an aligned picture."""
+
+
+def _seen(evidence: Evidence) -> dict[str, float]:
+    """Return the figures of `_SEEN`."""
+    rank, candidates = float(evidence.rank), float(evidence.candidates)
+    return dict(zip(_SEEN, (evidence.psnr, evidence.blind_psnr, rank, candidates), strict=True))
+
+
+def _matching(found: Reconstruction, originals: Tensor) -> Tensor | None:
+    """Return the reconstruction's index for each original; None if there is none to compare."""
+    if found.data is None or not _complete(found.data, originals):
+        return None
+    return match(found.data, originals)
+
+
+def _labels_found(found: Reconstruction, matching: Tensor | None, number: int) -> list[int | None]:
+    """Return the class that the attack found for each original."""
+    if found.labels is None or matching is None:
+        return [None] * number
+    return [int(label) for label in found.labels[matching]]
 
 
 def _complete(found: Tensor, originals: Tensor) -> bool:

@@ -4,46 +4,78 @@ A score is evidence of leakage only above its blind baselines: plain grey has ab
 typical small photograph, and far more against a pale one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
-from fedsim.core.names import NEAREST
+from fedsim.core.names import CLASS_MEAN, NEAREST, NEAREST_OF_CLASS, PRIOR, TONE
 from fedsim.scoring.metrics.images import ImageScores, score
-from fedsim.scoring.metrics.verdict import GREY, MEAN
+
+GREY = "grey"
+MEAN = "mean"
 
 _CHUNK_VALUES = 4_000_000
 
 
-def blind_guesses(originals: Tensor, public_images: Tensor | None = None) -> dict[str, Tensor]:
+def blind_guesses(
+    originals: Tensor,
+    public_images: Tensor | None = None,
+    public_labels: Tensor | None = None,
+    found: Sequence[int | None] | None = None,
+    prior: Tensor | None = None,
+) -> dict[str, Tensor]:
     """Return guesses that do not use the upload, (N, C, H, W) each, by name.
 
     - ``"grey"``: every pixel 0.5.
+    - ``"tone"``: the original's own mean in each channel, which is the best constant.
     - ``"mean"``: the mean of the public pictures.
     - ``"nearest"``: for each original the public picture with the least squared error. The truth
       is used to choose it, so a guesser could not: it is the best score of *any* copy of a public
-      picture, and so the strictest of the three. It grows with the number of public pictures,
-      which a report should state with it. Its SSIM belongs to the same picture and is not the
-      best SSIM of all.
+      picture. It grows with the number of public pictures, which a report should state with it.
+    - ``"class mean"``, ``"nearest of class"``: the same among the public pictures of the class that
+      the attack found. Where it found none, or a class without public pictures, they are the mean
+      and the nearest of all.
+    - ``"prior"``: the given reconstruction with the gradient withheld.
 
     Args:
         originals: (N, C, H, W) in [0, 1], the private pictures.
         public_images: (M, C, H, W) in [0, 1], similar to the originals but not private: a private
-            picture would be its own nearest. None, or M = 0, leaves only ``"grey"``.
+            picture would be its own nearest. None, or M = 0, leaves only the constants.
+        public_labels: (M,), the classes of the public pictures.
+        found: the class that the attack found for each original, or None for it.
+        prior: (N, C, H, W), what the attack finds without the gradient.
 
     Raises:
         ValueError: the shapes differ or a picture leaves [0, 1].
     """
-    guesses = {GREY: torch.full_like(originals, 0.5)}
+    tone = originals.double().mean((2, 3), keepdim=True).expand_as(originals)
+    guesses = {GREY: torch.full_like(originals, 0.5), TONE: tone}
+    if prior is not None:
+        guesses[PRIOR] = prior
     if public_images is None or len(public_images) == 0:
         return guesses
     _check_public(originals, public_images)
-    mean = public_images.mean(dim=0, keepdim=True, dtype=torch.float64).cpu()
-    guesses[MEAN] = mean.expand(len(originals), -1, -1, -1)
-    nearest = nearest_public(originals, public_images).to(public_images.device)
-    guesses[NEAREST] = public_images[nearest]
-    return guesses
+    guesses[MEAN] = _mean(public_images).expand(len(originals), -1, -1, -1)
+    guesses[NEAREST] = _nearest(originals, public_images)
+    if found is None or public_labels is None or all(label is None for label in found):
+        return guesses
+    means, nearest = guesses[MEAN].clone(), guesses[NEAREST].clone()
+    for label in {label for label in found if label is not None}:
+        rows = torch.tensor([at for at, each in enumerate(found) if each == label])
+        own = public_images[public_labels == label]
+        if len(own):
+            means[rows] = _mean(own)
+            nearest[rows] = _nearest(originals[rows], own)
+    return {**guesses, CLASS_MEAN: means, NEAREST_OF_CLASS: nearest}
+
+
+def _mean(pictures: Tensor) -> Tensor:
+    return pictures.mean(dim=0, keepdim=True, dtype=torch.float64).cpu()
+
+
+def _nearest(originals: Tensor, public_images: Tensor) -> Tensor:
+    return public_images[nearest_public(originals, public_images).to(public_images.device)]
 
 
 def blind_baselines(

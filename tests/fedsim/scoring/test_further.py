@@ -18,6 +18,7 @@ from fedsim.log.schema import ExampleScore, Meaning
 from fedsim.modalities.pictures.judge import PictureJudge
 from fedsim.modalities.texts.judge import TextJudge
 from fedsim.scenario import Scenario
+from fedsim.scoring.conclusion import Conclusion
 from fedsim.scoring.further import FurtherMetrics
 from fedsim.scoring.judge import Judge
 from fedsim.scoring.metrics import PictureMetric, TextMetric
@@ -25,6 +26,7 @@ from tests.fedsim.small import small
 from tests.fedsim.text_runs import texts
 
 OWN = ("mse", "psnr", "ssim", "detail")
+SEEN = ("aligned_psnr", "aligned_blind", "rank", "candidates")
 ZEROS = torch.zeros(2, 1, 4, 4)
 
 
@@ -66,13 +68,14 @@ def scores(kind: type[Judge], case: Scenario, data: Tensor | None = None) -> Seq
     originals = judge.originals(inputs, labels)
     found = Reconstruction(originals if data is None else data, None, 0, 0, Status.COMPUTED, 1)
     nothing = torch.zeros(0, dtype=torch.long)
-    return judge.judge(found, originals, labels, nothing, lambda word: Meaning.LEAKED)[1]
+    leaked = Conclusion(Meaning.LEAKED)
+    return judge.judge(found, originals, labels, nothing, lambda word, below: leaked)[1]
 
 
 @pytest.mark.usefixtures("_registered")
 def test_a_metric_of_pictures_is_in_each_score_and_baseline() -> None:
     for score in scores(PictureJudge, small("federation.batch_size=2")):
-        assert list(score.metrics) == [*OWN, "mean_error"]
+        assert list(score.metrics) == [*OWN, *SEEN, "mean_error"]
         assert score.metrics["mean_error"] == 0
         for blind in score.baselines.values():
             assert list(blind) == ["psnr", "ssim", "mean_error"]

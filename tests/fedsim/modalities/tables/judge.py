@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from fedsim.attacks import Reconstruction
 from fedsim.data import Prepared
 from fedsim.log.schema import ExampleScore, Verdict
-from fedsim.scoring.judge import Judge, MeaningOf
+from fedsim.scoring.judge import ConclusionOf, Judge
 
 
 class TableJudge(Judge):
@@ -21,7 +21,8 @@ class TableJudge(Judge):
         originals: Tensor,
         labels: Tensor,
         own: Tensor,
-        meaning_of: MeaningOf,
+        conclusion_of: ConclusionOf,
+        prior: Tensor | None = None,
     ) -> tuple[Tensor | None, tuple[ExampleScore, ...]]:
         matching = torch.arange(len(originals))
         scores = []
@@ -33,6 +34,7 @@ class TableJudge(Judge):
             metrics = figures(found.data[i], original)
             leaked = metrics["cells_right"] > 50
             verdict = Verdict.RECOGNISABLE if leaked else Verdict.GUESSING
+            conclusion = conclusion_of(verdict, False)
             scores.append(
                 ExampleScore(
                     example=i,
@@ -41,7 +43,8 @@ class TableJudge(Judge):
                     label=label,
                     label_found=None if found.labels is None else int(found.labels[i]),
                     verdict=verdict,
-                    meaning=meaning_of(verdict),
+                    meaning=conclusion.meaning,
+                    doubts=conclusion.doubts,
                 )
             )
         return None if found.data is None else matching, tuple(scores)

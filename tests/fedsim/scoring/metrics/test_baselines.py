@@ -22,7 +22,7 @@ def pictures(seed: int, n: int) -> torch.Tensor:
 def test_grey_and_mean() -> None:
     private, public = pictures(0, 3), pictures(1, 9)
     found = blind_baselines(private, public)
-    assert list(found) == ["grey", "mean", "nearest"]
+    assert list(found) == ["grey", "tone", "mean", "nearest"]
     assert torch.equal(found["grey"].mse, mse(torch.full_like(private, 0.5), private))
     mean = public.mean(0, keepdim=True).expand_as(private)
     assert found["mean"].psnr == pytest.approx(psnr(mean, private))
@@ -43,8 +43,8 @@ def test_first_of_equally_near() -> None:
 
 
 @pytest.mark.parametrize("public", [None, torch.empty(0, 3, 6, 5)])
-def test_only_grey_without_public_pictures(public: torch.Tensor | None) -> None:
-    assert list(blind_baselines(pictures(0, 2), public)) == ["grey"]
+def test_only_constants_without_public_pictures(public: torch.Tensor | None) -> None:
+    assert list(blind_baselines(pictures(0, 2), public)) == ["grey", "tone"]
 
 
 def test_public_pictures_of_another_shape() -> None:
@@ -55,7 +55,7 @@ def test_public_pictures_of_another_shape() -> None:
 def test_of_one_picture() -> None:
     found = blind_baselines(pictures(0, 2))
     grey = found["grey"]
-    assert of_picture(found, 1) == {"grey": (grey.psnr[1].item(), grey.ssim[1].item())}
+    assert of_picture(found, 1)["grey"] == (grey.psnr[1].item(), grey.ssim[1].item())
 
 
 def test_random_label() -> None:

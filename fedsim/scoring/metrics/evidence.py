@@ -1,0 +1,159 @@
+"""Evidence that a reconstruction shows its private picture, beyond what the baselines show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from fedsim.core.names import CHOSEN_BY_TRUTH
+from fedsim.scoring.metrics import images
+from fedsim.scoring.metrics.aligned import Aligned, align, explained
+from fedsim.scoring.metrics.regions import exact_region
+
+PLAIN_STD = 0.02
+"""Standard deviation, in each channel, below which a picture is plain: 5 of 255 levels. A display
+shows a single tone then."""
+
+
+LEAST_CANDIDATES = 20
+"""Public pictures below which chance gives the first rank too often."""
+
+MOST_CANDIDATES = 200
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Scores of one aligned reconstruction beside those of its baselines, each aligned too.
+
+    Attributes:
+        psnr, ssim, detail: of the reconstruction.
+        blind_psnr, blind_ssim: the best of the baselines that are not chosen with the truth.
+        public_psnr: the best of those that are; None if there are none.
+        added: share of what the best baseline leaves unexplained that the reconstruction explains.
+        rank: rank of the private picture among the candidates by its similarity to the
+            reconstruction; 1 is the most similar.
+        candidates: how many pictures were ranked, with the private one.
+        as_similar: share of the public candidates that are at least as similar to the private
+            picture as the reconstruction is.
+        region: whether a region is exact that no baseline and no candidate has.
+        plain: whether the private picture is plain.
+    """
+
+    psnr: float
+    ssim: float
+    detail: float
+    blind_psnr: float
+    blind_ssim: float
+    public_psnr: float | None = None
+    added: float = 0.0
+    rank: int = 1
+    candidates: int = 1
+    as_similar: float = 0.0
+    region: bool = False
+    plain: bool = False
+
+
+def gather(
+    rebuilt: Tensor,
+    originals: Tensor,
+    guesses: Mapping[str, Tensor],
+    candidates: Sequence[Tensor],
+) -> list[Evidence]:
+    """Return the evidence for each of N pictures.
+
+    Args:
+        rebuilt: ``(N, C, H, W)``, the reconstructions, finite.
+        originals: ``(N, C, H, W)`` in [0, 1].
+        guesses: ``(N, C, H, W)`` of each baseline by name; at least one that is not chosen with the
+            truth.
+        candidates: for each original the public pictures ``(M, C, H, W)`` among which it is ranked.
+    """
+    found, truths = images.comparable(rebuilt, originals)
+    known = {name: images.comparable(guess, originals)[0] for name, guess in guesses.items()}
+    fits = {name: align(guess, truths) for name, guess in known.items()}
+    mine = align(found, truths)
+    own = _Scores.of(mine)
+    others = {name: _Scores.of(fit) for name, fit in fits.items()}
+    evidence = []
+    for i, public in enumerate(candidates):
+        blind = {n: s for n, s in others.items() if n not in CHOSEN_BY_TRUTH}
+        chosen = [float(s.psnr[i]) for n, s in others.items() if n in CHOSEN_BY_TRUTH]
+        best = max(blind, key=lambda name, i=i: float(blind[name].psnr[i]))  # type: ignore[misc]
+        rank, as_similar = ranked(found[i], truths[i], public, float(mine.explained[i]))
+        plain = bool((truths[i].std((1, 2), correction=0) < PLAIN_STD).all())
+        evidence.append(
+            Evidence(
+                float(own.psnr[i]),
+                float(own.ssim[i]),
+                float(own.detail[i]),
+                float(blind[best].psnr[i]),
+                max(float(s.ssim[i]) for s in blind.values()),
+                max(chosen, default=None),
+                _added(mine.fitted[i], fits[best].fitted[i], mine.truths[i]),
+                rank,
+                len(public) + 1,
+                as_similar,
+                not plain
+                and exact_region(found[i], truths[i], [g[i] for g in known.values()], public),
+                plain,
+            )
+        )
+    return evidence
+
+
+def candidates(public: Tensor, classes: Tensor, label: int) -> Tensor:
+    """Return the public pictures among which a private one is ranked.
+
+    Those of its class, so that the class alone identifies nothing; all, if its class has few.
+
+    Args:
+        public: ``(M, C, H, W)``.
+        classes: ``(M,)``.
+        label: the private picture's class.
+    """
+    own = public[classes == label]
+    return (own if len(own) >= LEAST_CANDIDATES else public)[:MOST_CANDIDATES]
+
+
+@dataclass(frozen=True)
+class _Scores:
+    psnr: Tensor
+    ssim: Tensor
+    detail: Tensor
+
+    @classmethod
+    def of(cls, fit: Aligned) -> _Scores:
+        pair = (fit.fitted, fit.truths)
+        return cls(images.psnr(*pair), images.ssim(*pair), images.detail(*pair))
+
+
+def ranked(found: Tensor, original: Tensor, public: Tensor, share: float) -> tuple[int, float]:
+    """Return the rank of a private picture, and the share of public ones as similar to it.
+
+    Args:
+        found: ``(C, H, W)``, the reconstruction.
+        original: ``(C, H, W)``.
+        public: ``(M, C, H, W)``.
+        share: the share of the original's variance that the reconstruction explains.
+    """
+    if len(public) == 0:
+        return 1, 0.0
+    many = public.double()
+    closer = explained(found.expand_as(many), many) >= share
+    similar = explained(many, original.expand_as(many)) >= share
+    return int(closer.sum()) + 1, float(similar.double().mean())
+
+
+def _added(found: Tensor, best: Tensor, original: Tensor) -> float:
+    """Return the share of what a baseline leaves unexplained that a reconstruction explains."""
+    first, second, truth = (
+        (x - x.mean((1, 2), keepdim=True)).flatten() for x in (best, found, original)
+    )
+    if float(first.square().sum()) > 0:
+        base = first / first.norm()
+        second, truth = (x - (x @ base) * base for x in (second, truth))
+    power = float(second.square().sum() * truth.square().sum())
+    tiny = 1e-9 * float(original.square().sum()) ** 2
+    return float(second @ truth) ** 2 / power if power > tiny else 0.0

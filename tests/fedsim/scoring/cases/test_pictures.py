@@ -1,0 +1,102 @@
+"""Verdicts on pictures agree with judgements by eye, and with what is known of 400 clothes."""
+
+from collections import Counter
+
+import pytest
+import torch
+from torch import Tensor
+
+from fedsim.log.schema import Verdict
+from fedsim.scoring.metrics.baselines import blind_guesses
+from fedsim.scoring.metrics.evidence import Evidence, candidates, gather
+from fedsim.scoring.metrics.verdict import verdict
+from tests.fedsim.scoring.cases.pictures import BOOT, Case, cases, clothes, garment, noise, shift
+
+LEAKS = (Verdict.RECOGNISABLE, Verdict.PARTLY)
+
+
+def evidence(case: Case) -> Evidence:
+    """Return the evidence for one row."""
+    guesses = blind_guesses(case.original[None], case.public, case.labels, [case.label])
+    ranked = candidates(case.public, case.labels, case.label or 0)
+    return gather(case.found[None], case.original[None], guesses, [ranked])[0]
+
+
+def words(make: list[Tensor] | Tensor, step: int = 5) -> Counter[Verdict]:
+    """Return the verdicts on reconstructions of every fifth private garment, 400 in all."""
+    private, labels, public, classes = clothes()
+    originals, own = private[::step], labels[::step]
+    guesses = blind_guesses(originals, public, classes, own.tolist())
+    ranked = [candidates(public, classes, label) for label in own.tolist()]
+    found = make if isinstance(make, Tensor) else torch.stack(make)
+    return Counter(map(verdict, gather(found, originals, guesses, ranked)))
+
+
+@pytest.mark.slow
+def test_verdicts_agree_with_the_eye() -> None:
+    rows = [(c.name, c.eye, str(verdict(evidence(c)))) for c in cases()]
+    wrong = [row for row in rows if row[2] not in row[1]]
+    assert len(rows) == 44
+    assert len(wrong) <= 0.05 * len(rows), wrong
+
+
+@pytest.mark.slow
+def test_the_mean_of_its_class_leaks_no_garment() -> None:
+    _, labels, public, classes = clothes()
+    means = [public[classes == label].mean(0) for label in labels[::5].tolist()]
+    found = words(means)
+    assert found.total() == 400
+    assert sum(found[word] for word in LEAKS) <= 5
+
+
+@pytest.mark.slow
+def test_some_garment_of_its_class_seldom_leaks_a_garment() -> None:
+    _, labels, public, classes = clothes()
+    some = [public[classes == n][i % 50] for i, n in enumerate(labels[::5].tolist())]
+    assert sum(words(some)[word] for word in LEAKS) <= 12
+
+
+@pytest.mark.slow
+def test_a_shift_of_two_pixels_leaks_the_garment() -> None:
+    private = clothes()[0][::5]
+    assert words([shift(x, 2, 2) for x in private])[Verdict.RECOGNISABLE] >= 380
+
+
+@pytest.mark.slow
+def test_an_inversion_leaks_the_garment() -> None:
+    assert words(1 - clothes()[0][::5])[Verdict.RECOGNISABLE] >= 380
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "boot, shifted by 2 pixels",
+        "boot, inverted",
+        "boot: the mean of its class",
+        "a black picture: speckle",
+        "face, exact on grey",
+    ],
+)
+def test_single_rows_agree_with_the_eye(name: str) -> None:
+    [row] = [case for case in cases() if case.name == name]
+    assert verdict(evidence(row)) in row.eye
+
+
+def test_no_label_found_leaves_the_baselines_of_no_class() -> None:
+    _, _, public, classes = clothes()
+    original = garment(BOOT)[None]
+    assert "class mean" not in blind_guesses(original, public, classes, [None])
+    found = blind_guesses(original, public, classes, [BOOT])
+    assert found["class mean"][0] == pytest.approx(public[classes == BOOT].mean(0))
+    wrong = blind_guesses(original, public, classes, [77])  # a class without public pictures
+    assert torch.equal(wrong["class mean"], wrong["mean"])
+
+
+def test_what_the_attack_finds_without_the_gradient_is_a_baseline() -> None:
+    _, _, public, classes = clothes()
+    original = garment(BOOT)[None]
+    found = (original + noise(original, 0.05)).clamp(0, 1)
+    ranked = [candidates(public, classes, BOOT)]
+    for prior, expected in ((None, Verdict.RECOGNISABLE), (found, Verdict.GUESSING)):
+        guesses = blind_guesses(original, public, classes, [BOOT], prior)
+        assert verdict(gather(found, original, guesses, ranked)[0]) is expected
