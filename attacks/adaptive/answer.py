@@ -9,6 +9,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from fedsim.attacks.matching.objectives import Objective, Wrapper
+from fedsim.attacks.matching.processing import Change
 from fedsim.attacks.matching.undo import Undo
 from fedsim.core.errors import AttackError
 
@@ -58,6 +59,8 @@ class Answer:
     Attributes:
         wrappers: effects of the defense on a gradient, or the coordinates that it spoils, in order:
             each is nested around all later ones.
+        per_example: effects of the defense on the gradient of each example in each step, before
+            their mean is taken, in order.
         likelihood: objective that compares a dummy gradient with an upload whose uncertainty is
             ``spread``; None if the defense leaves no uncertainty.
         spread: root mean square of the difference between the gradient, after the wrappers, and
@@ -75,9 +78,14 @@ class Answer:
             probabilities, whatever its own label rule.
         undo: the step from the pictures that were trained on to the private ones, or None if the
             client trains on the private ones.
+        scales: whether the defense scales the whole gradient by a factor that the attacker does not
+            know, as clipping does.
+        approximate: whether the equations hold only approximately, even with the uncertainty of the
+            likelihood. A failure of such an attacker is not evidence for the defense.
     """
 
     wrappers: tuple[Wrapper, ...] = ()
+    per_example: tuple[Change, ...] = ()
     likelihood: Objective | None = None
     spread: float | None = None
     image_noise_std: float | None = None
@@ -86,6 +94,8 @@ class Answer:
     gain: float = 1.0
     mixed_labels: bool = False
     undo: Undo | None = None
+    scales: bool = False
+    approximate: bool = False
 
     def __post_init__(self) -> None:
         if self.likelihood is not None and not (self.spread is not None and self.spread > 0):

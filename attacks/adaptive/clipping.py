@@ -111,4 +111,5 @@ def clipped(norm: float, known: Known, *, by_tensor: bool = False) -> Answer:
     """
     bound = norm * TENSORS**0.5 if by_tensor else norm
     gain = min(1.0, bound / known.gradient_norm)
-    return Answer((ClippedDistance(norm=norm, by_tensor=by_tensor),), gain=gain)
+    wrappers = (ClippedDistance(norm=norm, by_tensor=by_tensor),)
+    return Answer(wrappers, gain=gain, scales=not by_tensor)

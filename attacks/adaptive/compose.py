@@ -59,14 +59,17 @@ def compose(
     """Return the attack with the answers to all defenses; the attack itself if they are empty.
 
     Args:
-        attack: the naive attack. Its own wrappers stay outside of all others, and its own objective
-            does the comparison if no answer has a likelihood.
+        attack: the naive attack. Its own wrappers stay outside of all others, its own changes of
+            examples' gradients come first, and its own objective does the comparison if no answer
+            has a likelihood.
         answers: answers in the order of the defenses.
         public: public images ``(N, C, H, W)`` in [0, 1], to learn priors from.
     """
     wrappers, objective = unwrapped(attack.objective)
+    per_example = attack.per_example
     kept: Answer | None = None
     for answer in answers:
+        per_example = (*per_example, *answer.per_example)
         if answer.hides_zeros and answer.spread is not None:
             wrappers = [wrapper.above_noise(answer.spread) for wrapper in wrappers]
         wrappers = [*wrappers, *answer.wrappers]
@@ -76,8 +79,14 @@ def compose(
         if kept.image_noise_std is not None:
             attack = with_image_priors(attack, kept.image_noise_std, public)
     attack = _of_changed_batches(attack, answers)
-    composed = nested(wrappers, objective)
-    return attack if composed == attack.objective else replace(attack, objective=composed)
+    composed = replace(
+        attack,
+        objective=nested(wrappers, objective),
+        per_example=per_example,
+        scaled=attack.scaled or any(answer.scales for answer in answers),
+        approximate=attack.approximate or any(answer.approximate for answer in answers),
+    )
+    return attack if composed == attack else composed
 
 
 def countermeasures_of(described: Iterable[Mapping[str, object]]) -> list[Countermeasure]:

@@ -28,4 +28,4 @@ class ExpectClippingAndNoise(Countermeasure):
         norm = known.unit * self.norm
         noise = gaussian_noise(self.noise_multiplier * norm)
         clipping = clipped(norm, known)
-        return replace(noise, wrappers=clipping.wrappers, gain=clipping.gain)
+        return replace(noise, wrappers=clipping.wrappers, gain=clipping.gain, scales=True)

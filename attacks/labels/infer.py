@@ -43,7 +43,7 @@ def infer_labels(
     direction. The exception are two classes without a bias: their rows differ only in the sign,
     which is taken from the mid-grey example.
 
-    For a batch the counts follow from the mean probabilities: see `_shares`.
+    For a batch the counts follow from the mean probabilities: see `shares_of`.
 
     Args:
         model: the model that the client received. Not modified.
@@ -59,24 +59,47 @@ def infer_labels(
         AttackError: the model has no dense layer, or its gradient was not shared or is not
             finite.
     """
+    layer, weight, logits = head_gradient(model, gradient, input_shape, single=batch_size == 1)
+    # No entry can exceed one for a valid input.
+    scale = logits.abs().max().clamp(min=1)
+    weight, logits = weight / scale, logits / scale
+    if batch_size == 1:
+        return (logits + weight @ _mean_features(weight, logits)).argmin().reshape(1)
+    shares, _ = shares_of(layer, weight, logits)
+    counts = whole_counts(shares, logits, batch_size)
+    return torch.repeat_interleave(torch.arange(len(counts)), counts)
+
+
+def head_gradient(
+    model: nn.Module,
+    gradient: Mapping[str, Tensor],
+    input_shape: tuple[int, ...],
+    *,
+    single: bool = False,
+) -> tuple[nn.Linear, Tensor, Tensor]:
+    """Return the classification layer, its weight's gradient ``(C, D)`` and the logits' ``(C,)``.
+
+    Args:
+        model: the model that the client received.
+        gradient: the shared gradient by parameter name. What it lacks is estimated.
+        input_shape: shape of one example.
+        single: whether the gradient is that of one example.
+
+    Raises:
+        AttackError: the model has no dense layer, or its gradient was not shared or is not
+            finite.
+    """
     name, layer = classifier(model)
     weight, logits = _shared(gradient, f"{name}.weight"), _shared(gradient, f"{name}.bias")
     if logits is None:
         if weight is None:
             raise AttackError(f"the gradient of the classification layer {name!r} was not shared")
         logits = _logits_gradient(weight, _mid_grey_features(model, input_shape))
-        if batch_size == 1 and _stray(-logits) < _stray(logits):
+        if single and _stray(-logits) < _stray(logits):
             logits = -logits
     elif weight is None:
         weight = torch.outer(logits, _mid_grey_features(model, input_shape))
-    # No entry can exceed one for a valid input.
-    scale = logits.abs().max().clamp(min=1)
-    weight, logits = weight / scale, logits / scale
-    if batch_size == 1:
-        return (logits + weight @ _mean_features(weight, logits)).argmin().reshape(1)
-    shares = _shares(layer, weight, logits)
-    counts = _whole_counts(shares, logits, batch_size)
-    return torch.repeat_interleave(torch.arange(len(counts)), counts)
+    return layer, weight, logits
 
 
 def check_range(labels: Tensor | None, classes: int) -> None:
@@ -152,8 +175,18 @@ def _mean_features(weight: Tensor, logits: Tensor) -> Tensor:
     return logits @ weight / (logits @ logits).clamp(min=_TINY)
 
 
-def _shares(layer: nn.Linear, weight: Tensor, logits: Tensor) -> Tensor:
-    """Estimate the share of each class in the batch, ``(C,)``.
+def mean_probabilities(layer: nn.Linear, weight: Tensor, logits: Tensor) -> Tensor:
+    """Return the probabilities ``(C,)`` of the batch's mean features.
+
+    They do not depend on the scale of the gradients, which both have in common.
+    """
+    mean = layer.weight.detach().to("cpu", torch.float64) @ _mean_features(weight, logits)
+    base = 0 if layer.bias is None else layer.bias.detach().to("cpu", torch.float64)
+    return torch.softmax(mean + base, 0)
+
+
+def shares_of(layer: nn.Linear, weight: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
+    """Estimate the share of each class in the batch, ``(C,)``, and before negative ones are cut.
 
     Let the examples of class k have the features m_k, which the layer turns into the
     probabilities p_k, and let s be the shares and g the logits' mean gradient. Then
@@ -179,9 +212,10 @@ def _shares(layer: nn.Linear, weight: Tensor, logits: Tensor) -> Tensor:
         deviation = -(own / (own.square() + faint)).unsqueeze(1) * beyond
         probabilities = torch.softmax((mean + deviation + base).nan_to_num(), 1)
         for _ in range(_FIXED_POINT_STEPS):
-            shares = _normalised(shares @ probabilities - logits)
+            exact = shares @ probabilities - logits
+            shares = _normalised(exact)
         own = shares * (1 - probabilities.diagonal())
-    return shares
+    return shares, exact
 
 
 def _normalised(shares: Tensor) -> Tensor:
@@ -189,7 +223,7 @@ def _normalised(shares: Tensor) -> Tensor:
     return possible / possible.sum().clamp(min=_TINY)
 
 
-def _whole_counts(shares: Tensor, logits: Tensor, batch_size: int) -> Tensor:
+def whole_counts(shares: Tensor, logits: Tensor, batch_size: int) -> Tensor:
     """Round estimated shares to whole counts that sum to the batch size.
 
     A probability is not negative, so no count is below ``-batch_size * logits``. The logits'

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from fedsim.attacks.functional import count_classes
 from fedsim.attacks.labels.infer import check_range
+from fedsim.attacks.labels.scaled import unscaled
 from fedsim.attacks.matching.hooks import MatchingHooks
 from fedsim.attacks.matching.loop import match_gradients
 from fedsim.attacks.matching.objectives import Withheld
@@ -111,7 +112,8 @@ class GradientMatching(MatchingHooks):
         for i, observation in observations.items():
             try:
                 mixed = self.mixed_labels and observation.is_classification
-                found = None if mixed else self._labels(model, observation)
+                seen = unscaled(model, observation) if self.scaled and not mixed else observation
+                found = None if mixed else self._labels(model, seen)
                 if found is not None and not found.is_floating_point():
                     check_range(found, classes)
                 known[i] = found

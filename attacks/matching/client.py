@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.func import grad
+from torch.func import grad, vmap
 
 from fedsim.attacks.assumptions import Loss, mean_cross_entropy
 from fedsim.attacks.functional import parameters, with_statistics
+from fedsim.attacks.matching.processing import Change, changed
 from fedsim.attacks.types import LocalTraining
 
 
@@ -22,6 +23,8 @@ class Client:
         names: the parameters whose gradient is wanted; None for all that are trained.
         statistics: whether to return the batch's statistics in front of BatchNorm layers too.
         loss: of a batch.
+        per_example: what the client does to the gradient of each example, in each step, before it
+            takes their mean; empty for the gradient of the batch's mean loss.
     """
 
     def __init__(
@@ -32,11 +35,13 @@ class Client:
         names: Collection[str] | None = None,
         statistics: bool = False,
         loss: Loss = mean_cross_entropy,
+        per_example: Sequence[Change] = (),
     ) -> None:
         wanted = parameters(model)
         self.parameters = {k: p for k, p in wanted.items() if names is None or k in names}
         self._forward = with_statistics(model)
         self._training, self._statistics, self._loss = training, statistics, loss
+        self._per_example = tuple(per_example)
 
     def upload(
         self,
@@ -79,5 +84,23 @@ class Client:
             logits, statistics = self._forward(params, data)
             return self._loss(logits, target), statistics
 
+        if self._per_example:
+            statistics = self._forward(params, data)[1] if self._statistics else {}
+            return self._mean_of_examples(params, data, target), statistics
         gradient, statistics = grad(loss, has_aux=True)(params)
         return gradient, statistics
+
+    def _mean_of_examples(
+        self, params: Mapping[str, Tensor], data: Tensor, target: Tensor
+    ) -> dict[str, Tensor]:
+        """Return the mean of the examples' gradients, each changed on its own."""
+
+        def loss(params: Mapping[str, Tensor], example: Tensor, row: Tensor) -> Tensor:
+            logits, _ = self._forward(params, example[None])
+            return self._loss(logits, row[None])
+
+        def gradient_of(example: Tensor, row: Tensor) -> dict[str, Tensor]:
+            return changed(grad(loss)(params, example, row), self._per_example)
+
+        each: dict[str, Tensor] = vmap(gradient_of)(data, target)
+        return {k: g.mean(dim=0) for k, g in each.items()}

@@ -14,6 +14,7 @@ from fedsim.attacks.functional import parameters
 from fedsim.attacks.matching.objectives import Objective, SquaredDistance
 from fedsim.attacks.matching.optimisers import Optimiser
 from fedsim.attacks.matching.priors import Prior
+from fedsim.attacks.matching.processing import Change
 from fedsim.attacks.matching.undo import Undo
 from fedsim.attacks.types import Observation, Reconstruction
 from fedsim.core.checked import CodeOnly, checked
@@ -25,6 +26,14 @@ class MatchingHooks(Attack):
 
     An attacker of changed batches has two more: whether labels are mixed, so that they are
     optimised as probabilities, and the steps from the trained pictures to the private ones.
+
+    Attributes:
+        per_example: what the client does to the gradient of each example before it takes their
+            mean; the dummies' gradients are changed alike.
+        scaled: whether a defense made gradients smaller by an unknown factor, for which labels that
+            are read off a gradient need an estimate.
+        approximate: whether the equations of a defense that the attack answers hold only
+            approximately, so that its failure is not evidence for the defense.
     """
 
     reads_positions: ClassVar[bool] = True
@@ -63,6 +72,9 @@ class MatchingHooks(Attack):
     priors: CodeOnly[tuple[Prior, ...]] = ()
     mixed_labels: CodeOnly[bool] = False
     undo: CodeOnly[tuple[Undo, ...]] = ()
+    per_example: CodeOnly[tuple[Change, ...]] = ()
+    scaled: CodeOnly[bool] = False
+    approximate: CodeOnly[bool] = False
 
     @abstractmethod
     def _labels(self, model: nn.Module, observation: Observation) -> Tensor | None:

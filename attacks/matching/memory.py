@@ -25,7 +25,7 @@ def lanes_that_fit(
     batch_shape: tuple[int, ...],
     *,
     points: int,
-    steps: int = 1,
+    gradients: int = 1,
     memory_gb: float | None = None,
 ) -> int:
     """Return the number of lanes that may run at once, at least 1.
@@ -34,14 +34,15 @@ def lanes_that_fit(
         model: the attacked model.
         batch_shape: shape of the examples in one evaluation of one lane.
         points: numbers that the optimiser stores for a lane.
-        steps: local steps that one evaluation unrolls, each with its own gradient.
+        gradients: gradients in one evaluation: one for each local step that it unrolls, or one
+            for each example where the client changes each on its own.
         memory_gb: memory of all lanes together; None for the free memory.
     """
     numbers = sum(p.numel() for p in model.parameters() if p.requires_grad)
     floats = (
         points
         + ACTIVATION_COPIES * _activations(model, batch_shape)
-        + GRADIENT_COPIES * steps * numbers
+        + GRADIENT_COPIES * gradients * numbers
     )
     parameter = next(model.parameters())
     budget = free_bytes(parameter.device) if memory_gb is None else memory_gb * GB

@@ -83,7 +83,14 @@ class Problem:
         }
         names = self._shared[self.victims[0]].keys()
         more = bool(names - dict(model.named_parameters()).keys())
-        self._client = Client(model, self.training, names=names, statistics=more, loss=first.loss)
+        self._client = Client(
+            model,
+            self.training,
+            names=names,
+            statistics=more,
+            loss=first.loss,
+            per_example=attack.per_example,
+        )
         self._model, self._objective = model, attack.distance()
         self._priors = [p for p in attack.regularisers(model) if p.modality == space.modality]
         self.classes, self.batch_size = count_classes(model, first.input_shape), first.batch_size
@@ -172,7 +179,7 @@ class Problem:
             self._model,
             (examples, *self.space.shape[1:]),
             points=self.unknowns * self.attack.optimiser().copies,
-            steps=steps,
+            gradients=examples if self.attack.per_example else steps,
             memory_gb=self.attack.memory_gb,
         )
 

@@ -57,10 +57,10 @@ def test_free_memory_of_a_cpu_is_shared() -> None:
     assert lanes_that_fit(model, (1, 1, 28, 28), points=784) > 100
 
 
-def test_unrolled_steps_take_room() -> None:
+def test_gradients_of_steps_and_of_examples_take_room() -> None:
     model = LeNet().build((1, 28, 28), 10, seed=0)
     one, four = (
-        lanes_that_fit(model, (4, 1, 28, 28), points=4 * 784, steps=steps, memory_gb=1.0)
-        for steps in (1, 4)
+        lanes_that_fit(model, (4, 1, 28, 28), points=4 * 784, gradients=count, memory_gb=1.0)
+        for count in (1, 4)
     )
     assert four < one
