@@ -59,5 +59,10 @@ class MatchSent(MatchSurvivors):
     """Match only the coordinates that were sent.
 
     Exact for a client's first upload; later uploads also contain withheld values of earlier
-    gradients, which belong to other batches, so it is an approximation for them.
+    gradients, which belong to other batches. The attacker does not count uploads, so that its
+    answer is an approximation.
     """
+
+    def answer(self, known: Known) -> Answer:
+        """Return the comparison of the coordinates that were sent."""
+        return replace(super().answer(known), approximate=True)

@@ -123,7 +123,9 @@ class Scorer:
         return Scored(originals, matching, fit, leakage)
 
     def approximate(self, victim: Victim) -> bool:
-        """Return whether the attack treated several steps, or several batches, as one."""
+        """Return whether the attack's equations are known to hold only approximately."""
+        if isinstance(victim.attack, GradientMatching) and victim.attack.approximate:
+            return True
         federation = self._site.scenario.federation
         several = not victim.is_control and federation.local_steps > 1
         attack = victim.attack
