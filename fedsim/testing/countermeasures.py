@@ -51,7 +51,11 @@ def claims(cls: type[Countermeasure], name: str) -> list[Claim]:
         the_adapted_attack_reconstructs,
     ]
     if name in DEFENSES.names() and not _changes_batches(DEFENSES.get(name)):
-        return [*common, the_private_data_explain_the_upload]
+        return [
+            *common,
+            the_private_data_explain_the_upload,
+            its_equations_are_those_of_the_defense,
+        ]
     return common
 
 
@@ -106,6 +110,24 @@ def the_private_data_explain_the_upload(subject: Subject) -> None:
         f"{median(fits):g}, that of other pictures {median(others):g}; if the defense hides the "
         "upload, give a milder example of its parameters",
     )
+
+
+def its_equations_are_those_of_the_defense(subject: Subject) -> None:
+    """The modelled uncertainty explains defended uploads by the private data, or is declared.
+
+    An attacker of other equations fits anything as well as the truth, and its failure would be
+    taken for protection. An answer may say that it is approximate.
+    """
+    attack, case = _adapted(subject), pictures("lenet", 1)
+    for draw in range(0 if attack.approximate else DRAWS):
+        seen = _defended(subject, case, draw)
+        for observation, truth, labels in zip(seen, case.examples, case.labels, strict=True):
+            expect(
+                attack.truth_fit(case.model, observation, truth, labels).explained,
+                "the private data do not explain a defended upload within the modelled "
+                "uncertainty: correct the equations, let the objective's 'explains' say what it "
+                "models, or answer with approximate=True",
+            )
 
 
 def _changes_batches(defense: type[Defense]) -> bool:

@@ -24,6 +24,12 @@ CHAINS: dict[str, list[dict[str, Any]]] = {
     "clipping": [{"name": "clipping", "norm": 0.05}],
     "layer clipping": [{"name": "layer-clipping", "norm": 0.02}],
     "local DP": [{"name": "local-dp", "norm": 0.5, "noise_multiplier": 0.01}],
+    "per-example clipping": [{"name": "dp-sgd", "norm": 0.05, "noise_multiplier": 0.0}],
+    "DP-SGD": [{"name": "dp-sgd", "norm": 0.5, "noise_multiplier": 0.05}],
+    "DP-SGD and fp16": [
+        {"name": "dp-sgd", "norm": 0.5, "noise_multiplier": 0.05},
+        {"name": "fp16"},
+    ],
     "fp16": [{"name": "fp16"}],
     "bfloat16": [{"name": "bfloat16"}],
     "int8": [{"name": "int8"}],
@@ -46,9 +52,9 @@ def defense(table: Table) -> Defense:
 
 def uploads(case: Case, tables: list[dict[str, Any]]) -> list[Observation]:
     seen = case.observations
-    for table in tables:
-        applied = defended(replace(case, observations=seen), defense(table), seed=3)
-        seen = applied if len(tables) == 1 else _after(seen, defense(table))
+    for number, table in enumerate(tables):
+        made = defense(table)
+        seen = _after(seen, made) if number else defended(case, made, seed=3)
     return seen
 
 
@@ -110,6 +116,10 @@ def test_an_attacker_who_ignores_the_defense_does_not(chain: str) -> None:
         ("laplacian noise", {"scale": 0.015}),
         ("clipping", {"norm": 0.06}),
         ("layer clipping", {"norm": 0.03}),
+        ("per-example clipping", {"norm": 0.06}),
+        ("per-example clipping", {"name": "clipping"}),  # of the mean, not of each example
+        ("DP-SGD", {"norm": 0.6}),
+        ("DP-SGD", {"noise_multiplier": 0.1}),  # noise that is not divided by the batch size
         ("local DP", {"norm": 0.6}),
         ("local DP", {"noise_multiplier": 0.02}),
         ("random sparsification", {"fraction": 0.6}),
