@@ -150,8 +150,8 @@ def _legend(result: Result) -> str:
     measure = result.measure
     return (
         f"{measure.caption}: mean, in brackets the highest, which is the worst for the client; "
-        f"blind: the best guess without any gradient. failed: the private {measure.thing} fits the "
-        "upload better than the reconstruction, which is not protection. unscored: there is no "
+        f"blind: the best guess without any gradient. failed: the attack failed, which is "
+        "not protection. unscored: there is no "
         "reconstruction. acc.: "
         f"{result.accuracy_name} after all rounds. upload: its mean size."
     )

@@ -94,6 +94,11 @@ class Result:
         return self.meanings.get(Meaning.LEAKED, 0)
 
     @property
+    def partly(self) -> int:
+        """Number of partly leaked examples."""
+        return self.meanings.get(Meaning.PARTLY, 0)
+
+    @property
     def protected(self) -> int:
         """Number of examples that the upload no longer points to."""
         return self.meanings.get(Meaning.PROTECTED, 0)

@@ -20,6 +20,7 @@ from fedsim.log.schema import (
     NO_DEFENSE,
     Attacker,
     Component,
+    Doubt,
     LeakageRecord,
     LogRecord,
     Meaning,
@@ -31,6 +32,16 @@ from fedsim.log.schema import (
     SumRecord,
     UploadRecord,
 )
+
+WORST_FIRST = (
+    Meaning.LEAKED,
+    Meaning.PARTLY,
+    Meaning.ATTACK_FAILED,
+    Meaning.UNSCORED,
+    Meaning.NOTHING,
+    Meaning.PROTECTED,
+)
+"""Meanings from the worst for a client to the best."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +61,7 @@ class Row:
             assigned none.
         upload_bytes: mean size of the group's uploads.
         privacy: privacy spent by the client that has spent most; None without a mechanism.
+        doubts: number of examples by the weightiest reason for not being called protected.
     """
 
     group: str
@@ -63,6 +75,7 @@ class Row:
     labels_right: float | None
     upload_bytes: float | None
     privacy: PrivacySpent | None = None
+    doubts: dict[Doubt, int] = field(default_factory=dict)
 
     @property
     def epsilon(self) -> float | None:
@@ -90,6 +103,7 @@ class Summary:
             clients, as one.
         statistics: sources of the BatchNorm statistics that the attacks on clients had.
         random_label: expected accuracy of random labels, the blind baseline for labels.
+        worst: number of private examples by what the attacker who learnt most learnt of each.
         status: finished, interrupted or failed; None while the run continues or if it died.
         error: reason for a failure, or None.
         seconds: duration of the run.
@@ -105,6 +119,7 @@ class Summary:
     approximate: bool = False
     statistics: frozenset[str] = frozenset()
     random_label: float | None = None
+    worst: dict[Meaning, int] = field(default_factory=dict)
     status: str | None = None
     error: str | None = None
     seconds: float | None = None
@@ -148,6 +163,7 @@ def summarise(records: Iterable[LogRecord]) -> Summary:
         approximate=any(r.approximate for r in found),
         statistics=frozenset(r.statistics for r in found if r.statistics and not r.is_control),
         random_label=start.random_label,
+        worst=_worst(of_kind(records, LeakageRecord)),
         status=None if end is None else end.status,
         error=None if end is None else end.error,
         seconds=None if end is None else end.seconds,
@@ -166,6 +182,18 @@ def statistics_known(summary: Summary) -> str | None:
     """Return a sentence on the BatchNorm statistics that the attacks had, or None if unused."""
     found = [words for source, words in _STATISTICS.items() if source in summary.statistics]
     return f"Batch statistics known to the attack: {'; or '.join(found)}." if found else None
+
+
+def _worst(leakage: Sequence[LeakageRecord]) -> dict[Meaning, int]:
+    """Count the private examples by their worst meaning over the attackers."""
+    found: dict[tuple[int, int | None, str, int], Meaning] = {}
+    for record in leakage:
+        if not record.is_control:
+            key = (record.round, record.partition, record.who, record.score.example)
+            meaning = record.score.meaning
+            found[key] = min(found.get(key, meaning), meaning, key=WORST_FIRST.index)
+    counts = Counter(found.values())
+    return {meaning: counts[meaning] for meaning in WORST_FIRST if counts[meaning]}
 
 
 Uploads = Sequence[UploadRecord | SumRecord]
@@ -205,6 +233,7 @@ def _row(
         labels_right=sum(right) / len(right) if right else None,
         upload_bytes=statistics.fmean(sizes) if sizes else None,
         privacy=most_spent(u for u in own if isinstance(u, UploadRecord)),
+        doubts=dict(Counter(r.score.doubts[0] for r in examples if r.score.doubts)),
     )
 
 

@@ -1,9 +1,11 @@
 """Records of a run, each complete, with what a test wants to be different."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from fedsim.log.schema import (
     Component,
+    Doubt,
     LeakageRecord,
     Meaning,
     ReconstructionRecord,
@@ -43,6 +45,7 @@ def leakage(
     example: int = 0,
     baselines: dict[str, dict[str, float]] = BASELINES,
     label_found: int | None = 3,
+    doubts: Sequence[str] = (),
     **changes: Any,
 ) -> LeakageRecord:
     score = {
@@ -52,6 +55,7 @@ def leakage(
         "baselines": baselines,
         "verdict": VERDICTS.get(Meaning(meaning), Verdict.GUESSING),
         "meaning": Meaning(meaning),
+        "doubts": tuple(Doubt(doubt) for doubt in doubts),
     }
     about = {"victim": victim, "group": group, "score": changed(PICTURE, score)}
     return changed(LEAKAGE, {**about, **changes})

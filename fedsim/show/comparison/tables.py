@@ -41,6 +41,7 @@ def headings(measure: Measure) -> dict[str, str]:
         _figure(measure, "worst"): "worst",
         _blind(measure): "blind",
         "recognisable": "recognisable",
+        "partly": "partly",
         "recovered": measure.recovered_name,
         "accuracy_mean": "accuracy",
         "upload_bytes": "upload",
@@ -78,6 +79,7 @@ def _record(r: Result) -> dict[str, Value]:
         f"{measure.second}_mean": _mean(r.second),
         _blind(measure): _mean(r.blind),
         "recognisable": r.leaked / r.examples,
+        "partly": r.partly / r.examples,
         "recovered": r.recovered / r.examples,
         "protected": r.protected / r.examples,
         "attack_failed": r.attack_failed / r.examples,
@@ -181,11 +183,13 @@ def _leakage(r: Result) -> Text:
     if r.attacker == ADAPTIVE and not r.known_answer:
         return Text(NOTHING if r.label == NO_DEFENSE else "no countermeasure", style="dim")
     doubtful = r.attack_failed or r.unscored
-    style = "bold red" if r.leaked else "magenta" if doubtful else "green"
+    doubted = "magenta" if doubtful else "green"
+    style = "bold red" if r.leaked else "yellow" if r.partly else doubted
     score = f"{statistics.fmean(r.scores):.0f} ({max(r.scores):.0f})" if r.scores else NOTHING
+    partly = f", {r.partly} partly" if r.partly else ""
     failed = f", {r.attack_failed} failed" if r.attack_failed else ""
     nothing = f", {r.unscored} unscored" if r.unscored else ""
-    return Text(f"{score}, {r.leaked}/{r.examples}{failed}{nothing}", style=style)
+    return Text(f"{score}, {r.leaked}/{r.examples}{partly}{failed}{nothing}", style=style)
 
 
 def _columns(results: Sequence[Result]) -> list[str]:
@@ -211,6 +215,7 @@ def _in_words(column: str, value: Value, r: Result) -> str:
     special = {
         "attacker": value if value == NAIVE or r.known_answer else f"{value} (no answer)",
         "recognisable": f"{r.leaked}/{r.examples}",
+        "partly": f"{r.partly}/{r.examples}",
         "recovered": f"{r.recovered}/{r.examples}",
     }
     if column in special:

@@ -12,11 +12,11 @@ from fedsim.log.comparison import COMPARISON, read_comparison
 from fedsim.log.folders import RECORDS
 from fedsim.log.run import Run, legible
 from fedsim.log.schema import Meaning
+from fedsim.log.summary import WORST_FIRST
 from fedsim.show.report.comparison import Compares, write_comparison
 from fedsim.show.report.page import REPORT, render, write_page
 from fedsim.show.report.run import Conclusion, write_run
 from fedsim.show.report.victims.cards import attacked
-from fedsim.show.report.words import WORST_FIRST
 from fedsim.show.view import view_of
 
 INDEX = "index.html"

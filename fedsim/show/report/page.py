@@ -25,6 +25,7 @@ from fedsim.core.errors import RunError
 from fedsim.core.modality import MODALITIES
 from fedsim.core.version import __version__
 from fedsim.show.figures.files import replace_file
+from fedsim.show.headline import counted
 from fedsim.show.privacy import upper
 from fedsim.show.report import words
 
@@ -124,7 +125,7 @@ def _environment() -> Environment:
         "size": words.size,
         "moment": words.moment,
         "duration": words.duration,
-        "counted": words.counted,
+        "counted": counted,
         "prose": prose,
     }
     environment.globals |= {

@@ -12,12 +12,13 @@ from typing import Any
 from fedsim.log.folders import SCENARIO
 from fedsim.log.run import Run, legible
 from fedsim.log.schema import CONTROL, Meaning
-from fedsim.log.summary import Row, Summary, statistics_known
+from fedsim.log.summary import WORST_FIRST, Row, Summary, statistics_known
+from fedsim.show.headline import attack_failed_said, control_said, counted, headline
 from fedsim.show.privacy import statements
 from fedsim.show.report.page import REPORT, as_csv, as_text_file, render, write_page
 from fedsim.show.report.run_charts import run_charts
 from fedsim.show.report.victims.cards import Attempt, Card
-from fedsim.show.report.words import WORST_FIRST, chain, counted, knew, simulated
+from fedsim.show.report.words import chain, knew, simulated
 from fedsim.show.view import View, view_of
 
 
@@ -106,16 +107,8 @@ class Conclusion:
     @staticmethod
     def headline_of(counts: dict[Meaning, int], summary: Summary, nouns: tuple[str, str]) -> str:
         """Return the verdict as a sentence."""
-        if set(counts) == {Meaning.NOTHING}:
-            return "The private data hold nothing to leak: nothing readable is in the upload."
         if counts:
-            some = counts.get(Meaning.LEAKED) or "None"
-            private = counted(sum(counts.values()), f"private {nouns[0]}", f"private {nouns[1]}")
-            failed = counts.get(Meaning.ATTACK_FAILED, 0)
-            if failed and not counts.get(Meaning.LEAKED):
-                those = "all" if failed == sum(counts.values()) else str(failed)
-                return f"None of {private} leaked, but the attack failed on {those} of them."
-            return f"{some} of {private} leaked."
+            return headline(counts, nouns)
         if summary.failures or summary.problems:
             return "No private data were reconstructed, and nothing could be scored."
         return "Nothing was attacked."
@@ -153,16 +146,11 @@ def _warnings(summary: Summary) -> list[str]:
     elif summary.status != "finished":
         why = f": {summary.error}" if summary.error else ""
         lines.append(f"This run was {summary.status}{why}. This report shows what was finished.")
-    if summary.control_failed:
-        lines.append(
-            "The positive control was not reconstructed: the attack failed here even without a "
-            "defense, so nothing below is evidence that a defense works."
-        )
+    control = control_said(summary)
+    if control is not None:
+        lines.append(control)
     if any(row.count(Meaning.ATTACK_FAILED) for row in summary.rows if row.group != CONTROL):
-        lines.append(
-            "Where the attack failed, the private data fit the upload better than the "
-            "reconstruction: a better attack may find them. That is not protection."
-        )
+        lines.append(attack_failed_said(summary.rows))
     if summary.approximate:
         lines.append(
             "Several local steps, or batches that were normalised separately, were attacked as one "

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fedsim.log.schema import NO_DEFENSE, Meaning, VictimRecord
+from fedsim.show.headline import counted
 
 
 @dataclass(frozen=True)
@@ -32,19 +33,20 @@ MEANINGS = {
     Meaning.ATTACK_FAILED: Badge(
         "failed",
         "▲",
-        "no more than a guess, but the private data fit the upload better than the reconstruction: "
-        "a better attack may find them. That is not protection",
+        "no more than a guess, and no evidence for a defense: a better attack may find the private "
+        "data. That is not protection",
     ),
     Meaning.UNSCORED: Badge("unscored", "?", "there is no reconstruction to score"),
     Meaning.NOTHING: Badge(
         "unscored", "–", "the private example holds nothing that a reader could see or understand"
     ),
     Meaning.PROTECTED: Badge(
-        "protected", "○", "no more than a guess, although it fits the upload as well as the truth"
+        "protected",
+        "○",
+        "no more than a guess, although the attacker's equations explain the upload, the "
+        "reconstruction fits it as well as the truth and the positive control was reconstructed",
     ),
 }
-
-WORST_FIRST = tuple(MEANINGS)
 
 
 def who(record: VictimRecord) -> str:
@@ -78,11 +80,6 @@ def duration(seconds: float) -> str:
 def moment(started: str) -> str:
     """Return a time of the run log, to the minute."""
     return started[:16].replace("T", " ")
-
-
-def counted(count: int, singular: str, plural: str | None = None) -> str:
-    """Return a number with a noun."""
-    return f"{count:,} {singular if count == 1 else plural or singular + 's'}"
 
 
 def named(thing: Any) -> str:

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from fedsim.log.schema import CONTROL, Meaning
 from fedsim.log.summary import Row, Summary, statistics_known
+from fedsim.show.headline import attack_failed_said, control_said, run_headline
 from fedsim.show.privacy import statements
 
 NOTHING = "–"
@@ -32,7 +33,7 @@ STYLES = {
 def summary_table(summary: Summary) -> Table:
     """Return the table at the end of a run: one row per client group and attacker."""
     table = Table(
-        title="What leaked",
+        title="What leaked" + (f": {said}" if (said := run_headline(summary)) else ""),
         title_justify="left",
         box=SIMPLE_HEAD,
         pad_edge=False,
@@ -63,21 +64,11 @@ def summary_table(summary: Summary) -> Table:
 def remarks(summary: Summary) -> list[Text]:
     """Return remarks for a reader of the table, most important first."""
     lines = []
-    if summary.control_failed:
-        lines.append(
-            Text(
-                "The positive control was not reconstructed: this attack failed here, so nothing "
-                "above is evidence that a defense works. Use more evaluations, or another attack.",
-                style="bold magenta",
-            )
-        )
-    if any(row.count(Meaning.ATTACK_FAILED) for row in summary.rows):
-        lines.append(
-            Text(
-                "'attack failed': the private data fit the upload better than the reconstruction; "
-                "a better attack may find them. That is not protection."
-            )
-        )
+    control = control_said(summary)
+    if control is not None:
+        lines.append(Text(control, style="bold magenta"))
+    if any(row.count(Meaning.ATTACK_FAILED) for row in summary.rows if row.group != CONTROL):
+        lines.append(Text(attack_failed_said(summary.rows)))
     if summary.approximate:
         lines.append(
             Text(

@@ -15,7 +15,8 @@ from fedsim.log.schema import (
     Meaning,
     ReconstructionRecord,
 )
-from fedsim.show.report.words import WORST_FIRST, who
+from fedsim.log.summary import WORST_FIRST
+from fedsim.show.report.words import who
 
 
 @dataclass(frozen=True)

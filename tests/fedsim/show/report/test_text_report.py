@@ -53,7 +53,7 @@ def test_packed_lines_hold_each_token_once() -> None:
 
 def test_the_verdict_is_in_tokens(tmp_path: Path) -> None:
     text = text_of(page(tmp_path))
-    assert "4 of 6 private texts leaked." in text
+    assert "4 of 6 private texts leaked, and 1 more partly leaked." in text
     assert "leaked most: 100.0% of the tokens, where a blind guess has 10.0." in text
     assert "never saw a private text or a label" in text
     assert "accuracy on masked tokens at the end" in text

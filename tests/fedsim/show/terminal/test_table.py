@@ -72,7 +72,7 @@ def test_it_fits_a_terminal_with_its_every_column(width: int) -> None:
 def test_what_failed_is_told_from_what_was_protected() -> None:
     text = shown([upload(0, "a"), leakage("v", "a", psnr=9.0, meaning="attack failed")])
     assert "0/1, 1 failed" in text
-    assert "That is not protection" in text
+    assert "That is not protection" in " ".join(text.split())
 
 
 def test_a_control_that_was_not_rebuilt_comes_first() -> None:
@@ -80,6 +80,28 @@ def test_a_control_that_was_not_rebuilt_comes_first() -> None:
     after_table = text.split("positive control", 1)[1]
     assert "The positive control was not reconstructed" in after_table
     assert "not reconstructed" not in shown([leakage("c", None)])
+
+
+def test_a_control_that_was_half_rebuilt_is_not_called_a_failed_attack() -> None:
+    control = [leakage("c", None), leakage("c", None, meaning="partly leaked")]
+    text = " ".join(shown([upload(0, "a"), leakage("v", "a"), *control]).split())
+    assert "of its 2 pictures, 1 leaked and 1 partly leaked" in text
+    assert "attack failed" not in text
+    assert "a defense need not be the reason" in text
+
+
+def test_its_title_counts_what_leaked_to_the_stronger_attacker() -> None:
+    naive = leakage("v", "a", meaning="partly leaked", partition=0)
+    adaptive = leakage("w", "a", meaning="protected", partition=0, attacker="adaptive")
+    other = leakage("x", "a", meaning="protected", partition=1)
+    text = shown([upload(0, "a"), naive, adaptive, other])
+    assert "What leaked: 1 of 2 private pictures partly leaked." in text
+
+
+def test_an_attack_that_failed_says_why_that_is_no_protection() -> None:
+    failed = leakage("v", "a", psnr=9.0, meaning="attack failed", doubts=["wrong equations"])
+    text = " ".join(shown([upload(0, "a"), failed]).split())
+    assert "the attacker's equations do not explain the upload (1)" in text
 
 
 def test_broken_uploads_failed_attacks_and_approximations_are_named() -> None:
