@@ -54,6 +54,7 @@ class Result:
         privacy: privacy spent by that client; None without a mechanism.
         chance: chance accuracy.
         controls: number of positive controls at this stage, and of reconstructed ones.
+        batches: whether an example leaked, in part or fully, for each attacked batch and seed.
     """
 
     label: str
@@ -77,6 +78,7 @@ class Result:
     chance: float
     controls: tuple[int, int]
     privacy: PrivacySpent | None = None
+    batches: tuple[bool, ...] = ()
 
     @property
     def name(self) -> str:
@@ -132,6 +134,7 @@ class _Pool:
     measure: Measure
     known_answer: bool = False
     leakage: list[LeakageRecord] = field(default_factory=list)
+    batches: dict[tuple[int, str], bool] = field(default_factory=dict)
     seconds: list[float] = field(default_factory=list)
 
 
@@ -218,6 +221,9 @@ def _pool(
             pool = pools.setdefault((cell.order, stage, attacker), new)
             pool.known_answer = answered
             pool.leakage.append(record)
+            exposed = record.score.meaning in (Meaning.LEAKED, Meaning.PARTLY)
+            batch = (cell.seed, record.victim)
+            pool.batches[batch] = pool.batches.get(batch, False) or exposed
             pool.seconds += [seconds[record.victim]] if record.victim in seconds else []
 
 
@@ -247,6 +253,7 @@ def _result(pool: _Pool, runs: _Runs, stage: str, attacker: Attacker) -> Result:
         epsilon=None if privacy is None else privacy.epsilon,
         chance=runs.chance,
         controls=(len(controls), sum(controls)),
+        batches=tuple(pool.batches.values()),
         privacy=privacy,
     )
 

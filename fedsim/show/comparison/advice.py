@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from scipy.stats import binomtest
+from scipy.stats import t
 
 from fedsim.log.results import Result
 from fedsim.log.schema import ADAPTIVE, NAIVE, NO_DEFENSE, Attacker
 from fedsim.scenario.comparison import Comparison
+from fedsim.show.comparison.bound import (
+    ENOUGH,
+    bound_of,
+    is_attacked,
+    is_shown,
+    needed,
+    upper_bound,
+)
 from fedsim.show.privacy import audited, guarantee, upper
 
 _ENOUGH = 0.05
@@ -28,15 +37,14 @@ _LEARNT = 2
 def advice(comparison: Comparison, results: Sequence[Result]) -> list[str]:
     """Return paragraphs: recommendation, evidence, and limits.
 
-    A defense is rated by the stronger of its attackers, at the stage where it leaks most. Among
-    those that leak little, one for which the attack failed or gave no reconstruction is ranked
-    after one that protects: the attack may only have been too weak.
+    A defense is recommended if an upper bound on its leaking batches is low, at each stage and from
+    both attackers, if its controls were reconstructed, and if no attack on it failed.
     """
     worst = _worst(results)
     if not worst:
         return ["Nothing was attacked, so there is nothing to recommend."]
     reference = next((r for r in worst if r.label == NO_DEFENSE), None)
-    paragraphs = [_verdict(comparison, worst, reference)]
+    paragraphs = [_verdict(comparison, worst, results, reference)]
     fooled = _looks_safe(results)
     if fooled is not None:
         paragraphs.append(fooled)
@@ -66,7 +74,12 @@ def _above_blind(result: Result) -> float:
     return statistics.fmean(result.scores) - statistics.fmean(result.blind)
 
 
-def _verdict(comparison: Comparison, worst: Sequence[Result], reference: Result | None) -> str:
+def _verdict(
+    comparison: Comparison,
+    worst: Sequence[Result],
+    results: Sequence[Result],
+    reference: Result | None,
+) -> str:
     if reference is None or reference.mean_accuracy is None:
         return (
             "There is no run without a defense to compare with: add an empty [[grid]] entry "
@@ -86,36 +99,72 @@ def _verdict(comparison: Comparison, worst: Sequence[Result], reference: Result 
             "model has learnt too little to measure the cost of a defense. Train for more rounds."
         )
     defended = [r for r in worst if r is not reference]
-    affordable = [r for r in defended if r.mean_accuracy is not None and r.mean_accuracy >= floor]
-    good = [r for r in affordable if r.leaked / r.examples <= _ENOUGH]
     loss = f"{100 * comparison.accuracy_loss:g}"
     points = f"{loss} {'point' if loss == '1' else 'points'} of accuracy"
+    cells = {d.order: [r for r in results if r.order == d.order] for d in defended}
+    shown = [d for d in defended if is_shown(cells[d.order], len(defended))]
+    good = [d for d in shown if (d.mean_accuracy or 0) >= floor]
     if good:
-        best = min(good, key=lambda r: (_unproven(r), _leakage(r), -(r.mean_accuracy or 0)))
-        does = "leaks least" if _unproven(best) > _ENOUGH else "protects best"
+        best = max(good, key=lambda r: r.mean_accuracy or 0)
         return (
-            f"Of the defenses that were tried, {best.name} {does} at no more than {points}: "
+            f"Of the defenses that were tried, {best.name} protects best at no more than {points}: "
             f"{_evidence(best, reference)}"
         )
-    dear = [r for r in defended if r.leaked / r.examples <= _ENOUGH]
-    text = f"None of the defenses that were tried protects at a cost of at most {points}."
-    if dear:
-        best = max(dear, key=lambda r: r.mean_accuracy or 0)
-        does = "with little leakage" if _unproven(best) > _ENOUGH else "that protects"
-        text += f" The cheapest one {does} is {best.name}: {_evidence(best, reference)}"
-    elif affordable:
-        best = min(affordable, key=_leakage)
-        text += f" The best affordable one is {best.name}: {_evidence(best, reference)}"
-    return text
+    if shown:
+        best = max(shown, key=lambda r: r.mean_accuracy or 0)
+        return (
+            f"No defense that was tried was shown to protect at no more than {points}. The "
+            f"cheapest one that was shown to protect is {best.name}: {_evidence(best, reference)}"
+        )
+    return _nothing_shown(defended, cells)
+
+
+def _nothing_shown(
+    defended: Sequence[Result], cells: Mapping[tuple[int, int], Sequence[Result]]
+) -> str:
+    """Return the failures, those without a leak so far, and the comparison to run next."""
+    failed = [d.name for d in defended if any(any(r.batches) for r in cells[d.order])]
+    answered = [d for d in defended if all(r.known_answer for r in cells[d.order])]
+    quiet = [d for d in answered if d.name not in failed]
+    held = [d for d in quiet if all(is_attacked(r) for r in cells[d.order])]
+    unsure = [d.name for d in quiet if d not in held]
+    parts = [f"Shown to fail: {', '.join(failed)}."] if failed else []
+    if unanswered := [d.name for d in defended if d not in answered]:
+        parts.append(f"No adaptive attacker is known for {', '.join(unanswered)}.")
+    if unsure:
+        parts.append(
+            f"Not known, because an attack or its control failed: {', '.join(unsure)}. Use more "
+            "evaluations or another attack first."
+        )
+    if held:
+        told = ", ".join(
+            f"{d.name} (0 of {len(d.batches)} batches; upper bound "
+            f"{bound_of(d, len(defended)):.0%})"
+            for d in held
+        )
+        parts.append(f"Nothing leaked so far from: {told}.")
+        count, seconds = needed(len(held)), max(d.run_seconds or 0 for d in held)
+        runs = max(math.ceil(count / max(1, len(d.batches))) for d in held)
+        parts.append(
+            f"Next, compare these alone with {count} attacked batches each (victims × seeds, now "
+            f"{min(len(d.batches) for d in held)}): if no batch leaks and no attack fails, the "
+            f"bound is {ENOUGH:.0%}. That takes about {runs} times as long; a run took "
+            f"{seconds:.0f} s."
+        )
+    said = " ".join(parts) or "Nothing was defended."
+    return (
+        "No defense that was tried was shown to protect, so none is recommended: "
+        f"{said[0].lower()}{said[1:]}"
+    )
 
 
 def _evidence(result: Result, reference: Result) -> str:
-    interval = binomtest(result.leaked, result.examples).proportion_ci(method="wilson")
+    bound = upper_bound(sum(result.batches), len(result.batches))
     accuracy = ""
     if result.mean_accuracy is not None and reference.mean_accuracy is not None:
         accuracy = (
             f" {result.accuracy_name.capitalize()} at the end is {result.mean_accuracy:.1%}, "
-            f"against {reference.mean_accuracy:.1%} without a defense."
+            f"against {reference.mean_accuracy:.1%} without a defense{_spread(result)}."
         )
     size = ""
     if result.upload_bytes and reference.upload_bytes:
@@ -144,9 +193,19 @@ def _evidence(result: Result, reference: Result) -> str:
         )
     return (
         f"where it leaks most ({result.stage}), {who} makes {result.leaked} of {result.examples} "
-        f"{measure.things} recognisable (95 % interval {interval.low:.0%} to {interval.high:.0%})"
+        f"{measure.things} recognisable and {result.partly} in part ({sum(result.batches)} of "
+        f"{len(result.batches)} batches; upper bound {bound:.0%})"
         f"{scores}.{doubt}{accuracy}{size}{spent}"
     )
+
+
+def _spread(result: Result) -> str:
+    """Return the interval of a mean accuracy over the seeds, in brackets."""
+    runs = len(result.accuracy)
+    if runs < 2:
+        return " (one seed: the interval is not known)"
+    half = t.ppf(0.975, runs - 1) * statistics.stdev(result.accuracy) / math.sqrt(runs)
+    return f" (95 % interval ±{100 * half:.1f} points, {runs} seeds)"
 
 
 def _looks_safe(results: Sequence[Result]) -> str | None:
@@ -158,8 +217,8 @@ def _looks_safe(results: Sequence[Result]) -> str | None:
         pair[NAIVE].name
         for pair in pairs.values()
         if {NAIVE, ADAPTIVE} <= set(pair)
-        and pair[NAIVE].leaked / pair[NAIVE].examples <= _ENOUGH
-        and pair[ADAPTIVE].leaked / pair[ADAPTIVE].examples > _ENOUGH
+        and pair[NAIVE].leaked + pair[NAIVE].partly <= _ENOUGH * pair[NAIVE].examples
+        and pair[ADAPTIVE].leaked + pair[ADAPTIVE].partly > _ENOUGH * pair[ADAPTIVE].examples
     ]
     if not fooled:
         return None

@@ -1,12 +1,17 @@
 """What a comparison recommends follows from its figures."""
 
 from dataclasses import replace
+from typing import Any
+
+import pytest
+from scipy.stats import binom
 
 from fedsim.core.measures import Measure
 from fedsim.log.results import Result
 from fedsim.modalities.pictures.measure import PSNR
 from fedsim.modalities.texts.measure import TOKENS
 from fedsim.show.comparison.advice import advice
+from fedsim.show.comparison.bound import ENOUGH, needed, upper_bound
 from tests.fedsim.engine.tiny import tiny
 
 
@@ -46,6 +51,7 @@ def result(
         epsilon=None,
         chance=0.1,
         controls=(4, 4),
+        batches=(True,) * leaked + (False,) * (200 - leaked),
     )
 
 
@@ -53,7 +59,10 @@ NONE = result("none", 20, 0.70)
 
 
 def said(*results: Result) -> str:
-    return " ".join(advice(tiny(), results))
+    """Return the advice where an adaptive attacker has the same results unless told."""
+    told = {r.order for r in results if r.attacker == "adaptive"}
+    same = [replace(r, attacker="adaptive") for r in results if r.order not in told]
+    return " ".join(advice(tiny(), [*results, *same]))
 
 
 def test_the_protective_one_that_costs_little_is_recommended() -> None:
@@ -62,20 +71,56 @@ def test_the_protective_one_that_costs_little_is_recommended() -> None:
     assert text.startswith(
         "Of the defenses that were tried, good protects best at no more than 2 points"
     )
-    assert "0 of 20 pictures recognisable (95 % interval 0% to 16%)" in text
-    assert "69.0%, against 70.0% without a defense" in text
+    assert "0 of 20 pictures recognisable and 0 in part (0 of 200 batches; upper bound 1%)" in text
+    assert "69.0%, against 70.0% without a defense (one seed: the interval is not known)" in text
 
 
-def test_one_that_merely_met_a_weak_attack_comes_after() -> None:
-    lucky, good = result("lucky", 0, 0.7, place=1, failed=18), result("good", 0, 0.69, place=2)
-    assert said(NONE, lucky, good).startswith("Of the defenses that were tried, good protects best")
-    text = said(NONE, lucky)
-    assert text.startswith(
-        "Of the defenses that were tried, lucky leaks least at no more than 2 points"
-    )
-    assert "On 18 of the 20 the attack failed or gave no reconstruction" in text
-    dear = said(NONE, result("dear", 0, 0.4, place=1, failed=2))
-    assert "The cheapest one with little leakage is dear" in dear
+def test_few_batches_show_nothing_and_the_next_comparison_is_told() -> None:
+    good = replace(result("good", 0, 0.69, place=1), batches=(False,) * 16)
+    text = said(NONE, good)
+    assert text.startswith("No defense that was tried was shown to protect, so none is recommended")
+    assert "nothing leaked so far from: good (0 of 16 batches; upper bound 17%)." in text
+    assert "Next, compare these alone with 59 attacked batches each" in text
+
+
+def test_a_batch_that_leaked_in_part_counts() -> None:
+    half = result("half", 0, 0.69, place=1)
+    half = replace(half, meanings={"partly leaked": 16}, batches=(True,) * 200)
+    assert "shown to fail: half." in said(NONE, half)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"controls": (4, 3)},
+        {"controls": (0, 0)},
+        {"known_answer": False},
+        {"meanings": {"attack failed": 20}},
+        {"meanings": {"protected": 18, "unscored": 2}},
+    ],
+)
+def test_without_evidence_none_is_recommended(changes: dict[str, Any]) -> None:
+    odd = replace(result("odd", 0, 0.69, place=1), **changes)
+    assert said(NONE, odd).startswith("No defense that was tried was shown to protect")
+
+
+def test_the_naive_attacker_alone_shows_nothing() -> None:
+    text = " ".join(advice(tiny(), [NONE, result("good", 0, 0.69, place=1)]))
+    assert text.startswith("No defense that was tried was shown to protect")
+
+
+@pytest.mark.parametrize(("batches", "candidates"), [(16, 1), (59, 1), (90, 5)])
+def test_without_a_leak_the_bound_has_a_closed_form(batches: int, candidates: int) -> None:
+    expected = 1 - (0.05 / candidates) ** (1 / batches)
+    assert upper_bound(0, batches, candidates) == pytest.approx(expected)
+    assert upper_bound(0, needed(candidates), candidates) <= ENOUGH
+    assert upper_bound(0, needed(candidates) - 1, candidates) > ENOUGH
+
+
+def test_a_bound_of_one_leaking_batch_covers_as_it_says() -> None:
+    bound = upper_bound(1, 30)
+    assert binom.cdf(1, 30, bound) == pytest.approx(0.05)
+    assert upper_bound(30, 30) == upper_bound(0, 0) == 1.0
 
 
 def test_controls_are_counted_once() -> None:
@@ -86,22 +131,15 @@ def test_controls_are_counted_once() -> None:
 
 def test_only_a_dear_one_protects() -> None:
     text = said(NONE, result("dear", 1, 0.40, place=1), result("cheap", 12, 0.70, place=2))
-    assert text.startswith(
-        "None of the defenses that were tried protects at a cost of at most 2 points"
-    )
-    assert "The cheapest one that protects is dear" in text
-
-
-def test_nothing_protects() -> None:
-    text = said(NONE, result("weak", 12, 0.70, place=1), result("weaker", 18, 0.70, place=2))
-    assert "The best affordable one is weak:" in text
+    assert text.startswith("No defense that was tried was shown to protect at no more than 2 point")
+    assert "The cheapest one that was shown to protect is dear" in text
 
 
 def test_a_defense_counts_by_its_stronger_attacker() -> None:
     naive = result("pruning", 0, 0.70, place=1)
     adaptive = result("pruning", 20, 0.70, place=1, attacker="adaptive")
     text = said(NONE, naive, adaptive)
-    assert text.startswith("None of the defenses that were tried protects")
+    assert "shown to fail: pruning." in text
     assert "Safe only against an attacker who ignores the defense: pruning." in text
 
 
@@ -139,7 +177,7 @@ def test_limits_are_named() -> None:
 
 def test_of_texts_it_speaks_in_tokens() -> None:
     none = result("none", 20, 0.5, measure=TOKENS)
-    good = result("good", 0, 0.5, place=1, failed=2, measure=TOKENS)
+    good = result("good", 0, 0.5, place=1, failed=1, measure=TOKENS)
     text = said(none, good)
     assert "makes 0 of 20 texts recognisable" in text
     assert "on average at 8.0% of the tokens where a blind guess has 9.0" in text

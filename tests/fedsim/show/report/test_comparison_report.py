@@ -23,7 +23,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_recommendation_comes_first(folder: Path) -> None:
     text = text_of(comparison_page(Compares.read(folder)))
-    assert text.index("protects") < text.index("The same picture under every defense")
+    assert text.index("shown to protect") < text.index("The same picture under every defense")
     assert (
         "10 runs · 3 clients each · seeds 0, 1 · attacked first (round 1), last (round 2)" in text
     )

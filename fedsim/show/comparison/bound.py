@@ -1,0 +1,50 @@
+"""Upper bound on the share of batches that leak, corrected for selection among defenses."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from scipy.stats import beta
+
+from fedsim.log.results import Result
+
+ENOUGH = 0.05
+"""Maximum upper bound on the share of leaking batches for a defense to be recommended."""
+
+_ERROR = 0.05
+"""Probability that any of the bounds of a comparison is too low."""
+
+
+def upper_bound(leaking: int, batches: int, candidates: int = 1) -> float:
+    """Return the one-sided bound of Clopper and Pearson (1934), with Bonferroni's correction.
+
+    The examples of a batch succeed or fail together, so the sample is the batches of all seeds,
+    and a batch leaks if one of its examples leaks, in part or fully.
+    """
+    if leaking >= batches:
+        return 1.0
+    return float(beta.ppf(1 - _ERROR / max(1, candidates), leaking + 1, batches - leaking))
+
+
+def needed(candidates: int = 1) -> int:
+    """Return the number of batches of which none may leak for a bound of at most `ENOUGH`."""
+    return math.ceil(math.log(_ERROR / max(1, candidates)) / math.log(1 - ENOUGH))
+
+
+def bound_of(result: Result, candidates: int) -> float:
+    """Return the upper bound for one result."""
+    return upper_bound(sum(result.batches), len(result.batches), candidates)
+
+
+def is_attacked(result: Result) -> bool:
+    """Return whether the controls were reconstructed and the attack failed almost nowhere."""
+    failed = result.attack_failed + result.unscored
+    return result.controls[1] == result.controls[0] > 0 and failed <= ENOUGH * result.examples
+
+
+def is_shown(own: Sequence[Result], candidates: int) -> bool:
+    """Return whether a defense was shown to protect, at all stages and from all attackers."""
+    return all(
+        bound_of(r, candidates) <= ENOUGH and r.known_answer and is_attacked(r) for r in own
+    ) and any(r.attacker == "adaptive" for r in own)
