@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-FIT_FLOOR = 1e-6
-"""Relative objective below which a fit is as good as a perfect one. On the paper's network and
-an undefended upload, pictures are recognisable at about 1e-5 or less."""
-
 
 @dataclass(frozen=True)
 class Measure:

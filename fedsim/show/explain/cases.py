@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from fedsim.core.measures import FIT_FLOOR
 from fedsim.log.run import Run
 from fedsim.log.schema import (
+    ADAPTIVE,
     CONTROL,
     Attacker,
+    Doubt,
     LeakageRecord,
     Meaning,
     ModelTraits,
@@ -22,6 +23,9 @@ from fedsim.log.schema import (
     SumRecord,
     UploadRecord,
 )
+
+AS_WELL = 1.1
+"""Maximum ratio of a reconstruction's objective to the truth's at which it fits as well."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,8 @@ class Case:
         reconstructions: records of the attacks.
         leakage: records of the scores.
         curves: the attacks' objectives over their snapshots, if the log has them.
+        has_adaptive: whether an adaptive attacker attacked the same group.
+        things: noun for the private examples, plural.
     """
 
     group: str
@@ -47,6 +53,8 @@ class Case:
     reconstructions: Sequence[ReconstructionRecord]
     leakage: Sequence[LeakageRecord]
     curves: Sequence[Sequence[float]]
+    has_adaptive: bool
+    things: str
 
     @property
     def is_control(self) -> bool:
@@ -87,10 +95,50 @@ class Case:
         known = [v for v in found if v is not None]
         return statistics.median(known) if known else None
 
+    @cached_property
+    def explained(self) -> bool | None:
+        """Whether the attacker's equations explain the upload by the private data.
+
+        That of most victims; None if no attack has an objective, or in logs of earlier versions.
+        """
+        known = [r.explained for r in self.reconstructions if r.explained is not None]
+        return 2 * sum(known) > len(known) if known else None
+
     @property
-    def exact(self) -> bool:
-        """Whether the private data fit the attacked upload, so that a search could find them."""
-        return self.truth_misfit is not None and self.truth_misfit <= FIT_FLOOR
+    def solvable(self) -> bool:
+        """Whether a search for a better fit could have found the private data."""
+        return self.explained is not False and self.truth_misfit is not None
+
+    @cached_property
+    def fits(self) -> bool:
+        """Whether most reconstructions fit the upload as well as the private data do."""
+        pairs = [
+            (r.objective, max(AS_WELL * r.truth_objective, r.rounding or 0))
+            for r in self.reconstructions
+            if r.objective is not None and r.truth_objective is not None
+        ]
+        return bool(pairs) and 2 * sum(found <= truth for found, truth in pairs) > len(pairs)
+
+    def doubted(self, doubt: Doubt) -> float:
+        """Return the share of the scores with a doubt."""
+        return sum(doubt in r.score.doubts for r in self.leakage) / max(1, len(self.leakage))
+
+    @property
+    def plan(self) -> Mapping[str, Any]:
+        """Table ``[adversary]`` of the scenario."""
+        found: Mapping[str, Any] = self.scenario.get("adversary") or {}
+        return found
+
+    @property
+    def attack(self) -> Mapping[str, Any]:
+        """The attack with its parameters, as in the scenario."""
+        found = self.plan.get("attack", {})
+        return found if isinstance(found, Mapping) else {"name": found}
+
+    def others(self, said: str, attacks: Sequence[str]) -> str:
+        """Return a clause on attacks to try, without the one that was used; else a full stop."""
+        left = [name for name in attacks if name != self.attack.get("name")]
+        return said.format(", ".join(left)) if left else "."
 
     @cached_property
     def misfit(self) -> float | None:
@@ -162,6 +210,8 @@ def _case(run: Run, group: str, attacker: Attacker) -> Case:
         reconstructions,
         [r for r in run.of_kind(LeakageRecord) if (r.who, r.attacker) == (group, attacker)],
         list(_curves(run, reconstructions)),
+        any(r.who == group and r.attacker == ADAPTIVE for r in found),
+        run.start.measure.things,
     )
 
 

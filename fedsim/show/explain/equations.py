@@ -1,0 +1,163 @@
+"""Causes of failure that lie in the attacker's equations: they do not describe the upload.
+
+A cause gets the control in addition to the case, because the control distinguishes a failing attack
+from a working defense: it is an undefended gradient of one step.
+"""
+
+from __future__ import annotations
+
+from fedsim.log.schema import ADAPTIVE, NAIVE, Doubt
+from fedsim.show.explain.cases import Case
+from fedsim.show.explain.finding import Finding
+
+GEIPING = ("inverting-gradients",)
+
+
+def nothing_to_attack(case: Case, control: Case | None) -> Finding | None:
+    """Find unusable uploads, and attacks that ended with an error."""
+    problems = [u.problem for u in case.uploads if u.problem]
+    errors = [r.error for r in case.reconstructions if r.error]
+    said = problems or errors
+    if not said:
+        return None
+    what = "the upload was unusable" if problems else "the attack gave up"
+    return Finding(
+        what,
+        1.0 if len(said) >= len(case.reconstructions) else 0.7,
+        f"{len(said)} of {len(case.reconstructions)}; the first message: {said[0]}",
+        "Read the message: it states the requirements of the attack. Another attack may need less.",
+    )
+
+
+def wrong_learning_rate(case: Case, control: Case | None) -> Finding | None:
+    """Find an adversary that assumes a wrong learning rate."""
+    if case.is_control or case.federation.get("upload") != "update" or case.explained:
+        return None
+    assumed = case.scenario.get("adversary", {}).get("learning_rate")
+    actual = case.federation.get("learning_rate")
+    if case.truth_misfit is None or assumed in (None, actual):
+        return None
+    return Finding(
+        "wrong learning rate",
+        0.97,
+        f"The private data themselves fit the upload only to {case.truth_misfit:.2g}, and "
+        f"{_zero(control)}. The adversary assumes a learning rate of {assumed:g}; it is "
+        f"{actual:g} (known from the scenario, no attacker could see it).",
+        "Omit adversary.learning_rate"
+        + case.others(", or use an attack that compares directions and not sizes: {}.", GEIPING),
+    )
+
+
+def many_local_steps(case: Case, control: Case | None) -> Finding | None:
+    """Find uploads of several local steps."""
+    if case.local_steps < 2:
+        return None
+    approximate = any(r.approximate for r in case.reconstructions)
+    averages = approximate and case.attack.get("local_steps") == "average"
+    fits = "" if case.truth_misfit is None else f"{case.truth_misfit:.2g}"
+    evidence = f"{case.local_steps} local steps on {case.batch_size} examples are in one upload. "
+    if approximate:
+        evidence += "The attack treated them as one large step, an approximation" + (
+            f" that the private data themselves fit only to {fits}." if fits else "."
+        )
+    else:
+        evidence += (
+            "The attack unrolled them"
+            + (f": the private data fit to {fits}, but" if fits else ", but")
+            + " it had to find them, their labels and their order among the steps at once."
+        )
+    return Finding(
+        "too many local steps",
+        0.92 if approximate else 0.86,
+        evidence,
+        "Use fewer local_steps to test this cause; "
+        + ("let the attack unroll them (local_steps = 'unroll'), and " if averages else "")
+        + "use more evaluations and trials (each trial guesses another order).",
+    )
+
+
+def defended_upload(case: Case, control: Case | None) -> Finding | None:
+    """Find defended uploads."""
+    if not case.defenses or (case.attacker == NAIVE and case.explained):
+        return None
+    if case.attacker == ADAPTIVE and not (case.explained is None or (case.explained and case.fits)):
+        return None
+    works = control is not None and control.leaked > 0
+    fits = "" if case.truth_misfit is None else f" to {case.truth_misfit:.2g}"
+    return Finding(
+        "the upload is defended",
+        0.95 if works else 0.6,
+        f"The clients apply {', '.join(case.defenses)}; the private data themselves fit the "
+        f"upload{fits}, while {_zero(control)}"
+        + (", which was reconstructed: the attack works here." if works else "."),
+        f"This is the purpose of a defense. {_attacker_next(case)}",
+    )
+
+
+def _attacker_next(case: Case) -> str:
+    """Return the next step against a defense, never one that the run has taken."""
+    if case.attacker == ADAPTIVE:
+        return "This attacker knows it. A stronger search may still find more."
+    if case.has_adaptive:
+        return "But this attacker ignores it: see the adaptive attacker of the same clients."
+    if _is_unanswered(case):
+        return "But this attacker ignores it, so this is not evidence of protection."
+    return (
+        "But this attacker ignores it: check the adaptive attacker (adversary.adaptive = true) "
+        "before you call it protection."
+    )
+
+
+def no_adaptive_attacker(case: Case, control: Case | None) -> Finding | None:
+    """Find defenses that no attacker of fedsim takes into account."""
+    if not case.defenses or not _is_unanswered(case):
+        return None
+    chain = ", ".join(case.defenses)
+    return Finding(
+        f"no adaptive attacker is known for {case.things} under {chain}",
+        0.93,
+        f"Only an attacker who ignores {chain} was tried: fedsim has no countermeasure to it for "
+        f"this attack on {case.things}. His failure says nothing about one who knows it.",
+        "Do not call it protection. Write a countermeasure (docs/extending.md), or use a defense "
+        "whose adaptive attacker is known.",
+    )
+
+
+def _is_unanswered(case: Case) -> bool:
+    missing = bool(case.plan.get("adaptive")) and not case.has_adaptive
+    return missing or case.doubted(Doubt.UNANSWERED) > 0
+
+
+def misspecified_attacker(case: Case, control: Case | None) -> Finding | None:
+    """Find attackers whose equations do not explain the upload by the private data."""
+    ignores = case.defenses and case.attacker == NAIVE
+    approximate = any(r.approximate for r in case.reconstructions)
+    if case.explained is not False or ignores or (approximate and case.local_steps > 1):
+        return None
+    return Finding(
+        "the attacker's equations are wrong",
+        0.91,
+        "Tested with the private data after the attack: they fit the upload to "
+        f"{case.truth_misfit or 0:.2g}, and neither rounding nor the noise that this attacker "
+        f"expects explains that, while {_zero(control)}.",
+        "No search can succeed with these equations, and this failure says nothing about a "
+        "defense. Compare the clients' defenses, steps and learning rate with what the attack "
+        "assumes, or correct the countermeasure (docs/extending.md).",
+    )
+
+
+def _zero(control: Case | None) -> str:
+    """Return a clause on the fit of the control's own data, for comparison."""
+    if control is None or control.truth_misfit is None:
+        return "there is no control to compare with"
+    return f"the control's own data fit to {control.truth_misfit:.2g}"
+
+
+EQUATIONS = (
+    nothing_to_attack,
+    wrong_learning_rate,
+    many_local_steps,
+    defended_upload,
+    no_adaptive_attacker,
+    misspecified_attacker,
+)

@@ -1,0 +1,121 @@
+"""Causes and remedies from constructed records: none advises what the run has done already."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from fedsim.log.schema import ADAPTIVE, NAIVE, Doubt, ModelTraits
+from fedsim.show.explain.cases import Case
+from fedsim.show.explain.causes import CAUSES
+from fedsim.show.explain.finding import Finding
+from tests.fedsim.runs import leakage, reconstruction, upload
+
+NOISE = [{"name": "gaussian-noise", "std": 0.1}]
+FOUND = {"objective": 1e-2, "truth_objective": 1e-2, "rounding": 1e-12, "status": "exhausted"}
+
+
+def case(
+    *,
+    attacker: str = NAIVE,
+    defenses: Sequence[dict[str, Any]] = (),
+    scenario: dict[str, Any] | None = None,
+    doubts: Sequence[Doubt] = (),
+    has_adaptive: bool = False,
+    curves: Sequence[Sequence[float]] = (),
+    things: str = "pictures",
+    **found: Any,
+) -> Case:
+    return Case(
+        group="a",
+        attacker=attacker,
+        scenario=scenario or {},
+        model=ModelTraits(parameters=100, batch_statistics=0, piecewise_linear=0),
+        uploads=[upload(0, "a", defenses=defenses)],
+        reconstructions=[reconstruction("v", group="a", attacker=attacker, **(FOUND | found))],
+        leakage=[leakage("v", "a", psnr=9.0, meaning="attack failed", doubts=doubts)],
+        curves=curves,
+        has_adaptive=has_adaptive,
+        things=things,
+    )
+
+
+def findings(one: Case) -> dict[str, Finding]:
+    found = (cause(one, None) for cause in CAUSES)
+    return {f.cause: f for f in found if f is not None}
+
+
+def test_a_fit_is_compared_with_that_of_the_truth_and_its_rounding() -> None:
+    assert case(objective=1e-2, truth_objective=1e-2).fits
+    assert not case(objective=1e-9, truth_objective=1e-14).fits
+    assert case(objective=1e-9, truth_objective=1e-14, rounding=2e-9).fits
+    assert not case(objective=None).fits
+
+
+def test_an_adaptive_attacker_with_wrong_equations_is_named() -> None:
+    [name, *_] = findings(case(attacker=ADAPTIVE, defenses=NOISE, explained=False))
+    assert name == "the attacker's equations are wrong"
+    right = findings(case(attacker=ADAPTIVE, defenses=NOISE, explained=True))
+    assert name not in right
+    assert "the upload is defended" in right
+
+
+@pytest.mark.parametrize(
+    ("adaptive", "has_adaptive", "advised"),
+    [(False, False, True), (True, True, False), (True, False, False)],
+)
+def test_an_adaptive_attacker_is_advised_only_where_there_was_none(
+    adaptive: bool, has_adaptive: bool, advised: bool
+) -> None:
+    one = case(
+        defenses=NOISE,
+        explained=False,
+        scenario={"adversary": {"adaptive": adaptive, "attack": {"name": "idlg"}}},
+        has_adaptive=has_adaptive,
+    )
+    found = findings(one)
+    assert ("adaptive = true" in found["the upload is defended"].advice) is advised
+    unknown = "no adaptive attacker is known for pictures under gaussian-noise"
+    assert (unknown in found) is (adaptive and not has_adaptive)
+
+
+def test_texts_under_noise_have_no_adaptive_attacker() -> None:
+    one = case(defenses=NOISE, explained=False, doubts=[Doubt.UNANSWERED], things="texts")
+    found = findings(one)
+    assert "no adaptive attacker is known for texts under gaussian-noise" in found
+    assert "adaptive = true" not in "".join(f.advice for f in found.values())
+
+
+def test_an_objective_that_is_still_falling_needs_more_evaluations() -> None:
+    doubted = findings(case(explained=True, objective=1.0, doubts=[Doubt.STILL_FALLING]))
+    assert "too few evaluations" in doubted
+    fell = findings(case(explained=True, objective=1.0, curves=[[10.0, 5.0, 1.0]]))
+    assert "by a factor of 5.0" in fell["too few evaluations"].evidence
+    assert "too few evaluations" not in findings(case(explained=True, objective=1.0))
+
+
+def test_unrolling_is_advised_only_to_an_attack_that_averages() -> None:
+    def advice(attack: dict[str, Any]) -> str:
+        scenario = {"federation": {"local_steps": 3}, "adversary": {"attack": attack}}
+        found = findings(case(scenario=scenario, approximate=True, explained=False))
+        return found["too many local steps"].advice
+
+    assert "unroll" in advice({"name": "idlg", "local_steps": "average"})
+    assert "unroll" not in advice({"name": "idlg", "local_steps": "unroll"})
+    assert "unroll" not in advice({"name": "dense"})
+
+
+def test_the_attack_in_use_is_not_advised() -> None:
+    def advice(attack: dict[str, Any]) -> str:
+        one = case(explained=True, scenario={"adversary": {"attack": attack}})
+        return findings(one)["other data fit as well"].advice
+
+    plain = advice({"name": "idlg", "precision": "float32"})
+    assert "float64" in plain
+    assert "inverting-gradients" in plain
+    assert advice({"name": "inverting-gradients", "precision": "float64"}) == "Use more trials."
+
+
+def test_older_logs_have_no_test_of_the_equations() -> None:
+    assert case().explained is None
+    assert case(attacker=ADAPTIVE, defenses=NOISE).solvable
