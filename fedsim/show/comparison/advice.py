@@ -14,10 +14,9 @@ from fedsim.scenario.comparison import Comparison
 from fedsim.show.comparison.bound import (
     ENOUGH,
     bound_of,
-    is_attacked,
     is_shown,
     needed,
-    upper_bound,
+    was_tested,
 )
 from fedsim.show.privacy import audited, guarantee, upper
 
@@ -60,8 +59,9 @@ def _worst(results: Sequence[Result]) -> list[Result]:
     return [max(group, key=_leakage) for _, group in sorted(by_defense.items())]
 
 
-def _leakage(result: Result) -> tuple[float, float]:
-    return result.leaked / max(1, result.examples), _above_blind(result)
+def _leakage(result: Result) -> tuple[float, float, float]:
+    exposed = sum(result.batches) / max(1, len(result.batches))
+    return exposed, result.leaked / max(1, result.examples), _above_blind(result)
 
 
 def _unproven(result: Result) -> float:
@@ -106,15 +106,17 @@ def _verdict(
     good = [d for d in shown if (d.mean_accuracy or 0) >= floor]
     if good:
         best = max(good, key=lambda r: r.mean_accuracy or 0)
+        told = _evidence(best, reference, len(defended))
         return (
             f"Of the defenses that were tried, {best.name} protects best at no more than {points}: "
-            f"{_evidence(best, reference)}"
+            f"{told}"
         )
     if shown:
         best = max(shown, key=lambda r: r.mean_accuracy or 0)
+        told = _evidence(best, reference, len(defended))
         return (
             f"No defense that was tried was shown to protect at no more than {points}. The "
-            f"cheapest one that was shown to protect is {best.name}: {_evidence(best, reference)}"
+            f"cheapest one that was shown to protect is {best.name}: {told}"
         )
     return _nothing_shown(defended, cells)
 
@@ -126,7 +128,7 @@ def _nothing_shown(
     failed = [d.name for d in defended if any(any(r.batches) for r in cells[d.order])]
     answered = [d for d in defended if all(r.known_answer for r in cells[d.order])]
     quiet = [d for d in answered if d.name not in failed]
-    held = [d for d in quiet if all(is_attacked(r) for r in cells[d.order])]
+    held = [d for d in quiet if was_tested(cells[d.order])]
     unsure = [d.name for d in quiet if d not in held]
     parts = [f"Shown to fail: {', '.join(failed)}."] if failed else []
     if unanswered := [d.name for d in defended if d not in answered]:
@@ -158,8 +160,8 @@ def _nothing_shown(
     )
 
 
-def _evidence(result: Result, reference: Result) -> str:
-    bound = upper_bound(sum(result.batches), len(result.batches))
+def _evidence(result: Result, reference: Result, candidates: int) -> str:
+    bound = bound_of(result, candidates)
     accuracy = ""
     if result.mean_accuracy is not None and reference.mean_accuracy is not None:
         accuracy = (
@@ -256,8 +258,7 @@ def _limits(comparison: Comparison, results: Sequence[Result], worst: Sequence[R
     if failed:
         parts.append(
             f"The attack failed on some {measure.things} of: {', '.join(failed)}. That is "
-            f"not protection: the private {measure.thing} fits the upload better than the "
-            "reconstruction."
+            f"not protection: a better attack may find the {measure.things}."
         )
     unscored = sorted({r.name for r in worst if r.unscored})
     if unscored:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from scipy.stats import beta
 
 from fedsim.log.results import Result
+from fedsim.log.schema import ADAPTIVE
 
 ENOUGH = 0.05
 """Maximum upper bound on the share of leaking batches for a defense to be recommended."""
@@ -44,7 +45,16 @@ def is_attacked(result: Result) -> bool:
 
 
 def is_shown(own: Sequence[Result], candidates: int) -> bool:
-    """Return whether a defense was shown to protect, at all stages and from all attackers."""
-    return all(
-        bound_of(r, candidates) <= ENOUGH and r.known_answer and is_attacked(r) for r in own
-    ) and any(r.attacker == "adaptive" for r in own)
+    """Return whether a defense was shown to protect, at all stages and from all attackers.
+
+    A naive attacker, who ignores the defense, only counts if something leaks to him.
+    """
+    return all(bound_of(r, candidates) <= ENOUGH and r.known_answer for r in own) and was_tested(
+        own
+    )
+
+
+def was_tested(own: Sequence[Result]) -> bool:
+    """Return whether the adaptive attacks on a defense were evidence, at all stages."""
+    adaptive = [r for r in own if r.attacker == ADAPTIVE]
+    return bool(adaptive) and all(is_attacked(r) for r in adaptive)

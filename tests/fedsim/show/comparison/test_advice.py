@@ -1,5 +1,6 @@
 """What a comparison recommends follows from its figures."""
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -71,7 +72,7 @@ def test_the_protective_one_that_costs_little_is_recommended() -> None:
     assert text.startswith(
         "Of the defenses that were tried, good protects best at no more than 2 points"
     )
-    assert "0 of 20 pictures recognisable and 0 in part (0 of 200 batches; upper bound 1%)" in text
+    assert "0 of 20 pictures recognisable and 0 in part (0 of 200 batches; upper bound 2%)" in text
     assert "69.0%, against 70.0% without a defense (one seed: the interval is not known)" in text
 
 
@@ -102,6 +103,26 @@ def test_a_batch_that_leaked_in_part_counts() -> None:
 def test_without_evidence_none_is_recommended(changes: dict[str, Any]) -> None:
     odd = replace(result("odd", 0, 0.69, place=1), **changes)
     assert said(NONE, odd).startswith("No defense that was tried was shown to protect")
+
+
+def test_a_naive_attack_that_fails_is_neither_evidence_nor_an_obstacle() -> None:
+    adaptive = result("good", 0, 0.69, place=1, attacker="adaptive")
+    naive = result("good", 0, 0.69, place=1, failed=20)
+    assert "good protects best" in said(NONE, naive, adaptive)
+    leaky = replace(naive, batches=(True,) * 20 + (False,) * 180)
+    assert "shown to fail: good." in said(NONE, leaky, adaptive)
+    failed = result("good", 0, 0.69, place=1, attacker="adaptive", failed=20)
+    assert "Use more evaluations or another attack" in said(NONE, naive, failed)
+
+
+def test_the_bound_in_closed_form() -> None:
+    assert upper_bound(0, 16) == pytest.approx(1 - 0.05 ** (1 / 16))
+    assert upper_bound(0, 16, 4) == pytest.approx(1 - 0.0125 ** (1 / 16))
+    assert upper_bound(1, 2) == pytest.approx(math.sqrt(0.95))
+    assert upper_bound(3, 3) == 1
+    for candidates in (1, 4):
+        count = needed(candidates)
+        assert upper_bound(0, count, candidates) <= 0.05 < upper_bound(0, count - 1, candidates)
 
 
 def test_the_naive_attacker_alone_shows_nothing() -> None:
@@ -182,7 +203,7 @@ def test_of_texts_it_speaks_in_tokens() -> None:
     assert "makes 0 of 20 texts recognisable" in text
     assert "on average at 8.0% of the tokens where a blind guess has 9.0" in text
     assert "Accuracy on next tokens at the end is 50.0%" in text
-    assert "the private text fits the upload better" in text
+    assert "a better attack may find the texts" in text
     assert "picture" not in text
 
 
