@@ -332,6 +332,7 @@ def _conclude(console: Console, folder: Path) -> None:
     from fedsim.show.report.page import REPORT  # noqa: PLC0415
     from fedsim.show.terminal.gallery import gallery  # noqa: PLC0415
     from fedsim.show.terminal.table import remarks, summary_table  # noqa: PLC0415
+    from fedsim.show.threat import threat_said  # noqa: PLC0415
 
     run = Run.read(folder)
     summary = run.summary
@@ -342,6 +343,8 @@ def _conclude(console: Console, folder: Path) -> None:
         console.print(summary_table(summary))
     for line in remarks(summary):
         console.print(line)
+    for said in threat_said(run.scenario, summary):
+        console.print(said, style="dim", markup=False, highlight=False)
     if any(r.count(Meaning.LEAKED) + r.count(Meaning.NOTHING) < r.examples for r in summary.rows):
         console.print(f"why? fedsim explain {folder}", markup=False, soft_wrap=True)
     report = [page] if (page := folder / REPORT).is_file() else []

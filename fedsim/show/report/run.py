@@ -19,6 +19,7 @@ from fedsim.show.report.page import REPORT, as_csv, as_text_file, render, write_
 from fedsim.show.report.run_charts import run_charts
 from fedsim.show.report.victims.cards import Attempt, Card
 from fedsim.show.report.words import chain, knew, simulated
+from fedsim.show.threat import threat_said
 from fedsim.show.view import View, view_of
 
 
@@ -54,7 +55,7 @@ def run_page(run: Run) -> str:
         verdict=verdict,
         description=run.scenario.get("description", ""),
         simulated=simulated(run.scenario, view.noun),
-        knew=knew(run.scenario, view.noun),
+        knew=[*knew(run.scenario, view.noun), *threat_said(run.scenario, run.summary)],
         groups=[
             {"name": g["name"], "count": g["count"], "defenses": chain(g["defenses"])}
             for g in run.scenario.get("clients", [])

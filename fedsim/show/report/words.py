@@ -149,11 +149,6 @@ def knew(scenario: Mapping[str, Any], nouns: tuple[str, str]) -> list[str]:
         f"It knew what it had asked for: {listed(told)}.",
         f"It had public {nouns[1]}, the test split of the data set.",
     ]
-    lines.append(
-        "In the letters of Carletti et al. (SoK: Gradient Inversion Attacks in Federated Learning, "
-        "USENIX Security 2025) that is D: uploads, basic knowledge, training details and surrogate "
-        "data. F to H were not tried: a server that manipulates the model or selects the clients."
-    )
     if plan["adaptive"]:
         lines.append(
             "A client whose defense has a countermeasure was attacked twice: by a naive attacker "

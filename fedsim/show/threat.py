@@ -1,0 +1,62 @@
+"""Threat model of a run in the letters of the field, and what was not tried."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fedsim.log.schema import ADAPTIVE, CONTROL, NO_DEFENSE
+from fedsim.log.summary import Summary
+
+_SOURCE = (
+    "Carletti et al. (SoK: Gradient Inversion Attacks in Federated Learning, USENIX Security 2025)"
+)
+
+
+def threat_said(scenario: Mapping[str, Any], summary: Summary) -> list[str]:
+    """Return sentences on the threat model and on what was not tried; none without an attack."""
+    if scenario.get("adversary") is None or not summary.rows:
+        return []
+    untried = "; ".join(not_tried(scenario, summary))
+    return [f"Threat model: {threat_model(summary)}", f"Not tried: {untried}."]
+
+
+def threat_model(summary: Summary) -> str:
+    """Return the threat model as a sentence, with its letter."""
+    knows = "uploads, basic knowledge, training details and surrogate data"
+    if summary.statistics & {"uploaded", "running"}:
+        return (
+            f"{knows}, and statistics of the clients' data (BatchNorm), without manipulation: E in "
+            f"the letters of {_SOURCE}."
+        )
+    return f"{knows}, without manipulation: D in the letters of {_SOURCE}."
+
+
+def not_tried(scenario: Mapping[str, Any], summary: Summary) -> list[str]:
+    """Return the untried powers of a stronger adversary, in phrases."""
+    plan, federation = scenario["adversary"], scenario["federation"]
+    attack = plan["attack"]
+    name = attack["name"] if isinstance(attack, Mapping) else attack
+    found = [f"attacks other than {name}"]
+    if isinstance(attack, Mapping) and attack.get("trials") == 1:
+        found.append("more than one random start")
+    found += _unanswered(summary, adaptive=bool(plan["adaptive"]))
+    if federation["rounds"] > 1:
+        found.append("the uploads of several rounds together")
+    return [*found, "a server that manipulates the model or selects the clients (F to H)"]
+
+
+def _unanswered(summary: Summary, *, adaptive: bool) -> list[str]:
+    """Return the attackers who know the defenses and were not tried."""
+    answered = {row.group for row in summary.rows if row.attacker == ADAPTIVE}
+    naive = [
+        row.group
+        for row in summary.rows
+        if row.group not in {CONTROL, *answered} and row.defense != NO_DEFENSE
+    ]
+    if not naive:
+        return []
+    groups = ", ".join(dict.fromkeys(naive))
+    if adaptive:
+        return [f"an attacker who knows the defenses of {groups}, since fedsim has none"]
+    return [f"an attacker who knows the defenses of {groups} (adversary.adaptive = true)"]
