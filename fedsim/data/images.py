@@ -9,13 +9,20 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from fedsim.core.errors import DataError
+from fedsim.core.errors import DataError, FedsimWarning
 
 IMAGE_SUFFIXES = frozenset(
     {".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 )
 # An explicit list, because Pillow's other readers include one that starts Ghostscript.
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+USED_RANGE = 0.1
+"""Share of the range of 16 bits below which a picture probably has 10 or 12 bits: it is black."""
+
+_NARROW = (
+    f"a picture of 16 bits uses less than {USED_RANGE:.0%} of their range, so it is nearly black: "
+    "if its values have 10 or 12 bits, scale them to 16"
+)
 _MODES = {1: "L", 3: "RGB"}
 _WITH_ALPHA = ("LA", "La", "PA", "RGBA", "RGBa")
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
@@ -90,8 +97,10 @@ def _open(path: Path) -> Image.Image:
 def _flat(picture: Image.Image) -> Image.Image:
     if picture.mode.startswith("I"):
         # Pillow clips 16-bit greys when it converts them, which turns most of them white.
-        grey = np.asarray(picture).astype(np.int64).clip(0, 65535) // 257
-        return Image.fromarray(grey.astype(np.uint8))
+        grey = np.asarray(picture).astype(np.int64).clip(0, 65535)
+        if 0 < grey.max() < USED_RANGE * 65535:
+            warnings.warn(_NARROW, FedsimWarning, stacklevel=4)
+        return Image.fromarray((grey // 257).astype(np.uint8))
     if picture.mode not in _WITH_ALPHA and "transparency" not in picture.info:
         return picture
     coloured = picture.convert("RGBA")

@@ -36,7 +36,6 @@ class Meaning(StrEnum):
 class Doubt(StrEnum):
     """Reason why an example that did not leak is not called protected; the weightiest first."""
 
-    NOTHING_TO_LEAK = "nothing to leak"
     UNDEFENDED = "undefended"
     NAIVE_ATTACKER = "naive attacker"
     UNANSWERED = "unanswered defense"
@@ -57,7 +56,6 @@ class Doubt(StrEnum):
 
 
 _REASONS = {
-    Doubt.NOTHING_TO_LEAK: "the private picture is plain: nothing in it could be recognised",
     Doubt.UNDEFENDED: "one undefended step of one client tells its data to a better attack",
     Doubt.NAIVE_ATTACKER: "the attacker ignores the defense",
     Doubt.UNANSWERED: "no adaptive attacker is known for a defense of this client",

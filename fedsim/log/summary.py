@@ -57,8 +57,7 @@ class Row:
         measure: measure of the scores.
         scores: scores of the examples that could be scored.
         baseline: score of the best blind guess for each of these examples.
-        labels_right: share of correct labels among those that the attack assigned; None if it
-            assigned none.
+        labels: number of correct labels, and of labels that the attack assigned.
         upload_bytes: mean size of the group's uploads.
         privacy: privacy spent by the client that has spent most; None without a mechanism.
         doubts: number of examples by the weightiest reason for not being called protected.
@@ -72,7 +71,7 @@ class Row:
     measure: Measure
     scores: list[float]
     baseline: list[float]
-    labels_right: float | None
+    labels: tuple[int, int]
     upload_bytes: float | None
     privacy: PrivacySpent | None = None
     doubts: dict[Doubt, int] = field(default_factory=dict)
@@ -81,6 +80,12 @@ class Row:
     def epsilon(self) -> float | None:
         """Largest epsilon that one of the group's clients has spent; None without a guarantee."""
         return None if self.privacy is None else self.privacy.epsilon
+
+    @property
+    def labels_right(self) -> float | None:
+        """Share of correct labels among those that the attack assigned; None without any."""
+        right, assigned = self.labels
+        return right / assigned if assigned else None
 
     def count(self, meaning: Meaning) -> int:
         """Return the number of examples of a meaning."""
@@ -184,6 +189,21 @@ def statistics_known(summary: Summary) -> str | None:
     return f"Batch statistics known to the attack: {'; or '.join(found)}." if found else None
 
 
+def labels_told(summary: Summary) -> str | None:
+    """Return a sentence on the labels that the uploads told, or None if attacks assigned none."""
+    told: dict[str, tuple[int, int]] = {}
+    for row in summary.rows:
+        if row.group != CONTROL and row.labels[1]:
+            name, best = row.group, told.get(row.group, (0, 0))
+            told[name] = max(best, row.labels, key=lambda pair: (pair[0], -pair[1]))
+    if not told:
+        return None
+    counts = ", ".join(f"{name} {right} of {all_}" for name, (right, all_) in told.items())
+    guess = summary.random_label
+    chance = "" if guess is None else f"; a guess has {guess:.0%}"
+    return f"Labels told, a leak of their own: {counts}{chance}."
+
+
 def _worst(leakage: Sequence[LeakageRecord]) -> dict[Meaning, int]:
     """Count the private examples by their worst meaning over the attackers."""
     found: dict[tuple[int, int | None, str, int], Meaning] = {}
@@ -230,7 +250,7 @@ def _row(
         measure=measure,
         scores=[figure for figure, _ in scored],
         baseline=[score.blind(measure) for _, score in scored],
-        labels_right=sum(right) / len(right) if right else None,
+        labels=(sum(right), len(right)),
         upload_bytes=statistics.fmean(sizes) if sizes else None,
         privacy=most_spent(u for u in own if isinstance(u, UploadRecord)),
         doubts=dict(Counter(r.score.doubts[0] for r in examples if r.score.doubts)),

@@ -58,13 +58,6 @@ class Conclusion:
     meaning: Meaning
     doubts: tuple[Doubt, ...] = ()
 
-    def doubted(self, doubt: Doubt) -> Conclusion:
-        """Return the conclusion with one more doubt, if the example did not leak."""
-        if self.meaning not in (Meaning.PROTECTED, Meaning.ATTACK_FAILED):
-            return self
-        ordered = tuple(d for d in Doubt if d in (*self.doubts, doubt))
-        return Conclusion(Meaning.ATTACK_FAILED, ordered)
-
 
 def conclude(
     word: Verdict,
@@ -87,8 +80,8 @@ def conclude(
         return Conclusion(Meaning.LEAKED)
     if word is Verdict.PARTLY:
         return Conclusion(Meaning.PARTLY)
-    if word is Verdict.UNSCORED:
-        return Conclusion(Meaning.UNSCORED)
+    if word in (Verdict.NOTHING, Verdict.UNSCORED):
+        return Conclusion(Meaning(word))
     doubts = (*_of_circumstances(circumstances), *_of_the_fit(found, fit, circumstances.discrete))
     doubts += (Doubt.BELOW_GUESS,) * below_guess
     ordered = tuple(d for d in Doubt if d in doubts)

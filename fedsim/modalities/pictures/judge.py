@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from fedsim.attacks import Reconstruction
 from fedsim.core.modality import PICTURES
 from fedsim.data import Prepared
-from fedsim.log.schema import Doubt, ExampleScore
+from fedsim.log.schema import ExampleScore
 from fedsim.scoring.further import Figures, FurtherMetrics
 from fedsim.scoring.judge import ConclusionOf, Judge
 from fedsim.scoring.metrics.baselines import GREY, MEAN, blind_guesses, of_picture
@@ -84,8 +84,6 @@ class PictureJudge(Judge):
             word = verdict(evidence[i])
             below = figures[i]["psnr"] < float(blind[i]) - self._chance_db
             conclusion = conclusion_of(word, below)
-            if evidence[i].plain:
-                conclusion = conclusion.doubted(Doubt.NOTHING_TO_LEAK)
             leakage.append(
                 ExampleScore(
                     example=i,

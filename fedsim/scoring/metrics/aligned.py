@@ -70,7 +70,12 @@ def align(guesses: Tensor, originals: Tensor) -> Aligned:
 
 
 def explained(guesses: Tensor, originals: Tensor) -> Tensor:
-    """Return the share of the variance that `align` explains; its arguments are the same."""
+    """Return the share of the variance that `align` explains, (N,).
+
+    Args:
+        guesses: as for `align`, or one guess for all originals.
+        originals: as for `align`, or one original for all guesses.
+    """
     _, centred = _inside(originals)
     return _share(_fits(torch.stack([guesses, guesses.flip(3)]), centred)[1], centred)
 
@@ -97,27 +102,31 @@ def _fits(both: Tensor, centred: Tensor) -> tuple[Tensor, Tensor]:
 
     Args:
         both: ``(2, N, C, H, W)``, the guesses and their mirror images.
-        centred: ``(N, C, h, w)``, the originals with mean 0 in each channel.
+        centred: ``(N, C, h, w)``, the originals with mean 0 in each channel; N may be 1 in either.
 
     Returns:
         ``(N, 2, shifts, C)`` and ``(N, 2, shifts)``.
     """
-    pixels = centred.shape[2] * centred.shape[3]
-    spectrum = torch.fft.rfft2(both)
-    covariance = _correlated(spectrum, centred, both.shape) / pixels
-    ones = torch.ones_like(centred[:1, :1])
-    mean = _correlated(spectrum, ones, both.shape) / pixels
-    square = _correlated(torch.fft.rfft2(both.square()), ones, both.shape) / pixels
-    variance = square - mean.square()
+    height, width = centred.shape[2:]
+    covariance = _correlated(both, centred) / (height * width)
+    mean = _means(both, height, width)
+    variance = _means(both.square(), height, width) - mean.square()
     slope = torch.where(variance > _FLAT, covariance / variance.clamp_min(_FLAT), 0.0)
     gain = (slope.square() * variance).sum(2)
     return slope.permute(1, 0, 3, 2), gain.permute(1, 0, 2)
 
 
-def _correlated(spectrum: Tensor, kernel: Tensor, shape: torch.Size) -> Tensor:
+def _correlated(both: Tensor, kernel: Tensor) -> Tensor:
     """Return the correlations at all shifts at which the kernel is inside, (2, N, C, shifts)."""
-    size = (shape[-2], shape[-1])
-    product = spectrum * torch.fft.rfft2(kernel, s=size).conj()
+    size = (both.shape[-2], both.shape[-1])
+    product = torch.fft.rfft2(both) * torch.fft.rfft2(kernel, s=size).conj()
     inside = (size[0] - kernel.shape[-2] + 1, size[1] - kernel.shape[-1] + 1)
     correlated: Tensor = torch.fft.irfft2(product, s=size)
     return correlated[..., : inside[0], : inside[1]].flatten(3)
+
+
+def _means(both: Tensor, height: int, width: int) -> Tensor:
+    """Return the means of all windows of a size, (2, N, C, shifts)."""
+    sums = torch.nn.functional.pad(both.cumsum(-2).cumsum(-1), (1, 0, 1, 0))
+    rows = sums[..., height:, :] - sums[..., :-height, :]
+    return ((rows[..., width:] - rows[..., :-width]) / (height * width)).flatten(3)

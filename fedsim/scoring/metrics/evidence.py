@@ -141,8 +141,8 @@ def ranked(found: Tensor, original: Tensor, public: Tensor, share: float) -> tup
     if len(public) == 0:
         return 1, 0.0
     many = public.double()
-    closer = explained(found.expand_as(many), many) >= share
-    similar = explained(many, original.expand_as(many)) >= share
+    closer = explained(found[None], many) >= share
+    similar = explained(many, original[None]) >= share
     return int(closer.sum()) + 1, float(similar.double().mean())
 
 

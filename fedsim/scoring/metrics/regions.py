@@ -47,12 +47,15 @@ def exact_region(
         if not bool(exact.any()):
             return False
         exact &= hidden <= GAIN * (1 - explained(_windows(guess), truths))
-    for at in torch.nonzero(exact).flatten().tolist():
-        others = torch.stack([_windows(p)[at] for p in public]) if len(public) else public
-        truth = truths[at].expand(len(others), -1, -1, -1)
-        if len(others) == 0 or bool((explained(others, truth) < mine.explained[at]).all()):
-            return True
-    return False
+    regions = torch.nonzero(exact).flatten().tolist()
+    if not regions or len(public) == 0:
+        return bool(regions)
+    windows = _windows(public.flatten(0, 1))
+    others = windows.reshape(len(truths), *public.shape[:2], *windows.shape[2:])
+    return any(
+        bool((explained(others[at], truths[at : at + 1]) < mine.explained[at]).all())
+        for at in regions
+    )
 
 
 def _windows(picture: Tensor) -> Tensor:

@@ -60,7 +60,7 @@ def verdict(evidence: Evidence | None) -> Verdict:
     if evidence is None or any(map(math.isnan, (evidence.psnr, evidence.ssim, evidence.detail))):
         return Verdict.UNSCORED
     if evidence.plain:
-        return Verdict.GUESSING
+        return Verdict.NOTHING
     if evidence.region or _recognisable(evidence):
         return Verdict.RECOGNISABLE
     gains = evidence.psnr - evidence.blind_psnr >= GAIN_DB or _gains_structure(evidence)

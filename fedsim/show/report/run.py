@@ -12,7 +12,7 @@ from typing import Any
 from fedsim.log.folders import SCENARIO
 from fedsim.log.run import Run, legible
 from fedsim.log.schema import CONTROL, Meaning
-from fedsim.log.summary import WORST_FIRST, Row, Summary, statistics_known
+from fedsim.log.summary import WORST_FIRST, Row, Summary, labels_told, statistics_known
 from fedsim.show.headline import attack_failed_said, control_said, counted, headline
 from fedsim.show.privacy import statements
 from fedsim.show.report.page import REPORT, as_csv, as_text_file, render, write_page
@@ -65,6 +65,7 @@ def run_page(run: Run) -> str:
         choices=_choices(cards),
         rows=rows,
         privacy=statements(run.summary.rows),
+        labels_told=labels_told(run.summary),
         rows_csv=as_csv([list(rows[0]), *(list(r.values()) for r in rows)]) if rows else None,
         scores_csv=_scores_csv(cards, view),
         charts=run_charts(cards, run.summary),

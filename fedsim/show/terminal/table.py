@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fedsim.log.schema import CONTROL, Meaning
-from fedsim.log.summary import Row, Summary, statistics_known
+from fedsim.log.summary import Row, Summary, labels_told, statistics_known
 from fedsim.show.headline import attack_failed_said, control_said, run_headline
 from fedsim.show.privacy import statements
 
@@ -78,6 +78,8 @@ def remarks(summary: Summary) -> list[Text]:
             )
         )
     lines += [Text(f"{group}: {said}.") for group, said in statements(summary.rows)]
+    told = labels_told(summary)
+    lines += [Text(told)] if told else []
     known = statistics_known(summary)
     lines += [Text(known)] if known else []
     lines += [Text(f"round {r}, client {c}: not used: {why}") for r, c, why in summary.problems]

@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from fedsim.core.errors import DataError
+from fedsim.core.errors import DataError, FedsimWarning
 from fedsim.data import load_image
 
 Picture = Callable[..., Path]
@@ -52,6 +52,13 @@ def test_sixteen_bits_are_scaled(tmp_path: Path) -> None:
     Image.fromarray(grey).save(tmp_path / "deep.png")
     image = load_image(tmp_path / "deep.png", (1, 4, 4))
     torch.testing.assert_close(image, torch.full((1, 4, 4), 0.5), atol=0.01, rtol=0)
+
+
+def test_sixteen_bits_of_which_few_are_used_are_named(tmp_path: Path) -> None:
+    values = np.arange(60, 948, 888 // 16, dtype=np.uint16)[:16].reshape(4, 4)
+    Image.fromarray(values).save(tmp_path / "deep.png")
+    with pytest.warns(FedsimWarning, match="uses less than 10% of their range"):
+        assert load_image(tmp_path / "deep.png", (1, 4, 4)).max() < 0.02
 
 
 def test_colour_becomes_grey_and_grey_colour(tmp_path: Path, picture: Picture) -> None:

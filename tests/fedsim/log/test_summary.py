@@ -65,7 +65,7 @@ def test_one_row_in_closed_form() -> None:
         measure=PSNR,
         scores=[31.0, 15.5, 9.0, 8.0],
         baseline=[11.0] * 4,
-        labels_right=0.5,
+        labels=(2, 4),
         upload_bytes=200.0,
     )
     assert row.count(LEAKED) == 1

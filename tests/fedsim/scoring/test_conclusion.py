@@ -96,16 +96,13 @@ def test_one_doubt_is_enough(
 
 def test_each_doubt_has_its_case() -> None:
     [mark] = [m for m in test_one_doubt_is_enough.pytestmark if m.name == "parametrize"]  # type: ignore[attr-defined]
-    assert {case[0] for case in mark.args[1]} | {Doubt.NOTHING_TO_LEAK} == set(Doubt)
+    assert {case[0] for case in mark.args[1]} == set(Doubt)
 
 
-def test_a_plain_example_that_did_not_leak_is_not_protected() -> None:
-    plain = Doubt.NOTHING_TO_LEAK
-    for known in ((), (Doubt.NO_FIT,)):
-        found = Conclusion(Meaning.PROTECTED, known).doubted(plain)
-        assert found == Conclusion(Meaning.ATTACK_FAILED, (plain, *known))
-    assert plain.reason
-    assert Conclusion(Meaning.LEAKED).doubted(plain) == Conclusion(Meaning.LEAKED)
+@pytest.mark.parametrize("word", [Verdict.NOTHING, Verdict.UNSCORED])
+def test_nothing_to_leak_is_neither_protected_nor_a_failed_attack(word: Verdict) -> None:
+    conclusion = conclude(word, ended(), NOISE, CLEAR, below_guess=False)
+    assert conclusion == Conclusion(Meaning(word))
 
 
 def test_what_leaked_leaked_whatever_the_doubts() -> None:

@@ -27,6 +27,7 @@ from torch import Tensor
 from fedsim.data.mini import FashionMnistMini
 
 CLEAR, PARTLY, NOTHING = "recognisable", "partly", "no more than guessing"
+PLAIN = "nothing to leak"
 
 
 @dataclass(frozen=True)
@@ -193,8 +194,8 @@ _CLOTHES: list[tuple[str, Eye, int, Make]] = [
     ("boot: uniform noise", (NOTHING,), BOOT, lambda x: noise(x, 0.5) + 0.5),
     ("sandal: smooth clouds", (NOTHING,), SANDAL, smooth),
     ("boot: a shirt", (NOTHING,), BOOT, lambda x: garment(SHIRT, 3)),
-    ("a black picture: speckle", (NOTHING,), -1, speckled),
-    ("a plain picture: another tone", (NOTHING,), -2, lambda x: x + 0.05),
+    ("a black picture: speckle", (PLAIN,), -1, speckled),
+    ("a plain picture: another tone", (PLAIN,), -2, lambda x: x + 0.05),
     ("a nearly black boot, brightened", (CLEAR,), -3, lambda x: 5 * x),
     ("a nearly black boot: speckle", (NOTHING,), -3, speckled),
 ]

@@ -41,7 +41,7 @@ def test_words() -> None:
         ({"ssim": 0.39, "psnr": 19.9}, Verdict.PARTLY),
         ({"ssim": 0.4, "psnr": 14.0}, Verdict.RECOGNISABLE),
         ({"ssim": 0.4, "psnr": 13.9}, Verdict.PARTLY),
-        ({"plain": True}, Verdict.GUESSING),
+        ({"plain": True}, Verdict.NOTHING),
     ],
 )
 def test_thresholds_of_a_recognisable_picture(changes: dict[str, float], expected: Verdict) -> None:
@@ -61,7 +61,7 @@ def test_thresholds_of_a_recognisable_picture(changes: dict[str, float], expecte
         ({"rank": 1, "added": 0.04, "candidates": 20}, Verdict.GUESSING),
         ({"rank": 2, "added": 0.5}, Verdict.GUESSING),
         ({"region": True}, Verdict.RECOGNISABLE),
-        ({"region": True, "plain": True}, Verdict.GUESSING),
+        ({"region": True, "plain": True}, Verdict.NOTHING),
     ],
 )
 def test_thresholds_of_a_part(changes: dict[str, float], expected: Verdict) -> None:

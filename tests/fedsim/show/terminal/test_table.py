@@ -39,6 +39,9 @@ def test_a_row_says_what_leaked_against_the_baseline_at_what_price() -> None:
     )
     [row] = lines_of(text, "plain")
     assert row == ["plain", "naive", "2/2", "45", "(50)", "/", "11", "50%", "53.7", "kB", "87.5%"]
+    assert "Labels told, a leak of their own: plain 1 of 2; a guess has 10%." in " ".join(
+        text.split()
+    )
 
 
 def test_the_adaptive_attacker_stands_below_the_naive_one() -> None:
