@@ -19,8 +19,10 @@ _LARGEST = 1e6
 class GaussianNoise(Defense):
     """Add independent Gaussian noise to each coordinate.
 
-    Source: Zhu, Liu and Han, Deep Leakage from Gradients, NeurIPS 2019, section 5. Without
-    clipping the upload first, this is not differential privacy.
+    Source: Zhu, Liu and Han, Deep Leakage from Gradients, NeurIPS 2019, section 5. The paper's
+    prose speaks of variance; ``std`` is a standard deviation, and a variance v is a ``std`` of
+    sqrt(v): 1e-3 here is a variance of 1e-6. Without clipping the upload first, this is not
+    differential privacy.
     """
 
     identity: ClassVar[Mapping[str, object] | None] = {"std": 0.0}
@@ -31,7 +33,7 @@ class GaussianNoise(Defense):
             ge=0,
             le=_LARGEST,
             examples=[0.01],
-            description="standard deviation of the noise on a coordinate",
+            description="standard deviation of the noise on a coordinate (variance: std squared)",
         ),
     ]
 
@@ -45,8 +47,9 @@ class LaplacianNoise(Defense):
     """Add independent Laplacian noise to each coordinate.
 
     The noise has the density exp(-|x| / scale) / (2 scale) and the standard deviation
-    scale * sqrt(2). Source: Zhu, Liu and Han, Deep Leakage from Gradients, NeurIPS 2019,
-    section 5.
+    scale * sqrt(2), the variance 2 * scale**2. To compare it with Gaussian noise at equal
+    standard deviation, ``scale`` is ``std`` / sqrt(2). Source: Zhu, Liu and Han, Deep Leakage
+    from Gradients, NeurIPS 2019, section 5.
     """
 
     identity: ClassVar[Mapping[str, object] | None] = {"scale": 0.0}
