@@ -29,6 +29,7 @@ from fedsim.server.adapting import Adapting
 from fedsim.server.control import control_indices, control_observation
 from fedsim.server.observing import Observing
 from fedsim.server.priors import PriorsAlone
+from fedsim.server.rounds import RoundsTogether
 from fedsim.server.uploads import Sum, Upload
 from fedsim.server.victims import Listeners, Outcome, Victim
 
@@ -57,6 +58,7 @@ class Adversary:
         threads: number of threads for attacks. The training thread should use only one: if there
             are more threads than CPUs, libgomp lets the workers sleep between any two operations,
             which made attacks three times slower.
+        sizes: number of examples of each client, which is public.
     """
 
     def __init__(
@@ -68,6 +70,8 @@ class Adversary:
         listeners: Listeners,
         device: torch.device,
         threads: int = 1,
+        *,
+        sizes: Sequence[int] = (),
     ) -> None:
         self._threads = threads
         self._scenario, self._plan = scenario, plan
@@ -82,6 +86,9 @@ class Adversary:
             queue.Queue()
         )
         self._priors = PriorsAlone(derive(scenario.seed, "prior"))
+        attacked = filter(plan.attacks, range(1, scenario.federation.rounds + 1))
+        last = max(attacked, default=0) if plan.rounds_together else 0
+        self._together = RoundsTogether(scenario.federation, architecture, sizes, last, device)
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._work, name="adversary", daemon=True)
         self._thread.start()
@@ -155,10 +162,14 @@ class Adversary:
         victims = [control]
         for upload in uploads:
             victims += self._victims(server_round, upload, weights, known)
-        self._listeners.on_victims(victims)
+        joint = self._together.after(server_round, victims, weights)
+        self._listeners.on_victims([*victims, *(victim for victim, _ in joint)])
         deadline = time.monotonic() + self._plan.time_limit_s
         for group in _alike(victims):
             self._attack_together(group, model, deadline)
+        deadline = time.monotonic() + self._plan.time_limit_s
+        for victim, models in joint:
+            self._attack_together([victim], models, deadline)
         self._listeners.on_round_done(server_round)
 
     def _attack_together(

@@ -29,8 +29,9 @@ CLASS_MEAN: Final = "class mean"
 PRIOR: Final = "prior"
 """Name of the attack's reconstruction with the gradient withheld."""
 
-Attacker = Literal["naive", "adaptive"]
-"""An attacker that ignores the clients' defenses, or one that knows them."""
+Attacker = Literal["naive", "adaptive", "over-rounds"]
+"""An attacker that ignores the clients' defenses, one that knows them, or one of several rounds."""
 
 NAIVE: Final = "naive"
 ADAPTIVE: Final = "adaptive"
+OVER_ROUNDS: Final = "over-rounds"

@@ -37,7 +37,8 @@ def attack_seconds(site: Site, device: torch.device) -> float | None:
         return None
     rounds = sum(plan.attacks(r) for r in range(1, federation.rounds + 1))
     victims = min(len(site.partitions), plan.per_round or len(site.partitions))
-    attacks = rounds * (1 + victims * (2 if plan.adaptive else 1))
+    per_victim = 1 + plan.adaptive + plan.rounds_together
+    attacks = rounds * (1 + victims * per_victim)
     steps = plan.attack.evaluations * plan.attack.trials * federation.local_steps
     return attacks * steps * SECOND_ORDER * _gradient_seconds(site)
 

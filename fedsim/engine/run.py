@@ -178,6 +178,7 @@ class _Run:
             listeners,
             device,
             self._threads,
+            sizes=[len(own) for own in self._site.partitions],
         )
 
     def _on_outcome(self, outcome: Outcome) -> None:

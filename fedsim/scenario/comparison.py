@@ -284,6 +284,11 @@ class Comparison(Section):
             scenario = Scenario.model_validate(raw)
         except ValidationError as error:
             raise ScenarioError("\n".join(explain(error, where))) from None
+        if scenario.adversary is not None and scenario.adversary.rounds_together:
+            raise ScenarioError(
+                f"{where}: adversary.rounds_together: a comparison attacks each round on its own; "
+                "remove it, and combine rounds in a run"
+            )
         measured = -(-scenario.federation.rounds // scenario.federation.evaluate_every)
         if self.last_evaluations > measured:
             raise ScenarioError(

@@ -13,7 +13,7 @@ from pydantic import (
 )
 
 from fedsim.core.errors import ScenarioError, closest
-from fedsim.core.modality import suits
+from fedsim.core.modality import PICTURES, suits
 from fedsim.core.parameters import named, not_writable, set_by_code
 from fedsim.core.registry import (
     AGGREGATIONS,
@@ -62,6 +62,7 @@ class Scenario(Section):
                         f"{closest(victim, names)}"
                     )
         self._of_one_kind()
+        self._combines_rounds()
         try:
             self.federation.aggregation.complete()
             self.federation.aggregation.check(self.cohort_size)
@@ -69,6 +70,19 @@ class Scenario(Section):
             raise ValueError(f"federation.aggregation: {error}") from None
         self._refuse_defenses_of_other_models()
         return self
+
+    def _combines_rounds(self) -> None:
+        """Refuse to combine the rounds of clients whose uploads are not gradients of one batch."""
+        plan, federation = self.adversary, self.federation
+        if plan is None or not plan.rounds_together:
+            return
+        if federation.local_steps > 1 or federation.aggregation.hides:
+            raise ValueError(
+                "adversary.rounds_together needs single uploads of one local step; set "
+                "federation.local_steps = 1 and federation.aggregation = 'plain', or remove it"
+            )
+        if self.data.dataset.modality != PICTURES:
+            raise ValueError("adversary.rounds_together needs pictures; remove it")
 
     def _of_one_kind(self) -> None:
         """Refuse models, attacks and defenses for another kind of data than the data set's.

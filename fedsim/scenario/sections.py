@@ -132,6 +132,11 @@ class AdversaryPlan(Section):
         gt=0,
         description="the clients' learning rate as assumed; by default the true one",
     )
+    rounds_together: bool = Field(
+        False,
+        description="after the last attacked round, also attack all of them together, for clients "
+        "whose batch is all their data",
+    )
     time_limit_s: float = Field(600.0, gt=0, description="time limit for the attacks of one round")
 
     def attacks(self, server_round: int) -> bool:

@@ -147,6 +147,12 @@ class Scorer:
         model = self._site.model(self._site.architecture.state_dict())
         return normalises_by_batch(model)
 
+    @property
+    def _adaptive(self) -> bool:
+        """Whether the adversary knows the defenses."""
+        plan = self._site.scenario.adversary
+        return plan is not None and plan.adaptive
+
     def _circumstances(self, victim: Victim) -> Circumstances:
         scenario = self._site.scenario
         groups = {scenario.group_of(p).name: scenario.group_of(p) for p in victim.partitions}
@@ -159,7 +165,7 @@ class Scorer:
         single = victim.is_control or scenario.federation.local_steps == 1
         return Circumstances(
             undefended=not names and single and not victim.is_sum,
-            naive=bool(names) and victim.attacker == NAIVE,
+            naive=bool(names) and (victim.attacker == NAIVE or not self._adaptive),
             unanswered=bool(names - answered),
             not_trained_on=any(type(d).protect_batch is not Defense.protect_batch for d in chain),
             approximate=self.approximate(victim),

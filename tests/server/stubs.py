@@ -140,7 +140,9 @@ def adversary(
     if attack is not None:
         plan = plan.model_copy(update={"attack": attack})
     cpu = torch.device("cpu")
-    return Adversary(scenario, plan, site.architecture, site.dataset.test, listeners, cpu, threads)
+    known = (site.architecture, site.dataset.test)
+    sizes = [len(own) for own in site.partitions]
+    return Adversary(scenario, plan, *known, listeners, cpu, threads, sizes=sizes)
 
 
 def uploads_of(scenario: Scenario, server_round: int = 1) -> list[Upload]:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from fedsim.log.results import Result
-from fedsim.log.schema import NAIVE, NO_DEFENSE
+from fedsim.log.schema import ADAPTIVE, NAIVE, NO_DEFENSE
 from fedsim.scenario.comparison import slug
-from fedsim.show.report.charts import ATTACKERS, BLIND, Chart, Trace, plain, style
+from fedsim.show.report.charts import BLIND, Chart, Trace, plain, style
 
 COLUMNS = 3
 LOGARITHMIC = 100
@@ -117,7 +117,7 @@ def _strengths(found: Sequence[Result], stage: str) -> Chart | None:
         layout["shapes"].append(_blind(own, x, y))
         if undefended:
             layout["shapes"].append(_line(statistics.median(undefended[0].scores), x, y, "solid"))
-        for i, attacker in enumerate(ATTACKERS):
+        for i, attacker in enumerate((NAIVE, ADAPTIVE)):
             line = sorted((r for r in own if r.attacker == attacker), key=lambda r: r.value or 0)
             look = style(i)
             look["line"] |= {"dash": ("solid", "dot")[i]}

@@ -156,6 +156,11 @@ def knew(scenario: Mapping[str, Any], nouns: tuple[str, str]) -> list[str]:
         )
     else:
         lines.append("It was naive: it did not know, or ignored, the clients' defenses.")
+    if plan.get("rounds_together"):  # absent from older scenarios
+        lines.append(
+            "After the last attacked round it attacked all of them together, for clients whose "
+            "batch is all their data, with the same knowledge of their defenses."
+        )
     lines.append(
         f"It never saw a private {nouns[0]} or a label. The scores were computed after the attacks "
         "had ended, from the private data, which were drawn again for this purpose."

@@ -85,6 +85,12 @@ def test_by_class_holds_so_many_classes_or_says_why_not(
         assert all(len(np.unique(labels[part])) == classes for part in parts)
 
 
+def test_iid_hands_out_so_many_at_most() -> None:
+    parts = Iid(examples=2).split(BALANCED, 7, 0)
+    assert [len(part) for part in parts] == [2] * 7
+    assert len(np.unique(np.concatenate(parts))) == 14
+
+
 def test_iid_sizes_are_equal() -> None:
     sizes = {len(part) for part in Iid().split(BALANCED, 7, 0)}
     assert sizes == {85, 86}

@@ -75,6 +75,7 @@ def test_reads_what_it_writes() -> None:
         ("scenario.clients=[]", ["scenario.clients", "[[grid]]"]),
         ("scenario.federation.rounds=0", ["federation.rounds", "greater than or equal to 1"]),
         ("grid.2.set={'federation.size'=3}", ["unknown key 'size'"]),
+        ("scenario.adversary.rounds_together=true", ["a comparison attacks each round on its own"]),
     ],
 )
 def test_what_is_wrong_is_said(override: str, reasons: list[str]) -> None:
