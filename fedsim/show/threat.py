@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from fedsim.core.names import OVER_ROUNDS
 from fedsim.log.schema import ADAPTIVE, CONTROL, NO_DEFENSE
 from fedsim.log.summary import Summary
 
@@ -41,7 +42,7 @@ def not_tried(scenario: Mapping[str, Any], summary: Summary) -> list[str]:
     if isinstance(attack, Mapping) and attack.get("trials") == 1:
         found.append("more than one random start")
     found += _unanswered(summary, adaptive=bool(plan["adaptive"]))
-    if federation["rounds"] > 1:
+    if federation["rounds"] > 1 and all(row.attacker != OVER_ROUNDS for row in summary.rows):
         found.append("the uploads of several rounds together")
     return [*found, "a server that manipulates the model or selects the clients (F to H)"]
 

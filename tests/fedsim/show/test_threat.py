@@ -53,6 +53,8 @@ def test_what_was_tried_is_not_named() -> None:
     assert "knows the defenses" not in told[1]
     assert "random start" not in told[1]
     assert "several rounds" not in told[1]
+    together = summary(leakage("w", "a", attacker="over-rounds"))
+    assert "several rounds" not in threat_said(scenario(rounds=2), together)[1]
 
 
 def test_without_an_attack_there_is_no_threat_model() -> None:
