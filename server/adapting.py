@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from fedsim.attacks import Attack, GradientMatching
-from fedsim.attacks.adaptive import Known, adapt, countermeasures_of
+from fedsim.attacks.adaptive import (
+    Countermeasure,
+    Known,
+    adapt,
+    adapt_to_sum,
+    countermeasures_of,
+)
 from fedsim.data import Examples
 from fedsim.scenario import Scenario
 
@@ -61,11 +67,13 @@ class Adapting:
         known = replace(known, coordinates=coordinates)
         return replace(known, gradient_rms=size) if 0 < size < math.inf else known
 
-    def adapted(self, partition: int, known: Known) -> Attack | None:
-        """Return the attack on a client's upload, or None if no defense has a countermeasure.
+    def adapted(self, partitions: Sequence[int], known: Known) -> Attack | None:
+        """Return the attack on a client's upload, or on the mean of several clients' uploads.
+
+        None if no defense has a countermeasure, or if those of several clients do not add up.
 
         Args:
-            partition: the client.
+            partitions: the clients.
             known: see `Adapting.known`.
 
         Raises:
@@ -73,10 +81,16 @@ class Adapting:
         """
         if not isinstance(self.attack, GradientMatching):
             return None
-        defenses = self.scenario.describe_defenses(partition)
-        countermeasures = countermeasures_of([self.scenario.describe_model(), *defenses])
-        adapted = adapt(self.attack, countermeasures, known)
+        chains = [self._countermeasures(partition) for partition in partitions]
+        if len(chains) == 1:
+            adapted: Attack | None = adapt(self.attack, chains[0], known)
+        else:
+            adapted = adapt_to_sum(self.attack, chains, replace(known, clients=len(chains)))
         return None if adapted is self.attack else adapted
+
+    def _countermeasures(self, partition: int) -> list[Countermeasure]:
+        defenses = self.scenario.describe_defenses(partition)
+        return countermeasures_of([self.scenario.describe_model(), *defenses])
 
     @functools.cached_property
     def _public_pictures(self) -> tuple[Tensor | None, Tensor | None]:

@@ -254,11 +254,11 @@ class Adversary:
             except FedsimError as error:
                 problem = str(error)
         naive = Victim(server_round, upload.partitions, NAIVE, self._attack, observation, problem)
-        if known is None or not isinstance(upload, Upload):
+        if known is None:
             return [naive]
         adaptive = replace(naive, attacker=ADAPTIVE)
         try:
-            adapted = self._adapting.adapted(upload.partition, known)
+            adapted = self._adapting.adapted(upload.partitions, known)
         except Exception as error:  # from a third-party countermeasure: it must not affect training
             reason = f"{type(error).__name__}: {error}"
             return [naive, replace(adaptive, observation=None, problem=problem or reason)]

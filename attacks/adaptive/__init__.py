@@ -16,6 +16,7 @@ from fedsim.attacks.adaptive.rounding import AllowForBfloat16, AllowForFp16, All
 from fedsim.attacks.adaptive.signsgd import MatchSigns
 from fedsim.attacks.adaptive.soteria import LeaveOutLastWeight
 from fedsim.attacks.adaptive.sparsification import MatchSample
+from fedsim.attacks.adaptive.sums import adapt_to_sum
 from fedsim.attacks.adaptive.transform_search import FindPolicy
 
 __all__ = [
@@ -44,5 +45,6 @@ __all__ = [
     "UnmixSigned",
     "Unmixup",
     "adapt",
+    "adapt_to_sum",
     "countermeasures_of",
 ]

@@ -28,6 +28,7 @@ class Known:
             1 / (learning rate x local steps) for updates.
         batch_size: number of examples in each local step.
         local_steps: number of local steps behind an upload.
+        clients: number of clients behind the upload: more than 1 where only a mean is visible.
         gradient_rms: root mean square of a gradient's coordinates before the defense. The server
             starts from public examples; the default is for the paper's LeNet on small pictures. It
             is used to compare uncertainties, so an error by a factor of three is harmless.
@@ -41,6 +42,7 @@ class Known:
     unit: float = 1.0
     batch_size: int = 1
     local_steps: int = 1
+    clients: int = 1
     gradient_rms: float = 0.03
     coordinates: int = 15_000
 

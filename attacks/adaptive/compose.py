@@ -45,12 +45,25 @@ def adapt(
     Raises:
         AttackError: the knowledge is insufficient for a countermeasure.
     """
+    return compose(attack, answers_to(countermeasures, known), known.public)
+
+
+def answers_to(countermeasures: Iterable[Countermeasure], known: Known) -> list[Answer]:
+    """Return the answers to the defenses of a client, in order.
+
+    Args:
+        countermeasures: see `adapt`.
+        known: the attacker's other knowledge.
+
+    Raises:
+        AttackError: the knowledge is insufficient for a countermeasure.
+    """
     answers = []
     for countermeasure in countermeasures:
         answer = countermeasure.answer(known)
         known = replace(known, gradient_rms=known.gradient_rms * answer.gain)
         answers.append(answer)
-    return compose(attack, answers, known.public)
+    return answers
 
 
 def compose(

@@ -29,13 +29,14 @@ class ExpectClippedExamples(Countermeasure):
 
         The client adds the noise to the sum over the batch in each step, and divides by the number
         of examples; an update holds the mean of the steps' gradients. A single example in a single
-        step is compared by `clipped`, which is also exact and guides the search better.
+        step is compared by `clipped`, which is also exact and guides the search better, but needs
+        the upload of one client.
         """
         count = known.batch_size * known.local_steps**0.5
         noise = gaussian_noise(self.noise_multiplier * self.norm / count)
         clipping = clipped(self.norm, known)
         answer = replace(noise, gain=clipping.gain, scales=True)
-        if known.batch_size == known.local_steps == 1:
+        if known.batch_size == known.local_steps == known.clients == 1:
             return replace(answer, wrappers=clipping.wrappers)
         return replace(
             answer,

@@ -17,6 +17,7 @@ from fedsim.attacks.adaptive.pruning import SurvivingDistance
 from fedsim.attacks.adaptive.rounding import SHARE, RoundingTolerance
 from fedsim.attacks.dlg import DLG
 from fedsim.attacks.functional import parameters, with_statistics
+from fedsim.attacks.matching.objectives import GaussianLikelihood
 from fedsim.attacks.types import Status
 from fedsim.clients.site import site_of
 from fedsim.clients.training import gradient
@@ -248,6 +249,28 @@ def test_an_adaptive_attacker_knows_the_federation_and_how_large_gradients_are()
     assert known.public.shape[1:] == (1, 28, 28)
     broken = adapting.known(site.architecture, {"w": torch.tensor([float("nan")])})
     assert broken.gradient_rms == Known().gradient_rms
+
+
+@pytest.mark.parametrize(
+    ("defense", "std"),
+    [("{name='gaussian-noise', std=0.3}", 0.1 * 2**0.5), ("{name='pruning', fraction=0.5}", None)],
+)
+def test_an_adaptive_attacker_of_a_sum_expects_the_noise_of_the_mean(
+    defense: str, std: float | None
+) -> None:
+    case = scenario(groups(f"[{defense}]", f"[{defense}]", "[]"), "adversary.adaptive=true")
+    site = site_of(case.to_toml())
+    assert case.adversary is not None
+    test, attack = site.dataset.test, case.adversary.attack
+    adapting = Adapting(case, attack, test, 1.0, torch.device("cpu"))
+    adapted = adapting.adapted((0, 1, 2), Known())
+    if std is None:
+        assert adapted is None
+        return
+    assert isinstance(adapted, GradientMatching)
+    assert isinstance(adapted.objective, GaussianLikelihood)
+    assert adapted.objective.std == pytest.approx(std)
+    assert adapting.adapted((2,), Known()) is None
 
 
 def test_a_countermeasure_that_raises_is_an_outcome(monkeypatch: pytest.MonkeyPatch) -> None:

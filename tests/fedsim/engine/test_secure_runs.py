@@ -17,12 +17,14 @@ from fedsim.log.schema import (
     SumRecord,
     UploadRecord,
 )
+from fedsim.log.score import Doubt
 from fedsim.log.summary import summarise
 from fedsim.scenario import Scenario
 from fedsim.scoring import Scorer
 from fedsim.server.victims import Victim
+from fedsim.show.report.write import write_report
 from fedsim.show.terminal.table import remarks
-from tests.fedsim.small import TWENTY_EVALUATIONS, small
+from tests.fedsim.small import TWENTY_EVALUATIONS, groups, small
 
 
 def secure(*overrides: str) -> Scenario:
@@ -86,3 +88,32 @@ def test_a_lost_round_is_recorded_and_told(tmp_path: Path) -> None:
     assert set(total.dropped) == {"0", "1", "2"}
     lines = [line.plain for line in remarks(summarise(read_records(tmp_path / "run")))]
     assert any("round 1: no sum, the model stays: secagg+: 0 of 3" in line for line in lines)
+
+
+@pytest.mark.slow
+def test_a_sum_of_noisy_uploads_has_an_adaptive_attacker(tmp_path: Path) -> None:
+    """Its equations explain the sum, also with an undefended client among the others."""
+    noise = "[{name='gaussian-noise', std=0.05}]"
+    case = secure("federation.rounds=1", groups(noise, noise, "[]"), "adversary.adaptive=true")
+    folder = run(case, tmp_path / "run")
+    leaks = [r for r in of_kind(read_records(folder), LeakageRecord) if r.group == SUM]
+    assert {r.victim for r in leaks} == {"r0001-sum-naive", "r0001-sum-adaptive"}
+    for record in leaks:
+        adaptive = record.attacker == "adaptive"
+        doubts = set(record.score.doubts)
+        assert (Doubt.NAIVE_ATTACKER in doubts) is not adaptive
+        assert (Doubt.WRONG_EQUATIONS in doubts) is not adaptive
+    rows = [row for row in summarise(read_records(folder)).rows if row.group == SUM]
+    assert [row.attacker for row in rows] == ["naive", "adaptive"]
+    page = write_report(folder).read_text("utf-8")
+    assert SUM in page
+    assert page.count(">adaptive<") >= 1
+
+
+def test_a_sum_of_pruned_uploads_has_only_the_naive_attacker(tmp_path: Path) -> None:
+    pruning = "[{name='pruning', fraction=0.5}]"
+    case = secure("federation.rounds=1", groups(pruning, count=3), "adversary.adaptive=true")
+    folder = run(case, tmp_path / "run")
+    leaks = [r for r in of_kind(read_records(folder), LeakageRecord) if r.group == SUM]
+    assert {r.victim for r in leaks} == {"r0001-sum-naive"}
+    assert all(Doubt.NAIVE_ATTACKER in r.score.doubts for r in leaks if r.score.doubts)
