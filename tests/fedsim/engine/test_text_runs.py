@@ -26,7 +26,7 @@ from tests.fedsim.text_runs import TEXTS, texts
 
 MEASURES = {
     "token_accuracy", "rouge1", "rouge2", "rouge_l", "bag_recall", "bag_precision", "exact",
-    "edit_distance",
+    "edit_distance", "unknown_tokens",
 }  # fmt: skip
 
 
