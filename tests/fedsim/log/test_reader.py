@@ -75,7 +75,11 @@ def test_another_format_is_an_error(log: RunLog, found: object) -> None:
     [
         ("round", "1", "round: Input should be a valid integer, not '1'"),
         ("group", 5, "group: Input should be a valid string, not 5"),
-        ("attacker", "clever", "attacker: Input should be 'naive' or 'adaptive', not 'clever'"),
+        (
+            "attacker",
+            "clever",
+            "attacker: Input should be 'naive', 'adaptive' or 'over-rounds', not 'clever'",
+        ),
         ("score", None, "score: Input should be a valid dictionary"),
         ("score", {**dump(LEAKAGE)["score"], "meaning": "sad"}, r"score\.meaning: .*, not 'sad'"),
         (
