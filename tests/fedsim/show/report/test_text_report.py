@@ -248,7 +248,7 @@ def test_an_index_shows_texts_and_pictures(tmp_path: Path, opened: Opened) -> No
     expect(words.locator(".excerpt p").last).to_have_text(
         "Its reconstruction: please pay the bill today"
     )
-    expect(words).to_contain_text("4 of 6 private texts leaked.")
+    expect(words).to_contain_text("4 of 6 private texts leaked, and 1 more partly leaked.")
 
 
 @pytest.fixture(scope="module")
