@@ -30,6 +30,7 @@ def observed(model: nn.Module, batch_size: int = 4) -> tuple[Observation, torch.
     return Observation(shared, (1, 14, 14), batch_size, labels, statistics=statistics), images
 
 
+@pytest.mark.slow
 def test_statistics_draw_the_batch_towards_its_own() -> None:
     """With the batch's statistics the reconstruction's are nearer to them than without."""
     model = network().train()

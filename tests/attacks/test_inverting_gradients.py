@@ -16,6 +16,7 @@ def test_small_pictures() -> None:
     assert (victims.psnr(found) - victims.grey_psnr()).min() > 8
 
 
+@pytest.mark.slow
 def test_the_size_of_the_gradient_does_not_matter() -> None:
     """Clipping only rescales, and the cosine does not see it."""
     victims = fashion_victims(2, shrink=2)

@@ -231,6 +231,7 @@ def test_one_local_step_gives_back_the_gradient() -> None:
         torch.testing.assert_close((before[name] - after[name]) / 0.5, value, atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["gradient", "update"])
 def test_batch_norm_buffers_are_neither_noised_nor_pruned(kind: str) -> None:
     chain = "[{name='gaussian-noise', std=0.1}, {name='pruning', fraction=1.0}]"

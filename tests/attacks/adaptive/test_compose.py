@@ -164,6 +164,7 @@ def test_foreign_wrappers_are_nested_like_all_others() -> None:
     assert attack.objective == SurvivingDistance(expected, floor=0.03)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("relative_noise")
 def test_behind_foreign_noise_rounding_costs_the_attacker_nothing(public_images: Tensor) -> None:
     """Registered by somebody else, and followed by a defense that changes next to nothing."""

@@ -59,6 +59,7 @@ def test_the_same_knowledge_gives_the_same_attack(name: str, public_images: Tens
 # Pruning.
 
 
+@pytest.mark.slow
 def test_pruning_is_read_by_its_survivors() -> None:
     """Half of each tensor pruned: the adaptive attacker gains at least 10 dB in the median."""
     victims = fashion_victims(2, shrink=2)
@@ -239,6 +240,7 @@ def test_a_sample_is_scaled_as_it_was(unbiased: bool) -> None:
 # A pruned representation.
 
 
+@pytest.mark.slow
 def test_a_pruned_representation_is_gone_round() -> None:
     """The attacker who leaves the last weight out rebuilds what no defense would have hidden."""
     victims = fashion_victims(2, shrink=2)

@@ -110,6 +110,7 @@ def test_an_attack_on_other_defenses_takes_the_batch_as_a_whole() -> None:
     assert not adapted("pruning", "gaussian-noise").scaled
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("defense", [DPSGD(norm=NORM, noise_multiplier=0.0), Clipping(norm=NORM)])
 def test_labels_of_clipped_batches(defense: Defense) -> None:
     """Measured: 20 of 20 batches, 0 without an estimate of the factor."""

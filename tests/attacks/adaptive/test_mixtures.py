@@ -152,6 +152,7 @@ def test_without_public_pictures_only_the_labels_are_mixed() -> None:
         assert attack == replace(DLG(), mixed_labels=True)
 
 
+@pytest.mark.slow
 def test_the_priors_alone_have_nothing_to_separate(known: Known) -> None:
     noise = countermeasure("gaussian-noise")
     blind = adapt(DLG(), [countermeasure("mixup"), noise], known).without_gradient()

@@ -116,6 +116,7 @@ def test_order_of_known_labels(rate: float) -> None:
     assert right >= 6
 
 
+@pytest.mark.slow
 def test_several_passes_have_labels_for_their_examples() -> None:
     victims = clothes_victims(4, 2, 1)
     order = torch.tensor([[0], [1], [0], [1]])
@@ -136,6 +137,7 @@ def test_a_wrong_learning_rate_is_seen_through(factor: float) -> None:
     assert right >= 0.9
 
 
+@pytest.mark.slow
 def test_large_batches_are_climbed() -> None:
     """Four steps of 16: far too many sequences to try them all."""
     victims = clothes_victims(2, 4, 16)
@@ -180,6 +182,7 @@ def test_without_a_dense_layer() -> None:
         search_labels(model, seen)
 
 
+@pytest.mark.slow
 def test_same_result_each_time_and_no_label_of_many_missed() -> None:
     """100 classes, of which the rows of 16 are looked at."""
     victims = random_victims((1, 8, 8), count=1, batch_size=6, classes=100)
@@ -217,6 +220,7 @@ def test_gradients_of_one_batch_need_no_sequence() -> None:
     assert known_or_inferred(victims.model, given_labels) is given_labels.labels
 
 
+@pytest.mark.slow
 def test_one_step_at_a_guessed_rate() -> None:
     victims = clothes_victims(4, 1, 2)
     for images, labels in zip(victims.images, victims.labels, strict=True):

@@ -201,6 +201,7 @@ def test_a_naive_attacker_of_a_changed_upload_protects_nobody() -> None:
         assert leak.doubts[:2] == (Doubt.NAIVE_ATTACKER, Doubt.WRONG_EQUATIONS)
 
 
+@pytest.mark.slow
 def test_a_defense_protects_if_an_attacker_who_knows_it_fits_as_well_as_the_truth() -> None:
     case = adversary(STRONG, "adversary.adaptive=true")
     judge = rebuilt_control(case)
@@ -221,6 +222,7 @@ def test_a_defense_protects_if_an_attacker_who_knows_it_fits_as_well_as_the_trut
         assert {leak.meaning is Meaning.PROTECTED for leak in result.leakage} == {not doubts}
 
 
+@pytest.mark.slow
 def test_nothing_is_protected_without_a_control_or_below_a_guess() -> None:
     case = adversary(STRONG, "adversary.adaptive=true")
     adaptive = next(o for o in victims(case) if o.victim.attacker == ADAPTIVE)

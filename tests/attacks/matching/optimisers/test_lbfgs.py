@@ -55,6 +55,7 @@ def test_rosenbrock_against_scipy(size: int) -> None:
         assert found.evaluations[lane] <= 2 * theirs.nfev
 
 
+@pytest.mark.slow
 @given(
     bad_lane=st.integers(0, 3),
     healthy_for=st.integers(0, 40),
