@@ -68,6 +68,7 @@ def test_objective_of_the_reconstruction_is_the_reported_one() -> None:
     assert fit == pytest.approx(found.relative_objective, rel=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [DLG, IDLG])
 def test_single_pictures_are_recovered(kind: type[GradientMatching]) -> None:
     """Every one of 4 small pictures of clothes above 40 dB."""
