@@ -46,6 +46,7 @@ class Doubt(StrEnum):
     NO_FIT = "no fit"
     EXACT_DISCRETE = "exact discrete"
     STILL_FALLING = "still falling"
+    ROUNDS_APART = "rounds apart"
     NO_CONTROL = "no control"
     BELOW_GUESS = "below guess"
 
@@ -65,6 +66,7 @@ _REASONS = {
     Doubt.NO_OBJECTIVE: "the attack has no objective to compare with that of the private data",
     Doubt.NO_FIT: "the private data fit the upload better than the reconstruction does",
     Doubt.EXACT_DISCRETE: "discrete data that fit the upload exactly are found by a better search",
+    Doubt.ROUNDS_APART: "the client uses the same batch in other rounds, which were not combined",
     Doubt.STILL_FALLING: "the objective was still falling at the last evaluation",
     Doubt.NO_CONTROL: "the positive control was not fully reconstructed",
     Doubt.BELOW_GUESS: "the score is below a blind guess by more than chance",

@@ -34,6 +34,8 @@ class Circumstances:
         not_trained_on: whether the client mixed or changed the private examples first.
         approximate: whether several steps, or batches, were treated as one.
         discrete: whether the data are discrete.
+        rounds_apart: whether the client uses the same batch in other rounds too, and no attacker
+            combined them.
         control: whether the round's positive control was fully reconstructed.
     """
 
@@ -43,6 +45,7 @@ class Circumstances:
     not_trained_on: bool
     approximate: bool
     discrete: bool
+    rounds_apart: bool
     control: bool
 
 
@@ -99,6 +102,8 @@ def _of_circumstances(circumstances: Circumstances) -> Iterator[Doubt]:
         yield Doubt.NOT_TRAINED_ON
     if circumstances.approximate:
         yield Doubt.APPROXIMATE
+    if circumstances.rounds_apart:
+        yield Doubt.ROUNDS_APART
     if not circumstances.control:
         yield Doubt.NO_CONTROL
 

@@ -17,7 +17,7 @@ from fedsim.clients.defenses import Defense
 from fedsim.clients.site import Site
 from fedsim.core.modality import MODALITIES
 from fedsim.core.modules import normalises_by_batch
-from fedsim.core.names import NAIVE, NO_DEFENSE
+from fedsim.core.names import NAIVE, NO_DEFENSE, OVER_ROUNDS
 from fedsim.core.registry import COUNTERMEASURES
 from fedsim.data import IndexArray
 from fedsim.log.schema import Meaning, Moment, Verdict
@@ -170,8 +170,16 @@ class Scorer:
             not_trained_on=any(type(d).protect_batch is not Defense.protect_batch for d in chain),
             approximate=self.approximate(victim),
             discrete=self._judge.discrete,
+            rounds_apart=self._recurs(victim) and victim.attacker != OVER_ROUNDS,
             control=victim.is_control or self._controls.get(victim.server_round, False),
         )
+
+    def _recurs(self, victim: Victim) -> bool:
+        """Return whether each upload of a client is of all its examples, round after round."""
+        federation = self._site.scenario.federation
+        taken = federation.batch_size * federation.local_steps
+        sizes = [len(self._site.partitions[p]) for p in victim.partitions]
+        return federation.rounds > 1 and any(size <= taken for size in sizes)
 
     def _own(self, victim: Victim) -> Tensor:
         """Return the indices of the control's public data, which would be their own nearest."""

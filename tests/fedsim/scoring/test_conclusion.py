@@ -23,6 +23,7 @@ CLEAR = Circumstances(
     not_trained_on=False,
     approximate=False,
     discrete=False,
+    rounds_apart=False,
     control=True,
 )
 NOISE = TruthFit(relative_objective=0.3, explained=True, rounding=1e-12)
@@ -65,6 +66,7 @@ def test_without_a_doubt_an_example_is_protected() -> None:
         (Doubt.UNANSWERED, None, NOISE, replace(CLEAR, unanswered=True), False),
         (Doubt.NOT_TRAINED_ON, None, NOISE, replace(CLEAR, not_trained_on=True), False),
         (Doubt.APPROXIMATE, None, NOISE, replace(CLEAR, approximate=True), False),
+        (Doubt.ROUNDS_APART, None, NOISE, replace(CLEAR, rounds_apart=True), False),
         (Doubt.NO_CONTROL, None, NOISE, replace(CLEAR, control=False), False),
         (Doubt.WRONG_EQUATIONS, None, replace(NOISE, explained=False), CLEAR, False),
         (Doubt.NO_OBJECTIVE, None, None, CLEAR, False),
