@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from fedsim.attacks import Reconstruction
 from fedsim.core.modality import PICTURES
+from fedsim.core.names import CHOSEN_BY_TRUTH
 from fedsim.data import Prepared
-from fedsim.log.schema import ExampleScore
+from fedsim.log.schema import ExampleScore, Verdict
 from fedsim.scoring.further import Figures, FurtherMetrics
 from fedsim.scoring.judge import ConclusionOf, Judge
 from fedsim.scoring.metrics.baselines import GREY, MEAN, blind_guesses, of_picture
@@ -19,7 +20,7 @@ from fedsim.scoring.metrics.chance import chance_db
 from fedsim.scoring.metrics.evidence import Evidence, candidates, gather
 from fedsim.scoring.metrics.images import ImageScores, comparable, scorable, score
 from fedsim.scoring.metrics.matching import match
-from fedsim.scoring.metrics.verdict import verdict
+from fedsim.scoring.metrics.verdict import GAIN_DB, verdict
 
 
 class PictureJudge(Judge):
@@ -82,6 +83,9 @@ class PictureJudge(Judge):
                 leakage.append(ExampleScore.unscored(i, baselines[i], label=label))
                 continue
             word = verdict(evidence[i])
+            guess = max(f["psnr"] or 0 for k, f in baselines[i].items() if k not in CHOSEN_BY_TRUTH)
+            if word is Verdict.GUESSING and figures[i]["psnr"] >= guess + GAIN_DB:
+                word = Verdict.PARTLY  # no search for an alignment may explain a gain away
             below = figures[i]["psnr"] < float(blind[i]) - self._chance_db
             conclusion = conclusion_of(word, below)
             leakage.append(
