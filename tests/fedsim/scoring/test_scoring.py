@@ -13,12 +13,13 @@ from fedsim.attacks import Reconstruction
 from fedsim.attacks.types import Status
 from fedsim.clients.site import open_site
 from fedsim.clients.training import gradient, local_sgd
-from fedsim.core.names import ADAPTIVE, NEAREST
+from fedsim.core.names import ADAPTIVE, CHOSEN_BY_TRUTH, NEAREST
 from fedsim.log.schema import Doubt, Meaning, Verdict
 from fedsim.scenario import Scenario
 from fedsim.scoring import FIT_MARGIN, Scored, Scorer
 from fedsim.scoring.metrics.baselines import nearest_public
 from fedsim.scoring.metrics.images import PSNR_CAP_DB
+from fedsim.scoring.metrics.verdict import GAIN_DB
 from fedsim.server.control import control_indices
 from fedsim.server.victims import Outcome, Victim
 from tests.fedsim.small import TWENTY_EVALUATIONS, groups, small
@@ -177,6 +178,24 @@ def test_a_picture_between_truth_and_noise_is_a_part_of_it() -> None:
     rank = [Meaning.LEAKED, Meaning.PARTLY, Meaning.ATTACK_FAILED]
     assert sorted(meanings, key=rank.index) == meanings
     assert set(meanings) == set(rank)
+
+
+def test_a_picture_that_beats_every_guess_is_never_a_guess() -> None:
+    case = adversary("federation.batch_size=8")
+    judge, real = scorer(case), outcome(case)
+    originals, labels = judge.truth(real.victim)
+    guesses, _, _ = guess(judge, real, 0.0)
+    beaten = 0
+    for share in (0.3, 0.5, 0.7, 0.9):
+        data = (1 - share) * guesses + share * originals
+        for leak in judge.score(having(real, data, 0.0, labels)).leakage:
+            blind = max(
+                v["psnr"] or 0 for k, v in leak.baselines.items() if k not in CHOSEN_BY_TRUTH
+            )
+            if (leak.metrics["psnr"] or 0) >= blind + GAIN_DB:
+                beaten += 1
+                assert leak.meaning in (Meaning.LEAKED, Meaning.PARTLY)
+    assert beaten > 8
 
 
 @pytest.mark.parametrize("objective", [0.0, 7.3e-7, 0.9, math.nan, math.inf])
