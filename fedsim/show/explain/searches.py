@@ -16,7 +16,7 @@ FELL = 1.5
 def diverged_optimiser(case: Case, control: Case | None) -> Finding | None:
     """Find objectives that rose instead of falling."""
     flat = [c for c in case.curves if len(c) > 4 and not _falls(c)]
-    if not case.curves or 2 * len(flat) < len(case.curves):
+    if not case.curves or case.fits or 2 * len(flat) < len(case.curves):
         return None
     step = case.attack.get("step_size")
     return Finding(
