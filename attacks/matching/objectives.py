@@ -29,9 +29,12 @@ class Objective(ABC):
     Attributes:
         keeps_norm: whether an upload at distance zero is at least as long as the gradient behind
             it. Only then does an upload shorter than a clipping bound show that it was not clipped.
+        compares: whether the distance depends on the dummy's gradient, which is not computed
+            otherwise.
     """
 
     keeps_norm: ClassVar[bool] = True
+    compares: ClassVar[bool] = True
 
     @abstractmethod
     def __call__(self, dummy: Gradient, shared: Gradient) -> Tensor:
@@ -78,6 +81,8 @@ class SquaredDistance(Objective):
 @dataclass(frozen=True)
 class Withheld(Objective):
     """The same distance for every gradient: an attack with it follows its priors alone."""
+
+    compares: ClassVar[bool] = False
 
     @override
     def __call__(self, dummy: Gradient, shared: Gradient) -> Tensor:

@@ -186,7 +186,8 @@ class Problem:
     def _compare(
         self, batch: Batch, target: Tensor, against: Against, rate_scale: Tensor | None
     ) -> Tensor:
-        upload = self._upload(batch, target, against, rate_scale)
+        compares = self._objective.compares
+        upload = self._upload(batch, target, against, rate_scale) if compares else {}
         total = self._objective(upload, against.shared)
         for prior in self._priors:
             total = total + prior(batch.judged)

@@ -1,8 +1,10 @@
 """What an attack's priors find without the gradient."""
 
+import pytest
 import torch
 
 from fedsim.attacks import IDLG, TotalVariation
+from fedsim.attacks.matching.client import Client
 from fedsim.attacks.types import never_stop
 from fedsim.server.priors import PriorsAlone
 from fedsim.server.victims import Victim
@@ -34,3 +36,12 @@ def test_the_baseline_is_what_the_prior_prefers_for_any_victim() -> None:
 def test_a_stopped_search_is_no_baseline() -> None:
     model = pictures("mlp", 1).model
     assert PriorsAlone(0).alone(victim(SMOOTH), model, lambda: True) is None
+
+
+def test_the_gradient_of_dummies_is_not_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def upload(*args: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(Client, "upload", upload)
+    model = pictures("mlp", 1).model
+    assert PriorsAlone(0).alone(victim(SMOOTH), model, never_stop) is not None

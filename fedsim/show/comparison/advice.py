@@ -18,7 +18,7 @@ from fedsim.show.comparison.bound import (
     needed,
     was_tested,
 )
-from fedsim.show.privacy import audited, guarantee, upper
+from fedsim.show.privacy import audited, guarantee, robustness, upper
 
 _ENOUGH = 0.05
 """Maximum share of recognisable examples for a defense to be called protective."""
@@ -178,7 +178,8 @@ def _evidence(result: Result, reference: Result, candidates: int) -> str:
         weak = ", which guarantees next to nothing" if result.epsilon > _WEAK_EPSILON else ""
         said = f"ε ≤ {upper(result.epsilon)}"
         if result.privacy is not None:
-            said = "; ".join(filter(None, [guarantee(result.privacy), audited(result.privacy)]))
+            own = result.privacy
+            said = "; ".join(filter(None, [guarantee(own), audited(own), robustness(own)]))
         spent = f" Each client has spent {said}{weak}."
     who = "an attacker who knows it" if result.attacker == ADAPTIVE else "the attacker"
     measure, scores = result.measure, ""
@@ -226,7 +227,7 @@ def _looks_safe(results: Sequence[Result]) -> str | None:
         return None
     names = ", ".join(dict.fromkeys(fooled))
     return (
-        f"Safe only against an attacker who ignores the defense: {names}. An attacker "
+        f"Only an attacker who ignores the defense is stopped by: {names}. An attacker "
         f"who knows it recognises some or all of the {results[0].measure.things}."
     )
 

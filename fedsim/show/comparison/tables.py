@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import statistics
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -29,7 +30,11 @@ _FORMATS: dict[str, Callable[[float], str]] = {
     "accuracy_mean": "{:.1%}".format,
     "upload_bytes": lambda value: decimal(round(value)),
     "epsilon": lambda bound: f"≤ {upper(bound)}",
+    "any_attack": lambda success: f"≤ {math.ceil(1000 * success) / 10:.3g}%",
 }
+
+_PRIVATE = ("epsilon", "any_attack")
+"""Columns that are displayed only if there is a guarantee."""
 
 
 def headings(measure: Measure) -> dict[str, str]:
@@ -46,6 +51,7 @@ def headings(measure: Measure) -> dict[str, str]:
         "accuracy_mean": "accuracy",
         "upload_bytes": "upload",
         "epsilon": "ε",
+        "any_attack": "any attack",
     }
 
 
@@ -94,6 +100,7 @@ def _record(r: Result) -> dict[str, Value]:
         "attack_seconds": r.attack_seconds,
         "run_seconds": r.run_seconds,
         "epsilon": r.epsilon,
+        "any_attack": None if r.privacy is None else r.privacy.success,
         "guarantee": None if r.privacy is None else guarantee(r.privacy),
     }
 
@@ -193,10 +200,10 @@ def _leakage(r: Result) -> Text:
 
 
 def _columns(results: Sequence[Result]) -> list[str]:
-    """Return the displayed columns; epsilon only if there is one."""
+    """Return the displayed columns; those of a guarantee only if there is one."""
     private = any(r.epsilon is not None for r in results)
     shown = headings(results[0].measure) if results else {}
-    return [c for c in shown if private or c != "epsilon"]
+    return [c for c in shown if private or c not in _PRIVATE]
 
 
 def _headings(results: Sequence[Result]) -> list[str]:

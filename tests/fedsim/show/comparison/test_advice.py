@@ -9,10 +9,12 @@ from scipy.stats import binom
 
 from fedsim.core.measures import Measure
 from fedsim.log.results import Result
+from fedsim.log.schema import PrivacySpent
 from fedsim.modalities.pictures.measure import PSNR
 from fedsim.modalities.texts.measure import TOKENS
 from fedsim.show.comparison.advice import advice
 from fedsim.show.comparison.bound import ENOUGH, needed, upper_bound
+from fedsim.show.comparison.tables import as_words
 from tests.fedsim.engine.tiny import tiny
 
 
@@ -161,7 +163,7 @@ def test_a_defense_counts_by_its_stronger_attacker() -> None:
     adaptive = result("pruning", 20, 0.70, place=1, attacker="adaptive")
     text = said(NONE, naive, adaptive)
     assert "shown to fail: pruning." in text
-    assert "Safe only against an attacker who ignores the defense: pruning." in text
+    assert "Only an attacker who ignores the defense is stopped by: pruning." in text
 
 
 def test_a_weak_attack_says_nothing() -> None:
@@ -224,3 +226,12 @@ def test_a_guarantee_in_name_alone_is_called_so() -> None:
     assert "ε ≤ 3." in said(NONE, replace(good, epsilon=3.0))
     weak = said(NONE, replace(good, epsilon=4501.0))
     assert "ε ≤ 4.51e+03, which guarantees next to nothing." in weak
+
+
+def test_what_any_attack_can_reconstruct_stands_beside_an_epsilon() -> None:
+    spent = PrivacySpent(epsilon=3.0, delta=1e-5, unit="example", blind=0.01, success=0.1234)
+    private = replace(result("good", 0, 0.7, place=1), epsilon=3.0, privacy=spent)
+    assert "reconstructed in at most 12.4%" in said(NONE, private)
+    none, words = as_words([NONE, private])
+    assert (none["any attack"], words["any attack"]) == ("–", "≤ 12.4%")
+    assert "any attack" not in as_words([NONE])[0]
