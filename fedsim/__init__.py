@@ -50,7 +50,8 @@ if TYPE_CHECKING:
     )
     from fedsim.lessons import lesson
     from fedsim.scenario import AdversaryPlan, ClientGroup, Data, Federation, Scenario
-    from fedsim.scenario.comparison import Comparison, Entry
+    from fedsim.scenario.comparison import Comparison
+    from fedsim.scenario.grid import Entry
 
 __all__ = [
     "AdversaryPlan",
@@ -88,7 +89,8 @@ __all__ = [
 _HOMES = {
     "fedsim.lessons": {"lesson"},
     "fedsim.scenario": {"AdversaryPlan", "ClientGroup", "Data", "Federation", "Scenario"},
-    "fedsim.scenario.comparison": {"Comparison", "Entry"},
+    "fedsim.scenario.comparison": {"Comparison"},
+    "fedsim.scenario.grid": {"Entry"},
 }
 """Modules of lazily loaded names; all other names are in ``fedsim.api``."""
 

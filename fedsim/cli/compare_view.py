@@ -19,7 +19,8 @@ from fedsim.engine.comparison import Done, run_cells
 from fedsim.engine.observer import Observer
 from fedsim.log.results import Result
 from fedsim.log.schema import LogRecord, RoundRecord
-from fedsim.scenario.comparison import Cell, Comparison
+from fedsim.scenario.comparison import Comparison
+from fedsim.scenario.grid import Cell
 from fedsim.server.victims import Victim
 from fedsim.show.comparison.tables import terminal_tables
 from fedsim.show.comparison.write import Outcome, conclude

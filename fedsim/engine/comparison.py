@@ -17,7 +17,8 @@ from fedsim.engine import run
 from fedsim.engine.observer import Observer
 from fedsim.log.comparison import CELLS, COMPARISON, cell_folder, is_finished
 from fedsim.scenario import Scenario
-from fedsim.scenario.comparison import Cell, Comparison
+from fedsim.scenario.comparison import Comparison
+from fedsim.scenario.grid import Cell
 
 
 @dataclass(frozen=True)

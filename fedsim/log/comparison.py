@@ -10,7 +10,8 @@ from pydantic import ValidationError
 from fedsim.core.errors import RunError
 from fedsim.log.reader import of_kind, read_records
 from fedsim.log.schema import RunEnded
-from fedsim.scenario.comparison import Comparison, Place
+from fedsim.scenario.comparison import Comparison
+from fedsim.scenario.grid import Place
 
 COMPARISON = "comparison.toml"
 CELLS = "cells"

@@ -26,7 +26,8 @@ from fedsim.log.schema import (
     UploadRecord,
 )
 from fedsim.log.summary import most_spent
-from fedsim.scenario.comparison import Comparison, Place
+from fedsim.scenario.comparison import Comparison
+from fedsim.scenario.grid import Place
 
 
 @dataclass(frozen=True)

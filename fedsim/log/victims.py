@@ -18,7 +18,8 @@ from fedsim.log.schema import (
     RunStarted,
     SumRecord,
 )
-from fedsim.scenario.comparison import Comparison, Place
+from fedsim.scenario.comparison import Comparison
+from fedsim.scenario.grid import Place
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from fedsim.log.results import Result, results
 from fedsim.log.run import Run
 from fedsim.log.schema import ADAPTIVE, NAIVE, Attacker
 from fedsim.log.victims import looks
-from fedsim.scenario.comparison import Comparison, slug
+from fedsim.scenario.comparison import Comparison
+from fedsim.scenario.grid import slug
 from fedsim.show.comparison.advice import advice
 from fedsim.show.comparison.figures import draw_frontier, draw_strengths
 from fedsim.show.comparison.tables import as_markdown, write_tables

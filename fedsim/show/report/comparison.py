@@ -14,7 +14,8 @@ from fedsim.log.comparison import CELLS, COMPARISON, cell_folder, is_finished, r
 from fedsim.log.results import Result, results
 from fedsim.log.run import Run, legible
 from fedsim.log.schema import Source
-from fedsim.scenario.comparison import Comparison, Place
+from fedsim.scenario.comparison import Comparison
+from fedsim.scenario.grid import Place
 from fedsim.show.comparison.advice import advice
 from fedsim.show.comparison.tables import WORDS, Value, as_records, as_words, headings
 from fedsim.show.report.comparison_charts import comparison_charts

@@ -10,7 +10,7 @@ import numpy as np
 
 from fedsim.log.results import Result
 from fedsim.log.schema import ADAPTIVE, NAIVE, NO_DEFENSE
-from fedsim.scenario.comparison import slug
+from fedsim.scenario.grid import slug
 from fedsim.show.report.charts import BLIND, Chart, Trace, plain, style
 
 COLUMNS = 3
