@@ -25,7 +25,8 @@ def entries(kind: str) -> Iterator[tuple[str, str]]:
             yield name, tomllib.loads(comparison_text(name)[0])["title"]
     else:
         for name in REGISTRIES[kind].names():
-            yield name, REGISTRIES[kind].summary(name)
+            ready = getattr(REGISTRIES[kind].get(name), "available", lambda: True)()
+            yield name, REGISTRIES[kind].summary(name) + ("" if ready else " (not installed)")
 
 
 def describe(name: str) -> str:
@@ -55,6 +56,8 @@ def _describe(registry: Registry, name: str) -> str:
         better = "higher" if cls.higher_is_better else "lower"
         unit = f" in{cls.unit}" if cls.unit.startswith(" ") else f" in {cls.unit}"
         lines += ["", f"for {cls.modality}{unit if cls.unit else ''}: {better} is closer"]
+        if not cls.available():
+            lines += [f"without figures here, because it needs: {cls.needs or 'more packages'}"]
     parameters = _parameters(cls)
     if parameters:
         lines += ["", "parameters:", *parameters]

@@ -21,7 +21,8 @@ Figures = dict[str, float | None]
 class FurtherMetrics:
     """The registered metrics of one modality, without those that its judge computes itself.
 
-    A metric that fails yields None in place of its figures and a warning; the run goes on.
+    A metric that needs what is not installed is left out; ``fedsim show NAME`` says so. A metric
+    that fails yields None in place of its figures and a warning; the run goes on.
 
     Args:
         modality: registered name of the modality.
@@ -31,7 +32,9 @@ class FurtherMetrics:
     def __init__(self, modality: str, own: Collection[str]) -> None:
         classes = {name: METRICS.get(name) for name in METRICS.names() if name not in own}
         self._metrics = {
-            n: cls for n, cls in classes.items() if getattr(cls, "modality", "") == modality
+            n: cls
+            for n, cls in classes.items()
+            if getattr(cls, "modality", "") == modality and cls.available()
         }
         self._warned: set[str] = set()
 

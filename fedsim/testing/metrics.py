@@ -50,9 +50,10 @@ class Case:
 def claims(cls: type[Metric]) -> list[Claim]:
     """Return the claims about a class of metrics.
 
-    Only metrics of pictures and of texts are computed: other modalities have no examples here.
+    Only metrics of pictures and of texts are computed: other modalities have no examples here. Nor
+    is a metric that needs what is not installed.
     """
-    if getattr(cls, "modality", None) not in (PICTURES, TEXTS):
+    if getattr(cls, "modality", None) not in (PICTURES, TEXTS) or not cls.available():
         return [its_modality_exists]
     return [
         its_modality_exists,

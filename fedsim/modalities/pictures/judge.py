@@ -20,6 +20,7 @@ from fedsim.scoring.metrics.chance import chance_db
 from fedsim.scoring.metrics.evidence import Evidence, candidates, gather
 from fedsim.scoring.metrics.images import ImageScores, comparable, scorable, score
 from fedsim.scoring.metrics.matching import match
+from fedsim.scoring.metrics.perceptual import PerceptualDistance, rank
 from fedsim.scoring.metrics.verdict import GAIN_DB, verdict
 
 
@@ -35,7 +36,7 @@ class PictureJudge(Judge):
         self._public, self._labels = dataset.test.batch(np.arange(len(dataset.test)))
         self._chance_db = chance_db(self._public)
         own = [f.name for f in fields(ImageScores)]
-        self._further = FurtherMetrics(PICTURES, own=[*own, *_SEEN])
+        self._further = FurtherMetrics(PICTURES, own=[*own, *_SEEN, _PERCEPTUAL])
 
     def judge(
         self,
@@ -75,7 +76,8 @@ class PictureJudge(Judge):
         ranked = [candidates(public, classes, label) for label in labels.tolist()]
         evidence = gather(rebuilt, originals, guesses, ranked)
         figures = _figures(score(rebuilt, originals))
-        further = self._further.figures(*comparable(rebuilt, originals))
+        pair = comparable(rebuilt, originals)
+        further = self._further.figures(*pair)
         blind = torch.stack([scored[n].psnr for n in (GREY, MEAN) if n in scored]).amax(0)
         leakage = []
         for i, label in enumerate(labels.tolist()):
@@ -91,7 +93,12 @@ class PictureJudge(Judge):
             leakage.append(
                 ExampleScore(
                     example=i,
-                    metrics={**figures[i], **_seen(evidence[i]), **further[i]},
+                    metrics={
+                        **figures[i],
+                        **_seen(evidence[i]),
+                        **_identified(pair[0][i], pair[1][i], ranked[i]),
+                        **further[i],
+                    },
                     label=label,
                     label_found=told[i],
                     baselines=baselines[i],
@@ -127,6 +134,17 @@ def _seen(evidence: Evidence) -> dict[str, float]:
     """Return the figures of `_SEEN`."""
     rank, candidates = float(evidence.rank), float(evidence.candidates)
     return dict(zip(_SEEN, (evidence.psnr, evidence.blind_psnr, rank, candidates), strict=True))
+
+
+_PERCEPTUAL = "perceptual_rank"
+"""Name of the rank by the perceptual distance, among the same candidates."""
+
+
+def _identified(found: Tensor, original: Tensor, public: Tensor) -> dict[str, float]:
+    """Return the rank by the perceptual distance, if its weights are installed."""
+    if not PerceptualDistance.available():
+        return {}
+    return {_PERCEPTUAL: float(rank(found, original, public))}
 
 
 def _matching(found: Reconstruction, originals: Tensor) -> Tensor | None:

@@ -23,11 +23,18 @@ class Metric(Parameters, ABC):
         modality: registered name of the modality of the examples.
         unit: of the figure, with a space in front where one belongs.
         higher_is_better: whether a higher figure means a better reconstruction.
+        needs: command that installs what the metric needs beside fedsim; empty if it needs nothing.
     """
 
     modality: ClassVar[str]
     unit: ClassVar[str] = ""
     higher_is_better: ClassVar[bool] = True
+    needs: ClassVar[str] = ""
+
+    @classmethod
+    def available(cls) -> bool:
+        """Return whether what the metric needs is installed; without it, there are no figures."""
+        return True
 
     @abstractmethod
     def score(self, rebuilt: Any, originals: Any) -> Tensor:

@@ -21,7 +21,7 @@ from fedsim.scenario import Scenario
 from fedsim.scoring.conclusion import Conclusion
 from fedsim.scoring.further import FurtherMetrics
 from fedsim.scoring.judge import Judge
-from fedsim.scoring.metrics import PictureMetric, TextMetric
+from fedsim.scoring.metrics import PictureMetric, TextMetric, lite0
 from tests.fedsim.small import small
 from tests.fedsim.text_runs import texts
 
@@ -34,6 +34,7 @@ ZEROS = torch.zeros(2, 1, 4, 4)
 def _own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
     METRICS.names()
     monkeypatch.setattr(METRICS, "_classes", dict(METRICS._classes))
+    monkeypatch.setattr(lite0, "_FOLDER", "no_such_package")  # as without the extra
 
 
 @pytest.fixture
