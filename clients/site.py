@@ -32,7 +32,7 @@ class Site:
         chance = derive(self.scenario.seed, "batch chance", int(partition), int(server_round))
         return [
             self.dataset.train.batch(step, seed=derive(chance, number))
-            for number, step in enumerate(self._drawn(partition, server_round))
+            for number, step in enumerate(self.drawn(partition, server_round))
         ]
 
     def different(self, partition: int, server_round: int) -> list[Batch]:
@@ -40,7 +40,7 @@ class Site:
 
         Steps that use no new example are left out.
         """
-        drawn = self._drawn(partition, server_round)
+        drawn = self.drawn(partition, server_round)
         _, first = np.unique(drawn, return_index=True)
         new = np.isin(np.arange(drawn.size), first).reshape(drawn.shape)
         batches = self.batches(partition, server_round)
@@ -48,8 +48,8 @@ class Site:
         pairs = zip(batches, masks, strict=True)
         return [(x[mask], y[mask]) for (x, y), mask in pairs if mask.any()]
 
-    def _drawn(self, partition: int, server_round: int) -> IndexArray:
-        """Return the indices of a client's examples, ``(local_steps, batch_size)``."""
+    def drawn(self, partition: int, server_round: int) -> IndexArray:
+        """Return the indices of a client's examples in a round, ``(local_steps, batch_size)``."""
         federation = self.scenario.federation
         return draw_batch(
             self.partitions[partition],

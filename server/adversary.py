@@ -86,9 +86,9 @@ class Adversary:
             queue.Queue()
         )
         self._priors = PriorsAlone(derive(scenario.seed, "prior"))
-        attacked = filter(plan.attacks, range(1, scenario.federation.rounds + 1))
-        last = max(attacked, default=0) if plan.rounds_together else 0
-        self._together = RoundsTogether(scenario.federation, architecture, sizes, last, device)
+        self._together = RoundsTogether(
+            plan, scenario.federation, architecture, sizes, self._adapting, device
+        )
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._work, name="adversary", daemon=True)
         self._thread.start()
@@ -162,7 +162,7 @@ class Adversary:
         victims = [control]
         for upload in uploads:
             victims += self._victims(server_round, upload, weights, known)
-        joint = self._together.after(server_round, victims, weights)
+        joint = self._together.after(server_round, victims, weights, known)
         self._listeners.on_victims([*victims, *(victim for victim, _ in joint)])
         deadline = time.monotonic() + self._plan.time_limit_s
         for group in _alike(victims):
@@ -237,7 +237,8 @@ class Adversary:
         """Return the adaptive attacker's knowledge in a round, or None if there is none."""
         if not self._plan.adaptive or control.observation is None:
             return None
-        return self._adapting.known(model, control.observation.gradient)
+        known = self._adapting.known(model, control.observation.gradient)
+        return replace(known, uploads=1) if control.server_round == 1 else known
 
     def _victims(
         self,

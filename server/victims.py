@@ -24,6 +24,7 @@ class Victim:
         attack: the attack, adapted if the attacker is.
         observation: the server's observation; None if the upload is unusable.
         problem: reason for a missing observation, or None.
+        rounds: the rounds that the attacker combines; empty for an attacker of one round.
     """
 
     server_round: int
@@ -32,6 +33,7 @@ class Victim:
     attack: Attack
     observation: Observation | None
     problem: str | None = None
+    rounds: tuple[int, ...] = ()
 
     @property
     def is_control(self) -> bool:

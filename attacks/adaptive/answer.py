@@ -29,6 +29,8 @@ class Known:
         batch_size: number of examples in each local step.
         local_steps: number of local steps behind an upload.
         clients: number of clients behind the upload: more than 1 where only a mean is visible.
+        uploads: number of the client's uploads that are attacked together, all of them from its
+            first on; None if the attacker lacks earlier ones.
         gradient_rms: root mean square of a gradient's coordinates before the defense. The server
             starts from public examples; the default is for the paper's LeNet on small pictures. It
             is used to compare uncertainties, so an error by a factor of three is harmless.
@@ -43,6 +45,7 @@ class Known:
     batch_size: int = 1
     local_steps: int = 1
     clients: int = 1
+    uploads: int | None = None
     gradient_rms: float = 0.03
     coordinates: int = 15_000
 
@@ -63,6 +66,9 @@ class Answer:
             each is nested around all later ones.
         per_example: effects of the defense on the gradient of each example in each step, before
             their mean is taken, in order.
+        per_upload: the effects of the defense on the whole upload, in order, for the sum of several
+            uploads, where ``wrappers`` do not apply. Exact given the gradient of a client.
+        per_client: of an answer to a sum, the effects on the upload of each client.
         likelihood: objective that compares a dummy gradient with an upload whose uncertainty is
             ``spread``; None if the defense leaves no uncertainty.
         spread: root mean square of the difference between the gradient, after the wrappers, and
@@ -88,6 +94,8 @@ class Answer:
 
     wrappers: tuple[Wrapper, ...] = ()
     per_example: tuple[Change, ...] = ()
+    per_upload: tuple[Change, ...] = ()
+    per_client: tuple[tuple[Change, ...], ...] = ()
     likelihood: Objective | None = None
     spread: float | None = None
     image_noise_std: float | None = None

@@ -11,6 +11,7 @@ from typing_extensions import override
 from fedsim.attacks.adaptive.answer import Answer, Known
 from fedsim.attacks.adaptive.base import Countermeasure
 from fedsim.attacks.matching.objectives import Gradient, SquaredDistance, Wrapper, inner_product
+from fedsim.attacks.matching.processing import Clip, ClipTensors
 from fedsim.core.checked import checked
 from fedsim.core.registry import COUNTERMEASURES
 
@@ -112,4 +113,5 @@ def clipped(norm: float, known: Known, *, by_tensor: bool = False) -> Answer:
     bound = norm * TENSORS**0.5 if by_tensor else norm
     gain = min(1.0, bound / known.gradient_norm)
     wrappers = (ClippedDistance(norm=norm, by_tensor=by_tensor),)
-    return Answer(wrappers, gain=gain, scales=not by_tensor)
+    own = (ClipTensors(norm) if by_tensor else Clip(norm),)
+    return Answer(wrappers, per_upload=own, gain=gain, scales=not by_tensor)

@@ -79,10 +79,11 @@ def compose(
         public: public images ``(N, C, H, W)`` in [0, 1], to learn priors from.
     """
     wrappers, objective = unwrapped(attack.objective)
-    per_example = attack.per_example
+    per_example, per_client = attack.per_example, attack.per_client
     kept: Answer | None = None
     for answer in answers:
         per_example = (*per_example, *answer.per_example)
+        per_client = answer.per_client or per_client
         if answer.hides_zeros and answer.spread is not None:
             wrappers = [wrapper.above_noise(answer.spread) for wrapper in wrappers]
         wrappers = [*wrappers, *answer.wrappers]
@@ -96,6 +97,7 @@ def compose(
         attack,
         objective=nested(wrappers, objective),
         per_example=per_example,
+        per_client=per_client,
         scaled=attack.scaled or any(answer.scales for answer in answers),
         approximate=attack.approximate or any(answer.approximate for answer in answers),
     )

@@ -28,4 +28,10 @@ class ExpectClippingAndNoise(Countermeasure):
         norm = known.unit * self.norm
         noise = gaussian_noise(self.noise_multiplier * norm)
         clipping = clipped(norm, known)
-        return replace(noise, wrappers=clipping.wrappers, gain=clipping.gain, scales=True)
+        return replace(
+            noise,
+            wrappers=clipping.wrappers,
+            per_upload=clipping.per_upload,
+            gain=clipping.gain,
+            scales=True,
+        )

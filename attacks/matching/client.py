@@ -25,6 +25,9 @@ class Client:
         loss: of a batch.
         per_example: what the client does to the gradient of each example, in each step, before it
             takes their mean; empty for the gradient of the batch's mean loss.
+        per_client: what each of several clients does to its gradient, before the mean over the
+            clients is taken; empty for one client. Their examples follow each other, equally many
+            of each client.
     """
 
     def __init__(
@@ -36,12 +39,13 @@ class Client:
         statistics: bool = False,
         loss: Loss = mean_cross_entropy,
         per_example: Sequence[Change] = (),
+        per_client: Sequence[Sequence[Change]] = (),
     ) -> None:
         wanted = parameters(model)
         self.parameters = {k: p for k, p in wanted.items() if names is None or k in names}
         self._forward = with_statistics(model)
         self._training, self._statistics, self._loss = training, statistics, loss
-        self._per_example = tuple(per_example)
+        self._per_example, self._per_client = tuple(per_example), tuple(per_client)
 
     def upload(
         self,
@@ -84,11 +88,35 @@ class Client:
             logits, statistics = self._forward(params, data)
             return self._loss(logits, target), statistics
 
-        if self._per_example:
+        if self._per_example or self._per_client:
             statistics = self._forward(params, data)[1] if self._statistics else {}
-            return self._mean_of_examples(params, data, target), statistics
+            mean = self._mean_of_clients if self._per_client else self._mean_of_examples
+            return mean(params, data, target), statistics
         gradient, statistics = grad(loss, has_aux=True)(params)
         return gradient, statistics
+
+    def _mean_of_clients(
+        self, params: Mapping[str, Tensor], data: Tensor, target: Tensor
+    ) -> dict[str, Tensor]:
+        """Return the mean of the clients' gradients, each changed as its client does."""
+
+        def loss(params: Mapping[str, Tensor], data: Tensor, target: Tensor) -> Tensor:
+            return self._loss(self._forward(params, data)[0], target)
+
+        def gradient_of(data: Tensor, target: Tensor) -> dict[str, Tensor]:
+            if self._per_example:
+                return self._mean_of_examples(params, data, target)
+            own: dict[str, Tensor] = grad(loss)(params, data, target)
+            return own
+
+        clients = len(self._per_client)
+        of_each = (x.reshape(clients, -1, *x.shape[1:]) for x in (data, target))
+        gradients: dict[str, Tensor] = vmap(gradient_of)(*of_each)
+        each = [
+            changed({k: g[number] for k, g in gradients.items()}, changes)
+            for number, changes in enumerate(self._per_client)
+        ]
+        return {k: torch.stack([own[k] for own in each]).mean(dim=0) for k in gradients}
 
     def _mean_of_examples(
         self, params: Mapping[str, Tensor], data: Tensor, target: Tensor

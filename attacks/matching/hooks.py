@@ -30,6 +30,8 @@ class MatchingHooks(Attack):
     Attributes:
         per_example: what the client does to the gradient of each example before it takes their
             mean; the dummies' gradients are changed alike.
+        per_client: of several clients in a sum, what each does to its gradient before the mean over
+            the clients is taken; the dummies of a client follow each other.
         scaled: whether a defense made gradients smaller by an unknown factor, for which labels that
             are read off a gradient need an estimate.
         approximate: whether the equations of a defense that the attack answers hold only
@@ -73,6 +75,7 @@ class MatchingHooks(Attack):
     mixed_labels: CodeOnly[bool] = False
     undo: CodeOnly[tuple[Undo, ...]] = ()
     per_example: CodeOnly[tuple[Change, ...]] = ()
+    per_client: CodeOnly[tuple[tuple[Change, ...], ...]] = ()
     scaled: CodeOnly[bool] = False
     approximate: CodeOnly[bool] = False
 

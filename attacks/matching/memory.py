@@ -35,7 +35,7 @@ def lanes_that_fit(
         batch_shape: shape of the examples in one evaluation of one lane.
         points: numbers that the optimiser stores for a lane.
         gradients: gradients in one evaluation: one for each local step that it unrolls, or one
-            for each example where the client changes each on its own.
+            for each example or client whose gradient is changed on its own.
         memory_gb: memory of all lanes together; None for the free memory.
     """
     numbers = sum(p.numel() for p in model.parameters() if p.requires_grad)

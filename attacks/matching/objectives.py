@@ -176,10 +176,12 @@ class Wrapper(Objective, ABC):
         base: objective that compares the changed gradients.
         keeps_norm: a wrapper does not.
         sets_zeros: whether the defense sets single coordinates to zero.
+        joins_rounds: whether the wrapper itself follows a defense over several rounds.
     """
 
     keeps_norm: ClassVar[bool] = False
     sets_zeros: ClassVar[bool] = False
+    joins_rounds: ClassVar[bool] = False
 
     base: Objective = SquaredDistance()
 
@@ -196,9 +198,14 @@ class Wrapper(Objective, ABC):
 
     @override
     def explains(self, dummy: Gradient, shared: Gradient, rounding: float) -> bool:
-        seen = _Seen() if self.base.keeps_norm else _SeenOfAnyNorm()
-        replace(self, base=seen)(dummy, shared)
-        return self.base.explains(*seen.last, rounding)
+        return self.base.explains(*compared(self, dummy, shared), rounding)
+
+
+def compared(wrapper: Wrapper, dummy: Gradient, shared: Gradient) -> tuple[Gradient, Gradient]:
+    """Return the gradients that a wrapper compares."""
+    seen = _Seen() if wrapper.base.keeps_norm else _SeenOfAnyNorm()
+    replace(wrapper, base=seen)(dummy, shared)
+    return seen.last
 
 
 class _Seen(Objective):

@@ -90,6 +90,7 @@ class Problem:
             statistics=more,
             loss=first.loss,
             per_example=attack.per_example,
+            per_client=attack.per_client,
         )
         self._model, self._objective = model, attack.distance()
         self._priors = [p for p in attack.regularisers(model) if p.modality == space.modality]
@@ -171,7 +172,7 @@ class Problem:
     @property
     def room(self) -> int:
         """Lanes that fit the memory at once."""
-        steps, examples = 1, self.batch_size
+        steps, examples, clients = 1, self.batch_size, max(1, len(self.attack.per_client))
         if self.training is not None:
             steps = self.training.steps
             examples = steps * self.training.batch_size
@@ -179,7 +180,7 @@ class Problem:
             self._model,
             (examples, *self.space.shape[1:]),
             points=self.unknowns * self.attack.optimiser().copies,
-            gradients=examples if self.attack.per_example else steps,
+            gradients=examples if self.attack.per_example else steps * clients,
             memory_gb=self.attack.memory_gb,
         )
 

@@ -8,8 +8,9 @@ from pydantic import Field
 from torch import Tensor
 
 from fedsim.clients.defenses.base import Defense, Protected
-from fedsim.clients.defenses.tensors import floating, kept_fraction, share_of
+from fedsim.clients.defenses.tensors import floating, kept_fraction
 from fedsim.core.registry import DEFENSES
+from fedsim.core.vectors import share_of
 
 _FIRST_SHARE = 0.25
 """Share of the coordinates sent in the first upload of a warm-up."""

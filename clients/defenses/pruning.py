@@ -8,8 +8,9 @@ from pydantic import Field
 from torch import Tensor
 
 from fedsim.clients.defenses.base import Defense, Protected
-from fedsim.clients.defenses.tensors import kept_fraction, map_floating, share_of
+from fedsim.clients.defenses.tensors import kept_fraction, map_floating
 from fedsim.core.registry import DEFENSES
+from fedsim.core.vectors import share_of
 
 
 @DEFENSES.register("pruning")

@@ -1,7 +1,6 @@
 """Functions shared by defenses: changes to all floating-point tensors, and their size."""
 
 from collections.abc import Callable, Mapping
-from decimal import Decimal
 
 from torch import Tensor
 
@@ -33,12 +32,6 @@ def rms_change(
         squares += float((after[key].double() - x.double()).square().sum())
         count += x.numel()
     return {name: (squares / count) ** 0.5} if count else {}
-
-
-def share_of(fraction: float, count: int) -> int:
-    """Return floor(fraction * count), with the fraction as a decimal number."""
-    # As a decimal, since 0.29 * 100 in binary is below 29.
-    return int(Decimal(repr(float(fraction))) * count)
 
 
 def kept_fraction(tensors: Mapping[str, Tensor]) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """Conversion between named tensors and one vector, the form that cryptography needs."""
 
 from collections.abc import Collection, Mapping
+from decimal import Decimal
 
 import torch
 from torch import Tensor
@@ -50,3 +51,9 @@ def restored(
         dtype = received[name].dtype
         found[name] = value.to(dtype) if dtype.is_floating_point else value.round().to(dtype)
     return found
+
+
+def share_of(fraction: float, count: int) -> int:
+    """Return floor(fraction * count), with the fraction as a decimal number."""
+    # As a decimal, since 0.29 * 100 in binary is below 29.
+    return int(Decimal(repr(float(fraction))) * count)

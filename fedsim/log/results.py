@@ -10,11 +10,13 @@ from pathlib import Path
 
 from fedsim.core.errors import RunError
 from fedsim.core.measures import Measure, accuracy_name
+from fedsim.core.names import SUM
 from fedsim.log.reader import of_kind, read_records
 from fedsim.log.schema import (
     ADAPTIVE,
     NAIVE,
     Attacker,
+    Doubt,
     LeakageRecord,
     LogRecord,
     Meaning,
@@ -56,6 +58,9 @@ class Result:
         chance: chance accuracy.
         controls: number of positive controls at this stage, and of reconstructed ones.
         batches: whether an example leaked, in part or fully, for each attacked batch and seed.
+        apart: number of failed attacks whose only fault is that rounds with the same example were
+            not combined.
+        summed: whether only sums of several clients' uploads were visible.
     """
 
     label: str
@@ -80,6 +85,8 @@ class Result:
     controls: tuple[int, int]
     privacy: PrivacySpent | None = None
     batches: tuple[bool, ...] = ()
+    apart: int = 0
+    summed: bool = False
 
     @property
     def name(self) -> str:
@@ -256,6 +263,8 @@ def _result(pool: _Pool, runs: _Runs, stage: str, attacker: Attacker) -> Result:
         controls=(len(controls), sum(controls)),
         batches=tuple(pool.batches.values()),
         privacy=privacy,
+        apart=sum(r.score.doubts == (Doubt.ROUNDS_APART,) for r in pool.leakage),
+        summed=any(r.group == SUM for r in pool.leakage),
     )
 
 

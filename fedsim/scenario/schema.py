@@ -76,10 +76,10 @@ class Scenario(Section):
         plan, federation = self.adversary, self.federation
         if plan is None or not plan.rounds_together:
             return
-        if federation.local_steps > 1 or federation.aggregation.hides:
+        if federation.local_steps > 1:
             raise ValueError(
-                "adversary.rounds_together needs single uploads of one local step; set "
-                "federation.local_steps = 1 and federation.aggregation = 'plain', or remove it"
+                "adversary.rounds_together needs uploads of one local step; set "
+                "federation.local_steps = 1, or remove it"
             )
         if self.data.dataset.modality != PICTURES:
             raise ValueError("adversary.rounds_together needs pictures; remove it")

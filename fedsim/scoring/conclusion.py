@@ -34,8 +34,8 @@ class Circumstances:
         not_trained_on: whether the client mixed or changed the private examples first.
         approximate: whether several steps, or batches, were treated as one.
         discrete: whether the data are discrete.
-        rounds_apart: whether the client uses the same batch in other rounds too, and no attacker
-            combined them.
+        rounds_apart: whether the client uses an example of the batch in another round too, which
+            the attacker did not combine with this one.
         control: whether the round's positive control was fully reconstructed.
     """
 

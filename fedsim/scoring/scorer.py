@@ -17,7 +17,7 @@ from fedsim.clients.defenses import Defense
 from fedsim.clients.site import Site
 from fedsim.core.modality import MODALITIES
 from fedsim.core.modules import normalises_by_batch
-from fedsim.core.names import NAIVE, NO_DEFENSE, OVER_ROUNDS
+from fedsim.core.names import NAIVE, NO_DEFENSE
 from fedsim.core.registry import COUNTERMEASURES
 from fedsim.data import IndexArray
 from fedsim.log.schema import Meaning, Moment, Verdict
@@ -25,6 +25,7 @@ from fedsim.scoring.conclusion import Circumstances, Conclusion, conclude
 from fedsim.scoring.judge import Judge
 from fedsim.scoring.types import Scored
 from fedsim.server.control import control_indices
+from fedsim.server.orderly import draw_cohort
 from fedsim.server.victims import Outcome, Victim
 
 MOST_READ = 256
@@ -42,6 +43,7 @@ class Scorer:
         self._site = site
         self._read: dict[str, Tensor] = {}
         self._controls: dict[int, bool] = {}
+        self._used: dict[int, dict[int, set[int]]] = {}
 
     @cached_property
     def _judge(self) -> Judge:
@@ -170,16 +172,31 @@ class Scorer:
             not_trained_on=any(type(d).protect_batch is not Defense.protect_batch for d in chain),
             approximate=self.approximate(victim),
             discrete=self._judge.discrete,
-            rounds_apart=self._recurs(victim) and victim.attacker != OVER_ROUNDS,
+            rounds_apart=self._recurs(victim),
             control=victim.is_control or self._controls.get(victim.server_round, False),
         )
 
     def _recurs(self, victim: Victim) -> bool:
-        """Return whether each upload of a client is of all its examples, round after round."""
-        federation = self._site.scenario.federation
-        taken = federation.batch_size * federation.local_steps
-        sizes = [len(self._site.partitions[p]) for p in victim.partitions]
-        return federation.rounds > 1 and any(size <= taken for size in sizes)
+        """Return whether one of the examples is used in a round that the attacker leaves out."""
+        combined = {victim.server_round, *victim.rounds}
+        for partition in victim.partitions:
+            uses = self._uses(partition)
+            drawn = {i for r in combined for i in uses.get(r, ())}
+            if any(drawn & used for r, used in uses.items() if r not in combined):
+                return True
+        return False
+
+    def _uses(self, partition: int) -> dict[int, set[int]]:
+        """Return the indices of a client's examples in each round in which it takes part."""
+        if partition not in self._used:
+            scenario = self._site.scenario
+            plan, clients = scenario.federation, range(scenario.num_clients)
+            self._used[partition] = {
+                r: set(self._site.drawn(partition, r).flatten().tolist())
+                for r in range(1, plan.rounds + 1)
+                if partition in draw_cohort(scenario.seed, r, clients, plan.fraction)
+            }
+        return self._used[partition]
 
     def _own(self, victim: Victim) -> Tensor:
         """Return the indices of the control's public data, which would be their own nearest."""

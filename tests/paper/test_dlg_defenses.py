@@ -43,7 +43,7 @@ LEAKS_DB = 30.0
 DESTROYED_DB = 12.0
 
 NAIVE = DLG(evaluations=300)
-ADAPTIVE = adapt(DLG(evaluations=600), [MatchSurvivors()], Known())
+ADAPTIVE = adapt(DLG(evaluations=600), [MatchSurvivors(fraction=0.0)], Known())
 DEFENSES: dict[str, Defense] = {
     "none": NoDefense(),
     "Gaussian 1e-4": GaussianNoise(std=1e-4),

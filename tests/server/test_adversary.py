@@ -253,7 +253,7 @@ def test_an_adaptive_attacker_knows_the_federation_and_how_large_gradients_are()
 
 @pytest.mark.parametrize(
     ("defense", "std"),
-    [("{name='gaussian-noise', std=0.3}", 0.1 * 2**0.5), ("{name='pruning', fraction=0.5}", None)],
+    [("{name='gaussian-noise', std=0.3}", 0.1 * 2**0.5), ("{name='signsgd'}", None)],
 )
 def test_an_adaptive_attacker_of_a_sum_expects_the_noise_of_the_mean(
     defense: str, std: float | None

@@ -17,6 +17,7 @@ from fedsim.show.comparison.bound import (
     is_shown,
     needed,
     was_tested,
+    was_tested_by_round,
 )
 from fedsim.show.privacy import audited, guarantee, robustness, upper
 
@@ -129,10 +130,20 @@ def _nothing_shown(
     answered = [d for d in defended if all(r.known_answer for r in cells[d.order])]
     quiet = [d for d in answered if d.name not in failed]
     held = [d for d in quiet if was_tested(cells[d.order])]
-    unsure = [d.name for d in quiet if d not in held]
+    untested = [d for d in quiet if d not in held]
+    apart = [d.name for d in untested if was_tested_by_round(cells[d.order])]
+    unsure = [d.name for d in untested if d.name not in apart]
     parts = [f"Shown to fail: {', '.join(failed)}."] if failed else []
     if unanswered := [d.name for d in defended if d not in answered]:
-        parts.append(f"No adaptive attacker is known for {', '.join(unanswered)}.")
+        sums = "sums of uploads with " if any(d.summed for d in defended) else ""
+        parts.append(f"No adaptive attacker is known for {sums}{', '.join(unanswered)}.")
+    if apart:
+        parts.append(
+            f"Nothing leaked in single rounds from: {', '.join(apart)}. That is not protection: "
+            "clients use the attacked examples again in other rounds, which no attacker combined. "
+            "Attack the rounds of one run together (adversary.rounds_together), or use each "
+            "example in one round only."
+        )
     if unsure:
         parts.append(
             f"Not known, because an attack or its control failed: {', '.join(unsure)}. Use more "
@@ -268,10 +279,18 @@ def _limits(comparison: Comparison, results: Sequence[Result], worst: Sequence[R
             f"{', '.join(unscored)}. They count as not recognisable; an attack that does not "
             "give up may change this."
         )
-    unanswered = sorted({r.label for r in results if not r.known_answer and r.label != NO_DEFENSE})
-    if comparison.adaptive and unanswered:
-        parts.append(
-            "fedsim has no countermeasure to: " + ", ".join(unanswered) + "; the naive "
-            "attacker represents both."
-        )
+    missing = [r for r in results if not r.known_answer and r.label != NO_DEFENSE]
+    if comparison.adaptive and missing:
+        parts.append(_unanswered(missing))
     return " ".join(parts)
+
+
+def _unanswered(results: Sequence[Result]) -> str:
+    """Return a sentence on defenses without an adaptive attacker."""
+    names = ", ".join(sorted({r.label for r in results}))
+    if any(r.summed for r in results):
+        return (
+            f"fedsim has no adaptive attacker of sums of uploads with: {names}; the naive attacker "
+            "represents both. A countermeasure to single uploads does not answer their sum."
+        )
+    return f"fedsim has no countermeasure to: {names}; the naive attacker represents both."

@@ -38,9 +38,14 @@ def bound_of(result: Result, candidates: int) -> float:
     return upper_bound(sum(result.batches), len(result.batches), candidates)
 
 
-def is_attacked(result: Result) -> bool:
-    """Return whether the controls were reconstructed and the attack failed almost nowhere."""
-    failed = result.attack_failed + result.unscored
+def is_attacked(result: Result, allowed: int = 0) -> bool:
+    """Return whether the controls were reconstructed and the attack failed almost nowhere.
+
+    Args:
+        result: of one stage and attacker.
+        allowed: number of failed attacks that are not counted.
+    """
+    failed = result.attack_failed + result.unscored - allowed
     return result.controls[1] == result.controls[0] > 0 and failed <= ENOUGH * result.examples
 
 
@@ -58,3 +63,9 @@ def was_tested(own: Sequence[Result]) -> bool:
     """Return whether the adaptive attacks on a defense were evidence, at all stages."""
     adaptive = [r for r in own if r.attacker == ADAPTIVE]
     return bool(adaptive) and all(is_attacked(r) for r in adaptive)
+
+
+def was_tested_by_round(own: Sequence[Result]) -> bool:
+    """Return whether the adaptive attacks were evidence except that rounds were not combined."""
+    adaptive = [r for r in own if r.attacker == ADAPTIVE]
+    return any(r.apart for r in adaptive) and all(is_attacked(r, r.apart) for r in adaptive)

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from fedsim.clients.defenses import DeepGradientCompression, protect
-from fedsim.clients.defenses.tensors import share_of
+from fedsim.core.vectors import share_of
 from tests.clients.defenses.test_contract import equal
 
 

@@ -1,14 +1,15 @@
 """The attacker over rounds: what the rounds of one run tell together."""
 
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 
-from fedsim.core.names import NAIVE, OVER_ROUNDS
+from fedsim.core.names import ADAPTIVE, NAIVE, OVER_ROUNDS, SUM
 from fedsim.engine import run
 from fedsim.log.reader import of_kind, read_records
 from fedsim.log.run import Run
-from fedsim.log.schema import LeakageRecord, ReconstructionRecord
+from fedsim.log.schema import Doubt, LeakageRecord, ReconstructionRecord
 from fedsim.scenario import Scenario
 from fedsim.show.report.run_charts import run_charts
 from fedsim.show.report.words import knew
@@ -64,13 +65,57 @@ def test_clients_that_draw_other_batches_are_left_out(tmp_path: Path) -> None:
     assert {r.attacker for r in leakage} == {NAIVE}
 
 
-@pytest.mark.parametrize(
-    "overrides",
-    [
-        ("federation={upload='update', local_steps=2}",),
-        ("federation.aggregation='secagg+'",),
-    ],
-)
-def test_uploads_that_cannot_be_combined_are_refused(overrides: tuple[str, ...]) -> None:
-    said = refusal("adversary={rounds_together=true}", *overrides)
-    assert "adversary.rounds_together needs single uploads of one local step" in said
+@pytest.mark.slow
+def test_sums_over_changing_cohorts_tell_more_than_each(tmp_path: Path) -> None:
+    """One hidden unit: 805 equations for the 2,352 pixels of three clients; 6,440 of 8 rounds."""
+    case = scenario(
+        "clients=[{name='plain', count=4}]",
+        "model.hidden=[1]",
+        "federation.rounds=8",
+        "federation.fraction=0.75",
+        "federation.aggregation='secagg+'",
+        "adversary.attack.evaluations=150",
+    )
+    folder = run(case, tmp_path / "run")
+    records = list(read_records(folder))
+    leakage = of_kind(records, LeakageRecord)
+    joint = [r for r in leakage if r.attacker == OVER_ROUNDS]
+    assert {r.victim for r in joint} == {"r0008-sum-over-rounds"}
+    assert len(joint) == 4
+    [found] = [r for r in of_kind(records, ReconstructionRecord) if r.attacker == OVER_ROUNDS]
+    assert found.truth_objective is not None
+    assert found.truth_objective < 1e-8  # the rounding of SecAgg+
+    assert not any(Doubt.ROUNDS_APART in r.score.doubts for r in joint)
+    single = [r for r in leakage if r.attacker == NAIVE and r.group == SUM]
+    assert all(Doubt.ROUNDS_APART in r.score.doubts for r in single if r.score.doubts)
+    means = [fmean(r.score.metrics["psnr"] for r in own) for own in (single, joint)]
+    assert means[1] > means[0] + 3, means
+    log = Run.read(folder)
+    assert run_charts(view_of(log).cards(log), log.summary)
+
+
+@pytest.mark.slow
+def test_values_that_dgc_withholds_are_followed(tmp_path: Path) -> None:
+    case = scenario(
+        "clients=[{name='compressed', count=1, defenses=[{name='dgc', fraction=0.97}]}]",
+        "federation.rounds=3",
+        "adversary.adaptive=true",
+        "adversary.attack.evaluations=5",
+    )
+    records = list(read_records(run(case, tmp_path / "run")))
+    explained = {(r.round, r.attacker): r.explained for r in of_kind(records, ReconstructionRecord)}
+    assert explained[3, OVER_ROUNDS]
+    assert explained[1, ADAPTIVE]
+    assert not explained[3, ADAPTIVE]
+    scores = {
+        (r.round, r.attacker): r.score for r in of_kind(records, LeakageRecord) if not r.is_control
+    }
+    assert Doubt.APPROXIMATE not in scores[3, OVER_ROUNDS].doubts
+    assert Doubt.APPROXIMATE in scores[3, ADAPTIVE].doubts
+
+
+def test_several_local_steps_are_refused() -> None:
+    said = refusal(
+        "adversary={rounds_together=true}", "federation={upload='update', local_steps=2}"
+    )
+    assert "adversary.rounds_together needs uploads of one local step" in said

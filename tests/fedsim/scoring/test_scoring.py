@@ -21,6 +21,7 @@ from fedsim.scoring.metrics.baselines import nearest_public
 from fedsim.scoring.metrics.images import PSNR_CAP_DB
 from fedsim.scoring.metrics.verdict import GAIN_DB
 from fedsim.server.control import control_indices
+from fedsim.server.orderly import draw_cohort
 from fedsim.server.victims import Outcome, Victim
 from tests.fedsim.small import TWENTY_EVALUATIONS, groups, small
 from tests.server.stubs import run_rounds
@@ -239,6 +240,43 @@ def test_a_defense_protects_if_an_attacker_who_knows_it_fits_as_well_as_the_trut
         result = judge.score(having(adaptive, data, objective, labels))
         assert {leak.doubts for leak in result.leakage} == {doubts}
         assert {leak.meaning is Meaning.PROTECTED for leak in result.leakage} == {not doubts}
+
+
+@pytest.mark.parametrize(
+    ("examples", "rounds", "fraction", "combined", "doubted"),
+    [
+        (2, 2, 1.0, (), True),  # the same batch
+        (3, 2, 1.0, (), True),  # two batches of two of three share one
+        (4, 6, 1.0, (), True),
+        (3, 3, 1.0, (1, 2), True),  # the third round is left out
+        (3, 3, 1.0, (1, 2, 3), False),
+        (3, 1, 1.0, (), False),
+        (60, 2, 1.0, (), False),  # other examples
+        (2, 4, 1 / 3, (), False),  # the client takes part in one round
+        (2, 20, 1 / 3, (), True),
+    ],
+)
+def test_an_example_of_several_rounds_is_doubted_unless_they_are_combined(
+    examples: int, rounds: int, fraction: float, combined: tuple[int, ...], doubted: bool
+) -> None:
+    case = adversary(
+        f"data.partition={{name='iid', examples={examples}}}",
+        f"federation.rounds={rounds}",
+        f"federation.fraction={fraction}",
+    )
+    cohorts = {r: draw_cohort(case.seed, r, range(3), fraction) for r in range(1, rounds + 1)}
+    own = [[r for r, cohort in cohorts.items() if p in cohort] for p in range(3)]
+    few = sorted((len(seen), partition) for partition, seen in enumerate(own) if seen)
+    partition = few[-1 if doubted else 0][1]
+    attack = case.adversary.attack if case.adversary else None
+    victim = Victim(own[partition][0], (partition,), ADAPTIVE, attack, None, None, combined)
+    judge = scorer(case)
+    model = open_site(case).model(global_weights(case))
+    originals, labels = judge.truth(victim)
+    found = Reconstruction(noise(originals), labels, 1.0, 1.0, Status.STALLED, 20)
+    result = judge.score(Outcome(victim, found, model, 0.0))
+    for leak in result.leakage:
+        assert (Doubt.ROUNDS_APART in leak.doubts) is doubted
 
 
 @pytest.mark.slow

@@ -198,6 +198,25 @@ def test_limits_are_named() -> None:
     assert "fedsim has no countermeasure to: new" in text
 
 
+def test_a_defense_of_sums_without_an_attacker_is_called_so() -> None:
+    odd = replace(result("pruning", 0, 0.7, place=1, known=False), summed=True)
+    text = said(NONE, odd)
+    assert "no adaptive attacker is known for sums of uploads with pruning." in text
+    assert "fedsim has no adaptive attacker of sums of uploads with: pruning;" in text
+    assert "no countermeasure to" not in text
+
+
+def test_examples_of_several_rounds_need_an_attacker_of_all() -> None:
+    weak = replace(result("weak", 0, 0.7, place=1, failed=20), apart=20)
+    text = said(NONE, weak)
+    assert text.startswith("No defense that was tried was shown to protect")
+    assert "nothing leaked in single rounds from: weak. That is not protection" in text
+    assert "adversary.rounds_together" in text
+    assert "Use more evaluations" not in text
+    other = replace(weak, apart=10)
+    assert "Use more evaluations" in said(NONE, other)
+
+
 def test_of_texts_it_speaks_in_tokens() -> None:
     none = result("none", 20, 0.5, measure=TOKENS)
     good = result("good", 0, 0.5, place=1, failed=1, measure=TOKENS)
