@@ -242,10 +242,9 @@ def cases() -> list[Case]:
     return rows
 
 
-def sheet(path: Path, scale: int = 4) -> None:
+def draw(rows: list[Case], path: Path, scale: int = 4) -> None:
     """Draw each private picture above its reconstruction, in the order of the rows."""
     columns, side = 12, 34 * scale
-    rows = cases()
     page = Image.new("RGB", (columns * side, -(-len(rows) // columns) * (2 * side + 6)), "navy")
     for i, case in enumerate(rows):
         for j, picture in enumerate((case.original, case.found)):
@@ -256,4 +255,4 @@ def sheet(path: Path, scale: int = 4) -> None:
 
 
 if __name__ == "__main__":
-    sheet(Path(sys.argv[1]))
+    draw(cases(), Path(sys.argv[1]))

@@ -8,18 +8,12 @@ from torch import Tensor
 
 from fedsim.log.schema import Verdict
 from fedsim.scoring.metrics.baselines import blind_guesses
-from fedsim.scoring.metrics.evidence import Evidence, candidates, gather
+from fedsim.scoring.metrics.evidence import candidates, gather
 from fedsim.scoring.metrics.verdict import verdict
-from tests.fedsim.scoring.cases.pictures import BOOT, Case, cases, clothes, garment, noise, shift
+from tests.fedsim.scoring.cases.calibrate import evidence
+from tests.fedsim.scoring.cases.pictures import BOOT, cases, clothes, garment, noise, shift
 
 LEAKS = (Verdict.RECOGNISABLE, Verdict.PARTLY)
-
-
-def evidence(case: Case) -> Evidence:
-    """Return the evidence for one row."""
-    guesses = blind_guesses(case.original[None], case.public, case.labels, [case.label])
-    ranked = candidates(case.public, case.labels, case.label or 0)
-    return gather(case.found[None], case.original[None], guesses, [ranked])[0]
 
 
 def words(make: list[Tensor] | Tensor, step: int = 5) -> Counter[Verdict]:
