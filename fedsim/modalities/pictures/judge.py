@@ -131,9 +131,10 @@ _SEEN = ("aligned_psnr", "aligned_blind", "rank", "candidates")
 
 
 def _seen(evidence: Evidence) -> dict[str, float]:
-    """Return the figures of `_SEEN`."""
-    rank, candidates = float(evidence.rank), float(evidence.candidates)
-    return dict(zip(_SEEN, (evidence.psnr, evidence.blind_psnr, rank, candidates), strict=True))
+    """Return the figures of `_SEEN`, those of a warped view if one identifies the picture."""
+    seen = evidence.warped or evidence
+    rank, candidates = float(seen.rank), float(seen.candidates)
+    return dict(zip(_SEEN, (seen.psnr, seen.blind_psnr, rank, candidates), strict=True))
 
 
 _PERCEPTUAL = "perceptual_rank"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -11,6 +11,7 @@ from fedsim.core.names import CHOSEN_BY_TRUTH
 from fedsim.scoring.metrics import images
 from fedsim.scoring.metrics.aligned import Aligned, align, explained
 from fedsim.scoring.metrics.regions import exact_region
+from fedsim.scoring.metrics.warped import warp
 
 PLAIN_STD = 0.02
 """Standard deviation, in each channel, below which a picture is plain: 5 of 255 levels. A display
@@ -39,6 +40,7 @@ class Evidence:
             picture as the reconstruction is.
         region: whether a region is exact that no baseline and no candidate has.
         plain: whether the private picture is plain.
+        warped: evidence of a turned, scaled or far moved view that identifies the private picture.
     """
 
     psnr: float
@@ -53,6 +55,7 @@ class Evidence:
     as_similar: float = 0.0
     region: bool = False
     plain: bool = False
+    warped: Evidence | None = None
 
 
 def gather(
@@ -63,6 +66,9 @@ def gather(
 ) -> list[Evidence]:
     """Return the evidence for each of N pictures.
 
+    Where a view of a reconstruction (`fedsim.scoring.metrics.warped`) identifies the private
+    picture, there is evidence of that view too.
+
     Args:
         rebuilt: ``(N, C, H, W)``, the reconstructions, finite.
         originals: ``(N, C, H, W)`` in [0, 1].
@@ -70,6 +76,29 @@ def gather(
             truth.
         candidates: for each original the public pictures ``(M, C, H, W)`` among which it is ranked.
     """
+    evidence = _gather(rebuilt, originals, guesses, candidates)
+    found, truths = images.comparable(rebuilt, originals)
+    known = {name: images.comparable(guess, originals)[0] for name, guess in guesses.items()}
+    share = align(found, truths).explained.tolist()
+    for i, each in enumerate(evidence):
+        if each.plain:
+            continue
+        own = {name: guess[i] for name, guess in known.items()}
+        view = warp(found[i], truths[i], own, candidates[i], share[i])
+        if view is not None:
+            kept = {name: guess[None] for name, guess in view.guesses.items()}
+            seen = _gather(view.found[None], truths[i : i + 1], kept, candidates[i : i + 1])
+            evidence[i] = replace(each, warped=replace(seen[0], rank=1, region=False))
+    return evidence
+
+
+def _gather(
+    rebuilt: Tensor,
+    originals: Tensor,
+    guesses: Mapping[str, Tensor],
+    candidates: Sequence[Tensor],
+) -> list[Evidence]:
+    """Return the evidence for each of N pictures, as they are."""
     found, truths = images.comparable(rebuilt, originals)
     known = {name: images.comparable(guess, originals)[0] for name, guess in guesses.items()}
     fits = {name: align(guess, truths) for name, guess in known.items()}

@@ -12,13 +12,14 @@ A verdict only summarises a picture, so a report shows the picture beside it.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from fedsim.log.schema import Verdict
 from fedsim.scoring.metrics.evidence import LEAST_CANDIDATES, Evidence
 
 GAIN_DB = 2.0
 """Least PSNR above the best baseline. 2 dB is a third less squared error: below that, noise and
-chance decide. Best: 3.75 to 6.25, by one picture; the lower value errs towards a leak."""
+chance decide. Best: 3.75, by one picture; the lower value errs towards a leak."""
 
 SSIM_GAIN = 0.1
 """Least SSIM above the best baseline that shows structure of this picture. Best: 0.02 to
@@ -29,8 +30,8 @@ CHANCE = 0.05
 0.025 and more."""
 
 RECOGNISABLE_SSIM = 0.4
-"""Least SSIM for a person to recognise the picture. Best: 0.7 and more, by one picture; below,
-the range is flat."""
+"""Least SSIM for a person to recognise the picture. Best: 0.7 to 0.8, by one
+picture."""
 
 RECOGNISABLE_PSNR_DB = 20.0
 CLEAR_GAIN_DB = 6.0
@@ -40,7 +41,7 @@ it."""
 
 RECOGNISABLE_DETAIL = 0.35
 """Least share of the original's fine detail. A blur of 1 pixel of 28 keeps 0.38, a blur of 2
-pixels 0.12 (medians of public clothes). Best: 0 to 0.8."""
+pixels 0.12 (medians of public clothes). Best: 0 to 0.65."""
 
 TRACE = 0.01
 """Share of the fine detail below which there is no structure: SSIM rates a plain black picture as
@@ -51,6 +52,8 @@ ADDED = 0.04
 0.02 of it by chance: ``2 log(98) / 484`` for the best of 98 moves over 484 pixels. Best: 0.06 to
 0.16, by one picture; the lower value errs towards a leak."""
 
+_ORDER = (Verdict.GUESSING, Verdict.PARTLY, Verdict.RECOGNISABLE)
+
 
 def verdict(evidence: Evidence | None) -> Verdict:
     """Return the verdict on one picture.
@@ -58,7 +61,8 @@ def verdict(evidence: Evidence | None) -> Verdict:
     "partly": the reconstruction is closer to the private picture than each baseline by ``GAIN_DB``
     or ``SSIM_GAIN``, and at most ``CHANCE`` of the public candidates are as similar; or it
     identifies the private picture among them and adds to the baselines. "recognisable": in
-    addition it has structure and detail, or a region is exact. A plain picture has nothing to leak.
+    addition it has structure and detail, or a region is exact. A warped view that identifies the
+    private picture counts in place of the reconstruction. A plain picture has nothing to leak.
 
     Args:
         evidence: of the reconstruction; None if it could not be scored.
@@ -67,6 +71,9 @@ def verdict(evidence: Evidence | None) -> Verdict:
         return Verdict.UNSCORED
     if evidence.plain:
         return Verdict.NOTHING
+    if evidence.warped is not None:
+        both = verdict(evidence.warped), verdict(replace(evidence, warped=None))
+        return max(both, key=_ORDER.index)
     if evidence.region or _recognisable(evidence):
         return Verdict.RECOGNISABLE
     gains = evidence.psnr - evidence.blind_psnr >= GAIN_DB or _gains_structure(evidence)

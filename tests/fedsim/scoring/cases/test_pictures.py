@@ -11,6 +11,7 @@ from fedsim.scoring.metrics.baselines import blind_guesses
 from fedsim.scoring.metrics.evidence import candidates, gather
 from fedsim.scoring.metrics.verdict import verdict
 from tests.fedsim.scoring.cases.calibrate import evidence
+from tests.fedsim.scoring.cases.judged import turned
 from tests.fedsim.scoring.cases.pictures import BOOT, cases, clothes, garment, noise, shift
 
 LEAKS = (Verdict.RECOGNISABLE, Verdict.PARTLY)
@@ -54,6 +55,13 @@ def test_some_garment_of_its_class_seldom_leaks_a_garment() -> None:
 def test_a_shift_of_two_pixels_leaks_the_garment() -> None:
     private = clothes()[0][::5]
     assert words([shift(x, 2, 2) for x in private])[Verdict.RECOGNISABLE] >= 380
+
+
+@pytest.mark.slow
+def test_a_turned_copy_leaks_the_garment() -> None:
+    found = words([turned(x).clamp(0, 1) for x in clothes()[0][::50]], 50)
+    assert found.total() == 40
+    assert found[Verdict.RECOGNISABLE] >= 34
 
 
 @pytest.mark.slow
