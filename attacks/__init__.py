@@ -35,6 +35,7 @@ from fedsim.attacks.text.hugging_face import as_text_model
 from fedsim.attacks.text.lamp import Lamp
 from fedsim.attacks.text.model import TextModel
 from fedsim.attacks.text.tag import Tag
+from fedsim.attacks.text.token_search import TokenSearch
 from fedsim.attacks.types import (
     LocalTraining,
     Observation,
@@ -76,6 +77,7 @@ __all__ = [
     "SurvivingDistance",
     "Tag",
     "TextModel",
+    "TokenSearch",
     "TotalVariation",
     "TruthFit",
     "as_text_model",

@@ -129,6 +129,13 @@ class Attack(Parameters, ABC):
         """
         return None
 
+    def against_defenses(self) -> Attack | None:
+        """Return the attack that countermeasures adapt to the defenses of an upload.
+
+        The default is None: the attack has no adaptive form.
+        """
+        return None
+
     def without_gradient(self) -> Self | None:
         """Return the same attack with the gradient withheld, for a baseline of its priors alone.
 

@@ -79,14 +79,15 @@ class Adapting:
         Raises:
             AttackError: the knowledge is insufficient for a countermeasure.
         """
-        if not isinstance(self.attack, GradientMatching):
+        attack = self.attack.against_defenses()
+        if not isinstance(attack, GradientMatching):
             return None
         chains = [self._countermeasures(partition) for partition in partitions]
         if len(chains) == 1:
-            adapted: Attack | None = adapt(self.attack, chains[0], known)
+            adapted: Attack | None = adapt(attack, chains[0], known)
         else:
-            adapted = adapt_to_sum(self.attack, chains, replace(known, clients=len(chains)))
-        return None if adapted is self.attack else adapted
+            adapted = adapt_to_sum(attack, chains, replace(known, clients=len(chains)))
+        return None if adapted is attack else adapted
 
     def _countermeasures(self, partition: int) -> list[Countermeasure]:
         defenses = self.scenario.describe_defenses(partition)

@@ -59,6 +59,10 @@ class GradientMatching(MatchingHooks):
         relative = problem.relative_objective_of(data, target, against)
         return truth_fit(relative, self.distance(), upload, against.shared, model, observation)
 
+    def against_defenses(self) -> Self:
+        """Return the attack itself, whose objective and priors countermeasures replace."""
+        return self
+
     def without_gradient(self) -> Self | None:
         """Return the attack that minimises its priors alone; None if it has none."""
         if not any(prior.modality == PICTURES for prior in self.priors):

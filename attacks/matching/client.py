@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.func import grad, vmap
 
 from fedsim.attacks.assumptions import Loss, mean_cross_entropy
-from fedsim.attacks.functional import parameters, with_statistics
+from fedsim.attacks.functional import ForwardWithStatistics, parameters, with_statistics
 from fedsim.attacks.matching.processing import Change, changed
 from fedsim.attacks.types import LocalTraining
+
+Entering = Callable[[Mapping[str, Tensor], Tensor], Tensor]
 
 
 class Client:
@@ -28,6 +30,8 @@ class Client:
         per_client: what each of several clients does to its gradient, before the mean over the
             clients is taken; empty for one client. Their examples follow each other, equally many
             of each client.
+        entering: what enters the model, as a function of the parameters and the data; None for the
+            data themselves.
     """
 
     def __init__(
@@ -40,10 +44,12 @@ class Client:
         loss: Loss = mean_cross_entropy,
         per_example: Sequence[Change] = (),
         per_client: Sequence[Sequence[Change]] = (),
+        entering: Entering | None = None,
     ) -> None:
         wanted = parameters(model)
         self.parameters = {k: p for k, p in wanted.items() if names is None or k in names}
-        self._forward = with_statistics(model)
+        forward = with_statistics(model)
+        self._forward = forward if entering is None else _behind(entering, forward)
         self._training, self._statistics, self._loss = training, statistics, loss
         self._per_example, self._per_client = tuple(per_example), tuple(per_client)
 
@@ -132,3 +138,8 @@ class Client:
 
         each: dict[str, Tensor] = vmap(gradient_of)(data, target)
         return {k: g.mean(dim=0) for k, g in each.items()}
+
+
+def _behind(entering: Entering, forward: ForwardWithStatistics) -> ForwardWithStatistics:
+    """Return the model's function of data that enter it as something else."""
+    return lambda params, data: forward(params, entering(params, data))

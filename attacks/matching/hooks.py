@@ -15,6 +15,7 @@ from fedsim.attacks.matching.objectives import Objective, SquaredDistance
 from fedsim.attacks.matching.optimisers import Optimiser
 from fedsim.attacks.matching.priors import Prior
 from fedsim.attacks.matching.processing import Change
+from fedsim.attacks.matching.space import Space, space_type
 from fedsim.attacks.matching.undo import Undo
 from fedsim.attacks.types import Observation, Reconstruction
 from fedsim.core.checked import CodeOnly, checked
@@ -94,6 +95,10 @@ class MatchingHooks(Attack):
     @abstractmethod
     def optimiser(self) -> Optimiser:
         """Return the optimiser of the dummies."""
+
+    def space_type(self, model: nn.Module) -> type[Space]:
+        """Return the space in which the attack searches; by default that of the modality."""
+        return space_type(model)
 
     def regularisers(self, model: nn.Module) -> tuple[Prior, ...]:
         """Return the priors that are added to the objective.

@@ -15,7 +15,7 @@ from fedsim.attacks.labels.known import target_rows
 from fedsim.attacks.matching.client import Client
 from fedsim.attacks.matching.hooks import MatchingHooks
 from fedsim.attacks.matching.memory import lanes_that_fit
-from fedsim.attacks.matching.space import Batch, space_type
+from fedsim.attacks.matching.space import Batch
 from fedsim.attacks.types import Observation
 
 
@@ -74,7 +74,8 @@ class Problem:
         self.like = next(model.parameters()).detach()
         self.training = first.training if attack.local_steps == "unroll" else None
         positions = attack.reads_positions
-        space = space_type(model)(model, first, dtype or self.like.dtype, read_positions=positions)
+        kind = attack.space_type(model)
+        space = kind(model, first, dtype or self.like.dtype, read_positions=positions)
         self.space = space
         self._spaces = {i: space.for_observation(o) for i, o in observations.items()}
         self._shared = {
@@ -91,6 +92,7 @@ class Problem:
             loss=first.loss,
             per_example=attack.per_example,
             per_client=attack.per_client,
+            entering=space.entering,
         )
         self._model, self._objective = model, attack.distance()
         self._priors = [p for p in attack.regularisers(model) if p.modality == space.modality]

@@ -17,7 +17,7 @@ from fedsim.attacks.types import Observation, Reconstruction
 from fedsim.core.modality import MODALITIES, PICTURES, modality_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
 
 class Batch(NamedTuple):
@@ -121,6 +121,18 @@ class Space(ABC):
         itself.
         """
         return self
+
+    def entering(self, parameters: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
+        """Return what enters the model, for the inputs of a batch.
+
+        It may depend on the parameters, whose gradient then has a part from here. The default is
+        the inputs themselves.
+
+        Args:
+            parameters: the model's parameters by name.
+            inputs: as `batch` or `given` returns them.
+        """
+        return inputs
 
     @abstractmethod
     def decode(self, points: Tensor) -> Tensor:

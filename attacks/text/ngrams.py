@@ -45,14 +45,20 @@ class Bigrams:
 
     def surprise(self, texts: Sequence[Sequence[int]]) -> float:
         """Return the mean of ``-log p`` over the tokens of texts, in nats."""
-        costs = [-math.log(self._likelihood(a, b)) for text in texts for a, b in pairwise(text)]
+        costs = [-math.log(self.likelihood(a, b)) for text in texts for a, b in pairwise(text)]
         return sum(costs) / max(1, len(costs))
 
-    def _likelihood(self, first: int, second: int) -> float:
-        # Plus one for an unseen token.
-        alone = (self.singles.get(second, 0) + 1) / (self.total + len(self.singles) + 1)
+    def alone(self, token: int) -> float:
+        """Return the probability of a token; an unseen one counts as seen once."""
+        return (self.singles.get(token, 0) + 1) / (self.total + len(self.singles) + 1)
+
+    def unseen(self, first: int) -> float:
+        """Return the probability that a token is followed by another than in the texts."""
         followed = self.firsts.get(first, 0)
-        if not followed:
-            return alone
-        seen = max(0.0, self.pairs.get((first, second), 0) - _DISCOUNT)
-        return (seen + _DISCOUNT * self.distinct[first] * alone) / followed
+        return _DISCOUNT * self.distinct[first] / followed if followed else 1.0
+
+    def likelihood(self, first: int, second: int) -> float:
+        """Return the probability that a token follows another."""
+        followed = self.firsts.get(first, 0)
+        seen = max(0.0, self.pairs.get((first, second), 0) - _DISCOUNT) / max(1, followed)
+        return seen + self.unseen(first) * self.alone(second)

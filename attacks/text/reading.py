@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import ClassVar
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +14,9 @@ from fedsim.attacks.base import Attack
 from fedsim.attacks.labels.infer import infer_labels
 from fedsim.attacks.labels.known import require_cross_entropy
 from fedsim.attacks.text.model import TextModel, as_module, text_model
+from fedsim.attacks.text.ngrams import Bigrams
 from fedsim.attacks.text.tables import frame_of
+from fedsim.attacks.text.token_search import TokenSearch
 from fedsim.attacks.types import (
     Observation,
     OnProgress,
@@ -22,7 +26,7 @@ from fedsim.attacks.types import (
     Snapshot,
     Status,
 )
-from fedsim.core.checked import checked
+from fedsim.core.checked import CodeOnly, checked
 from fedsim.core.errors import AttackError
 from fedsim.core.modality import TEXTS
 from fedsim.core.tasks import Task
@@ -33,6 +37,20 @@ class TextReading(Attack):
     """An attack that reads one victim after the other."""
 
     modalities: ClassVar[frozenset[str] | None] = frozenset({TEXTS})
+
+    public: CodeOnly[Bigrams | None] = None
+
+    def with_public_texts(self, texts: Sequence[Sequence[int]]) -> Self:
+        """Return a copy with a language model of public texts, for the adaptive form.
+
+        Args:
+            texts: the tokens of each, without padding.
+        """
+        return replace(self, public=Bigrams.of(texts) if texts else None)
+
+    def against_defenses(self) -> Attack:
+        """Return the search among tokens, which can weigh what a defense leaves uncertain."""
+        return TokenSearch(public=self.public)
 
     @abstractmethod
     def _read(

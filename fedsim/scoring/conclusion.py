@@ -18,6 +18,11 @@ FIT_MARGIN = 1.1
 """Largest ratio of a reconstruction's objective to the truth's at which it counts as found.
 Two local minima of the same quality differ by a few per cent in a float32 objective."""
 
+DISCRETE_MARGIN = 1 + 1e-6
+"""The same for discrete data, which are found or not: only rounding remains. Noise on many
+coordinates makes the objective of any text so large that those of all texts differ by less than
+`FIT_MARGIN`."""
+
 LATE, FALL = 0.75, 0.01
 """Share of the evaluations after which an objective should have stopped falling, and the largest
 further fall, as a share of its final value or of its whole fall, whichever is less."""
@@ -114,7 +119,8 @@ def _of_the_fit(found: Reconstruction, fit: TruthFit | None, discrete: bool) -> 
         return
     if not fit.explained:
         yield Doubt.WRONG_EQUATIONS
-    if not found.relative_objective <= max(FIT_MARGIN * fit.relative_objective, fit.rounding):
+    margin = DISCRETE_MARGIN if discrete else FIT_MARGIN
+    if not found.relative_objective <= max(margin * fit.relative_objective, fit.rounding):
         yield Doubt.NO_FIT
     if discrete and fit.relative_objective <= fit.rounding:
         yield Doubt.EXACT_DISCRETE

@@ -35,7 +35,7 @@ def test_likelier_texts_surprise_less() -> None:
 def test_likelihoods_sum_to_one(first: int) -> None:
     """Over all that was seen, and one token that was not."""
     model = Bigrams.of(TEXTS)
-    total = sum(model._likelihood(first, second) for second in [1, 2, 3, 4, 5, 99])
+    total = sum(model.likelihood(first, second) for second in [1, 2, 3, 4, 5, 99])
     assert total == pytest.approx(1.0)
 
 

@@ -71,6 +71,8 @@ def test_without_a_doubt_an_example_is_protected() -> None:
         (Doubt.WRONG_EQUATIONS, None, replace(NOISE, explained=False), CLEAR, False),
         (Doubt.NO_OBJECTIVE, None, None, CLEAR, False),
         (Doubt.NO_FIT, ended(1.01 * FIT_MARGIN * 0.3), NOISE, CLEAR, False),
+        # Noise makes the objective of every text large: the truth's must be reached.
+        (Doubt.NO_FIT, ended(1.0001 * 0.3), NOISE, replace(CLEAR, discrete=True), False),
         (Doubt.NO_FIT, ended(float("nan")), NOISE, CLEAR, False),
         # No absolute floor: a fit of 1e-7 is not one where the truth fits to 1e-12.
         (Doubt.NO_FIT, ended(1e-7), replace(NOISE, relative_objective=0.0), CLEAR, False),
