@@ -50,9 +50,11 @@ class Space(ABC):
         size: number of unknowns of a lane.
         labelled: whether the unknowns include labels.
         indirect: names of the parameters without a gradient in this space.
+        relaxed: whether the data are discrete, and the search takes points between them.
     """
 
     modality: ClassVar[str]
+    relaxed: ClassVar[bool] = False
     shape: tuple[int, ...]
     size: int
     labelled: bool = False

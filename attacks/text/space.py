@@ -48,6 +48,7 @@ class EmbeddingSpace(Space):
     """
 
     modality = TEXTS
+    relaxed = True
 
     def __init__(
         self,

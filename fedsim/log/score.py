@@ -45,6 +45,7 @@ class Doubt(StrEnum):
     NO_OBJECTIVE = "no objective"
     NO_FIT = "no fit"
     EXACT_DISCRETE = "exact discrete"
+    RELAXED = "relaxed search"
     STILL_FALLING = "still falling"
     ROUNDS_APART = "rounds apart"
     NO_CONTROL = "no control"
@@ -66,6 +67,7 @@ _REASONS = {
     Doubt.NO_OBJECTIVE: "the attack has no objective to compare with that of the private data",
     Doubt.NO_FIT: "the private data fit the upload better than the reconstruction does",
     Doubt.EXACT_DISCRETE: "discrete data that fit the upload exactly are found by a better search",
+    Doubt.RELAXED: "the attack searched among embeddings, where noise is fitted by what is no text",
     Doubt.ROUNDS_APART: "the client uses an example again in other rounds, which were not combined",
     Doubt.STILL_FALLING: "the objective was still falling at the last evaluation",
     Doubt.NO_CONTROL: "the positive control was not fully reconstructed",

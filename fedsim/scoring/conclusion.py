@@ -39,6 +39,8 @@ class Circumstances:
         not_trained_on: whether the client mixed or changed the private examples first.
         approximate: whether several steps, or batches, were treated as one.
         discrete: whether the data are discrete.
+        relaxed: whether the attack searched for discrete data among points that are none, whose fit
+            says nothing about that of data.
         rounds_apart: whether the client uses an example of the batch in another round too, which
             the attacker did not combine with this one.
         control: whether the round's positive control was fully reconstructed.
@@ -50,6 +52,7 @@ class Circumstances:
     not_trained_on: bool
     approximate: bool
     discrete: bool
+    relaxed: bool
     rounds_apart: bool
     control: bool
 
@@ -107,6 +110,8 @@ def _of_circumstances(circumstances: Circumstances) -> Iterator[Doubt]:
         yield Doubt.NOT_TRAINED_ON
     if circumstances.approximate:
         yield Doubt.APPROXIMATE
+    if circumstances.relaxed:
+        yield Doubt.RELAXED
     if circumstances.rounds_apart:
         yield Doubt.ROUNDS_APART
     if not circumstances.control:

@@ -172,9 +172,17 @@ class Scorer:
             not_trained_on=any(type(d).protect_batch is not Defense.protect_batch for d in chain),
             approximate=self.approximate(victim),
             discrete=self._judge.discrete,
+            relaxed=self._relaxed(victim),
             rounds_apart=self._recurs(victim),
             control=victim.is_control or self._controls.get(victim.server_round, False),
         )
+
+    def _relaxed(self, victim: Victim) -> bool:
+        """Return whether the attack searches for discrete data among points that are none."""
+        attack = victim.attack
+        if not self._judge.discrete or not isinstance(attack, GradientMatching):
+            return False
+        return attack.space_type(self._site.architecture).relaxed
 
     def _recurs(self, victim: Victim) -> bool:
         """Return whether one of the examples is used in a round that the attacker leaves out."""

@@ -23,6 +23,7 @@ CLEAR = Circumstances(
     not_trained_on=False,
     approximate=False,
     discrete=False,
+    relaxed=False,
     rounds_apart=False,
     control=True,
 )
@@ -83,6 +84,7 @@ def test_without_a_doubt_an_example_is_protected() -> None:
             replace(CLEAR, discrete=True),
             False,
         ),
+        (Doubt.RELAXED, None, NOISE, replace(CLEAR, relaxed=True), False),
         (Doubt.STILL_FALLING, falling(1.0, 0.8, 0.5, 0.3), NOISE, CLEAR, False),
         (Doubt.BELOW_GUESS, None, NOISE, CLEAR, True),
     ],
