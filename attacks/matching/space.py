@@ -125,7 +125,7 @@ class Space(ABC):
         return self
 
     def entering(self, parameters: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
-        """Return what enters the model, for the inputs of a batch.
+        """Return the model's input for the inputs of a batch.
 
         It may depend on the parameters, whose gradient then has a part from here. The default is
         the inputs themselves.

@@ -37,7 +37,7 @@ class Guess:
         return Parts(tokens, self.masked.to(like.masked), classes)
 
     def differs(self, other: Guess) -> Tensor:
-        """Return where two guesses differ, ``(n,)`` bool, over tokens, masks and classes."""
+        """Return a mask of the differences ``(n,)``, over tokens, masks and classes."""
         pairs = zip(self._all(), other._all(), strict=True)
         return torch.cat([(one != two).flatten() for one, two in pairs])
 

@@ -156,7 +156,7 @@ class TokenSpace(Space):
         return Batch(torch.cat([weights, real], -1), target, torch.cat([tokens, real], -1))
 
     def _one_hot(self, tokens: Tensor) -> Tensor:
-        """Return rows ``(..., V)``, zeros for what is no entry of the table."""
+        """Return rows ``(..., V)``, zeros for a token without an entry."""
         entries = len(self._table)
         inside = (tokens >= 0) & (tokens < entries) & (tokens != self._model.specials.pad)
         rows = F.one_hot(tokens.clamp(0, entries - 1), entries)

@@ -67,7 +67,7 @@ _REASONS = {
     Doubt.NO_OBJECTIVE: "the attack has no objective to compare with that of the private data",
     Doubt.NO_FIT: "the private data fit the upload better than the reconstruction does",
     Doubt.EXACT_DISCRETE: "discrete data that fit the upload exactly are found by a better search",
-    Doubt.RELAXED: "the attack searched among embeddings, where noise is fitted by what is no text",
+    Doubt.RELAXED: "the attack searched among embeddings, which fit noise without being a text",
     Doubt.ROUNDS_APART: "the client uses an example again in other rounds, which were not combined",
     Doubt.STILL_FALLING: "the objective was still falling at the last evaluation",
     Doubt.NO_CONTROL: "the positive control was not fully reconstructed",

@@ -39,8 +39,8 @@ class Circumstances:
         not_trained_on: whether the client mixed or changed the private examples first.
         approximate: whether several steps, or batches, were treated as one.
         discrete: whether the data are discrete.
-        relaxed: whether the attack searched for discrete data among points that are none, whose fit
-            says nothing about that of data.
+        relaxed: whether the attack searched for discrete data among points between them, whose fit
+            says nothing about that of the data.
         rounds_apart: whether the client uses an example of the batch in another round too, which
             the attacker did not combine with this one.
         control: whether the round's positive control was fully reconstructed.

@@ -178,7 +178,7 @@ class Scorer:
         )
 
     def _relaxed(self, victim: Victim) -> bool:
-        """Return whether the attack searches for discrete data among points that are none."""
+        """Return whether the attack searches for discrete data among points between them."""
         attack = victim.attack
         if not self._judge.discrete or not isinstance(attack, GradientMatching):
             return False
