@@ -184,8 +184,10 @@ class _Descent:
                 self._status = Status.STOPPED
                 return
             slopes = self._slopes(self.guess.parts(self._like))
-            if not self._improve(self._moves.around(self.guess, slopes)):
-                self._status = Status.STALLED
+            tried = self._moves.around(self.guess, slopes)
+            left = max(1, self._attack.evaluations - self._spent)
+            if not self._improve(tried[:left]):
+                self._status = Status.STALLED if len(tried) <= left else Status.EXHAUSTED
                 return
             self._note(on_progress)
 

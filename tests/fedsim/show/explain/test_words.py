@@ -80,7 +80,9 @@ def test_an_adaptive_attacker_is_advised_only_where_there_was_none(
 
 
 def test_texts_under_an_unknown_defense_have_no_adaptive_attacker() -> None:
-    one = case(defenses=[{"name": "blur"}], explained=False, doubts=[Doubt.UNANSWERED], things="texts")
+    one = case(
+        defenses=[{"name": "blur"}], explained=False, doubts=[Doubt.UNANSWERED], things="texts"
+    )
     found = findings(one)
     assert "no adaptive attacker is known for texts under blur" in found
     assert "adaptive = true" not in "".join(f.advice for f in found.values())
