@@ -159,7 +159,8 @@ def test_a_strength_that_is_not_a_number(value: object) -> None:
 
 
 def test_parameters_that_do_not_matter_to_the_attacker_are_ignored() -> None:
-    assert countermeasure("pruning", fraction=0.3) == countermeasure("pruning")
+    one, other = (countermeasure("dgc", fraction=0.5, warmup=count) for count in (0, 3))
+    assert one == other
 
 
 def test_a_defense_without_a_countermeasure_is_left_out() -> None:
