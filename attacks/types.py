@@ -68,6 +68,8 @@ class Observation:
             model itself does it.
         weight_unit: units of the gradient per unit of the weights, if it is a difference of
             weights, whose rounding then remains in it; None for the gradient itself.
+        resolution: step of the multiples to which an aggregation rounds each upload, in units of
+            the gradient; 0 for floating-point uploads.
     """
 
     gradient: Mapping[str, Tensor]
@@ -81,6 +83,7 @@ class Observation:
     value_range: tuple[Numbers, Numbers] = (0.0, 1.0)
     normalisation: Normalisation | None = None
     weight_unit: float | None = None
+    resolution: float = 0.0
 
     @property
     def is_classification(self) -> bool:

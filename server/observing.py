@@ -55,8 +55,11 @@ class Observing:
         different = self._different(upload, size)
         shape, lengths = self._shape_of(upload, different)
         statistics = self._statistics(upload, weights, shape)
+        step = self.unit * self.federation.aggregation.resolution
         if self.federation.upload == "gradient":
-            return Observation(arrays, shape, size, lengths=lengths, statistics=statistics)
+            return Observation(
+                arrays, shape, size, lengths=lengths, statistics=statistics, resolution=step
+            )
         observed = Observation.from_update(
             {k: weights[k] for k in names},
             arrays,
@@ -66,7 +69,7 @@ class Observing:
             batch_size=size,
             examples=different,
         )
-        return replace(observed, lengths=lengths, statistics=statistics)
+        return replace(observed, lengths=lengths, statistics=statistics, resolution=step)
 
     def _different(self, upload: Upload | Sum, size: int) -> int:
         """Return the number of different examples behind an upload, as reported.

@@ -28,7 +28,8 @@ def truth_fit(
     The rounding error is measured: it is the difference of the batch's gradient in single and in
     double precision, scaled to the model's precision, and that of weights whose difference the
     upload is. What it and the objective's own arithmetic change in the objective is left to the
-    private batch.
+    private batch. An aggregation's coarser rounding explains its upload, and leaves no more to the
+    batch than its own objective has.
 
     Args:
         relative_objective: of the private batch, priors included.
@@ -42,11 +43,16 @@ def truth_fit(
     error = _rounding_error(upload(torch.float32), exact, model, observation)
     seen = {k: s.double() for k, s in shared.items()}
     fit = _relative(objective, exact, seen)
-    moved = [_relative(objective, _plus(exact, sign, error), seen) for sign in (1, -1)]
-    left = MARGIN * max(abs(value - fit) for value in moved)
+
+    def change_by(error: Gradient) -> float:
+        moved = [_relative(objective, _plus(exact, sign, error), seen) for sign in (1, -1)]
+        return MARGIN * max(abs(value - fit) for value in moved)
+
+    left = change_by(error)
+    coarse = change_by(_plus(error, 1, _signs(exact, observation.resolution / 2)))
     rounded = {k: g.to(working) for k, g in exact.items()}
     arithmetic = abs(_relative(objective, rounded, shared) - fit)
-    explained = objective.explains(exact, seen, left)
+    explained = objective.explains(exact, seen, max(left, coarse))
     return TruthFit(relative_objective, explained, left + arithmetic)
 
 
@@ -63,13 +69,20 @@ def _rounding_error(
     error = {k: (rough[k] - g) * (eps / torch.finfo(torch.float32).eps) for k, g in exact.items()}
     if observation.weight_unit is None:
         return error
-    generator = torch.Generator().manual_seed(0)
+    signs = _signs(exact, eps / 2 * observation.weight_unit)
     for k in exact:
         if k in weights:
-            size = eps / 2 * observation.weight_unit * weights[k].detach().double().abs()
-            sign = torch.randint(0, 2, size.shape, generator=generator).to(size) * 2 - 1
-            error[k] = error[k] + size * sign
+            error[k] = error[k] + signs[k] * weights[k].detach().double().abs()
     return error
+
+
+def _signs(like: Gradient, size: float) -> dict[str, Tensor]:
+    """Return values of one size and random signs, by the names and shapes of a gradient."""
+    generator = torch.Generator().manual_seed(0)
+    return {
+        k: size * (torch.randint(0, 2, g.shape, generator=generator).to(g) * 2 - 1)
+        for k, g in like.items()
+    }
 
 
 def _relative(objective: Objective, dummy: Gradient, shared: Gradient) -> float:

@@ -6,6 +6,7 @@ import importlib
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
+from typing_extensions import override
 
 from fedsim.core.checked import Parameters, checked
 from fedsim.core.errors import RunError
@@ -42,6 +43,11 @@ class Aggregation(Parameters):
 
     server: ClassVar[str | None] = None
     """Import path of the server's function, a `fedsim.server.secure.strategy.ProtocolOf`."""
+
+    @property
+    def resolution(self) -> float:
+        """Step of the multiples to which a client's values are rounded; 0 for none."""
+        return 0.0
 
     def check(self, cohort: int) -> None:
         """Refuse a number of clients in a round that this does not support.
@@ -122,6 +128,11 @@ class SecAggPlus(Aggregation):
     quantization_range: Annotated[
         int, Field(ge=2**8, le=2**30, description="number of steps into which the range is divided")
     ] = 2**22
+
+    @property
+    @override
+    def resolution(self) -> float:
+        return 2 * self.clipping_range / self.quantization_range
 
     def shares_of(self, cohort: int) -> int:
         """Return the number of shares into which each client of a cohort splits its keys."""

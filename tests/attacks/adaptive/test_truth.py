@@ -189,3 +189,16 @@ def test_the_rounding_of_weights_is_part_of_an_update() -> None:
         assert fit.explained
         assert not DLG().truth_fit(case.model, replace(seen, weight_unit=None), x, y).explained
         assert fit.relative_objective <= fit.rounding
+
+
+@pytest.mark.numeric
+def test_the_rounding_of_an_aggregation_is_part_of_a_sum() -> None:
+    case, step = pictures("lenet", 1), 1e-5
+    for s, x, y in zip(case.observations, case.examples, case.labels, strict=True):
+        rounded = {k: step * torch.round(g / step) for k, g in s.gradient.items()}
+        seen = replace(s, gradient=rounded, resolution=step)
+        fit = DLG().truth_fit(case.model, seen, x, y)
+        assert fit.explained
+        assert fit.rounding < fit.relative_objective < 1e-6
+        assert not DLG().truth_fit(case.model, replace(seen, resolution=0.0), x, y).explained
+        assert not DLG().truth_fit(case.model, seen, x + 0.05, y).explained
