@@ -13,14 +13,13 @@ clients, 100 evaluations: one round 8.4 and 3.4 dB, 25 rounds 15.6 and 16.4 dB (
 # ruff: noqa: T201 - the figures are what this is run for
 
 import copy
-from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
 from fedsim.attacks import IDLG, Observation
-from fedsim.attacks.rounds import over_rounds, together
+from fedsim.attacks.rounds import over_rounds
 from fedsim.clients.defenses import GaussianNoise
 from tests.paper.test_adaptive import adapted
 from tests.victims import Victims, fashion_victims
@@ -66,29 +65,3 @@ def test_weights_that_train() -> None:
 
 def test_frozen_weights() -> None:
     assert gains(0).median() >= 6
-
-
-EXAMPLES, PAIRS = 6, 24
-
-
-def test_batches_that_share_examples() -> None:
-    """A client draws two of its six clothes in each round, with noise of 0.1 and frozen weights."""
-    own, noise = fashion_victims(EXAMPLES), GaussianNoise(std=0.1)
-    generator = torch.Generator().manual_seed(0)
-    members = [torch.randperm(EXAMPLES, generator=generator)[:2].tolist() for _ in range(PAIRS)]
-    seen = []
-    for number, places in enumerate(members):
-        batch = Victims(own.model, own.images[places].transpose(0, 1), own.labels[places].T)
-        seen += batch.observations(noise, labels_known=True, seed=number)
-    attack = adapted(IDLG(evaluations=EVALUATIONS), (noise,))
-    first = Victims(own.model, own.images[members[0]].transpose(0, 1), own.labels[members[0]].T)
-    one = first.psnr(attack.run(own.model, seen[:1]))
-    seen = [replace(o, labels=own.labels[:, 0]) for o in seen]
-    each, model, observation = together(attack, [own.model] * PAIRS, seen, members)
-    [found] = each.run(model, [observation])
-    everything = Victims(own.model, own.images.transpose(0, 1), own.labels.T).psnr([found])
-    print(
-        f"\nbatches that share examples: one round {one.flatten().tolist()} dB, {PAIRS} rounds "
-        f"{everything.flatten().tolist()} dB"
-    )
-    assert everything.median() >= one.median() + 3
