@@ -26,6 +26,7 @@ from fedsim.attacks.gradinversion import GradInversion
 from fedsim.attacks.idlg import IDLG
 from fedsim.attacks.inverting_gradients import InvertingGradients
 from fedsim.attacks.labels.infer import infer_labels
+from fedsim.attacks.local_optimisers import SGD, Adam, LocalOptimiser
 from fedsim.attacks.matching.attack import GradientMatching
 from fedsim.attacks.matching.objectives import CosineDistance, Objective, SquaredDistance
 from fedsim.attacks.matching.priors import L2, Prior, TotalVariation
@@ -51,7 +52,9 @@ __all__ = [
     "IDLG",
     "L2",
     "RGAP",
+    "SGD",
     "SPEAR",
+    "Adam",
     "Attack",
     "BagOfTokens",
     "BestOf",
@@ -63,6 +66,7 @@ __all__ = [
     "GradientMatching",
     "InvertingGradients",
     "Lamp",
+    "LocalOptimiser",
     "LocalTraining",
     "Loss",
     "Normalisation",

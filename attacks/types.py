@@ -10,31 +10,84 @@ from enum import StrEnum
 from torch import Tensor, nn
 
 from fedsim.attacks.assumptions import Loss, Normalisation, Numbers, Scale, mean_cross_entropy
+from fedsim.attacks.local_optimisers import SGD, LocalOptimiser
 from fedsim.core.errors import AttackError
 
 
 @dataclass(frozen=True)
 class LocalTraining:
-    """Local training: the SGD steps behind a model update.
+    """Local training: the optimiser's steps behind a model update.
 
-    Plain SGD, one step per mini-batch. The examples are used in order, and from the start
-    again when they have run out: a client with as many examples as steps x batch size makes
-    one pass. Which example comes when is not known to the adversary, and for one pass it need
-    not be, since its dummies are as free as the examples were. Clients that shuffle again before
-    each pass do not repeat the first order: trials beyond the first try other ones.
+    One step per mini-batch. The examples are used in order, and from the start again when they
+    have run out: a client with as many examples as steps x batch size makes one pass. Which
+    example comes when is not known to the adversary, and for one pass it need not be, since its
+    dummies are as free as the examples were. Clients that shuffle again before each pass do not
+    repeat the first order: trials beyond the first try other ones.
 
     Attributes:
-        learning_rate: of SGD.
+        learning_rate: learning rate of the optimiser.
         steps: number of steps.
         batch_size: examples in each step.
         exact: whether the learning rate is known; if not, it is an initial value that an attack
             adjusts.
+        optimiser: the client's optimiser; by default plain SGD.
+        epochs: number of whole passes over the examples, the last batch of each may be smaller;
+            None if batches go on from one pass to the next, so that all are full.
     """
 
     learning_rate: float
     steps: int
     batch_size: int
     exact: bool = True
+    optimiser: LocalOptimiser = SGD()  # noqa: RUF009  (frozen)
+    epochs: int | None = None
+
+    @property
+    def rates(self) -> list[float]:
+        """Learning rate of each step."""
+        return [self.learning_rate] * self.steps
+
+    @property
+    def unit(self) -> float:
+        """Units of the mean gradient per unit of the weights' change."""
+        return 1 / sum(self.optimiser.influences(self.rates))
+
+    def sizes(self, examples: int) -> list[int]:
+        """Return the number of examples in each step.
+
+        Args:
+            examples: number of different examples.
+        """
+        if self.epochs is None:
+            return [self.batch_size] * self.steps
+        size = min(self.batch_size, examples)
+        one = [min(size, examples - begin) for begin in range(0, examples, size)]
+        return one * self.epochs
+
+    @classmethod
+    def of_epochs(
+        cls,
+        learning_rate: float,
+        epochs: int,
+        batch_size: int,
+        examples: int,
+        *,
+        exact: bool = True,
+        optimiser: LocalOptimiser = SGD(),  # noqa: B008  (frozen)
+    ) -> LocalTraining:
+        """Return the training of whole passes over a number of examples.
+
+        Args:
+            learning_rate: learning rate of the optimiser.
+            epochs: number of passes.
+            batch_size: examples in each step, except the last of a pass.
+            examples: number of different examples.
+            exact: whether the learning rate is known.
+            optimiser: the client's optimiser.
+        """
+        size = min(batch_size, examples)
+        steps = epochs * -(-examples // size)
+        return cls(learning_rate, steps, size, exact, optimiser, epochs)
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,13 +203,11 @@ class Observation:
         batch_size: int = 1,
         examples: int | None = None,
         exact: bool = True,
+        optimiser: LocalOptimiser = SGD(),  # noqa: B008  (frozen)
     ) -> Observation:
-        """Return the observation of a client that uploads its weights after local SGD.
+        """Return the observation of a client that uploads its weights after local steps.
 
-        After one step of plain SGD the gradient is ``(before - after) / learning_rate``,
-        exactly. After several it is the mean of the steps' gradients, each taken at its own
-        weights: attacks unroll the steps (`LocalTraining`); matching the mean as the gradient
-        of one large batch at the weights ``before`` is an approximation.
+        See `from_training` for passes whose last batch is smaller.
 
         Args:
             before: the weights that the client received, by parameter name.
@@ -168,6 +219,7 @@ class Observation:
             examples: number of different examples of the client, if several passes use them
                 repeatedly; all of them are the observation's batch.
             exact: whether the learning rate is known or only guessed.
+            optimiser: the client's optimiser; by default plain SGD.
 
         Raises:
             AttackError: the learning rate, the number of steps or of examples is invalid, or a
@@ -186,6 +238,44 @@ class Observation:
                 f"{local_steps} steps of {batch_size} examples cannot have used {examples} "
                 f"different ones: expected {batch_size} to {taken}"
             )
+        training = LocalTraining(learning_rate, local_steps, batch_size, exact, optimiser)
+        return cls.from_training(
+            before, after, training, input_shape=input_shape, examples=examples
+        )
+
+    @classmethod
+    def from_training(
+        cls,
+        before: Mapping[str, Tensor],
+        after: Mapping[str, Tensor],
+        training: LocalTraining,
+        *,
+        input_shape: tuple[int, ...],
+        examples: int,
+    ) -> Observation:
+        """Return the observation of a client that uploads its weights after a local training.
+
+        After one step of SGD the gradient is ``(before - after) / learning_rate``, exactly. After
+        several it is the mean of the steps' gradients, weighted as momentum and the learning rates
+        weight them, each taken at its own weights: attacks unroll the steps (`LocalTraining`);
+        matching the mean as the gradient of one large batch at the weights ``before`` is an
+        approximation. The part of weight decay is subtracted, as if the weights had not moved.
+
+        After steps of Adam it is the mean direction, ``(before - after) / (rate * steps)``, whose
+        entries are about 1 where the gradient's sign is the same in all steps: no mean of
+        gradients. Its sign is about that of the mean gradient, its size is not.
+
+        Args:
+            before: the weights that the client received, by parameter name.
+            after: the weights that it sent back.
+            training: the local training.
+            input_shape: shape of one example.
+            examples: number of different examples.
+
+        Raises:
+            AttackError: a tensor is missing or has another shape.
+        """
+        unit, decay = training.unit, training.optimiser.constant_decay
         gradient = {}
         for name, old in before.items():
             new = after.get(name)
@@ -194,15 +284,16 @@ class Observation:
                 raise AttackError(
                     f"update of {name!r}: expected shape {tuple(old.shape)}, found {found}"
                 )
-            gradient[name] = (old - new) / (learning_rate * local_steps)
-        training = LocalTraining(learning_rate, local_steps, batch_size, exact)
-        single = local_steps == 1 and exact
+            gradient[name] = (old - new) * unit
+            if decay:
+                gradient[name] -= decay * old
+        single = training.steps == 1 and training.exact and training.optimiser.is_linear
         return cls(
             gradient,
             input_shape,
             examples,
             training=None if single else training,
-            weight_unit=1 / (learning_rate * local_steps),
+            weight_unit=unit,
         )
 
 

@@ -16,7 +16,7 @@ from fedsim.clients.defenses import (
 from fedsim.clients.mods import BYTES_KEY, DefenseMod, note_defenses
 from fedsim.clients.secure.answer import answer
 from fedsim.clients.site import Site, site_of
-from fedsim.clients.training import differentiate, gradient, local_sgd, one_thread
+from fedsim.clients.training import differentiate, gradient, local_training, one_thread
 from fedsim.core.errors import UploadError
 from fedsim.core.plugins import Plugin
 from fedsim.data import LENGTHS_KEY
@@ -99,7 +99,13 @@ def _train(site: Site, message: Message, context: Context) -> Message:
         if uploads_gradient:
             trained = gradient(model, defended[0], steps.compute)
         else:
-            trained = local_sgd(model, defended, federation.learning_rate, steps.compute)
+            trained = local_training(
+                model,
+                defended,
+                federation.learning_rate,
+                steps.compute,
+                optimizer=federation.optimizer,
+            )
         did.extend(steps.records())
         metrics = MetricRecord(
             {

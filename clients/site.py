@@ -14,7 +14,7 @@ from fedsim.clients.defenses import Private
 from fedsim.clients.training import Batch
 from fedsim.core.errors import DataError
 from fedsim.core.seeds import derive
-from fedsim.data import IndexArray, Prepared, draw_batch, load_dataset
+from fedsim.data import IndexArray, Prepared, draw_batch, draw_epochs, load_dataset
 from fedsim.scenario import Scenario
 
 
@@ -41,24 +41,36 @@ class Site:
         Steps that use no new example are left out.
         """
         drawn = self.drawn(partition, server_round)
-        _, first = np.unique(drawn, return_index=True)
-        new = np.isin(np.arange(drawn.size), first).reshape(drawn.shape)
+        flat = np.concatenate(drawn)
+        _, first = np.unique(flat, return_index=True)
+        cuts = np.cumsum([len(step) for step in drawn])[:-1]
+        new = np.split(np.isin(np.arange(flat.size), first), cuts)
         batches = self.batches(partition, server_round)
         masks = [torch.from_numpy(step) for step in new]
         pairs = zip(batches, masks, strict=True)
         return [(x[mask], y[mask]) for (x, y), mask in pairs if mask.any()]
 
-    def drawn(self, partition: int, server_round: int) -> IndexArray:
-        """Return the indices of a client's examples in a round, ``(local_steps, batch_size)``."""
-        federation = self.scenario.federation
-        return draw_batch(
-            self.partitions[partition],
+    def drawn(self, partition: int, server_round: int) -> list[IndexArray]:
+        """Return the indices of a client's examples in each local step."""
+        federation, own = self.scenario.federation, self.partitions[partition]
+        if federation.local_epochs is not None:
+            return draw_epochs(
+                own,
+                federation.batch_size,
+                seed=self.scenario.seed,
+                server_round=server_round,
+                partition=partition,
+                epochs=federation.local_epochs,
+            )
+        drawn = draw_batch(
+            own,
             federation.batch_size,
             seed=self.scenario.seed,
             server_round=server_round,
             partition=partition,
             local_steps=federation.local_steps,
         )
+        return list(drawn)
 
     def private(self, partition: int, model: nn.Module, generator: torch.Generator) -> Private:
         """Return the private data and the model that a client has besides its batch."""
@@ -91,7 +103,9 @@ def open_site(scenario: Scenario) -> Site:
     )
     smallest = min(range(len(partitions)), key=lambda p: len(partitions[p]))
     size = scenario.federation.batch_size
-    if len(partitions[smallest]) < size:
+    if not len(partitions[smallest]):
+        raise DataError(f"client {smallest} has no examples; use fewer clients or more data")
+    if len(partitions[smallest]) < size and scenario.federation.local_epochs is None:
         raise DataError(
             f"federation.batch_size = {size}, but client {smallest} has only "
             f"{len(partitions[smallest])} examples; use smaller batches, fewer clients or more data"

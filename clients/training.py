@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from fedsim.clients.defenses import Computed
 from fedsim.models import cross_entropy
+from fedsim.scenario.optimizers import Optimizer, Sgd
 
 Batch = tuple[Tensor, Tensor]
 """Images ``(N, C, H, W)`` and labels ``(N,)`` or probabilities ``(N, classes)``; or tokens
@@ -60,28 +61,32 @@ def gradient(model: nn.Module, batch: Batch, compute: Compute = differentiate) -
     return Trained({**computed.gradients, **buffers}, computed.loss)
 
 
-def local_sgd(
+def local_training(
     model: nn.Module,
     batches: Sequence[Batch],
     learning_rate: float,
     compute: Compute = differentiate,
+    *,
+    optimizer: Optimizer = Sgd(),  # noqa: B008  (frozen)
 ) -> Trained:
-    """Return the weights after one step of plain SGD per batch (FedAvg).
+    """Return the weights after one step of the optimiser per batch (FedAvg).
 
     Args:
         model: the model with the global weights; modified.
         batches: one ``(inputs, labels)`` for each local step.
-        learning_rate: learning rate of plain SGD, without momentum or weight decay.
+        learning_rate: learning rate of the optimiser.
         compute: computes the gradient of a step; a defense may replace it.
+        optimizer: by default plain SGD, without momentum or weight decay.
     """
-    optimizer = torch.optim.SGD(model.parameters(), lr=learning_rate)
+    trained = [p for p in model.parameters() if p.requires_grad]
+    steps = optimizer.build(trained, learning_rate)
     losses = []
     parameters = dict(model.named_parameters())
     for batch in batches:
         computed = compute(model, batch)
         for name, gradient_ in computed.gradients.items():
             parameters[name].grad = gradient_
-        optimizer.step()
+        steps.step()
         losses.append(computed.loss)
     arrays = {k: v.detach().clone() for k, v in model.state_dict().items()}
     return Trained(arrays, sum(losses) / len(losses))

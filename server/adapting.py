@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -33,15 +33,17 @@ class Adapting:
         scenario: the scenario, with the defenses of each client, the model and the federation.
         attack: the naive attack.
         public: public examples, to learn priors from.
-        unit: gradient units per unit of an upload.
+        unit: function from the size of a client's data to gradient units per unit of its upload.
         device: device of the attack.
+        sizes: size of each client's data, which is public.
     """
 
     scenario: Scenario
     attack: Attack
     public: Examples
-    unit: float
+    unit: Callable[[int], float]
     device: torch.device
+    sizes: Sequence[int] = ()
 
     def known(self, model: nn.Module, gradient: Mapping[str, Tensor]) -> Known:
         """Return the attacker's public knowledge in a round.
@@ -57,9 +59,7 @@ class Adapting:
             public_labels=labels,
             model=model,
             upload=federation.upload,
-            unit=self.unit,
             batch_size=federation.batch_size,
-            local_steps=federation.local_steps,
         )
         coordinates = sum(g.numel() for g in gradient.values())
         squares = sum(float(g.double().square().sum()) for g in gradient.values())
@@ -83,11 +83,18 @@ class Adapting:
         if not isinstance(attack, GradientMatching):
             return None
         chains = [self._countermeasures(partition) for partition in partitions]
+        known = self.of_clients(partitions, known)
         if len(chains) == 1:
             adapted: Attack | None = adapt(attack, chains[0], known)
         else:
             adapted = adapt_to_sum(attack, chains, replace(known, clients=len(chains)))
         return None if adapted is attack else adapted
+
+    def of_clients(self, partitions: Sequence[int], known: Known) -> Known:
+        """Return the knowledge of a round with what depends on the size of the clients' data."""
+        examples = max((self.sizes[p] for p in partitions if p < len(self.sizes)), default=1)
+        steps = self.scenario.federation.steps_of(examples)
+        return replace(known, unit=self.unit(examples), local_steps=steps)
 
     def _countermeasures(self, partition: int) -> list[Countermeasure]:
         defenses = self.scenario.describe_defenses(partition)

@@ -79,7 +79,9 @@ class Adversary:
         self._attack = plan.attack.with_public_texts(public.rows())
         rate = plan.learning_rate or scenario.federation.learning_rate
         self._observing = Observing(scenario.federation, architecture, public, rate)
-        self._adapting = Adapting(scenario, self._attack, public, self._observing.unit, device)
+        self._adapting = Adapting(
+            scenario, self._attack, public, self._observing.unit, device, sizes
+        )
         self._listeners, self._device = listeners, device
         self._cancelled, self._done = threading.Event(), threading.Event()
         self._jobs: queue.Queue[tuple[int, Mapping[str, Tensor], list[Upload | Sum]] | None] = (

@@ -12,6 +12,7 @@ from fedsim.attacks.batch_norm import uploaded_statistics
 from fedsim.core.errors import UploadError
 from fedsim.data import Examples
 from fedsim.scenario import Federation
+from fedsim.server.local_training import training_of
 from fedsim.server.uploads import Sum, Upload
 
 
@@ -31,12 +32,18 @@ class Observing:
     public: Examples
     learning_rate: float
 
-    @property
-    def unit(self) -> float:
-        """Units of an observation's gradient per unit of an upload."""
+    def unit(self, examples: int) -> float:
+        """Return the units of an observation's gradient per unit of an upload.
+
+        Args:
+            examples: size of the client's data.
+
+        Raises:
+            UploadError: attacks cannot follow the clients' optimiser.
+        """
         if self.federation.upload == "gradient":
             return 1.0
-        return 1 / (self.learning_rate * self.federation.local_steps)
+        return training_of(self.federation, self.learning_rate, examples).unit
 
     def observe(self, upload: Upload | Sum, weights: Mapping[str, Tensor]) -> Observation:
         """Return the observation of an upload, or of a sum of uploads.
@@ -55,20 +62,21 @@ class Observing:
         different = self._different(upload, size)
         shape, lengths = self._shape_of(upload, different)
         statistics = self._statistics(upload, weights, shape)
-        step = self.unit * self.federation.aggregation.resolution
         if self.federation.upload == "gradient":
+            step = self.federation.aggregation.resolution
             return Observation(
                 arrays, shape, size, lengths=lengths, statistics=statistics, resolution=step
             )
-        observed = Observation.from_update(
-            {k: weights[k] for k in names},
-            arrays,
-            learning_rate=self.learning_rate,
-            local_steps=self.federation.local_steps,
-            input_shape=shape,
-            batch_size=size,
-            examples=different,
+        training = training_of(
+            self.federation, self.learning_rate, different, len(upload.partitions)
         )
+        before = {k: weights[k] for k in names}
+        observed = Observation.from_training(
+            before, arrays, training, input_shape=shape, examples=different
+        )
+        step = training.unit * self.federation.aggregation.resolution
+        if observed.training is not None:
+            statistics = None
         return replace(observed, lengths=lengths, statistics=statistics, resolution=step)
 
     def _different(self, upload: Upload | Sum, size: int) -> int:
@@ -88,6 +96,10 @@ class Observing:
         if self.federation.upload == "gradient":
             return taken
         said = upload.examples if isinstance(upload, Sum) else upload.metrics["num-examples"]
+        if self.federation.local_epochs is not None:
+            if said < 1 or said != int(said):
+                raise UploadError(f"num-examples is {said}: expected a whole number, at least 1")
+            return int(said)
         if said < size or said != int(said):
             raise UploadError(f"num-examples is {said}: expected at least a batch of {size}")
         return min(int(said), taken)
@@ -110,7 +122,7 @@ class Observing:
     def reads_statistics(self) -> bool:
         """Whether the buffers of one batch are visible: one step, and no sum of several clients."""
         hides: bool = self.federation.aggregation.hides
-        return self.federation.local_steps == 1 and not hides
+        return self.federation.takes_one_step and not hides
 
     def _shape_of(
         self, upload: Upload | Sum, examples: int

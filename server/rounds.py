@@ -57,7 +57,7 @@ class RoundsTogether:
         self._repeats = {p for p, size in enumerate(sizes) if size == federation.batch_size}
         self._batch_size = federation.batch_size
         attacked = [r for r in range(1, federation.rounds + 1) if plan.attacks(r)]
-        combines = plan.rounds_together and federation.local_steps == 1
+        combines = plan.rounds_together and federation.takes_one_step
         self._last = max(attacked, default=0) if combines else 0
         self._complete = plan.per_round is None and attacked == list(range(1, self._last + 1))
         self._seen: dict[tuple[int, ...], dict[int, _Seen]] = {}

@@ -11,6 +11,7 @@ from torch.func import grad, vmap
 
 from fedsim.attacks.functional import as_function, parameters
 from fedsim.attacks.labels.infer import classifier
+from fedsim.attacks.local_optimisers import SGD, LocalOptimiser, State
 from fedsim.attacks.types import Observation
 from fedsim.core.errors import AttackError
 from fedsim.core.modules import normalises_by_batch
@@ -28,12 +29,20 @@ class ProxyClients:
         model: the global model, in the clients' mode.
         head: name of the classification layer's weight.
         pictures: ``(n, *input_shape)``; each has the mean label of the step.
-        learning_rate: learning rate of SGD.
+        learning_rate: learning rate of the optimiser.
+        optimiser: the clients' optimiser.
     """
 
-    def __init__(self, model: nn.Module, head: str, pictures: Tensor, learning_rate: float) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        head: str,
+        pictures: Tensor,
+        learning_rate: float,
+        optimiser: LocalOptimiser = SGD(),  # noqa: B008  (frozen)
+    ) -> None:
         self._forward, self._head, self._pictures = as_function(model), head, pictures
-        self._rate = learning_rate
+        self._rate, self._optimiser = learning_rate, optimiser
         self._look = vmap(self._look_at_one, chunk_size=CHUNK)
         self._gradients = vmap(grad(self._loss), chunk_size=CHUNK)
 
@@ -48,11 +57,19 @@ class ProxyClients:
         return probabilities, features
 
     def step(
-        self, weights: Mapping[str, Tensor], targets: Tensor
-    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Return the weights after a step on targets ``(B, classes)``, and its gradients."""
+        self, weights: Mapping[str, Tensor], targets: Tensor, state: State, number: int
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor], State]:
+        """Return the weights after a step on targets ``(B, classes)``, its gradients and the state.
+
+        Args:
+            weights: the clients' weights before the step.
+            targets: the mean label of the step for each client.
+            state: state of the optimisers after the step before.
+            number: number of the step, from 1.
+        """
         gradients: dict[str, Tensor] = self._gradients(dict(weights), targets)
-        return {k: w - self._rate * gradients[k] for k, w in weights.items()}, gradients
+        direction, state = self._optimiser.direction(weights, gradients, state, number)
+        return {k: w - self._rate * direction[k] for k, w in weights.items()}, gradients, state
 
     def _loss(self, weights: Mapping[str, Tensor], target: Tensor) -> Tensor:
         logits = self._forward(weights, self._pictures)
@@ -110,7 +127,8 @@ def drifted_labels(model: nn.Module, observation: Observation) -> Tensor:
         Labels ``(batch_size,)``, each class spread evenly over the steps.
 
     Raises:
-        AttackError: there is no dense last layer with a trained weight and bias.
+        AttackError: there is no dense last layer with a trained weight and bias, or the optimiser
+            is not linear.
     """
     training, head = observation.training, head_of(model)
     name = f"{head.removesuffix('.weight')}.bias"
@@ -120,16 +138,23 @@ def drifted_labels(model: nn.Module, observation: Observation) -> Tensor:
             f"label counts of several local steps need the gradient of {name!r}, which is "
             "missing; give the labels or use an attack that optimises them"
         )
+    if not training.optimiser.is_linear:
+        raise AttackError(
+            "labels cannot be read off an update of Adam, which is not a sum of gradients; give "
+            "the labels or use an attack that optimises them"
+        )
     pictures = proxy_pictures(model, observation.input_shape)
-    client = ProxyClients(model, head, pictures[len(pictures) // 2], training.learning_rate)
+    middle, optimiser = pictures[len(pictures) // 2], training.optimiser
+    client = ProxyClients(model, head, middle, training.learning_rate, optimiser)
+    influences = [training.unit * i for i in optimiser.influences(training.rates)]
     start = {k: w[None] for k, w in parameters(model).items()}
     bias = bias.to(start[head])
 
     def shares_seen(shares: Tensor) -> Tensor:
-        weights, seen = start, torch.zeros_like(bias)
-        for _ in range(training.steps):
-            seen = seen + client.look(weights)[0][0] / training.steps
-            weights, _ = client.step(weights, shares[None])
+        weights, seen, state = start, torch.zeros_like(bias), State()
+        for number, influence in enumerate(influences, start=1):
+            seen = seen + influence * client.look(weights)[0][0]
+            weights, _, state = client.step(weights, shares[None], state, number)
         return seen - bias
 
     shares = _fixed_point(shares_seen, torch.full_like(bias, 1 / len(bias)))

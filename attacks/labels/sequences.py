@@ -30,6 +30,7 @@ from fedsim.attacks.labels.proxies import (
     share_out,
 )
 from fedsim.attacks.labels.ranks import RankJudge
+from fedsim.attacks.local_optimisers import State, decayed
 from fedsim.attacks.types import LocalTraining, Observation
 from fedsim.core.errors import AttackError
 
@@ -93,19 +94,26 @@ class _Beam:
 
     Attributes:
         weights: the client's weights by now, each ``(B, ...)``.
+        state: state of the client's optimiser by now.
         residual: what is unexplained of the classification layer's gradient, ``(B, L, D)``.
         left: how often each class may still come, ``(B, L)``.
         labels: of the examples, ``(B, N)`` as places among the L classes; -1 if still to come.
     """
 
     weights: dict[str, Tensor]
+    state: State
     residual: Tensor
     left: Tensor
     labels: Tensor
 
     def __getitem__(self, chosen: Tensor) -> _Beam:
         weights = {k: w[chosen.to(w.device)] for k, w in self.weights.items()}
-        return _Beam(weights, self.residual[chosen], self.left[chosen], self.labels[chosen])
+        state = {
+            name: {k: m[chosen.to(m.device)] for k, m in moments.items()}
+            for name, moments in self.state.items()
+        }
+        residual, left = self.residual[chosen], self.left[chosen]
+        return _Beam(weights, state, residual, left, self.labels[chosen])
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,7 +146,7 @@ class _Search:
             head = head_of(model)
         except AttackError:
             return None
-        if training is None:
+        if training is None or not training.optimiser.is_linear:
             return None
         gradient = {k: observation.gradient[k].to(w) for k, w in parameters(model).items()}
         sizes = gradient[head].norm(dim=1).cpu()
@@ -166,25 +174,32 @@ class _Search:
     def run(self, pictures: Tensor, rate_scale: float) -> tuple[Tensor, Tensor]:
         """Return sequences ``(B, N)``, and how badly each explains the update, ``(B,)``."""
         start, training = parameters(self.model), self.training
-        rate, size = training.learning_rate * rate_scale, training.batch_size
-        client = ProxyClients(self.model, self.head, pictures, rate)
-        total = {k: g * (training.steps / rate_scale) for k, g in self.gradient.items()}
+        rate = training.learning_rate * rate_scale
+        client = ProxyClients(self.model, self.head, pictures, rate, training.optimiser)
+        whole = 1 / (training.unit * rate)
+        total = {k: g * whole for k, g in self.gradient.items()}
         beam = _Beam(
             {k: w[None] for k, w in start.items()},
+            State(),
             total[self.head][None, self.classes].cpu(),
             self.left[None],
             torch.full((1, self.examples), -1),
         )
-        order = torch.arange(training.steps * size) % self.examples
-        for done, examples in enumerate(order.view(-1, size), start=1):
-            beam = self._advance(beam, client, examples, training.steps - done)
+        sizes = training.sizes(self.examples)
+        order = torch.arange(sum(sizes)) % self.examples
+        for done, examples in enumerate(torch.split(order, sizes), start=1):
+            beam = self._advance(beam, client, examples, done)
         moved = {k: (start[k] - w) / rate for k, w in beam.weights.items()}
+        moved = decayed(moved, start, -whole * training.optimiser.constant_decay)
         costs = [((moved[k] - g) ** 2).flatten(1).sum(1) for k, g in total.items()]
         scale = torch.stack([(g**2).sum() for g in total.values()]).sum()
         return self.classes[beam.labels], (torch.stack(costs).sum(0) / scale).cpu()
 
-    def _advance(self, beam: _Beam, client: ProxyClients, examples: Tensor, to_come: int) -> _Beam:
+    def _advance(self, beam: _Beam, client: ProxyClients, examples: Tensor, number: int) -> _Beam:
         """Take one local step in every way that is likely."""
+        training = self.training
+        influence = training.optimiser.influences(training.rates)[number - 1]
+        influence /= training.learning_rate
         new = examples[beam.labels[0, examples] < 0]
         old = examples[beam.labels[0, examples] >= 0]
         again = F.one_hot(beam.labels[:, old], len(self.classes)).sum(1)
@@ -193,9 +208,9 @@ class _Search:
             beam.residual,
             beam.left,
             probabilities[:, self.classes],
-            features,
+            influence * features,
             again,
-            to_come,
+            training.steps - number,
             len(new),
         )
         numbers = sum(w.numel() for w in parameters(self.model).values())
@@ -207,11 +222,11 @@ class _Search:
         kept, again = beam[parents], again[parents]
         targets = probabilities.new_zeros((len(parents), probabilities.shape[1]))
         targets[:, self.classes] = ((again + counts) / len(examples)).to(targets)
-        weights, gradients = client.step(kept.weights, targets)
+        weights, gradients, state = client.step(kept.weights, targets, kept.state, number)
         labels = kept.labels.clone()
         labels[:, new] = _in_order(counts)
-        residual = kept.residual - gradients[self.head][:, self.classes].cpu()
-        return _Beam(weights, residual, kept.left - counts, labels)
+        residual = kept.residual - influence * gradients[self.head][:, self.classes].cpu()
+        return _Beam(weights, state, residual, kept.left - counts, labels)
 
     def _all_ways(self, new: int) -> Tensor:
         """Return the counts of the classes, for every way to label examples: ``(M, L)``."""

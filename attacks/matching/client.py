@@ -10,6 +10,8 @@ from torch.func import grad, vmap
 
 from fedsim.attacks.assumptions import Loss, mean_cross_entropy
 from fedsim.attacks.functional import ForwardWithStatistics, parameters, with_statistics
+from fedsim.attacks.local_optimisers import State, decayed
+from fedsim.attacks.matching.objectives import inner_product
 from fedsim.attacks.matching.processing import Change, changed
 from fedsim.attacks.types import LocalTraining
 
@@ -53,6 +55,42 @@ class Client:
         self._training, self._statistics, self._loss = training, statistics, loss
         self._per_example, self._per_client = tuple(per_example), tuple(per_client)
 
+    def compared(
+        self,
+        data: Tensor,
+        target: Tensor,
+        shared: Mapping[str, Tensor],
+        order: Tensor | None = None,
+        rate_scale: Tensor | None = None,
+    ) -> tuple[dict[str, Tensor], Mapping[str, Tensor]]:
+        """Return the upload of a batch and the shared one, as they are to be compared.
+
+        They are as they are, or both times a factor for each entry that makes the upload of an
+        optimiser continuous (`LocalOptimiser.trust`) and leaves the size of the shared one.
+
+        Args:
+            data: ``(N, *input_shape)``.
+            target: as the loss takes it, see `upload`.
+            shared: the shared tensors by name.
+            order: ``(steps, batch)``, the examples of each step; needed for local training.
+            rate_scale: factor on the learning rate, a scalar.
+        """
+        upload = self.upload(data, target, order, rate_scale)
+        if self._training is None or order is None or self._training.optimiser.is_linear:
+            return upload, shared
+        rows = order[0][: self._training.sizes(len(data))[0]]
+        first, _ = self._gradient(self.parameters, data[rows], target[rows])
+        trust = self._training.optimiser.trust(first)
+        if trust is None:
+            return upload, shared
+        weighted = {k: trust[k] * shared[k] for k in trust}
+        size = inner_product(weighted, weighted, weighted) + torch.finfo(data.dtype).tiny
+        scale = (inner_product(shared, shared, weighted) / size).sqrt()
+        factors = {k: scale * trust[k] for k in trust}
+        return {k: f * upload[k] for k, f in factors.items()}, {
+            k: f * shared[k] for k, f in factors.items()
+        }
+
     def upload(
         self,
         data: Tensor,
@@ -60,32 +98,46 @@ class Client:
         order: Tensor | None = None,
         rate_scale: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """Return the gradient of the batch, or the mean gradient of the steps of local SGD.
+        """Return the gradient of the batch, or the mean gradient of the local steps.
 
-        Geiping et al., NeurIPS 2020 (arXiv 2003.14053), section 6, unroll local steps in
-        this way.
+        Geiping et al., NeurIPS 2020 (arXiv 2003.14053), section 6, unroll local steps of plain SGD
+        in this way. For other optimisers see `fedsim.attacks.Observation.from_training`.
 
         Args:
             data: ``(N, *input_shape)``.
             target: as the loss takes it, the examples first. For the mean cross-entropy rows
                 ``(N, classes)``, or ``(N, L, classes)`` for one label per position.
-            order: ``(steps, batch)``, the examples of each step; needed for local training.
+            order: ``(steps, batch)``, the examples of each step; needed for local training. A
+                smaller step uses the first of its row.
             rate_scale: factor on the learning rate, a scalar.
         """
         if self._training is None or order is None:
             gradient, statistics = self._gradient(self.parameters, data, target)
             return {**gradient, **statistics} if self._statistics else gradient
-        rate = torch.as_tensor(self._training.learning_rate, dtype=data.dtype, device=data.device)
-        if rate_scale is not None:
-            rate = rate * rate_scale
+        return self._after_steps(self._training, data, target, order, rate_scale)
+
+    def _after_steps(
+        self,
+        training: LocalTraining,
+        data: Tensor,
+        target: Tensor,
+        order: Tensor,
+        rate_scale: Tensor | None,
+    ) -> dict[str, Tensor]:
+        """Return the change of the weights in units of the mean gradient."""
+        optimiser, scale = training.optimiser, 1.0 if rate_scale is None else rate_scale
         now: Mapping[str, Tensor] = self.parameters
-        total = {k: torch.zeros_like(p) for k, p in now.items()}
-        for step in order.unbind():
-            gradient, _ = self._gradient(now, data[step], target[step])
-            now = {k: now[k] - rate * gradient[k] for k in now}
-            total = {k: total[k] + gradient[k] for k in now}
-        share = (1.0 if rate_scale is None else rate_scale) / len(order)
-        return {k: share * t for k, t in total.items()}
+        moved = {k: torch.zeros_like(p) for k, p in now.items()}
+        state: State = {}
+        batches = zip(order.unbind(), training.sizes(len(data)), training.rates, strict=True)
+        for number, (step, size, rate) in enumerate(batches, start=1):
+            rows = step[:size]
+            gradient, _ = self._gradient(now, data[rows], target[rows])
+            direction, state = optimiser.direction(now, gradient, state, number)
+            now = {k: now[k] - rate * scale * direction[k] for k in now}
+            moved = {k: moved[k] + rate * training.unit * direction[k] for k in now}
+        upload = {k: scale * total for k, total in moved.items()}
+        return decayed(upload, self.parameters, -optimiser.constant_decay)
 
     def _gradient(
         self, params: Mapping[str, Tensor], data: Tensor, target: Tensor

@@ -189,9 +189,12 @@ class Problem:
     def _compare(
         self, batch: Batch, target: Tensor, against: Against, rate_scale: Tensor | None
     ) -> Tensor:
-        compares = self._objective.compares
-        upload = self._upload(batch, target, against, rate_scale) if compares else {}
-        total = self._objective(upload, against.shared)
+        shared: Mapping[str, Tensor] = against.shared
+        upload: Mapping[str, Tensor] = {}
+        if self._objective.compares:
+            order = against.order if self.training is not None else None
+            upload, shared = self._client.compared(batch.inputs, target, shared, order, rate_scale)
+        total = self._objective(upload, shared)
         for prior in self._priors:
             total = total + prior(batch.judged)
         return total

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import grad_and_value, vmap
 
 from fedsim.attacks.labels.known import target_rows
@@ -106,19 +106,20 @@ class Trials:
         """Return the examples that a lane's local steps take, ``(steps, batch)``.
 
         The first pass is in the dummies' own order; the order of later ones, which shuffle the
-        examples anew, is drawn by each trial but the first.
+        examples anew, is drawn by each trial but the first. Rows of smaller steps are padded.
         """
         training, device = self._problem.training, self._problem.like.device
         if training is None:
             return torch.zeros((1, 1), dtype=torch.long, device=device)
-        trial, steps, size = lane % self._each, training.steps, training.batch_size
-        count = self._problem.batch_size
+        trial, count = lane % self._each, self._problem.batch_size
         generator = self.generator("order", self.victim(lane), trial)
+        sizes = training.sizes(count)
         order = torch.arange(count)
-        while len(order) < steps * size:
+        while len(order) < sum(sizes):
             again = torch.randperm(count, generator=generator) if trial else torch.arange(count)
             order = torch.cat([order, again])
-        return order[: steps * size].view(steps, size).to(device)
+        steps = torch.split(order[: sum(sizes)], sizes)
+        return nn.utils.rnn.pad_sequence(list(steps), batch_first=True).to(device)
 
     def generator(self, purpose: str, victim: int, trial: int) -> torch.Generator:
         """Return a source of randomness for one purpose of a victim's trial."""

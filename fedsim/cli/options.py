@@ -33,6 +33,7 @@ class Kind(StrEnum):
     PARTITIONS = "partitions"
     COUNTERMEASURES = "countermeasures"
     AGGREGATIONS = "aggregations"
+    OPTIMIZERS = "optimizers"
     METRICS = "metrics"
 
 

@@ -173,6 +173,12 @@ AGGREGATIONS: Registry = Registry(
     "fedsim.aggregations",
     "fedsim.scenario.aggregation:Aggregation",
 )
+OPTIMIZERS: Registry = Registry(
+    "optimizer",
+    "fedsim.scenario.optimizers",
+    "fedsim.optimizers",
+    "fedsim.scenario.optimizers:Optimizer",
+)
 METRICS: Registry = Registry(
     "metric", "fedsim.scoring.metrics", "fedsim.metrics", "fedsim.scoring.metrics.base:Metric"
 )
@@ -185,5 +191,6 @@ REGISTRIES = {
     "partitions": PARTITIONS,
     "countermeasures": COUNTERMEASURES,
     "aggregations": AGGREGATIONS,
+    "optimizers": OPTIMIZERS,
     "metrics": METRICS,
 }

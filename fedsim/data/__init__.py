@@ -3,7 +3,7 @@
 Importing this package registers every data set that comes with fedsim.
 """
 
-from fedsim.data.batches import draw_batch
+from fedsim.data.batches import draw_batch, draw_epochs
 from fedsim.data.folder import Folder
 from fedsim.data.images import load_image
 from fedsim.data.lfw import Lfw
@@ -47,6 +47,7 @@ __all__ = [
     "TokenDataset",
     "TokenSplit",
     "draw_batch",
+    "draw_epochs",
     "load_dataset",
     "load_image",
 ]

@@ -56,6 +56,38 @@ def draw_batch(
     return order[: local_steps * batch_size].reshape(local_steps, batch_size).astype(np.int64)
 
 
+def draw_epochs(
+    indices: IndexArray,
+    batch_size: int,
+    *,
+    seed: int,
+    server_round: int,
+    partition: int,
+    epochs: int,
+) -> list[IndexArray]:
+    """Draw the batches of one client in one round that makes whole passes over its images.
+
+    Every pass shuffles all images anew and cuts them into batches, the last of which may be
+    smaller, as a PyTorch ``DataLoader`` does. A pure function of its arguments; the first pass has
+    the order of `draw_batch`.
+
+    Args:
+        indices: ``(N,)`` the positions of the partition's images in the training set, N > 0.
+        batch_size: number of images in each batch, at most.
+        seed: the run's seed.
+        server_round: number of the round.
+        partition: number of the partition.
+        epochs: number of passes.
+
+    Returns:
+        For each step, entries of ``indices``, ``(batch_size,)`` or fewer.
+    """
+    rng = np.random.default_rng(derive(seed, "batch", int(partition), int(server_round)))
+    cuts = np.arange(batch_size, len(indices), batch_size)
+    passes = [rng.permutation(indices).astype(np.int64) for _ in range(epochs)]
+    return [batch for one in passes for batch in np.split(one, cuts)]
+
+
 def _next_pass(fresh: IndexArray, begun: IndexArray, batch_size: int) -> IndexArray:
     """Reorder ``fresh`` so that the images that complete the ``begun`` batch are not repeated."""
     if len(begun) == 0:

@@ -39,7 +39,8 @@ def attack_seconds(site: Site, device: torch.device) -> float | None:
     victims = min(len(site.partitions), plan.per_round or len(site.partitions))
     per_victim = 1 + plan.adaptive + plan.rounds_together
     attacks = rounds * (1 + victims * per_victim)
-    steps = plan.attack.evaluations * plan.attack.trials * federation.local_steps
+    local_steps = federation.steps_of(max(map(len, site.partitions)))
+    steps = plan.attack.evaluations * plan.attack.trials * local_steps
     return attacks * steps * SECOND_ORDER * _gradient_seconds(site)
 
 

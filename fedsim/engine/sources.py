@@ -13,6 +13,7 @@ from fedsim.core.registry import (
     DATASETS,
     DEFENSES,
     MODELS,
+    OPTIMIZERS,
     PARTITIONS,
     Registry,
 )
@@ -42,6 +43,7 @@ def _named(scenario: Scenario) -> Iterator[tuple[Registry, str]]:
     yield DATASETS, DATASETS.name_of(scenario.data.dataset)
     yield PARTITIONS, PARTITIONS.name_of(scenario.data.partition)
     yield AGGREGATIONS, AGGREGATIONS.name_of(scenario.federation.aggregation)
+    yield OPTIMIZERS, OPTIMIZERS.name_of(scenario.federation.optimizer)
 
 
 def _documented(registry: Registry, name: str) -> str:

@@ -21,9 +21,11 @@ from fedsim.core.registry import (
     DATASETS,
     DEFENSES,
     MODELS,
+    OPTIMIZERS,
     PARTITIONS,
     Registry,
 )
+from fedsim.scenario.optimizers import Sgd
 from fedsim.scenario.overrides import Override, override, tables
 from fedsim.scenario.sections import (
     AdversaryPlan,
@@ -76,10 +78,16 @@ class Scenario(Section):
         plan, federation = self.adversary, self.federation
         if plan is None or not plan.rounds_together:
             return
-        if federation.local_steps > 1:
+        if not federation.takes_one_step:
             raise ValueError(
                 "adversary.rounds_together needs uploads of one local step; set "
                 "federation.local_steps = 1, or remove it"
+            )
+        if federation.upload == "update" and not isinstance(federation.optimizer, Sgd):
+            raise ValueError(
+                "adversary.rounds_together needs gradients, which the weights after a step of "
+                f"{OPTIMIZERS.name_of(federation.optimizer)!r} do not give; use 'sgd' as "
+                "federation.optimizer, or remove it"
             )
         if self.data.dataset.modality != PICTURES:
             raise ValueError("adversary.rounds_together needs pictures; remove it")
@@ -173,6 +181,7 @@ class Scenario(Section):
             ("data.partition", self.data.partition, PARTITIONS),
             ("model", self.model, MODELS),
             ("federation.aggregation", federation.aggregation, AGGREGATIONS),
+            ("federation.optimizer", federation.optimizer, OPTIMIZERS),
         ]
         if adversary is not None:
             found.append(("adversary.attack", adversary.attack, ATTACKS))

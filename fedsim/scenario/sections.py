@@ -16,7 +16,14 @@ from pydantic import (
 
 from fedsim.core.names import CONTROL, SUM
 from fedsim.core.parameters import named, refuse_unknown
-from fedsim.core.registry import AGGREGATIONS, ATTACKS, DATASETS, DEFENSES, PARTITIONS
+from fedsim.core.registry import (
+    AGGREGATIONS,
+    ATTACKS,
+    DATASETS,
+    DEFENSES,
+    OPTIMIZERS,
+    PARTITIONS,
+)
 
 
 def _shown(text: str) -> str:
@@ -70,7 +77,11 @@ class Federation(Section):
         "gradient", description="a gradient (FedSGD), or the weights after local SGD (FedAvg)"
     )
     batch_size: int = Field(1, ge=1, description="images per local step")
-    local_steps: int = Field(1, ge=1, description="local SGD steps; 1 for gradients")
+    local_steps: int = Field(1, ge=1, description="local steps of all clients; 1 for gradients")
+    local_epochs: int | None = Field(
+        None, ge=1, description="passes over each client's data, instead of local_steps"
+    )
+    optimizer: Annotated[Any, *named(OPTIMIZERS)] = Field(default="sgd", validate_default=True)
     learning_rate: float = Field(0.1, gt=0)
     fraction: float = Field(1.0, gt=0, le=1, description="share of the clients in each round")
     evaluate_every: int = Field(
@@ -90,7 +101,52 @@ class Federation(Section):
                 f"local_steps = {self.local_steps} needs upload = 'update': a gradient "
                 "belongs to one step; set upload = 'update', or local_steps = 1"
             )
+        if self.local_epochs is not None:
+            self._possible_epochs()
         return self
+
+    def _possible_epochs(self) -> None:
+        if self.local_steps > 1:
+            raise ValueError(
+                f"local_epochs = {self.local_epochs} and local_steps = {self.local_steps} both "
+                "set the number of steps; remove one of them"
+            )
+        if self.upload == "gradient":
+            raise ValueError(
+                f"local_epochs = {self.local_epochs} needs upload = 'update': a gradient "
+                "belongs to one step; set upload = 'update', or remove local_epochs"
+            )
+        if self.aggregation.hides:
+            raise ValueError(
+                f"local_epochs = {self.local_epochs} needs aggregation = 'plain': the number of "
+                "steps of a hidden upload would depend on the size of its client's data; set "
+                "local_steps"
+            )
+
+    @property
+    def takes_one_step(self) -> bool:
+        """Whether every client takes a single local step, whatever the size of its data."""
+        return self.local_epochs is None and self.local_steps == 1
+
+    def steps_of(self, examples: int) -> int:
+        """Return the number of local steps of a client.
+
+        Args:
+            examples: size of its data.
+        """
+        if self.local_epochs is None:
+            return self.local_steps
+        return self.local_epochs * -(-examples // self.batch_size)
+
+    def uses_of(self, examples: int) -> int:
+        """Return the number of examples that a client's local steps use, with repetitions.
+
+        Args:
+            examples: size of its data.
+        """
+        if self.local_epochs is None:
+            return self.batch_size * self.local_steps
+        return self.local_epochs * examples
 
 
 class ClientGroup(Section):

@@ -15,6 +15,7 @@ from torch import Tensor
 from fedsim.attacks import GradientMatching, TruthFit
 from fedsim.clients.defenses import Defense
 from fedsim.clients.site import Site
+from fedsim.core.errors import UploadError
 from fedsim.core.modality import MODALITIES
 from fedsim.core.modules import normalises_by_batch
 from fedsim.core.names import NAIVE, NO_DEFENSE
@@ -25,6 +26,7 @@ from fedsim.scoring.conclusion import Circumstances, Conclusion, conclude
 from fedsim.scoring.judge import Judge
 from fedsim.scoring.types import Scored
 from fedsim.server.control import control_indices
+from fedsim.server.local_training import optimiser_of
 from fedsim.server.orderly import draw_cohort
 from fedsim.server.victims import Outcome, Victim
 
@@ -128,9 +130,9 @@ class Scorer:
         """Return whether the attack's equations are known to hold only approximately."""
         if isinstance(victim.attack, GradientMatching) and victim.attack.approximate:
             return True
-        federation = self._site.scenario.federation
-        several = not victim.is_control and federation.local_steps > 1
-        attack = victim.attack
+        several, attack = not victim.is_control and self._steps(victim) > 1, victim.attack
+        if not victim.is_control and not self._is_linear:
+            return True
         follows = isinstance(attack, GradientMatching) and attack.local_steps == "unroll"
         if victim.is_sum:  # after a first step each client has different weights
             return several or self._batch_statistics
@@ -139,9 +141,25 @@ class Scorer:
     def _order_unknown(self, victim: Victim) -> bool:
         """Whether the steps use examples again, in an order that the attack has to guess."""
         federation, seen = self._site.scenario.federation, victim.observation
-        if seen is None or seen.batch_size == federation.batch_size:
+        if seen is None or seen.batch_size <= federation.batch_size:
             return False  # every step uses all of them
-        return seen.batch_size < federation.batch_size * federation.local_steps
+        return seen.batch_size < federation.uses_of(seen.batch_size)
+
+    def _steps(self, victim: Victim) -> int:
+        """Return the largest number of local steps of a victim's clients."""
+        federation, partitions = self._site.scenario.federation, self._site.partitions
+        return max(federation.steps_of(len(partitions[p])) for p in victim.partitions)
+
+    @cached_property
+    def _is_linear(self) -> bool:
+        """Whether an update is a sum of gradients; else its entries jump where one is zero."""
+        federation = self._site.scenario.federation
+        if federation.upload == "gradient":
+            return True
+        try:
+            return optimiser_of(federation.optimizer).is_linear
+        except UploadError:
+            return False
 
     @cached_property
     def _batch_statistics(self) -> bool:
@@ -164,7 +182,7 @@ class Scorer:
         answered, model = set(COUNTERMEASURES.names()), str(scenario.describe_model()["name"])
         if victim.partitions and model in answered:  # a defense that is built into the model
             names.add(model)
-        single = victim.is_control or scenario.federation.local_steps == 1
+        single = victim.is_control or self._steps(victim) == 1
         return Circumstances(
             undefended=not names and single and not victim.is_sum,
             naive=bool(names) and (victim.attacker == NAIVE or not self._adaptive),
@@ -200,7 +218,7 @@ class Scorer:
             scenario = self._site.scenario
             plan, clients = scenario.federation, range(scenario.num_clients)
             self._used[partition] = {
-                r: set(self._site.drawn(partition, r).flatten().tolist())
+                r: {i for step in self._site.drawn(partition, r) for i in step.tolist()}
                 for r in range(1, plan.rounds + 1)
                 if partition in draw_cohort(scenario.seed, r, clients, plan.fraction)
             }

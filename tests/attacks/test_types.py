@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from fedsim.attacks import LocalTraining, Observation
-from fedsim.clients.training import gradient, local_sgd
+from fedsim.clients.training import gradient, local_training
 from fedsim.core.errors import AttackError
 from fedsim.models import LeNet
 from tests.victims import Shape
@@ -31,7 +31,7 @@ def batches(count: int) -> list[Batch]:
 def update(steps: list[Batch]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     net = model()
     before = {name: p.detach().clone() for name, p in net.named_parameters()}
-    return before, local_sgd(net, steps, RATE).arrays
+    return before, local_training(net, steps, RATE).arrays
 
 
 def test_one_step_of_sgd_is_exact() -> None:

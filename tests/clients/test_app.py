@@ -20,7 +20,7 @@ from fedsim.clients.defenses import (
 )
 from fedsim.clients.mods import BYTES_KEY
 from fedsim.clients.site import site_of
-from fedsim.clients.training import Batch, Compute, Trained, gradient, local_sgd, one_thread
+from fedsim.clients.training import Batch, Compute, Trained, gradient, local_training, one_thread
 from fedsim.core.errors import UploadError
 from fedsim.core.registry import MODELS
 from fedsim.models.base import ImageShape, ModelSpec
@@ -59,7 +59,7 @@ def undefended(scenario: Scenario, partition: int = 0, server_round: int = 1) ->
     with one_thread():
         if scenario.federation.upload == "gradient":
             return gradient(model, batches[0]).arrays
-        return local_sgd(model, batches, scenario.federation.learning_rate).arrays
+        return local_training(model, batches, scenario.federation.learning_rate).arrays
 
 
 def upload_digest(scenario: Scenario, partition: int = 0, server_round: int = 1) -> str:

@@ -47,6 +47,17 @@ def test_an_example_that_several_steps_use_counts_once(
     assert torch.equal(torch.unique(every.flatten(1), dim=0), torch.unique(drawn.flatten(1), dim=0))
 
 
+def test_epochs_use_each_example_once_per_pass_and_end_in_a_smaller_batch() -> None:
+    iid = "data.partition={name='iid', examples=7}"
+    site = open_site(small("federation={upload='update', local_epochs=2, batch_size=3}", iid))
+    batches = site.batches(1, 1)
+    assert [len(y) for _, y in batches] == [3, 3, 1] * 2
+    one, other = (torch.cat([x for x, _ in each]) for each in (batches[:3], batches[3:]))
+    assert not torch.equal(one, other)
+    assert torch.equal(*(torch.unique(x.flatten(1), dim=0) for x in (one, other)))
+    assert torch.equal(torch.cat([x for x, _ in site.different(1, 1)]), one)
+
+
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2), st.integers(1, 50))
 def test_batches_are_a_function_of_seed_partition_and_round(partition: int, rnd: int) -> None:

@@ -1,12 +1,15 @@
 """What an honest client computes, against closed forms and hand-written loops."""
 
+from collections.abc import Callable, Iterable
+
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812  (the name that everybody knows)
 from torch import Tensor, nn
 
-from fedsim.clients.training import Batch, gradient, local_sgd, one_thread
+from fedsim.clients.training import Batch, gradient, local_training, one_thread
 from fedsim.models import MLP, LeNet, ResNet18
+from fedsim.scenario.optimizers import Adam, AdamW, Optimizer, Sgd
 
 pytestmark = pytest.mark.numeric
 
@@ -86,7 +89,7 @@ def test_frozen_parameters_are_not_uploaded_with_a_gradient() -> None:
 def test_local_sgd_is_a_hand_written_loop() -> None:
     model, hand = (LeNet().build(SHAPE, 10, seed=1) for _ in range(2))
     batches, rate = [batch(0), batch(1), batch(2)], 0.3
-    found = local_sgd(model, batches, rate)
+    found = local_training(model, batches, rate)
     losses = []
     for images, labels in batches:
         loss = F.cross_entropy(hand(images), labels)
@@ -105,22 +108,22 @@ def test_one_local_step_gives_back_the_gradient() -> None:
     model = LeNet().build(SHAPE, 10, seed=1)
     before, rate = weights(model), 0.1
     exact = gradient(model, batch(0)).arrays
-    after = local_sgd(model, [batch(0)], rate).arrays
+    after = local_training(model, [batch(0)], rate).arrays
     for name, value in exact.items():
         torch.testing.assert_close((before[name] - after[name]) / rate, value, atol=2e-6, rtol=1e-4)
 
 
 def test_local_sgd_uploads_what_does_not_move_any_more() -> None:
     model = LeNet().build(SHAPE, 10, seed=1)
-    found = local_sgd(model, [batch(0)], 0.1).arrays
+    found = local_training(model, [batch(0)], 0.1).arrays
     kept = {k: v.clone() for k, v in found.items()}
-    local_sgd(model, [batch(1)], 0.1)
+    local_training(model, [batch(1)], 0.1)
     assert all(torch.equal(found[k], kept[k]) for k in kept)
 
 
 def test_batch_norm_counts_local_steps() -> None:
     model = ResNet18().build(SHAPE, 10, seed=1)
-    found = local_sgd(model, [batch(0), batch(1)], 0.01).arrays
+    found = local_training(model, [batch(0), batch(1)], 0.01).arrays
     assert int(found["bn1.num_batches_tracked"]) == 2
 
 
@@ -136,3 +139,30 @@ def test_one_thread_restores_the_number_of_threads() -> None:
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "peer"),
+    [
+        (
+            Sgd(momentum=0.9, nesterov=True, weight_decay=0.1),
+            lambda p: torch.optim.SGD(p, 0.1, momentum=0.9, nesterov=True, weight_decay=0.1),
+        ),
+        (Adam(weight_decay=0.1), lambda p: torch.optim.Adam(p, 0.1, weight_decay=0.1)),
+        (AdamW(beta1=0.5), lambda p: torch.optim.AdamW(p, 0.1, betas=(0.5, 0.999))),
+    ],
+    ids=["sgd", "adam", "adamw"],
+)
+def test_optimizers_are_those_of_torch(
+    optimizer: Optimizer, peer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
+) -> None:
+    model, hand = (LeNet().build(SHAPE, 10, seed=1) for _ in range(2))
+    batches = [batch(0), batch(1, size=2)]
+    found = local_training(model, batches, 0.1, optimizer=optimizer)
+    steps = peer(hand.parameters())
+    for images, labels in batches:
+        steps.zero_grad()
+        F.cross_entropy(hand(images), labels).backward()
+        steps.step()
+    for name, value in hand.state_dict().items():
+        torch.testing.assert_close(found.arrays[name], value)

@@ -18,7 +18,7 @@ import torch
 
 from fedsim.attacks import IDLG, Observation
 from fedsim.attacks.functional import parameters
-from fedsim.clients.training import local_sgd
+from fedsim.clients.training import local_training
 from tests.victims import Victims, fashion_victims
 
 pytestmark = [pytest.mark.paper, pytest.mark.timeout(1800)]
@@ -31,7 +31,7 @@ def updates(victims: Victims, size: int, rate: float, guess: float | None) -> li
     seen = []
     for images, labels in zip(victims.images, victims.labels, strict=True):
         batches = list(zip(images.split(size), labels.split(size), strict=True))
-        after = local_sgd(copy.deepcopy(victims.model), batches, rate).arrays
+        after = local_training(copy.deepcopy(victims.model), batches, rate).arrays
         seen.append(
             Observation.from_update(
                 parameters(victims.model),

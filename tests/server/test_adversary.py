@@ -241,7 +241,7 @@ def test_an_adaptive_attacker_knows_the_federation_and_how_large_gradients_are()
     observing = Observing(case.federation, site.architecture, test, 0.25)
     adapting = Adapting(case, attack, test, observing.unit, torch.device("cpu"))
     gradient = {"w": torch.tensor([3.0, 4.0]), "b": torch.zeros(2)}
-    known = adapting.known(site.architecture, gradient)
+    known = adapting.of_clients([0], adapting.known(site.architecture, gradient))
     assert (known.upload, known.batch_size, known.local_steps) == ("update", 3, 2)
     assert known.unit == 1 / (0.25 * 2)
     assert (known.gradient_rms, known.coordinates, known.gradient_norm) == (2.5, 4, 5.0)
@@ -262,7 +262,7 @@ def test_an_adaptive_attacker_of_a_sum_expects_the_noise_of_the_mean(
     site = site_of(case.to_toml())
     assert case.adversary is not None
     test, attack = site.dataset.test, case.adversary.attack
-    adapting = Adapting(case, attack, test, 1.0, torch.device("cpu"))
+    adapting = Adapting(case, attack, test, lambda _: 1.0, torch.device("cpu"))
     adapted = adapting.adapted((0, 1, 2), Known())
     if std is None:
         assert adapted is None

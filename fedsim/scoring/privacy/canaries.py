@@ -18,9 +18,9 @@ from fedsim.clients.defenses import (
     defense_generator,
     protect,
 )
-from fedsim.clients.training import Batch, differentiate, gradient, local_sgd
+from fedsim.clients.training import Batch, differentiate, gradient, local_training
 from fedsim.core.seeds import derive
-from fedsim.data import draw_batch
+from fedsim.data import IndexArray, draw_batch, draw_epochs
 
 Array = npt.NDArray[np.float64]
 Secrets = npt.NDArray[np.int64]
@@ -44,6 +44,7 @@ class Client:
         mechanism: the mechanism that it claims.
         population, batch_size, local_steps: as in the federation.
         sends_gradient: whether it uploads a gradient, and not its weights after local steps.
+        local_epochs: as in the federation.
     """
 
     defenses: tuple[Defense, ...]
@@ -52,6 +53,7 @@ class Client:
     batch_size: int
     local_steps: int = 1
     sends_gradient: bool = True
+    local_epochs: int | None = None
 
     @property
     def canaries(self) -> int:
@@ -97,7 +99,7 @@ class Client:
             sent = gradient(model, defended[0], steps.compute).arrays
         else:
             # The model was zero: its weights are the update.
-            sent = local_sgd(model, defended, self._rate, steps.compute).arrays
+            sent = local_training(model, defended, self._rate, steps.compute).arrays
         done = protect(self.defenses, sent, defense_generator(seed, 0, server_round), tuple(states))
         # An update clipped as a whole is bounded itself, a clipped gradient through the rate.
         whole = self.sends_gradient or self.mechanism.unit == "client"
@@ -110,21 +112,22 @@ class Client:
         return _RATE if self.mechanism.unit == "example" else 1.0
 
     def _batches(self, secrets: Secrets, server_round: int, seed: int) -> list[Batch]:
-        drawn = draw_batch(
-            np.arange(self.population),
-            self.batch_size,
-            seed=seed,
-            server_round=server_round,
-            partition=0,
-            local_steps=self.local_steps,
-        )
+        drawn = self._drawn(server_round, seed)
         bright = max(1e4, 100 * self.mechanism.norm)
         batches = []
-        for step in drawn % self.canaries:
-            inputs = torch.zeros(len(step), self.canaries)
-            inputs[torch.arange(len(step)), torch.from_numpy(step)] = bright
-            batches.append((inputs, torch.from_numpy(secrets[step])))
+        for own in (step % self.canaries for step in drawn):
+            inputs = torch.zeros(len(own), self.canaries)
+            inputs[torch.arange(len(own)), torch.from_numpy(own)] = bright
+            batches.append((inputs, torch.from_numpy(secrets[own])))
         return batches
+
+    def _drawn(self, server_round: int, seed: int) -> list[IndexArray]:
+        """Return the examples of each local step, drawn as by a client of a run."""
+        own = np.arange(self.population)
+        where = {"seed": seed, "server_round": server_round, "partition": 0}
+        if self.local_epochs is not None:
+            return draw_epochs(own, self.batch_size, epochs=self.local_epochs, **where)
+        return list(draw_batch(own, self.batch_size, local_steps=self.local_steps, **where))
 
 
 def repetition(seed: int, number: int) -> int:

@@ -96,6 +96,7 @@ class PrivacyLedger:
             federation.batch_size,
             federation.local_steps,
             federation.upload == "gradient",
+            federation.local_epochs,
         )
         return audit(client, replace(release, population=release.drawn), 1)
 
@@ -131,7 +132,7 @@ class PrivacyLedger:
             return Release(mechanism.noise_multiplier)
         federation = self._site.scenario.federation
         own = len(self._site.partitions[partition])
-        seen = federation.batch_size * federation.local_steps
+        seen = federation.uses_of(own)
         return Release(mechanism.noise_multiplier, min(seen, own), own, -(-seen // own))
 
     def _chain(self, partition: int) -> list[Defense]:

@@ -79,8 +79,14 @@ class Case:
 
     @property
     def local_steps(self) -> int:
-        """Number of local steps of a client; 1 for the control."""
-        return 1 if self.is_control else int(self.federation.get("local_steps", 1))
+        """Largest number of local steps of a client; 1 for the control."""
+        if self.is_control:
+            return 1
+        epochs = self.federation.get("local_epochs")
+        if epochs is None:
+            return int(self.federation.get("local_steps", 1))
+        size = int(self.federation.get("batch_size", 1))
+        return int(epochs) * max(1, -(-self.batch_size // size))
 
     @property
     def defenses(self) -> list[str]:

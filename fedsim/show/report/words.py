@@ -101,6 +101,17 @@ def listed(words: Iterable[str]) -> str:
     return f"{', '.join(rest)} and {last}" if rest else last
 
 
+def _training(federation: Mapping[str, Any]) -> str:
+    epochs = federation.get("local_epochs")
+    if epochs is None:
+        steps = counted(federation["local_steps"], "local step")
+    else:
+        steps = f"{counted(epochs, 'pass', 'passes')} over its data"
+    optimizer = federation.get("optimizer", {"name": "sgd"})
+    set_ = {k: v for k, v in optimizer.items() if v}
+    return steps if set_ == {"name": "sgd"} else f"{steps} of {named(set_)}"
+
+
 def simulated(scenario: Mapping[str, Any], nouns: tuple[str, str]) -> list[str]:
     """Return a description of the simulation, in paragraphs.
 
@@ -116,7 +127,7 @@ def simulated(scenario: Mapping[str, Any], nouns: tuple[str, str]) -> list[str]:
     upload = f"the gradient of {batch}"
     if federation["upload"] == "update":
         upload = (
-            f"how its weights changed in {counted(federation['local_steps'], 'local step')} on "
+            f"how its weights changed in {_training(federation)} on "
             f"{batch} each, at the learning rate {number(federation['learning_rate'])}"
         )
     share = federation["fraction"]

@@ -14,7 +14,7 @@ from fedsim.attacks.labels.scaled import unscaled
 from fedsim.attacks.matching.objectives import GaussianLikelihood
 from fedsim.attacks.matching.processing import Clip
 from fedsim.clients.defenses import DPSGD, Clipping, DefendedSteps, Defense, Fp16, Private, Pruning
-from fedsim.clients.training import differentiate, local_sgd
+from fedsim.clients.training import differentiate, local_training
 from fedsim.models import MLP
 from tests.attacks.adaptive.chains import adapted, countermeasure, informed
 from tests.victims import Victims, fashion_victims
@@ -71,7 +71,7 @@ def update(victims: Victims, defense: Defense, steps: int) -> Observation:
     private = Private(lambda count: (images[:count], labels[:count]), 10, victims.model)
     compute = DefendedSteps([defense], private, generator, differentiate).compute
     batches = list(zip(images.chunk(steps), labels.chunk(steps), strict=True))
-    after = local_sgd(copy.deepcopy(victims.model), batches, RATE, compute).arrays
+    after = local_training(copy.deepcopy(victims.model), batches, RATE, compute).arrays
     before = {k: p.detach() for k, p in victims.model.named_parameters()}
     return Observation.from_update(
         before,

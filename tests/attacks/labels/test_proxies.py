@@ -20,7 +20,7 @@ from fedsim.attacks.labels.proxies import (
     share_out,
     spread_evenly,
 )
-from fedsim.clients.training import local_sgd
+from fedsim.clients.training import local_training
 from fedsim.core.errors import AttackError
 from fedsim.models import LeNet
 from tests.victims import Shape
@@ -48,12 +48,13 @@ def test_many_steps_at_once_are_those_of_sgd() -> None:
     weights = {k: w.expand(clients, *w.shape) for k, w in parameters(model).items()}
     for step in labels:
         before = weights
-        weights, gradients = proxies.step(before, nn.functional.one_hot(step, CLASSES).double())
+        targets = nn.functional.one_hot(step, CLASSES).double()
+        weights, gradients, _ = proxies.step(before, targets, {}, 1)
         for name, gradient in gradients.items():
             torch.testing.assert_close(before[name] - RATE * gradient, weights[name])
     for client in (0, 5, clients - 1):
         batches = [(pictures(), label.expand(3)) for label in labels[:, client]]
-        expected = local_sgd(copy.deepcopy(model), batches, RATE).arrays
+        expected = local_training(copy.deepcopy(model), batches, RATE).arrays
         for name, found in weights.items():
             torch.testing.assert_close(found[client], expected[name], rtol=1e-8, atol=1e-10)
 
@@ -85,7 +86,7 @@ def grey_update(model: nn.Module, labels: Tensor, size: int, rate: float) -> Obs
     """What a client sends back that trained on plain grey."""
     batches = [(torch.full((len(y), *SHAPE), 0.5).double(), y) for y in labels.split(size)]
     before = parameters(copy.deepcopy(model))
-    after = local_sgd(copy.deepcopy(model), batches, rate).arrays
+    after = local_training(copy.deepcopy(model), batches, rate).arrays
     return Observation.from_update(
         before,
         after,

@@ -15,7 +15,7 @@ from fedsim.attacks.labels.known import known_or_inferred
 from fedsim.attacks.labels.sequences import CANDIDATES, search_labels
 from fedsim.attacks.matching.problem import Problem
 from fedsim.attacks.matching.trials import Trials
-from fedsim.clients.training import local_sgd
+from fedsim.clients.training import local_training
 from fedsim.core.errors import AttackError
 from fedsim.models import MLP, ResNet18
 from tests.victims import Shape, Victims, fashion_victims, random_victims
@@ -38,7 +38,7 @@ def update(
     batches = [(data[step], labels[step]) for step in order]
     return Observation.from_update(
         parameters(copy.deepcopy(model)),
-        local_sgd(copy.deepcopy(model), batches, rate).arrays,
+        local_training(copy.deepcopy(model), batches, rate).arrays,
         learning_rate=guess or rate,
         local_steps=len(order),
         input_shape=tuple(data.shape[1:]),

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from fedsim.attacks import LocalTraining, Observation
 from fedsim.attacks.functional import parameters, with_statistics
 from fedsim.attacks.matching.client import Client
-from fedsim.clients.training import local_sgd
+from fedsim.clients.training import local_training
 from fedsim.models import LeNet
 from tests.victims import Shape
 
@@ -47,7 +47,7 @@ def examples(count: int) -> tuple[Tensor, Tensor]:
 def trained(model: nn.Module, data: Tensor, labels: Tensor, order: Tensor) -> dict[str, Tensor]:
     """The weights after real local SGD."""
     batches = [(data[step], labels[step]) for step in order]
-    return local_sgd(copy.deepcopy(model), batches, RATE).arrays
+    return local_training(copy.deepcopy(model), batches, RATE).arrays
 
 
 def mean_gradient(
@@ -95,7 +95,7 @@ def test_learning_rate_keeps_the_precision_of_the_data() -> None:
     model, (data, labels) = lenet(), examples(2)
     client = Client(model, LocalTraining(0.3, 2, 1))
     order, target = torch.arange(2).view(2, 1), F.one_hot(labels, CLASSES).double()
-    after = local_sgd(copy.deepcopy(model), [(data[o], labels[o]) for o in order], 0.3).arrays
+    after = local_training(copy.deepcopy(model), [(data[o], labels[o]) for o in order], 0.3).arrays
     start = parameters(model)
     expected = {k: (p - after[k]) / 0.6 for k, p in start.items()}
     assert_same(client.upload(data, target, order), expected)

@@ -250,3 +250,23 @@ def test_data_that_do_not_suffice(overrides: list[str], expected: str) -> None:
 def test_names_cannot_steer_a_terminal(text: str) -> None:
     for key in ("title", "clients.0.name"):
         assert "control characters" in refusal(f"{key}={json.dumps(text)}")
+
+
+@pytest.mark.parametrize(
+    ("federation", "message"),
+    [
+        ("local_epochs=2", "local_epochs = 2 needs upload = 'update'"),
+        ("upload='update', local_epochs=2, local_steps=3", "both set the number of steps; remove"),
+        (
+            "upload='update', local_epochs=2, aggregation='secagg+'",
+            "local_epochs = 2 needs aggregation = 'plain'",
+        ),
+        ("optimizer={name='sgd', nesterov=true}", "nesterov = true needs momentum > 0; set momen"),
+        ("optimizer='adamm'", "unknown optimizer 'adamm': did you mean 'adam'"),
+        ("optimizer={name='adam', momentum=0.9}", "unknown key 'momentum' in optimizer 'adam'"),
+    ],
+)
+def test_impossible_local_training_names_key_and_remedy(federation: str, message: str) -> None:
+    found = refusal(f"federation={{{federation}}}")
+    assert found.startswith("small: federation")
+    assert message in found

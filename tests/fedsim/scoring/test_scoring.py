@@ -12,7 +12,7 @@ from torch import Tensor
 from fedsim.attacks import Reconstruction
 from fedsim.attacks.types import Status
 from fedsim.clients.site import open_site
-from fedsim.clients.training import gradient, local_sgd
+from fedsim.clients.training import gradient, local_training
 from fedsim.core.names import ADAPTIVE, CHOSEN_BY_TRUTH, NEAREST
 from fedsim.log.schema import Doubt, Meaning, Verdict
 from fedsim.scenario import Scenario
@@ -102,7 +102,7 @@ def test_the_truth_of_several_steps_is_all_their_batches_in_order() -> None:
     assert images.shape == (6, 1, 28, 28)
     model = open_site(case).model(global_weights(case))
     steps = list(zip(images.split(2), labels.split(2), strict=True))
-    expected = local_sgd(model, steps, case.federation.learning_rate).arrays
+    expected = local_training(model, steps, case.federation.learning_rate).arrays
     sent = arrays_of(client_reply(case))
     assert all(torch.allclose(sent[k], v, atol=1e-6) for k, v in expected.items())
 

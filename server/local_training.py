@@ -1,0 +1,52 @@
+"""The clients' local training as the server knows it: it has set it."""
+
+from __future__ import annotations
+
+from fedsim.attacks import LocalTraining
+from fedsim.attacks.local_optimisers import SGD, Adam, LocalOptimiser
+from fedsim.core.errors import UploadError
+from fedsim.core.registry import OPTIMIZERS
+from fedsim.scenario import Federation
+from fedsim.scenario import optimizers as configured
+
+
+def training_of(
+    federation: Federation, learning_rate: float, examples: int, clients: int = 1
+) -> LocalTraining:
+    """Return the local training behind an update, or behind the mean of several clients' updates.
+
+    The optimiser and its parameters are known; the order of the examples is not.
+
+    Args:
+        federation: the clients' configuration.
+        learning_rate: the learning rate as assumed by the server.
+        examples: number of different examples behind the update.
+        clients: number of clients in the mean. They take their steps side by side, as one client
+            with the examples of all.
+
+    Raises:
+        UploadError: attacks cannot follow the optimiser.
+    """
+    optimiser, size = optimiser_of(federation.optimizer), federation.batch_size * clients
+    if federation.local_epochs is None:
+        return LocalTraining(learning_rate, federation.local_steps, size, optimiser=optimiser)
+    epochs = federation.local_epochs
+    return LocalTraining.of_epochs(learning_rate, epochs, size, examples, optimiser=optimiser)
+
+
+def optimiser_of(optimizer: configured.Optimizer) -> LocalOptimiser:
+    """Return the differentiable counterpart of the clients' optimiser.
+
+    Raises:
+        UploadError: there is none.
+    """
+    if isinstance(optimizer, configured.Sgd):
+        return SGD(optimizer.weight_decay, optimizer.momentum, nesterov=optimizer.nesterov)
+    if isinstance(optimizer, configured.Adam | configured.AdamW):
+        betas = (optimizer.beta1, optimizer.beta2)
+        decoupled = isinstance(optimizer, configured.AdamW)
+        return Adam(optimizer.weight_decay, betas, optimizer.eps, decoupled)
+    name = OPTIMIZERS.name_of(optimizer)
+    raise UploadError(
+        f"attacks cannot follow the clients' optimizer {name!r}: expected sgd or adam"
+    )

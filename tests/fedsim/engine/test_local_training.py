@@ -1,0 +1,39 @@
+"""Runs whose clients train as real ones do: whole epochs, momentum, Adam."""
+
+from pathlib import Path
+
+import pytest
+
+from fedsim.engine import run
+from fedsim.log.reader import of_kind, read_records
+from fedsim.log.schema import Doubt, LeakageRecord, ReconstructionRecord, UploadRecord
+from tests.fedsim.small import TWENTY_EVALUATIONS, small
+
+FIVE = "data.partition={name='iid', examples=5}"
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "linear"),
+    [("{name='sgd', momentum=0.9, weight_decay=0.01}", True), ("'adam'", False)],
+)
+def test_the_attacker_knows_the_optimizer_but_not_the_order(
+    tmp_path: Path, optimizer: str, linear: bool
+) -> None:
+    epoch = f"federation={{upload='update', local_epochs=1, rounds=1, optimizer={optimizer}}}"
+    folder = run(small(epoch, FIVE, TWENTY_EVALUATIONS), tmp_path / "run")
+    records = list(read_records(folder))
+    assert [r.examples for r in of_kind(records, UploadRecord)] == [5, 5, 5]
+    attacked = [r for r in of_kind(records, ReconstructionRecord) if r.partition is not None]
+    assert [r.approximate for r in attacked] == [not linear] * 3
+    if linear:
+        assert [r.explained for r in attacked] == [True] * 3
+    scores = [r.score for r in of_kind(records, LeakageRecord) if r.partition is not None]
+    assert len(scores) == 15
+    assert all((Doubt.APPROXIMATE in s.doubts) is not linear for s in scores if s.doubts)
+
+
+def test_later_passes_have_an_unknown_order(tmp_path: Path) -> None:
+    epochs = "federation={upload='update', local_epochs=2, rounds=1}"
+    folder = run(small(epochs, FIVE, TWENTY_EVALUATIONS), tmp_path / "run")
+    found = of_kind(read_records(folder), ReconstructionRecord)
+    assert {r.approximate for r in found if r.partition is not None} == {True}
