@@ -17,6 +17,7 @@ from fedsim.attacks.adaptive.pruning import SurvivingDistance
 from fedsim.attacks.assumptions import Loss, Normalisation, mean_cross_entropy
 from fedsim.attacks.base import Attack
 from fedsim.attacks.best import BestOf
+from fedsim.attacks.closed.april import April
 from fedsim.attacks.closed.base import ClosedForm
 from fedsim.attacks.closed.dense import DenseInversion
 from fedsim.attacks.closed.rgap.attack import RGAP
@@ -55,6 +56,7 @@ __all__ = [
     "SGD",
     "SPEAR",
     "Adam",
+    "April",
     "Attack",
     "BagOfTokens",
     "BestOf",

@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor, nn
 
+from fedsim.attacks.closed.april import April
 from fedsim.attacks.closed.base import ClosedForm
 from fedsim.attacks.closed.dense import DenseInversion
 from fedsim.attacks.closed.rgap.attack import RGAP
@@ -18,7 +19,7 @@ from fedsim.attacks.types import Observation, Reconstruction, Status
 from fedsim.core.errors import AttackError
 from fedsim.core.registry import ATTACKS
 
-CLOSED_FORMS: tuple[ClosedForm, ...] = (DenseInversion(), SPEAR(), RGAP())
+CLOSED_FORMS: tuple[ClosedForm, ...] = (DenseInversion(), April(), SPEAR(), RGAP())
 
 
 @ATTACKS.register("best")
@@ -26,10 +27,10 @@ class BestOf(LBFGSMatching):
     """Best of all: closed forms first, and gradient matching from their results.
 
     Labels are read off the gradient where they can be, else optimised. The closed forms that
-    suit the model and the batch (dense layer, SPEAR, R-GAP) come first, and a result that explains
-    the gradient to within ``tolerance`` is returned as it is. For all other victims the best of
-    them is where the first trial of DLG's matching begins, and the others begin at grey. What
-    is returned is chosen by the objective alone.
+    suit the model and the batch (dense layer, APRIL, SPEAR, R-GAP) come first, and a result that
+    explains the gradient to within ``tolerance`` is returned as it is. For all other victims the
+    best of them is where the first trial of DLG's matching begins, and the others begin at grey.
+    What is returned is chosen by the objective alone.
     """
 
     trials: Annotated[

@@ -12,6 +12,7 @@ from fedsim.models.precode import Precode, draw_from
 from fedsim.models.resnet import ResNet18
 from fedsim.models.spec import Spec
 from fedsim.models.text import Bert, Gpt2, LanguageModel, TextModel, Vocabulary
+from fedsim.models.vit import ViT
 
 __all__ = [
     "MLP",
@@ -27,6 +28,7 @@ __all__ = [
     "ResNet18",
     "Spec",
     "TextModel",
+    "ViT",
     "Vocabulary",
     "cross_entropy",
     "draw_from",

@@ -15,14 +15,15 @@ from fedsim.clients.training import differentiate, gradient
 from fedsim.core.modality import PICTURES, TEXTS, suits
 from fedsim.data import load_dataset
 from fedsim.data.texts import Messages
-from fedsim.models import MLP, Bert, LeNet, ModelSpec
+from fedsim.models import MLP, Bert, LeNet, ModelSpec, ViT
 
 PICTURE, CLASSES = (1, 8, 8), 4
 MODELS: dict[str, ModelSpec] = {
     "lenet": LeNet(),
     "mlp": MLP(hidden=(96,), activation="relu"),
+    "vit": ViT(patch=4, width=12, depth=1, heads=2),
 }
-PICTURES_OF = (("lenet", 1), ("lenet", 2), ("mlp", 1))
+PICTURES_OF = (("lenet", 1), ("lenet", 2), ("mlp", 1), ("vit", 1))
 """Models and batch sizes."""
 
 
