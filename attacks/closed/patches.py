@@ -225,18 +225,18 @@ def picture_of(patches: Patches, rows: Tensor, start: Tensor) -> Tensor:
         rows: the patches ``(T, D)``.
         start: an input ``(*input_shape)``.
     """
-    start = start.detach()
-    pulled: Any = torch.func.vjp(patches.of, start)
-    offset, transpose = pulled
+    start = start.detach().clone().requires_grad_()
+    offset = patches.of(start)
     zero = patches.of(torch.zeros_like(start)).detach()
 
-    def normal(x: Tensor) -> Tensor:
-        found: Tensor = transpose(patches.of(x).detach() - zero)[0]
-        return found.detach()
+    def transpose(y: Tensor) -> Tensor:
+        return torch.autograd.grad(offset, start, y, retain_graph=True)[0]
 
-    [residual] = transpose(rows.to(offset) - offset)
-    residual = residual.detach()
-    x, direction = torch.zeros_like(start), residual
+    def normal(x: Tensor) -> Tensor:
+        return transpose(patches.of(x).detach() - zero)
+
+    residual = transpose(rows.to(offset) - offset.detach())
+    x, direction = torch.zeros_like(residual), residual
     size = first = float(residual.square().sum())
     for _ in range(_ITERATIONS):
         if size <= _PRECISION * first or not math.isfinite(size):
@@ -246,4 +246,4 @@ def picture_of(patches: Patches, rows: Tensor, start: Tensor) -> Tensor:
         x, residual = x + step * direction, residual - step * image
         size, before = float(residual.square().sum()), size
         direction = residual + size / before * direction
-    return start + x
+    return start.detach() + x
