@@ -14,7 +14,7 @@ Example:
 """
 
 from fedsim.attacks.adaptive.pruning import SurvivingDistance
-from fedsim.attacks.assumptions import Loss, Normalisation, mean_cross_entropy
+from fedsim.attacks.assumptions import Assumptions, Loss, Normalisation, mean_cross_entropy
 from fedsim.attacks.base import Attack
 from fedsim.attacks.best import BestOf
 from fedsim.attacks.closed.april import April
@@ -57,6 +57,7 @@ __all__ = [
     "SPEAR",
     "Adam",
     "April",
+    "Assumptions",
     "Attack",
     "BagOfTokens",
     "BestOf",

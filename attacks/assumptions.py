@@ -45,6 +45,27 @@ class Normalisation:
 
 
 @dataclass(frozen=True, eq=False)
+class Assumptions:
+    """Assumptions about all clients of a federation, whose data lie in [0, 1].
+
+    Attributes:
+        loss: loss of a batch.
+        normalisation: normalisation between the data and the model; None for none.
+    """
+
+    loss: Loss = mean_cross_entropy
+    normalisation: Normalisation | None = None
+
+    def scale(self, input_shape: tuple[int, ...]) -> Scale:
+        """Return the maps between data in [0, 1] and the model's inputs.
+
+        Raises:
+            AttackError: the normalisation does not fit the examples.
+        """
+        return Scale.of(input_shape, (0.0, 1.0), self.normalisation)
+
+
+@dataclass(frozen=True, eq=False)
 class Scale:
     """Affine maps between the unit box, the data that are returned, and the model's inputs.
 

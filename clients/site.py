@@ -83,10 +83,10 @@ class Site:
         return Private(draw, self.dataset.num_classes, model)
 
     def model(self, weights: Mapping[str, Tensor]) -> nn.Module:
-        """Return the model with the given weights, in training mode."""
+        """Return the model with the given weights, in the clients' mode."""
         model = copy.deepcopy(self.architecture)
         model.load_state_dict(dict(weights))
-        return model.train()
+        return model.train(self.architecture.training)
 
 
 def open_site(scenario: Scenario) -> Site:

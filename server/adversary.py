@@ -18,7 +18,7 @@ import torch
 from flwr.app import ArrayRecord
 from torch import Tensor, nn
 
-from fedsim.attacks import Progress, Reconstruction
+from fedsim.attacks import Assumptions, Progress, Reconstruction
 from fedsim.attacks.adaptive import Known
 from fedsim.core.errors import FedsimError
 from fedsim.core.names import ADAPTIVE, NAIVE
@@ -50,7 +50,7 @@ class Adversary:
     Args:
         scenario: the scenario; its adversary section is the plan.
         plan: the adversary section of the scenario.
-        architecture: the model, with any weights.
+        architecture: the model, with any weights, in the clients' mode.
         public: public examples, for the positive control and for learned priors of adaptive
             attackers.
         listeners: callbacks for all events.
@@ -59,6 +59,7 @@ class Adversary:
             are more threads than CPUs, libgomp lets the workers sleep between any two operations,
             which made attacks three times slower.
         sizes: number of examples of each client, which is public.
+        assumed: the clients' loss and normalisation as assumed by the server.
     """
 
     def __init__(
@@ -72,13 +73,15 @@ class Adversary:
         threads: int = 1,
         *,
         sizes: Sequence[int] = (),
+        assumed: Assumptions | None = None,
     ) -> None:
         self._threads = threads
         self._scenario, self._plan = scenario, plan
         self._architecture, self._public = architecture, public
         self._attack = plan.attack.with_public_texts(public.rows())
         rate = plan.learning_rate or scenario.federation.learning_rate
-        self._observing = Observing(scenario.federation, architecture, public, rate)
+        self._assumed = assumed or Assumptions()
+        self._observing = Observing(scenario.federation, architecture, public, rate, self._assumed)
         self._adapting = Adapting(
             scenario, self._attack, public, self._observing.unit, device, sizes
         )
@@ -158,7 +161,7 @@ class Adversary:
         model.load_state_dict(received)
         # In the model's precision: strategies may send the weights in another one.
         weights = {k: v.clone() for k, v in model.state_dict().items()}
-        model.train().to(self._device)
+        model.train(self._architecture.training).to(self._device)
         control = self._control(server_round, model)
         known = self._known(model, control)
         victims = [control]
@@ -232,7 +235,9 @@ class Adversary:
             self._public, size, seed=self._scenario.seed, server_round=server_round
         )
         reads = self._observing.reads_statistics
-        observation = control_observation(model, self._public, indices, reads_statistics=reads)
+        observation = control_observation(
+            model, self._public, indices, reads_statistics=reads, assumed=self._assumed
+        )
         return Victim(server_round, (), NAIVE, self._attack, observation)
 
     def _known(self, model: nn.Module, control: Victim) -> Known | None:

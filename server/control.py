@@ -1,13 +1,16 @@
 """Positive control: an attack on public data, which shows whether the attack works."""
 
+from __future__ import annotations
+
 import copy
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from fedsim.attacks import Observation
+from fedsim.attacks import Assumptions, Observation, mean_cross_entropy
 from fedsim.attacks.batch_norm import uploaded_statistics
+from fedsim.attacks.labels.known import target_rows
 from fedsim.core.seeds import derive
 from fedsim.data import Examples, IndexArray, draw_batch
 from fedsim.models import cross_entropy
@@ -28,7 +31,12 @@ def control_indices(
 
 
 def control_observation(
-    model: nn.Module, public: Examples, indices: IndexArray, *, reads_statistics: bool = False
+    model: nn.Module,
+    public: Examples,
+    indices: IndexArray,
+    *,
+    reads_statistics: bool = False,
+    assumed: Assumptions | None = None,
 ) -> Observation:
     """Return the undefended single-step gradient of public examples at the global model.
 
@@ -36,24 +44,45 @@ def control_observation(
     their defenses.
 
     Args:
-        model: the global model in training mode. Not modified: it is the one that is attacked, and
-            its BatchNorm buffers must not see the control's examples.
+        model: the global model in the clients' mode. Not modified: it is the one that is
+            attacked, and its BatchNorm buffers must not see the control's examples.
         public: examples that no client holds.
         indices: indices of the examples to use.
         reads_statistics: whether the server also reads the batch's BatchNorm statistics from the
             buffers of an upload.
+        assumed: the clients' loss and normalisation; by default the mean cross-entropy and none.
     """
+    assumed = assumed or Assumptions()
     before, model = model.state_dict(), copy.deepcopy(model)
     inputs, labels = public.batch(indices)
     device = next(model.parameters()).device
-    loss = cross_entropy(model(inputs.to(device)), labels.to(device))
+    shape = tuple(inputs.shape[1:])
+    entered = inputs.to(device)
+    if assumed.normalisation is not None:
+        entered = assumed.scale(shape).on(entered).to_input(entered)
+    loss = _loss(assumed, model(entered), labels.to(device))
     named = {k: p for k, p in model.named_parameters() if p.requires_grad}
     gradients = torch.autograd.grad(loss, list(named.values()))
-    gradient, shape = dict(zip(named, gradients, strict=True)), tuple(inputs.shape[1:])
+    gradient = dict(zip(named, gradients, strict=True))
     lengths = tuple(public.lengths([inputs])) if public.ragged else None
     statistics = None
     if reads_statistics:
         statistics = uploaded_statistics(
             model, before, model.state_dict(), input_shape=shape, batch_size=len(indices)
         )
-    return Observation(gradient, shape, len(indices), lengths=lengths, statistics=statistics)
+    return Observation(
+        gradient,
+        shape,
+        len(indices),
+        lengths=lengths,
+        statistics=statistics,
+        loss=assumed.loss,
+        normalisation=assumed.normalisation,
+    )
+
+
+def _loss(assumed: Assumptions, outputs: Tensor, labels: Tensor) -> Tensor:
+    """Return the loss of a batch with its labels: classes, or targets of the loss."""
+    if assumed.loss is mean_cross_entropy:
+        return cross_entropy(outputs, labels)
+    return assumed.loss(outputs, target_rows(labels, outputs.shape[-1], outputs))

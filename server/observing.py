@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from torch import Tensor, nn
 
-from fedsim.attacks import Observation
+from fedsim.attacks import Assumptions, Observation
 from fedsim.attacks.batch_norm import uploaded_statistics
 from fedsim.core.errors import UploadError
 from fedsim.data import Examples
@@ -25,12 +25,14 @@ class Observing:
         architecture: the model, with any weights.
         public: public examples with the clients' shape.
         learning_rate: the clients' learning rate as assumed by the server.
+        assumed: the clients' loss and normalisation as assumed by the server.
     """
 
     federation: Federation
     architecture: nn.Module
     public: Examples
     learning_rate: float
+    assumed: Assumptions = field(default_factory=Assumptions)
 
     def unit(self, examples: int) -> float:
         """Return the units of an observation's gradient per unit of an upload.
@@ -64,9 +66,8 @@ class Observing:
         statistics = self._statistics(upload, weights, shape)
         if self.federation.upload == "gradient":
             step = self.federation.aggregation.resolution
-            return Observation(
-                arrays, shape, size, lengths=lengths, statistics=statistics, resolution=step
-            )
+            observed = Observation(arrays, shape, size, resolution=step)
+            return self._completed(observed, lengths, statistics)
         training = training_of(
             self.federation, self.learning_rate, different, len(upload.partitions)
         )
@@ -77,7 +78,18 @@ class Observing:
         step = training.unit * self.federation.aggregation.resolution
         if observed.training is not None:
             statistics = None
-        return replace(observed, lengths=lengths, statistics=statistics, resolution=step)
+        return self._completed(replace(observed, resolution=step), lengths, statistics)
+
+    def _completed(
+        self,
+        observed: Observation,
+        lengths: tuple[int, ...] | None,
+        statistics: Mapping[str, Tensor] | None,
+    ) -> Observation:
+        """Return an observation with its assumptions and all else that is visible."""
+        loss, normalisation = self.assumed.loss, self.assumed.normalisation
+        seen = replace(observed, lengths=lengths, statistics=statistics)
+        return replace(seen, loss=loss, normalisation=normalisation)
 
     def _different(self, upload: Upload | Sum, size: int) -> int:
         """Return the number of different examples behind an upload, as reported.

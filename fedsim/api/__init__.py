@@ -4,6 +4,7 @@ from fedsim.api.audits import audit_privacy
 from fedsim.api.compares import Compared, compare, open_comparison
 from fedsim.api.display import Explanations, Figure, Figures, Table
 from fedsim.api.runs import Run, open_run, run
+from fedsim.api.strategies import audit
 
 __all__ = [
     "Compared",
@@ -12,6 +13,7 @@ __all__ = [
     "Figures",
     "Run",
     "Table",
+    "audit",
     "audit_privacy",
     "compare",
     "open_comparison",

@@ -25,6 +25,7 @@ from fedsim.log.schema import (
     LeakageRecord,
     LogRecord,
     ModelTraits,
+    NoteRecord,
     PluginFile,
     ReconstructionRecord,
     RoundRecord,
@@ -84,6 +85,10 @@ class Recorder:
     def accuracy(self, server_round: int, accuracy: float) -> None:
         """Record the accuracy of the global model."""
         self._add(RoundRecord(round=server_round, accuracy=accuracy))
+
+    def note(self, note: NoteRecord) -> None:
+        """Record a remark on the run."""
+        self._add(note)
 
     def uploads(self, server_round: int, uploads: Sequence[Upload]) -> None:
         """Record the uploads of a round."""

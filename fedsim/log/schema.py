@@ -36,6 +36,7 @@ __all__ = [
     "LogRecord",
     "Meaning",
     "ModelTraits",
+    "NoteRecord",
     "PluginFile",
     "PrivacySpent",
     "ReconstructionRecord",
@@ -254,6 +255,21 @@ class RoundRecord(Typed):
     accuracy: float
 
 
+class NoteRecord(Typed):
+    """A remark on the run for its readers.
+
+    Attributes:
+        round: the round that it is about, or None.
+        partition: the client that it is about, or None.
+        text: the remark as a sentence or clause.
+    """
+
+    kind: Literal["note"] = "note"
+    round: int | None = None
+    partition: int | None = None
+    text: str
+
+
 class RunEnded(Typed):
     """Last record of a run, missing if the process died.
 
@@ -277,6 +293,7 @@ LogRecord = (
     | LeakageRecord
     | EmergenceRecord
     | RoundRecord
+    | NoteRecord
     | RunEnded
 )
 

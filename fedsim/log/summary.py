@@ -24,6 +24,7 @@ from fedsim.log.schema import (
     LeakageRecord,
     LogRecord,
     Meaning,
+    NoteRecord,
     PrivacySpent,
     ReconstructionRecord,
     RoundRecord,
@@ -109,6 +110,7 @@ class Summary:
         statistics: sources of the BatchNorm statistics that the attacks on clients had.
         random_label: expected accuracy of random labels, the blind baseline for labels.
         worst: number of private examples by what the attacker who learnt most learnt of each.
+        notes: remarks on the run: round or None, client or None, text.
         status: finished, interrupted or failed; None while the run continues or if it died.
         error: reason for a failure, or None.
         seconds: duration of the run.
@@ -125,6 +127,7 @@ class Summary:
     statistics: frozenset[str] = frozenset()
     random_label: float | None = None
     worst: dict[Meaning, int] = field(default_factory=dict)
+    notes: list[tuple[int | None, int | None, str]] = field(default_factory=list)
     status: str | None = None
     error: str | None = None
     seconds: float | None = None
@@ -169,6 +172,7 @@ def summarise(records: Iterable[LogRecord]) -> Summary:
         statistics=frozenset(r.statistics for r in found if r.statistics and not r.is_control),
         random_label=start.random_label,
         worst=_worst(of_kind(records, LeakageRecord)),
+        notes=[(n.round, n.partition, n.text) for n in of_kind(records, NoteRecord)],
         status=None if end is None else end.status,
         error=None if end is None else end.error,
         seconds=None if end is None else end.seconds,

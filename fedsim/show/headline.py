@@ -77,5 +77,16 @@ def attack_failed_said(rows: Sequence[Row]) -> str:
     return f"{said}: {'; '.join(why)}." if why else f"{said}."
 
 
+def notes_said(summary: Summary) -> list[str]:
+    """Return the remarks on a run, each with the round and the client that it is about."""
+    lines = []
+    for server_round, client, text in summary.notes:
+        about = [] if server_round is None else [f"round {server_round}"]
+        about += [] if client is None else [f"client {client}"]
+        said = f"{', '.join(about)}: {text}" if about else text
+        lines.append(said[:1].upper() + said[1:])
+    return lines
+
+
 def _those(count: int, total: int) -> str:
     return "all" if count == total else str(count)

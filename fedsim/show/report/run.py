@@ -13,7 +13,13 @@ from fedsim.log.folders import SCENARIO
 from fedsim.log.run import Run, legible
 from fedsim.log.schema import CONTROL, Meaning
 from fedsim.log.summary import WORST_FIRST, Row, Summary, labels_told, statistics_known
-from fedsim.show.headline import attack_failed_said, control_said, counted, headline
+from fedsim.show.headline import (
+    attack_failed_said,
+    control_said,
+    counted,
+    headline,
+    notes_said,
+)
 from fedsim.show.privacy import statements
 from fedsim.show.report.page import REPORT, as_csv, as_text_file, render, write_page
 from fedsim.show.report.run_charts import run_charts
@@ -163,11 +169,11 @@ def _warnings(summary: Summary) -> list[str]:
 
 
 def _incidents(summary: Summary) -> list[str]:
-    """Return failed uploads, sums and attacks, with reasons."""
+    """Return remarks, and failed uploads, sums and attacks with reasons."""
     lines = [f"Round {r}, client {c}: the upload was not used: {w}" for r, c, w in summary.problems]
     lines += [f"Round {r}: no sum, the model did not change: {w}" for r, w in summary.lost]
     lines += [f"{victim}: no reconstruction: {w}" for victim, w in summary.failures]
-    return lines
+    return [*notes_said(summary), *lines]
 
 
 def _by_group(cards: Sequence[Card]) -> list[dict[str, Any]]:

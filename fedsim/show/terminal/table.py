@@ -9,7 +9,7 @@ from rich.text import Text
 
 from fedsim.log.schema import CONTROL, Meaning
 from fedsim.log.summary import Row, Summary, labels_told, statistics_known
-from fedsim.show.headline import attack_failed_said, control_said, run_headline
+from fedsim.show.headline import attack_failed_said, control_said, notes_said, run_headline
 from fedsim.show.privacy import statements
 
 NOTHING = "–"
@@ -82,6 +82,7 @@ def remarks(summary: Summary) -> list[Text]:
     lines += [Text(told)] if told else []
     known = statistics_known(summary)
     lines += [Text(known)] if known else []
+    lines += [Text(note) for note in notes_said(summary)]
     lines += [Text(f"round {r}, client {c}: not used: {why}") for r, c, why in summary.problems]
     lines += [Text(f"round {r}: no sum, the model stays: {why}") for r, why in summary.lost]
     lines += [Text(f"{victim}: attack failed: {why}") for victim, why in summary.failures]

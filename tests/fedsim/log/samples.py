@@ -8,6 +8,7 @@ from fedsim.log.schema import (
     LogRecord,
     Meaning,
     ModelTraits,
+    NoteRecord,
     PrivacySpent,
     ReconstructionRecord,
     RoundRecord,
@@ -112,6 +113,7 @@ EMERGENCE = EmergenceRecord(
     victim="r0001-c0002-naive", example=1, moments=((1, ("a", "b")), (4, ("the", "bill")))
 )
 ROUND = RoundRecord(round=1, accuracy=0.25)
+NOTE = NoteRecord(round=1, partition=2, text="the client sends half precision")
 ENDED = RunEnded(status="finished", error=None, seconds=1.5)
 
 OF_A_TEXT = LEAKAGE.model_copy(update={"score": TEXT})
@@ -125,5 +127,6 @@ EVERY_KIND: tuple[LogRecord, ...] = (
     OF_A_TEXT,
     EMERGENCE,
     ROUND,
+    NOTE,
     ENDED,
 )

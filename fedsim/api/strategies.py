@@ -1,0 +1,149 @@
+"""Audits of other Flower apps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from fedsim.log.folders import new_folder
+
+if TYPE_CHECKING:
+    from flwr.serverapp.strategy import Strategy
+    from torch import Tensor, nn
+
+    from fedsim.attacks import Attack
+    from fedsim.attacks.assumptions import Numbers
+    from fedsim.clients.defenses import Defense
+    from fedsim.engine.audit import Audit, AuditPlan, Truth
+
+
+def audit(  # noqa: PLR0913  (what there is to say about an app)
+    strategy: Strategy,
+    *,
+    model: nn.Module | Callable[[], nn.Module],
+    input_shape: Sequence[int],
+    learning_rate: float,
+    batch_size: int = 1,
+    local_steps: int | None = None,
+    local_epochs: int | None = None,
+    loss: Callable[[Any, Any], Tensor] | None = None,
+    uploads: Literal["weights", "gradients"] = "weights",
+    mode: Literal["train", "eval"] = "train",
+    normalisation: tuple[Numbers, Numbers] | None = None,
+    value_range: tuple[float, float] = (0.0, 1.0),
+    truth: Truth | None = None,
+    public: tuple[Tensor, Tensor] | None = None,
+    defenses: Sequence[Defense] = (),
+    attack: str | dict[str, Any] | Attack = "best",
+    evaluations: int | None = None,
+    rounds: Sequence[int] = (1,),
+    clients: int | None = 2,
+    time_limit_s: float = 120.0,
+    seed: int = 0,
+    out: Path | str | None = None,
+) -> Audit:
+    """Return a strategy that trains exactly as the given one does, and audits what clients leak.
+
+    For any ServerApp of Flower's Message API. When the training ends, the run folder holds records,
+    reconstructions, positive control, verdicts and the report, like that of `run`. Errors of the
+    attacks are recorded; they neither end nor change the training.
+
+    Clients are numbered by the ``partition-id`` in the metrics of their replies, if all report it,
+    or else in the order in which the grid lists them.
+
+    Args:
+        strategy: the strategy of the app.
+        model: the clients' model, or a function without arguments that makes it. Its weights do not
+            matter: those that the strategy sends are used.
+        input_shape: shape of one example as the model takes it, such as ``(3, 32, 32)``.
+        learning_rate: the clients' learning rate (plain SGD).
+        batch_size: examples in each local step.
+        local_steps: number of local steps; 1 by default.
+        local_epochs: instead of ``local_steps``: number of passes over the client's
+            ``num-examples`` examples.
+        loss: the clients' mean loss of a batch; by default the cross-entropy.
+        uploads: whether replies hold the trained weights, or gradients.
+        mode: mode of the model's layers when the clients train.
+        normalisation: mean and standard deviation with which the clients normalise their pictures,
+            a number or one for each channel.
+        value_range: range of the data before the normalisation; [0, 1] for pictures.
+        truth: function of partition and round that returns the examples that the client trained on,
+            as its model takes them ``(N, *input_shape)``, and their labels. It serves to score; no
+            attack sees it.
+        public: public examples as the model takes them, and their labels, for the positive control
+            and the blind guesses. By default pictures of clothes.
+        defenses: the clients' defenses (see ``fedsim list defenses``), for an attacker who knows
+            them.
+        attack: name of an attack, a table of its name and parameters, or an attack.
+        evaluations: largest number of evaluations of the attack.
+        rounds: the rounds to attack.
+        clients: largest number of clients to attack in a round; None for all.
+        time_limit_s: time limit of the attacks in a round, in seconds.
+        seed: seed of the attacks.
+        out: the run folder, new or empty; a new one in ``runs`` if None.
+
+    Raises:
+        FedsimError: an argument is invalid, or the folder cannot be written.
+    """
+    from fedsim.core.environment import prepare  # noqa: PLC0415
+
+    prepare()
+    from fedsim.engine.audit import AuditPlan  # noqa: PLC0415  (loads torch and Flower)
+    from fedsim.engine.audit.making import (  # noqa: PLC0415
+        assumptions,
+        attack_table,
+        model_of,
+        name_of,
+        public_of,
+        shape_of,
+    )
+
+    shape = shape_of(input_shape)
+    own = model_of(model, shape, mode)
+    assumed = assumptions(loss, normalisation, value_range, shape)
+    examples, said, outputs = public_of(public, own, shape, assumed)
+    plan = AuditPlan(
+        architecture=own,
+        factory=name_of(model),
+        input_shape=shape,
+        loss="cross-entropy" if loss is None else name_of(loss),
+        assumed=assumed,
+        public=examples,
+        public_said=said,
+        outputs=outputs,
+        uploads=uploads,
+        learning_rate=learning_rate,
+        batch_size=batch_size,
+        local_steps=local_steps,
+        local_epochs=local_epochs,
+        truth=truth,
+        attack=attack_table(attack, evaluations),
+        rounds=tuple(rounds),
+        clients=clients,
+        time_limit_s=time_limit_s,
+        seed=seed,
+        defenses=tuple(defenses),
+    )
+    return around(strategy, plan, new_folder("audit") if out is None else Path(out))
+
+
+def around(strategy: Strategy, plan: AuditPlan, folder: Path) -> Audit:
+    """Return the audit of a strategy that follows a plan.
+
+    Args:
+        strategy: the strategy of the app.
+        plan: the plan.
+        folder: the run folder, new or empty.
+
+    Raises:
+        FedsimError: the plan is invalid, or the folder cannot be written.
+    """
+    from fedsim.api.watch import Drawing  # noqa: PLC0415
+    from fedsim.engine.audit import Audit, Session  # noqa: PLC0415
+    from fedsim.log.writer import RunLog  # noqa: PLC0415
+    from fedsim.show.conclude import conclude_run  # noqa: PLC0415
+
+    plan.check()
+    session = Session(plan, RunLog(folder), Drawing())
+    return Audit(strategy, session, lambda: conclude_run(folder))

@@ -1,0 +1,175 @@
+"""From the arguments of an audit to its plan."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fedsim.attacks import Assumptions, Loss, Normalisation, mean_cross_entropy
+from fedsim.attacks.assumptions import Numbers, Scale
+from fedsim.attacks.functional import count_classes
+from fedsim.attacks.outputs import returning_tensor
+from fedsim.core.errors import RunError
+from fedsim.engine.audit.examples import Tensors, picture_shape, pictures, public_examples
+
+Factory = Callable[[], nn.Module]
+
+
+def model_of(model: nn.Module | Factory, input_shape: tuple[int, ...], mode: str) -> nn.Module:
+    """Return a copy of the auditor's model that takes pictures and returns one tensor.
+
+    No global random state is changed.
+
+    Args:
+        model: a model, or a function without arguments that makes one.
+        input_shape: shape of an example as the model takes it.
+        mode: mode of the layers in the clients' training: train or eval.
+
+    Raises:
+        RunError: it is not a model.
+    """
+    if isinstance(model, nn.Module):
+        made: object = copy.deepcopy(model)
+    else:
+        with torch.random.fork_rng(devices=[]):
+            made = model()
+    if not isinstance(made, nn.Module):
+        raise RunError(
+            f"model: expected a torch.nn.Module, or a function without arguments that returns one, "
+            f"not {type(made).__name__}"
+        )
+    if mode not in {"train", "eval"}:
+        raise RunError(f"mode is {mode!r}: expected 'train' or 'eval'")
+    made = returning_tensor(made.cpu().train(mode == "train"))
+    if picture_shape(input_shape) != input_shape:
+        made.register_forward_pre_hook(
+            lambda module, given: (given[0].reshape(len(given[0]), *input_shape),)
+        )
+    return made
+
+
+def name_of(thing: object) -> str:
+    """Return a readable name of a class, a function or an object."""
+    return str(getattr(thing, "__qualname__", None) or type(thing).__name__).split("<locals>.")[-1]
+
+
+def loss_of(loss: object) -> Loss:
+    """Return the loss as attacks take it.
+
+    Args:
+        loss: ``nn.CrossEntropyLoss()`` without arguments, or any function of outputs and targets;
+            see `fedsim.attacks.Loss`.
+
+    Raises:
+        RunError: it cannot be called.
+    """
+    if loss is None or loss is mean_cross_entropy or loss is nn.functional.cross_entropy:
+        return mean_cross_entropy
+    if isinstance(loss, nn.CrossEntropyLoss) and _is_plain(loss):
+        return mean_cross_entropy
+    if not callable(loss):
+        raise RunError(f"loss: expected a function of outputs and targets, not {loss!r}")
+    given: Callable[[Tensor, Tensor], Tensor] = loss
+    return lambda outputs, target: given(outputs, target)
+
+
+def assumptions(
+    loss: object,
+    normalisation: tuple[Numbers, Numbers] | None,
+    value_range: tuple[float, float],
+    input_shape: tuple[int, ...],
+) -> Assumptions:
+    """Return the assumptions about the clients.
+
+    Args:
+        loss: the clients' loss.
+        normalisation: mean and standard deviation that clients normalise pictures by, or None.
+        value_range: range of the data before normalisation; it is mapped to [0, 1] for people.
+        input_shape: shape of an example.
+
+    Raises:
+        RunError: the range is empty.
+        AttackError: the normalisation does not fit the examples.
+    """
+    low, high = value_range
+    if not low < high:
+        raise RunError(f"value_range is {value_range}: expected (low, high) with low < high")
+    mean, std = (0.0, 1.0) if normalisation is None else normalisation
+    if (low, high) == (0.0, 1.0) and normalisation is None:
+        return Assumptions(loss_of(loss))
+    shape = picture_shape(input_shape)
+    scale = Scale.of(shape, (0.0, 1.0), Normalisation(mean, std))
+    # (low + span * unit - mean) / std is (unit - (mean - low) / span) / (std / span).
+    span = high - low
+    own = Normalisation((scale.mean - low) / span, scale.std / span)
+    return Assumptions(loss_of(loss), own)
+
+
+def public_of(
+    public: tuple[Tensor, Tensor] | None,
+    model: nn.Module,
+    input_shape: tuple[int, ...],
+    assumed: Assumptions,
+) -> tuple[Tensors, str, int]:
+    """Return the public examples, their description, and the size of the model's output.
+
+    Args:
+        public: inputs ``(N, *input_shape)`` as the app's model takes them, and labels; or None.
+        model: the model, as `model_of` returns it.
+        input_shape: shape of an example.
+        assumed: loss and normalisation.
+
+    Raises:
+        RunError: the examples, the model and the loss do not fit each other.
+        AttackError: the model cannot be evaluated on such examples.
+    """
+    outputs = count_classes(model, picture_shape(input_shape))
+    classes = assumed.loss is mean_cross_entropy
+    if public is None:
+        shown = len(input_shape) > 1
+        said = "pictures of clothes (Fashion-MNIST), unlike the app's" if shown else "random values"
+        return public_examples(input_shape, outputs, classes=classes), said, outputs
+    inputs, labels = map(torch.as_tensor, public)
+    if len(inputs) != len(labels) or not len(inputs):
+        raise RunError(f"public: {len(inputs)} examples and {len(labels)} labels")
+    given = Tensors(pictures(inputs, input_shape, assumed).clamp(0, 1), labels.detach().cpu())
+    return given, f"{len(inputs)} examples of the auditor", outputs
+
+
+def shape_of(input_shape: Sequence[int]) -> tuple[int, ...]:
+    """Return the shape of an example.
+
+    Raises:
+        RunError: it is not a shape.
+    """
+    shape = tuple(input_shape)
+    if not shape or not all(isinstance(n, int) and n > 0 for n in shape):
+        raise RunError(
+            f"input_shape is {input_shape!r}: expected the shape of one example without the batch, "
+            "such as (3, 32, 32)"
+        )
+    return shape
+
+
+def attack_table(attack: Any, evaluations: int | None) -> Any:
+    """Return an attack as a scenario takes it.
+
+    Args:
+        attack: a registered name, a table of name and parameters, or an attack.
+        evaluations: the attack's largest number of evaluations; None for its default.
+    """
+    table = {"name": attack} if isinstance(attack, str) else attack
+    if evaluations is None:
+        return table
+    if not isinstance(table, dict):
+        raise RunError("evaluations: give them to the attack itself, which is an object here")
+    return {**table, "evaluations": evaluations}
+
+
+def _is_plain(loss: nn.CrossEntropyLoss) -> bool:
+    plain = loss.weight is None and loss.label_smoothing == 0 and loss.ignore_index == -100
+    return plain and loss.reduction == "mean"

@@ -1,0 +1,162 @@
+"""State of one audit: the run folder, the clients that were seen, and the attacks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+
+from flwr.app import ArrayRecord, Message
+from flwr.serverapp import Grid
+from torch import Tensor
+
+from fedsim.core.errors import UploadError
+from fedsim.engine.audit.opened import OpenFolder
+from fedsim.engine.audit.plan import AuditPlan
+from fedsim.engine.audit.quiet import harmless
+from fedsim.engine.observer import Observer
+from fedsim.log.schema import NoteRecord
+from fedsim.log.writer import RunLog
+from fedsim.server.eavesdropper import NO_REPLY
+from fedsim.server.foreign import named_as, read_foreign, reported_partition
+from fedsim.server.uploads import Upload
+
+
+class Session:
+    """Attacks the uploads of an app and writes a run folder; never raises an error.
+
+    Args:
+        plan: the plan.
+        log: the run folder.
+        observer: observer of the run.
+    """
+
+    def __init__(self, plan: AuditPlan, log: RunLog, observer: Observer) -> None:
+        self.plan, self.log, self._observer = plan, log, observer
+        self._strategy, self._rounds, self._began = "", 1, time.monotonic()
+        self._nodes: list[int] = []
+        self._notes: list[NoteRecord] = []
+        self._opened: OpenFolder | None = None
+        self._asked: dict[int, ArrayRecord] = {}
+        self._ended = False
+
+    def begin(self, strategy: str, rounds: int) -> None:
+        """Take note of the start of the training."""
+        self._strategy, self._rounds, self._began = strategy, rounds, time.monotonic()
+
+    def sent(self, server_round: int, messages: Sequence[Message], grid: Grid) -> None:
+        """Take note of the messages of a round.
+
+        Args:
+            server_round: the round.
+            messages: the train messages.
+            grid: the grid, which knows the nodes.
+        """
+        with self._harmless(server_round):
+            self._nodes += [node for node in grid.get_node_ids() if node not in self._nodes]
+            self._asked = {m.metadata.dst_node_id: _arrays_of(m) for m in messages}
+
+    def received(self, server_round: int, replies: Sequence[Message]) -> None:
+        """Attack the uploads of a round, if the plan says so, and record them."""
+        with self._harmless(server_round):
+            partitions = self._partitions(replies)
+            state = self.plan.architecture.state_dict()
+            shapes = {k: tuple(v.shape) for k, v in state.items()}
+            uploads = [
+                read_foreign(reply, partitions[reply.metadata.src_node_id], shapes)
+                for reply in replies
+            ]
+            seen = {upload.partition for upload in uploads}
+            silent = {partitions[node] for node in self._asked} - seen
+            uploads += [Upload(partition, problem=NO_REPLY) for partition in silent]
+            uploads.sort(key=lambda upload: upload.partition)
+            sent = named_as(self._sent(server_round).to_torch_state_dict(), shapes)
+            opened = self._opened or self._open(uploads, sent)
+            opened.attack(server_round, {**state, **sent}, uploads)
+
+    def end(self, error: BaseException | None) -> None:
+        """Close the run folder."""
+        if self._ended:
+            return
+        self._ended = True
+        with self._harmless(None):
+            opened = self._opened or self._open([], {})
+            stopped = isinstance(error, KeyboardInterrupt)
+            status = "finished" if error is None else "interrupted" if stopped else "failed"
+            reason = None if error is None else f"{type(error).__name__}: {error}"
+            opened.recorder.end(status, reason, time.monotonic() - self._began)
+        self.log.close()
+
+    def accuracy(self, server_round: int, accuracy: float) -> None:
+        """Record the accuracy of the global model, as the app measured it."""
+        with self._harmless(server_round):
+            if self._opened is not None:
+                self._opened.recorder.accuracy(server_round, accuracy)
+
+    def note(
+        self, text: str, server_round: int | None = None, partition: int | None = None
+    ) -> None:
+        """Add a remark to the log."""
+        record = NoteRecord(round=server_round, partition=partition, text=text)
+        if self._opened is None:
+            self._notes.append(record)
+        else:
+            self._opened.recorder.note(record)
+
+    def _harmless(self, server_round: int | None) -> AbstractContextManager[None]:
+        return harmless(lambda reason: self.note(f"not audited: {reason}", server_round))
+
+    def _partitions(self, replies: Sequence[Message]) -> dict[int, int]:
+        """Return the partition of each node: the reported one, or its position in the grid."""
+        found = {node: number for number, node in enumerate(self._nodes)}
+        reported = {
+            reply.metadata.src_node_id: partition
+            for reply in replies
+            if (partition := reported_partition(reply)) is not None
+        }
+        if len(set(reported.values())) == len(reported) == len(replies):
+            found |= reported
+        return found
+
+    def _sent(self, server_round: int) -> ArrayRecord:
+        """Return the model that was sent in a round.
+
+        Raises:
+            UploadError: nothing was sent, or different models to different nodes.
+        """
+        sent = list(self._asked.values())
+        if not sent:
+            raise UploadError("no train message was sent")
+        if any(each is not sent[0] and each != sent[0] for each in sent):
+            raise UploadError("the strategy sent different models to different clients")
+        return sent[0]
+
+    def _open(self, uploads: Sequence[Upload], sent: Mapping[str, Tensor]) -> OpenFolder:
+        """Write the beginning of the run folder, now that the clients are known."""
+        self._opened = opened = OpenFolder(
+            self.plan,
+            self.log,
+            self._observer,
+            self.note,
+            strategy=self._strategy,
+            rounds=self._rounds,
+            nodes=max(1, len(self._nodes)),
+            uploads=uploads,
+            sent=sent,
+        )
+        for record in self._notes:
+            opened.recorder.note(record)
+        opened.begin()
+        return opened
+
+
+def _arrays_of(message: Message) -> ArrayRecord:
+    """Return the arrays of a train message.
+
+    Raises:
+        UploadError: there is not exactly one record of them.
+    """
+    records = list(message.content.array_records.values())
+    if len(records) != 1:
+        raise UploadError(f"a train message has {len(records)} records of arrays: expected one")
+    return records[0]

@@ -1,0 +1,63 @@
+"""The clients of an audited app, as the recorder and the scorer see them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from fedsim.clients.site import Site
+from fedsim.core.errors import RunError
+from fedsim.engine.audit.examples import pictures
+from fedsim.engine.audit.plan import AuditPlan
+
+OUTSIDE = 0.01
+"""Distance from [0, 1] at which private data are said to leave it."""
+
+Said = Callable[[str, int | None, int | None], None]
+"""``(text, round, partition)``: adds a remark to the log."""
+
+
+@dataclass(frozen=True, eq=False)
+class AppSite(Site):
+    """An audited app, whose private batches come from its auditor's ``truth``.
+
+    Attributes:
+        plan: the plan of the audit.
+        said: adds a remark to the log.
+    """
+
+    plan: AuditPlan
+    said: Said
+    _known: dict[tuple[int, int], tuple[Tensor, Tensor]] = field(default_factory=dict)
+
+    def different(self, partition: int, server_round: int) -> list[tuple[Tensor, Tensor]]:
+        """Return a client's private examples of a round as pictures in [0, 1], and their labels.
+
+        Raises:
+            RunError: the truth is unknown, or is not of the model's form.
+        """
+        key = (partition, server_round)
+        if key not in self._known:
+            self._known[key] = self._read(partition, server_round)
+        return [self._known[key]]
+
+    def _read(self, partition: int, server_round: int) -> tuple[Tensor, Tensor]:
+        if self.plan.truth is None:
+            raise RunError("the private examples are unknown")
+        inputs, labels = self.plan.truth(partition, server_round)
+        shown = pictures(torch.as_tensor(inputs), self.plan.input_shape, self.plan.assumed)
+        low, high = float(shown.min()), float(shown.max())
+        if low < -OUTSIDE or high > 1 + OUTSIDE:
+            self.said(
+                f"the private data lie between {low:.2f} and {high:.2f} where the attack searches "
+                "in [0, 1]: state how the client normalises them (normalisation=(mean, std)), or "
+                "their range (value_range=(low, high))",
+                server_round,
+                partition,
+            )
+        targets = torch.as_tensor(labels).detach().cpu()
+        whole = not targets.is_floating_point()
+        return shown.clamp(0, 1), targets.long() if whole else targets

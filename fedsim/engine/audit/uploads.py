@@ -1,0 +1,76 @@
+"""Uploads of an audited app, completed by the assumptions of the plan."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from torch import Tensor, nn
+
+from fedsim.engine.audit.plan import AuditPlan
+from fedsim.server.uploads import Upload
+
+EXAMPLES_KEY = "num-examples"
+
+
+def complete(upload: Upload, plan: AuditPlan) -> Upload:
+    """Return an upload with a number of examples, which some clients do not report."""
+    said = upload.metrics.get(EXAMPLES_KEY)
+    if upload.problem is not None or (said is not None and said > 0 and said == int(said)):
+        return upload
+    taken = float(plan.batch_size * (plan.local_steps or 1))
+    return replace(upload, metrics={**upload.metrics, EXAMPLES_KEY: taken})
+
+
+def local_steps(uploads: Sequence[Upload], plan: AuditPlan) -> int:
+    """Return the number of local steps of most clients, by their numbers of examples."""
+    counts = Counter(plan.steps(int(u.metrics[EXAMPLES_KEY])) for u in uploads if u.problem is None)
+    return counts.most_common(1)[0][0] if counts else plan.local_steps or 1
+
+
+def of_steps(upload: Upload, plan: AuditPlan, steps: int) -> Upload:
+    """Return an upload, with a problem if its client took another number of local steps."""
+    if upload.problem is not None:
+        return upload
+    taken = plan.steps(int(upload.metrics[EXAMPLES_KEY]))
+    if taken == steps:
+        return upload
+    problem = (
+        f"the client took {taken} local steps on {upload.metrics[EXAMPLES_KEY]:.0f} examples, and "
+        f"this audit attacks clients of {steps}"
+    )
+    return replace(upload, problem=problem)
+
+
+def frozen_names(
+    architecture: nn.Module, uploads: Sequence[Upload], sent: Mapping[str, Tensor], plan: AuditPlan
+) -> tuple[list[str], list[str]]:
+    """Return the trainable parameters that uploads leave out, and those that no client changed.
+
+    Args:
+        architecture: the model.
+        uploads: the uploads of a round.
+        sent: the model that was sent, by name.
+        plan: the plan of the audit.
+    """
+    usable = [upload.arrays for upload in uploads if upload.problem is None]
+    names = [name for name, p in architecture.named_parameters() if p.requires_grad]
+    if not usable:
+        return [], []
+    missing = [name for name in names if not all(name in arrays for arrays in usable)]
+    still = [
+        name
+        for name in names
+        if name not in missing and not any(_moved(name, arrays, sent, plan) for arrays in usable)
+    ]
+    return missing, still
+
+
+def _moved(
+    name: str, arrays: Mapping[str, Tensor], sent: Mapping[str, Tensor], plan: AuditPlan
+) -> bool:
+    new = arrays[name]
+    if plan.uploads == "gradients" or name not in sent:
+        return bool((new != 0).any())
+    return bool((new != sent[name].to(new.dtype)).any())
