@@ -50,6 +50,10 @@ class Site:
         pairs = zip(batches, masks, strict=True)
         return [(x[mask], y[mask]) for (x, y), mask in pairs if mask.any()]
 
+    def knows(self, partition: int, server_round: int) -> bool:
+        """Return whether a client's private examples of a round are known for scoring."""
+        return True
+
     def drawn(self, partition: int, server_round: int) -> list[IndexArray]:
         """Return the indices of a client's examples in each local step."""
         federation, own = self.scenario.federation, self.partitions[partition]

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         open_run,
         run,
     )
+    from fedsim.clients.audit_mod import AuditMod
     from fedsim.lessons import lesson
     from fedsim.scenario import AdversaryPlan, ClientGroup, Data, Federation, Scenario
     from fedsim.scenario.comparison import Comparison
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AdversaryPlan",
     "AttackError",
+    "AuditMod",
     "ClientGroup",
     "Compared",
     "Comparison",
@@ -89,6 +91,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "fedsim.clients.audit_mod": {"AuditMod"},
     "fedsim.lessons": {"lesson"},
     "fedsim.scenario": {"AdversaryPlan", "ClientGroup", "Data", "Federation", "Scenario"},
     "fedsim.scenario.comparison": {"Comparison"},

@@ -19,6 +19,7 @@ from fedsim.log.run import Run as RunFolder
 from fedsim.log.schema import CONTROL, LeakageRecord, Meaning
 from fedsim.log.summary import Row, Summary
 from fedsim.scenario import Scenario, scenario_text
+from fedsim.show.headline import run_headline
 
 if TYPE_CHECKING:
     from fedsim.log.schema import LogRecord
@@ -144,6 +145,9 @@ class Run:
             return None
 
     def _headline(self) -> str:
+        unknown = self.summary.worst.get(Meaning.NOT_COMPARED, 0)
+        if unknown and (said := run_headline(self.summary)):
+            return f"{self.title}: {said}"
         private = [row for row in self.summary.rows if row.group != CONTROL]
         leaked, attacked = (
             sum(r.count(Meaning.LEAKED) for r in private),

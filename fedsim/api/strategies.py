@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from fedsim.log.folders import new_folder
+
+logger = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from flwr.serverapp.strategy import Strategy
@@ -32,7 +35,7 @@ def audit(  # noqa: PLR0913  (what there is to say about an app)
     mode: Literal["train", "eval"] = "train",
     normalisation: tuple[Numbers, Numbers] | None = None,
     value_range: tuple[float, float] = (0.0, 1.0),
-    truth: Truth | None = None,
+    truth: Truth | Path | str | None = None,
     public: tuple[Tensor, Tensor] | None = None,
     defenses: Sequence[Defense] = (),
     attack: str | dict[str, Any] | Attack = "best",
@@ -69,8 +72,9 @@ def audit(  # noqa: PLR0913  (what there is to say about an app)
             a number or one for each channel.
         value_range: range of the data before the normalisation; [0, 1] for pictures.
         truth: function of partition and round that returns the examples that the client trained on,
-            as its model takes them ``(N, *input_shape)``, and their labels. It serves to score; no
-            attack sees it.
+            as its model takes them ``(N, *input_shape)``, and their labels; or the folder in which
+            `fedsim.AuditMod` keeps the clients' batches. It serves to score; no attack sees it.
+            None: reconstructions are shown beside a blind guess, and unscored.
         public: public examples as the model takes them, and their labels, for the positive control
             and the blind guesses. By default pictures of clothes.
         defenses: the clients' defenses (see ``fedsim list defenses``), for an attacker who knows
@@ -89,61 +93,57 @@ def audit(  # noqa: PLR0913  (what there is to say about an app)
     from fedsim.core.environment import prepare  # noqa: PLC0415
 
     prepare()
-    from fedsim.engine.audit import AuditPlan  # noqa: PLC0415  (loads torch and Flower)
-    from fedsim.engine.audit.making import (  # noqa: PLC0415
-        assumptions,
-        attack_table,
-        model_of,
-        name_of,
-        public_of,
-        shape_of,
-    )
+    from fedsim.engine.audit.making import plan_of  # noqa: PLC0415  (loads torch and Flower)
 
-    shape = shape_of(input_shape)
-    own = model_of(model, shape, mode)
-    assumed = assumptions(loss, normalisation, value_range, shape)
-    examples, said, outputs = public_of(public, own, shape, assumed)
-    plan = AuditPlan(
-        architecture=own,
-        factory=name_of(model),
-        input_shape=shape,
-        loss="cross-entropy" if loss is None else name_of(loss),
-        assumed=assumed,
-        public=examples,
-        public_said=said,
-        outputs=outputs,
-        uploads=uploads,
+    plan = plan_of(
+        model=model,
+        input_shape=input_shape,
         learning_rate=learning_rate,
         batch_size=batch_size,
         local_steps=local_steps,
         local_epochs=local_epochs,
+        loss=loss,
+        uploads=uploads,
+        mode=mode,
+        normalisation=normalisation,
+        value_range=value_range,
         truth=truth,
-        attack=attack_table(attack, evaluations),
-        rounds=tuple(rounds),
+        public=public,
+        defenses=defenses,
+        attack=attack,
+        evaluations=evaluations,
+        rounds=rounds,
         clients=clients,
         time_limit_s=time_limit_s,
         seed=seed,
-        defenses=tuple(defenses),
     )
     return around(strategy, plan, new_folder("audit") if out is None else Path(out))
 
 
-def around(strategy: Strategy, plan: AuditPlan, folder: Path) -> Audit:
+def around(
+    strategy: Strategy, plan: AuditPlan | Callable[[int, int], AuditPlan], folder: Path
+) -> Audit:
     """Return the audit of a strategy that follows a plan.
 
     Args:
         strategy: the strategy of the app.
-        plan: the plan.
+        plan: the plan, or a function of the first node that replies and the round.
         folder: the run folder, new or empty.
 
     Raises:
-        FedsimError: the plan is invalid, or the folder cannot be written.
+        RunError: the folder cannot be written.
     """
     from fedsim.api.watch import Drawing  # noqa: PLC0415
     from fedsim.engine.audit import Audit, Session  # noqa: PLC0415
     from fedsim.log.writer import RunLog  # noqa: PLC0415
-    from fedsim.show.conclude import conclude_run  # noqa: PLC0415
+    from fedsim.show import conclude  # noqa: PLC0415
 
-    plan.check()
     session = Session(plan, RunLog(folder), Drawing())
-    return Audit(strategy, session, lambda: conclude_run(folder))
+
+    def on_end() -> None:
+        for text in session.notes:
+            logger.warning("%s: %s", folder, text)
+        if not session.notes:
+            conclude.conclude_run(folder)
+
+    return Audit(strategy, session, on_end)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from fedsim.cli.audit import audit
 from fedsim.cli.options import (
     Engine,
     EngineChoice,
@@ -38,6 +39,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+app.command()(audit)
 
 
 @app.command()
@@ -317,7 +321,7 @@ def _watch(scenario: Scenario, name: str, engine: EngineChoice, out: Path | None
         interrupted = True
     finally:
         if view.folder is not None:
-            _conclude(console, view.folder)
+            conclude(console, view.folder)
     if interrupted:
         console.print("interrupted: the run folder holds everything finished so far")
         sys.stdout.flush()
@@ -325,7 +329,7 @@ def _watch(scenario: Scenario, name: str, engine: EngineChoice, out: Path | None
         os._exit(INTERRUPTED)
 
 
-def _conclude(console: Console, folder: Path) -> None:
+def conclude(console: Console, folder: Path) -> None:
     """Print the table of a finished or interrupted run, and its folder."""
     from fedsim.log.run import Run  # noqa: PLC0415
     from fedsim.log.schema import Meaning  # noqa: PLC0415

@@ -7,7 +7,7 @@ import copy
 import traceback
 from collections.abc import Callable, Iterable
 
-from flwr.app import Context, Error, Message, RecordDict
+from flwr.app import Context, Error, Message, RecordDict, UserConfig
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid
 from flwr.supercore.run import Run
@@ -25,9 +25,15 @@ class InlineGrid(Grid):
     Args:
         client_app: the ClientApp of each node.
         clients: number of nodes; node ``p + 1`` holds partition ``p``.
+        run_config: the run config of each node.
     """
 
-    def __init__(self, client_app: ClientApp, clients: int) -> None:
+    def __init__(
+        self,
+        client_app: Callable[[Message, Context], Message],
+        clients: int,
+        run_config: UserConfig | None = None,
+    ) -> None:
         identify_task()
         self._client_app = client_app
         self._run = Run.create_empty(RUN_ID)
@@ -38,7 +44,7 @@ class InlineGrid(Grid):
                 node_id=FIRST_NODE_ID + p,
                 node_config={"partition-id": p, "num-partitions": clients},
                 state=RecordDict(),
-                run_config={},
+                run_config=dict(run_config or {}),
             )
             for p in range(clients)
         }

@@ -219,7 +219,9 @@ def _statistics(outcome: Outcome) -> str | None:
 
 def _tensors(outcome: Outcome, scored: Scored) -> Mapping[str, torch.Tensor]:
     found = outcome.reconstruction
-    tensors = {"original": scored.originals}
+    tensors = {} if scored.originals is None else {"original": scored.originals}
+    if scored.guess is not None:
+        tensors["guess"] = scored.guess
     if found.data is not None:
         tensors["reconstruction"] = found.data
     if found.labels is not None:

@@ -20,6 +20,7 @@ class Verdict(StrEnum):
     GUESSING = "no more than guessing"
     NOTHING = "nothing to leak"
     UNSCORED = "unscored"
+    NOT_COMPARED = "not compared"
 
 
 class Meaning(StrEnum):
@@ -31,6 +32,7 @@ class Meaning(StrEnum):
     ATTACK_FAILED = "attack failed"  # nothing leaked, and that is not evidence for a defense
     NOTHING = "nothing to leak"  # the private example holds nothing that a reader could see
     UNSCORED = "unscored"
+    NOT_COMPARED = "not compared"  # the private example is unknown to the run
 
 
 class Doubt(StrEnum):
@@ -122,6 +124,23 @@ class ExampleScore(Typed):
             verdict=Verdict.UNSCORED,
             meaning=Meaning.UNSCORED,
             original=None if original is None else tuple(original),
+        )
+
+    @classmethod
+    def not_compared(cls, example: int, *, label_found: int | None = None) -> ExampleScore:
+        """Return the score of a reconstruction whose private example is unknown: without metrics.
+
+        Args:
+            example: index in the reconstructed batch.
+            label_found: the label that the attack assigns to it.
+        """
+        return cls(
+            example=example,
+            metrics={},
+            baselines={},
+            label_found=label_found,
+            verdict=Verdict.NOT_COMPARED,
+            meaning=Meaning.NOT_COMPARED,
         )
 
     def figure(self, measure: Measure) -> float | None:

@@ -38,6 +38,7 @@ WORST_FIRST = (
     Meaning.LEAKED,
     Meaning.PARTLY,
     Meaning.ATTACK_FAILED,
+    Meaning.NOT_COMPARED,
     Meaning.UNSCORED,
     Meaning.NOTHING,
     Meaning.PROTECTED,

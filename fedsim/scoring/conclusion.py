@@ -91,7 +91,7 @@ def conclude(
         return Conclusion(Meaning.LEAKED)
     if word is Verdict.PARTLY:
         return Conclusion(Meaning.PARTLY)
-    if word in (Verdict.NOTHING, Verdict.UNSCORED):
+    if word in (Verdict.NOTHING, Verdict.UNSCORED, Verdict.NOT_COMPARED):
         return Conclusion(Meaning(word))
     doubts = (*_of_circumstances(circumstances), *_of_the_fit(found, fit, circumstances.discrete))
     doubts += (Doubt.BELOW_GUESS,) * below_guess

@@ -21,7 +21,7 @@ from fedsim.core.modules import normalises_by_batch
 from fedsim.core.names import NAIVE, NO_DEFENSE
 from fedsim.core.registry import COUNTERMEASURES
 from fedsim.data import IndexArray
-from fedsim.log.schema import Meaning, Moment, Verdict
+from fedsim.log.schema import ExampleScore, Meaning, Moment, Verdict
 from fedsim.scoring.conclusion import Circumstances, Conclusion, conclude
 from fedsim.scoring.judge import Judge
 from fedsim.scoring.types import Scored
@@ -87,6 +87,8 @@ class Scorer:
         words, matching = self._judge.words, scored.matching
         moments: dict[int, tuple[Moment, ...]] = {}
         for score in scored.leakage:
+            if scored.originals is None:
+                return moments
             original = scored.originals[score.example]
             if words(original, original) is None:
                 continue
@@ -110,6 +112,8 @@ class Scorer:
         protected without it.
         """
         victim, found = outcome.victim, outcome.reconstruction
+        if not all(self._site.knows(p, victim.server_round) for p in victim.partitions):
+            return self._not_compared(outcome)
         inputs, labels = self.truth(victim)
         originals = self._judge.originals(inputs, labels)
         fit = None if found.data is None else _truth_fit(outcome, inputs, labels)
@@ -125,6 +129,30 @@ class Scorer:
             leaked = all(score.meaning is Meaning.LEAKED for score in leakage)
             self._controls[victim.server_round] = leaked
         return Scored(originals, matching, fit, leakage)
+
+    def _not_compared(self, outcome: Outcome) -> Scored:
+        """Return the scores of a victim whose private batch is unknown, with a blind guess."""
+        found, seen = outcome.reconstruction, outcome.victim.observation
+        count = seen.batch_size if seen is not None else 1
+        if found.data is not None:
+            count = len(found.data)
+        told = [None] * count if found.labels is None else found.labels.tolist()
+        scores = tuple(
+            ExampleScore.not_compared(i, label_found=label if isinstance(label, int) else None)
+            for i, label in enumerate(told)
+        )
+        matching = None if found.data is None else torch.arange(count)
+        return Scored(None, matching, None, scores, self._guess(outcome, count))
+
+    def _guess(self, outcome: Outcome, count: int) -> Tensor | None:
+        """Return what the attack finds without the gradient, or else the mean of public data."""
+        if outcome.prior is not None:
+            return outcome.prior
+        samples = self._site.dataset.test.samples(MOST_READ)
+        if samples is None:
+            return None
+        inputs, _ = samples
+        return inputs.mean(dim=0, keepdim=True).expand(count, *inputs.shape[1:])
 
     def approximate(self, victim: Victim) -> bool:
         """Return whether the attack's equations are known to hold only approximately."""

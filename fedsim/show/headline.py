@@ -20,6 +20,21 @@ def headline(counts: Mapping[Meaning, int], nouns: tuple[str, str]) -> str:
         counts: number of private examples with each meaning; at least one.
         nouns: noun for one example, singular and plural.
     """
+    unknown = counts.get(Meaning.NOT_COMPARED, 0)
+    if not unknown:
+        return _scored(counts, nouns)
+    unscored = (
+        f"{counted(unknown, f'private {nouns[0]}', f'private {nouns[1]}')} attacked and unscored: "
+        "the run does not know the private data."
+    )
+    others: dict[Meaning, int] = {
+        m: n for m, n in counts.items() if m is not Meaning.NOT_COMPARED and n
+    }
+    return f"{_scored(others, nouns)} {unscored}" if others else unscored
+
+
+def _scored(counts: Mapping[Meaning, int], nouns: tuple[str, str]) -> str:
+    """Return the headline of the examples that the run knows."""
     total = sum(counts.values()) - counts.get(Meaning.NOTHING, 0)
     if not total:
         return "The private data hold nothing to leak: nothing readable is in the upload."

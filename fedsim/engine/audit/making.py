@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -13,10 +14,71 @@ from fedsim.attacks import Assumptions, Loss, Normalisation, mean_cross_entropy
 from fedsim.attacks.assumptions import Numbers, Scale
 from fedsim.attacks.functional import count_classes
 from fedsim.attacks.outputs import returning_tensor
+from fedsim.clients.defenses import Defense
 from fedsim.core.errors import RunError
 from fedsim.engine.audit.examples import Tensors, picture_shape, pictures, public_examples
+from fedsim.engine.audit.kept import KeptBatches
+from fedsim.engine.audit.plan import AuditPlan, Truth
 
 Factory = Callable[[], nn.Module]
+
+
+def plan_of(  # noqa: PLR0913  (what there is to say about an app)
+    *,
+    model: nn.Module | Factory,
+    input_shape: Sequence[int],
+    learning_rate: float,
+    batch_size: int,
+    local_steps: int | None,
+    local_epochs: int | None,
+    loss: object,
+    uploads: Literal["weights", "gradients"],
+    mode: str,
+    normalisation: tuple[Numbers, Numbers] | None,
+    value_range: tuple[float, float],
+    truth: Truth | KeptBatches | Path | str | None,
+    public: tuple[Tensor, Tensor] | None,
+    defenses: Sequence[Defense],
+    attack: Any,
+    evaluations: int | None,
+    rounds: Sequence[int],
+    clients: int | None,
+    time_limit_s: float,
+    seed: int,
+) -> AuditPlan:
+    """Return the plan of an audit with the arguments of `fedsim.audit`.
+
+    Raises:
+        FedsimError: an argument is invalid.
+    """
+    shape = shape_of(input_shape)
+    own = model_of(model, shape, mode)
+    assumed = assumptions(loss, normalisation, value_range, shape)
+    examples, said, outputs = public_of(public, own, shape, assumed)
+    plan = AuditPlan(
+        architecture=own,
+        factory=name_of(model),
+        input_shape=shape,
+        loss="cross-entropy" if loss is None else name_of(loss),
+        assumed=assumed,
+        public=examples,
+        public_said=said,
+        outputs=outputs,
+        uploads=uploads,
+        learning_rate=learning_rate,
+        batch_size=batch_size,
+        local_steps=local_steps,
+        local_epochs=local_epochs,
+        truth=KeptBatches(truth) if isinstance(truth, str | Path) else truth,
+        attack=attack_table(attack, evaluations),
+        rounds=tuple(rounds),
+        clients=clients,
+        time_limit_s=time_limit_s,
+        seed=seed,
+        defenses=tuple(defenses),
+    )
+    plan.check()
+    return plan
 
 
 def model_of(model: nn.Module | Factory, input_shape: tuple[int, ...], mode: str) -> nn.Module:
@@ -73,8 +135,8 @@ def loss_of(loss: object) -> Loss:
         return mean_cross_entropy
     if not callable(loss):
         raise RunError(f"loss: expected a function of outputs and targets, not {loss!r}")
-    given: Callable[[Tensor, Tensor], Tensor] = loss
-    return lambda outputs, target: given(outputs, target)
+    given: Loss = loss
+    return given
 
 
 def assumptions(

@@ -9,6 +9,7 @@ import torch
 from flwr.app import ArrayRecord
 from torch import Tensor
 
+from fedsim.engine.audit.doubting import Doubting
 from fedsim.engine.audit.examples import AppData, Tensors
 from fedsim.engine.audit.plan import AuditPlan
 from fedsim.engine.audit.site import AppSite, Said
@@ -42,7 +43,7 @@ class OpenFolder:
         said: adds a remark to the log.
         strategy: name of the wrapped strategy.
         rounds: number of rounds.
-        nodes: number of nodes.
+        nodes: the node of each partition, kept up to date by the caller.
         uploads: uploads of the first round.
         sent: the model that was sent in it, by name.
     """
@@ -56,7 +57,7 @@ class OpenFolder:
         *,
         strategy: str,
         rounds: int,
-        nodes: int,
+        nodes: Mapping[int, int],
         uploads: Sequence[Upload],
         sent: Mapping[str, Tensor],
     ) -> None:
@@ -64,7 +65,7 @@ class OpenFolder:
         uploads = [complete(upload, plan) for upload in uploads]
         self._remarks = _freeze(plan, uploads, sent)
         self._steps = local_steps(uploads, plan)
-        clients = max([nodes, *(upload.partition + 1 for upload in uploads)])
+        clients = 1 + max([0, *nodes, *(upload.partition for upload in uploads)])
         scenario = plan.scenario(strategy, rounds, clients, self._steps)
         held = {u.partition: int(u.metrics.get(EXAMPLES_KEY, 0)) for u in uploads}
         self._site = AppSite(
@@ -74,8 +75,10 @@ class OpenFolder:
             plan.architecture,
             plan,
             said,
+            nodes,
         )
         self._scorer, self._device = Scorer(self._site), best_device()
+        self._doubting = Doubting(self._site, self._steps)
         log.write_text(SCENARIO, scenario.to_toml())
         self.recorder = Recorder(self._site, log, observer)
         first = self.recorder.start(ENGINE, self._device)
@@ -105,6 +108,7 @@ class OpenFolder:
         ready = [of_steps(complete(u, self._plan), self._plan, self._steps) for u in known]
         self.recorder.uploads(server_round, ready)
         usable = [u for u in ready if u.problem is None]
+        self._doubting.received(sent, usable)
         if not usable or server_round not in self._plan.rounds:
             return
         adversary = self._adversary(server_round)
@@ -120,6 +124,8 @@ class OpenFolder:
             try:
                 scored = self._scorer.score(outcome)
                 self.recorder.outcome(outcome, scored, self._scorer)
+                for text in self._doubting.remarks(outcome, scored):
+                    self._said(text, server_round, outcome.victim.partition)
             except Exception as error:  # of the auditor's truth, for one
                 reason = f"not scored: {type(error).__name__}: {error}"
                 self._said(reason, server_round, outcome.victim.partition)

@@ -12,6 +12,7 @@ from fedsim.attacks import Assumptions
 from fedsim.clients.defenses import Defense
 from fedsim.core.errors import RunError
 from fedsim.engine.audit.examples import Tensors
+from fedsim.engine.audit.kept import KeptBatches
 from fedsim.engine.audit.parts import OwnData, OwnModel, OwnSplit
 from fedsim.scenario import Scenario
 
@@ -42,7 +43,8 @@ class AuditPlan:
         batch_size: examples in a local step.
         local_steps: number of local steps; None if ``local_epochs`` gives it.
         local_epochs: number of passes over the client's examples, or None.
-        truth: function that returns a client's private examples, for scoring alone; or None.
+        truth: function that returns a client's private examples, for scoring alone; or the batches
+            that the clients kept; None if they are unknown.
         defenses: the clients' defenses, which an adaptive attacker knows.
         attack: an attack, or a table of its name and parameters.
         rounds: the attacked rounds.
@@ -64,7 +66,7 @@ class AuditPlan:
     batch_size: int
     local_steps: int | None
     local_epochs: int | None
-    truth: Truth | None
+    truth: Truth | KeptBatches | None
     attack: Any
     rounds: Sequence[int]
     clients: int | None

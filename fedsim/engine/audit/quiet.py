@@ -21,7 +21,7 @@ def harmless(on_problem: Callable[[str], None]) -> Iterator[None]:
         KeyboardInterrupt: the user stopped the training.
     """
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
-    devices = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    devices = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
     try:
         yield
     except Exception as error:

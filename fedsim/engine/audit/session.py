@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 
 from flwr.app import ArrayRecord, Message
 from flwr.serverapp import Grid
 from torch import Tensor
 
-from fedsim.core.errors import UploadError
+from fedsim.core.errors import RunError, UploadError
 from fedsim.engine.audit.opened import OpenFolder
 from fedsim.engine.audit.plan import AuditPlan
 from fedsim.engine.audit.quiet import harmless
@@ -26,19 +26,27 @@ class Session:
     """Attacks the uploads of an app and writes a run folder; never raises an error.
 
     Args:
-        plan: the plan.
+        plan: the plan; or a function of the first node that replies and the round, which makes it.
         log: the run folder.
         observer: observer of the run.
     """
 
-    def __init__(self, plan: AuditPlan, log: RunLog, observer: Observer) -> None:
-        self.plan, self.log, self._observer = plan, log, observer
+    def __init__(
+        self, plan: AuditPlan | Callable[[int, int], AuditPlan], log: RunLog, observer: Observer
+    ) -> None:
+        self._plan, self.log, self._observer = plan, log, observer
         self._strategy, self._rounds, self._began = "", 1, time.monotonic()
         self._nodes: list[int] = []
+        self._held: dict[int, int] = {}
         self._notes: list[NoteRecord] = []
         self._opened: OpenFolder | None = None
         self._asked: dict[int, ArrayRecord] = {}
         self._ended = False
+
+    @property
+    def notes(self) -> list[str]:
+        """Remarks that are not in the log yet, because the run folder could not be begun."""
+        return [] if self._opened is not None else [note.text for note in self._notes]
 
     def begin(self, strategy: str, rounds: int) -> None:
         """Take note of the start of the training."""
@@ -60,7 +68,8 @@ class Session:
         """Attack the uploads of a round, if the plan says so, and record them."""
         with self._harmless(server_round):
             partitions = self._partitions(replies)
-            state = self.plan.architecture.state_dict()
+            plan = self._planned(server_round, replies)
+            state = plan.architecture.state_dict()
             shapes = {k: tuple(v.shape) for k, v in state.items()}
             uploads = [
                 read_foreign(reply, partitions[reply.metadata.src_node_id], shapes)
@@ -71,7 +80,7 @@ class Session:
             uploads += [Upload(partition, problem=NO_REPLY) for partition in silent]
             uploads.sort(key=lambda upload: upload.partition)
             sent = named_as(self._sent(server_round).to_torch_state_dict(), shapes)
-            opened = self._opened or self._open(uploads, sent)
+            opened = self._opened or self._open(plan, uploads, sent)
             opened.attack(server_round, {**state, **sent}, uploads)
 
     def end(self, error: BaseException | None) -> None:
@@ -80,7 +89,7 @@ class Session:
             return
         self._ended = True
         with self._harmless(None):
-            opened = self._opened or self._open([], {})
+            opened = self._opened or self._open(self._planned(0, []), [], {})
             stopped = isinstance(error, KeyboardInterrupt)
             status = "finished" if error is None else "interrupted" if stopped else "failed"
             reason = None if error is None else f"{type(error).__name__}: {error}"
@@ -116,6 +125,7 @@ class Session:
         }
         if len(set(reported.values())) == len(reported) == len(replies):
             found |= reported
+        self._held |= {partition: node for node, partition in found.items()}
         return found
 
     def _sent(self, server_round: int) -> ArrayRecord:
@@ -131,16 +141,32 @@ class Session:
             raise UploadError("the strategy sent different models to different clients")
         return sent[0]
 
-    def _open(self, uploads: Sequence[Upload], sent: Mapping[str, Tensor]) -> OpenFolder:
+    def _planned(self, server_round: int, replies: Sequence[Message]) -> AuditPlan:
+        """Return the plan, made from the first reply if it depends on it.
+
+        Raises:
+            RunError: there is no reply to make it from.
+        """
+        if isinstance(self._plan, AuditPlan):
+            return self._plan
+        usable = [reply for reply in replies if not reply.has_error()]
+        if not usable:
+            raise RunError("no client replied")
+        self._plan = self._plan(usable[0].metadata.src_node_id, server_round)
+        return self._plan
+
+    def _open(
+        self, plan: AuditPlan, uploads: Sequence[Upload], sent: Mapping[str, Tensor]
+    ) -> OpenFolder:
         """Write the beginning of the run folder, now that the clients are known."""
         self._opened = opened = OpenFolder(
-            self.plan,
+            plan,
             self.log,
             self._observer,
             self.note,
             strategy=self._strategy,
             rounds=self._rounds,
-            nodes=max(1, len(self._nodes)),
+            nodes=self._held,
             uploads=uploads,
             sent=sent,
         )

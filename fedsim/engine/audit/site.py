@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 from fedsim.clients.site import Site
 from fedsim.core.errors import RunError
 from fedsim.engine.audit.examples import pictures
+from fedsim.engine.audit.kept import KeptBatches
 from fedsim.engine.audit.plan import AuditPlan
 
 OUTSIDE = 0.01
@@ -27,11 +28,25 @@ class AppSite(Site):
     Attributes:
         plan: the plan of the audit.
         said: adds a remark to the log.
+        nodes: the node of each partition.
     """
 
     plan: AuditPlan
     said: Said
+    nodes: Mapping[int, int]
     _known: dict[tuple[int, int], tuple[Tensor, Tensor]] = field(default_factory=dict)
+
+    def knows(self, partition: int, server_round: int) -> bool:
+        """Return whether the auditor gave a client's examples of a round; a failure is said."""
+        if self.plan.truth is None:
+            return False
+        try:
+            self.different(partition, server_round)
+        except Exception as error:  # of the auditor's function
+            reason = f"the truth is unknown: {type(error).__name__}: {error}"
+            self.said(reason, server_round, partition)
+            return False
+        return True
 
     def different(self, partition: int, server_round: int) -> list[tuple[Tensor, Tensor]]:
         """Return a client's private examples of a round as pictures in [0, 1], and their labels.
@@ -47,7 +62,11 @@ class AppSite(Site):
     def _read(self, partition: int, server_round: int) -> tuple[Tensor, Tensor]:
         if self.plan.truth is None:
             raise RunError("the private examples are unknown")
-        inputs, labels = self.plan.truth(partition, server_round)
+        truth = self.plan.truth
+        if isinstance(truth, KeptBatches):
+            inputs, labels = truth.read(self.nodes[partition], server_round)
+        else:
+            inputs, labels = truth(partition, server_round)
         shown = pictures(torch.as_tensor(inputs), self.plan.input_shape, self.plan.assumed)
         low, high = float(shown.min()), float(shown.max())
         if low < -OUTSIDE or high > 1 + OUTSIDE:

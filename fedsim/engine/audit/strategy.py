@@ -55,15 +55,25 @@ class Audit(Delegate):
 
         Arguments and result are those of the wrapped strategy.
         """
-        error: BaseException | None = None
-        measured = None if evaluate_fn is None else self._measuring(evaluate_fn)
+        measured = None if evaluate_fn is None else self.measuring(evaluate_fn)
         arguments = (num_rounds, timeout, train_config, evaluate_config, measured)
-        self._session.begin(type(self.strategy).__name__, num_rounds)
-        try:
-            if type(self.strategy).start is Strategy.start:
+        if type(self.strategy).start is Strategy.start:
+            with self.auditing(num_rounds):
                 return super().start(grid, initial_arrays, *arguments)
-            with self._in_place():
-                return self.strategy.start(grid, initial_arrays, *arguments)
+        with self.auditing(num_rounds), self.in_place():
+            return self.strategy.start(grid, initial_arrays, *arguments)
+
+    @contextmanager
+    def auditing(self, rounds: int) -> Iterator[None]:
+        """Context of a whole training, after which the audit is finished whatever happens.
+
+        Args:
+            rounds: number of rounds.
+        """
+        error: BaseException | None = None
+        self._session.begin(type(self.strategy).__name__, rounds)
+        try:
+            yield
         except BaseException as problem:
             error = problem
             raise
@@ -105,7 +115,9 @@ class Audit(Delegate):
         self._session.received(server_round, replies)  # before a strategy may change the replies
         return aggregate(server_round, replies)
 
-    def _measuring(self, evaluate: EvaluateFn) -> EvaluateFn:
+    def measuring(self, evaluate: EvaluateFn) -> EvaluateFn:
+        """Return an evaluation whose accuracy is also recorded."""
+
         def measuring(server_round: int, arrays: ArrayRecord) -> MetricRecord | None:
             metrics = evaluate(server_round, arrays)
             value = None if metrics is None else metrics.get(ACCURACY)
@@ -116,7 +128,7 @@ class Audit(Delegate):
         return measuring
 
     @contextmanager
-    def _in_place(self) -> Iterator[None]:
+    def in_place(self) -> Iterator[None]:
         """Context in which the wrapped strategy itself is audited, for one with its own loop."""
         configure, aggregate = self._raw.configure_train, self._raw.aggregate_train
         own = dict(vars(self._raw))

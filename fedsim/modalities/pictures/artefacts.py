@@ -9,7 +9,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from fedsim.log.schema import ExampleScore
+from fedsim.log.schema import ExampleScore, Meaning
+from fedsim.modalities.pictures.beside import beside
 from fedsim.modalities.pictures.measure import PSNR
 from fedsim.show.artefacts import Artefact, Artefacts, Ended
 from fedsim.show.figures import Emergence, animate, grid, save_png, strip
@@ -29,10 +30,9 @@ class PictureArtefacts(Artefacts):
     def of_victim(self, ended: Ended) -> Iterator[Artefact]:
         """Yield a strip of each emerging picture of one victim, as in the paper's figures."""
         for score in ended.scores:
-            frames = _frames(ended, score)
-            if frames:
-                original = ended.arrays["original"][score.example]
-                draw = partial(_draw_strip, frames, original)
+            frames, shown = _frames(ended, score), beside(ended.arrays, score.example)
+            if frames and shown is not None:
+                draw = partial(_draw_strip, frames, shown[0])
                 yield Artefact(f"{ended.name(score.example)}.png", draw)
 
     def of_round(self, server_round: int, ended: Sequence[Ended]) -> Iterator[Artefact]:
@@ -43,10 +43,10 @@ class PictureArtefacts(Artefacts):
         name = f"round-{server_round:04d}"
         yield Artefact(f"{name}.png", partial(_draw_grid, shown))
         films = [
-            Emergence(one.arrays["original"][score.example], frames, text)
+            Emergence(known[0], frames, text)
             for text, pictures in shown.items()
             for one, score in pictures
-            if (frames := _frames(one, score))
+            if (frames := _frames(one, score)) and (known := beside(one.arrays, score.example))
         ]
         if films:
             yield Artefact(f"{name}.gif", partial(animate, _in_step(films)))
@@ -94,11 +94,19 @@ def _grid(shown: Pictures) -> Image.Image:
         pictures.append([])
         captions.append([])
         for one, score in row:
-            frames, psnr = _frames(one, score), score.figure(PSNR)
-            original = one.arrays["original"][score.example]
-            pictures[-1] += [original, frames[-1][1] if frames else None]
-            captions[-1] += ["private", "failed" if psnr is None else PSNR.show(psnr)]
+            frames, known = _frames(one, score), beside(one.arrays, score.example)
+            picture, caption = (None, "unknown") if known is None else known
+            pictures[-1] += [picture, frames[-1][1] if frames else None]
+            captions[-1] += [caption, _said(score) if frames else "failed"]
     return grid(pictures, list(shown), captions=captions)
+
+
+def _said(score: ExampleScore) -> str:
+    """Return the figure of a reconstruction as a caption."""
+    psnr = score.figure(PSNR)
+    if psnr is not None:
+        return PSNR.show(psnr)
+    return "failed" if score.meaning is Meaning.UNSCORED else score.meaning.value
 
 
 def _frames(ended: Ended, score: ExampleScore) -> Frames:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from fedsim.log.run import Arrays, Run
 from fedsim.log.schema import LeakageRecord, ReconstructionRecord
+from fedsim.modalities.pictures.beside import PRIVATE, beside
 from fedsim.modalities.pictures.measure import PSNR
 from fedsim.show.report.images import data_uri, evenly, largest_side, most_frames, strip
 from fedsim.show.report.victims.cards import Attacked, Attempt, Card, attacked, card, finite
@@ -58,21 +59,24 @@ def _shape(run: Run, victims: Sequence[Attacked]) -> Sequence[int]:
     for victim in victims:
         arrays = run.arrays(victim.pairs[0][1].tensors)
         if arrays is not None:
-            return arrays["original"].shape[1:]
+            shown = beside(arrays, 0)
+            return (1, 1, 1) if shown is None else shown[0].shape
     return (1, 1, 1)
 
 
 def _card(run: Run, victim: Attacked, defenses: dict[str, str], limits: _Limits) -> Card:
-    original = None
+    original, caption = None, PRIVATE
     attempts = []
     for leakage, reconstruction in victim.pairs:
         arrays = run.arrays(reconstruction.tensors)
         if arrays is None:
             attempts.append(PictureAttempt(leakage, reconstruction, PSNR))
             continue
-        original = original or data_uri(arrays["original"][leakage.score.example], limits.side)
+        shown = beside(arrays, leakage.score.example)
+        if original is None and shown is not None:
+            original, caption = data_uri(shown[0], limits.side), shown[1]
         attempts.append(_attempt(leakage, reconstruction, arrays, limits))
-    return card(victim, defenses, original, attempts)
+    return card(victim, defenses, original, attempts, caption)
 
 
 def _attempt(

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import ClassVar, cast
 
 from fedsim.log.run import Run
-from fedsim.log.schema import LeakageRecord, ReconstructionRecord
+from fedsim.log.schema import LeakageRecord, Meaning, ReconstructionRecord
 from fedsim.log.victims import Look
+from fedsim.modalities.pictures.beside import beside
 from fedsim.modalities.pictures.cards import picture_cards
 from fedsim.modalities.pictures.compared import compare_pictures, draw_grid
 from fedsim.modalities.pictures.measure import PSNR
@@ -55,8 +56,10 @@ class PictureView(View):
         if arrays is None or "matching" not in arrays or "reconstruction" not in arrays:
             return None
         rebuilt = arrays["reconstruction"][arrays["matching"][leakage.score.example]]
-        original = arrays["original"][leakage.score.example]
-        return data_uri(original, _THUMBNAIL), data_uri(rebuilt, _THUMBNAIL)
+        shown = beside(arrays, leakage.score.example)
+        if shown is None:
+            return None
+        return data_uri(shown[0], _THUMBNAIL), data_uri(rebuilt, _THUMBNAIL)
 
     def same_victim(self, found: Sequence[Look], stem: Path) -> list[Path]:
         """Write a private picture and its reconstruction under each defense as one PNG."""
@@ -85,12 +88,20 @@ def _pair(run: Run, one: Chosen) -> list[Picture]:
     arrays, score = run.arrays(one.found.tensors), one.leakage.score
     if arrays is None:
         return []
-    private: FloatImage = arrays["original"][score.example]
+    shown = beside(arrays, score.example)
+    if shown is None:
+        return []
+    private, caption = shown
     figure = score.figure(PSNR)
-    if "reconstruction" not in arrays or "matching" not in arrays or figure is None:
-        return [Picture(private, f"{one.name}\nprivate"), Picture(private * 0, "\nattack failed")]
+    compared = figure is not None or score.meaning is Meaning.NOT_COMPARED
+    if "reconstruction" not in arrays or "matching" not in arrays or not compared:
+        return [
+            Picture(private, f"{one.name}\n{caption}"),
+            Picture(private * 0, "\nattack failed"),
+        ]
     rebuilt: FloatImage = arrays["reconstruction"][arrays["matching"][score.example]]
+    said = "" if figure is None else PSNR.show(figure)
     return [
-        Picture(private, f"{one.name}\nprivate"),
-        Picture(rebuilt, f"{score.meaning}\n{PSNR.show(figure)}", STYLES[score.meaning]),
+        Picture(private, f"{one.name}\n{caption}"),
+        Picture(rebuilt, f"{score.meaning}\n{said}", STYLES[score.meaning]),
     ]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fedsim.log.run import Run
+from fedsim.log.schema import Meaning
 from fedsim.show.explain.cases import Case, cases
 from fedsim.show.explain.causes import CAUSES
 from fedsim.show.explain.finding import Finding
@@ -16,6 +17,16 @@ UNKNOWN = Finding(
     "The log shows no reason.",
     "Try attack = 'best', more evaluations and trials, another seed; compare with the objective "
     "curves in the report.",
+)
+
+
+NOT_COMPARED = Finding(
+    "the private data are unknown",
+    1.0,
+    "The run has nothing to compare its reconstructions with, so it does not know whether the "
+    "attack failed.",
+    "Give the audit its truth: a function of partition and round, or fedsim.AuditMod on the "
+    "clients of a simulation.",
 )
 
 
@@ -54,5 +65,7 @@ def explain(folder: Path | str) -> list[Explanation]:
 def _findings(case: Case, control: Case | None) -> list[Finding]:
     if case.all_leaked:
         return []
+    if case.leakage and all(r.score.meaning is Meaning.NOT_COMPARED for r in case.leakage):
+        return [NOT_COMPARED]
     found = [f for cause in CAUSES if (f := cause(case, control)) is not None]
     return sorted(found, key=lambda f: -f.strength) or [UNKNOWN]

@@ -37,6 +37,12 @@ MEANINGS = {
         "data. That is not protection",
     ),
     Meaning.UNSCORED: Badge("unscored", "?", "there is no reconstruction to score"),
+    Meaning.NOT_COMPARED: Badge(
+        "failed",
+        "?",
+        "unscored: the private example is unknown to the run, so nothing can be said about its "
+        "reconstruction. That is not protection",
+    ),
     Meaning.NOTHING: Badge(
         "unscored", "–", "the private example holds nothing that a reader could see or understand"
     ),

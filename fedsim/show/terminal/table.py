@@ -18,8 +18,9 @@ SHORT = {
     Meaning.ATTACK_FAILED: "failed",
     Meaning.NOTHING: "blank",
     Meaning.UNSCORED: "unscored",
+    Meaning.NOT_COMPARED: "not compared",
 }
-SEVERE = (Meaning.LEAKED, Meaning.PARTLY, Meaning.ATTACK_FAILED)
+SEVERE = (Meaning.LEAKED, Meaning.PARTLY, Meaning.ATTACK_FAILED, Meaning.NOT_COMPARED)
 STYLES = {
     Meaning.LEAKED: "bold red",
     Meaning.PARTLY: "yellow",
@@ -27,6 +28,7 @@ STYLES = {
     Meaning.ATTACK_FAILED: "magenta",
     Meaning.NOTHING: "dim",
     Meaning.UNSCORED: "dim",
+    Meaning.NOT_COMPARED: "magenta",
 }
 
 

@@ -71,6 +71,7 @@ class Card:
         example: its index in the batch, and the size of the batch.
         original: the example in the form of the view's template; None if the log does not have it.
         attempts: at least one, the naive one first.
+        caption: whether the original is the private example, or a blind guess in its place.
     """
 
     who: str
@@ -81,6 +82,7 @@ class Card:
     example: tuple[int, int]
     original: object | None
     attempts: Sequence[Attempt]
+    caption: str = "private"
 
     @property
     def key(self) -> str:
@@ -150,6 +152,7 @@ def card(
     defenses: Mapping[str, str],
     original: object | None,
     attempts: Sequence[Attempt],
+    caption: str = "private",
 ) -> Card:
     """Return the card of one private example.
 
@@ -158,6 +161,7 @@ def card(
         defenses: defense of each group, in words.
         original: the private example in the form of the view.
         attempts: the attempts in the form of the view.
+        caption: caption of the original.
     """
     record = one.first
     return Card(
@@ -169,6 +173,7 @@ def card(
         example=(record.score.example, one.batch),
         original=original,
         attempts=attempts,
+        caption=caption,
     )
 
 

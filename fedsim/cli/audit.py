@@ -1,0 +1,251 @@
+"""The command ``fedsim audit``."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tomllib
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from fedsim.cli.options import Out
+from fedsim.core.errors import RunError
+from fedsim.log.folders import new_folder
+
+if TYPE_CHECKING:
+    from fedsim.engine.audit.request import Request
+    from fedsim.log.run import Run
+
+LEAKS, NO_EVIDENCE = 3, 4
+
+
+class Uploads(StrEnum):
+    """Content of the clients' replies."""
+
+    WEIGHTS = "weights"
+    GRADIENTS = "gradients"
+
+
+class Mode(StrEnum):
+    """Mode of the model's layers in the clients' training."""
+
+    TRAIN = "train"
+    EVAL = "eval"
+
+
+def audit(  # noqa: PLR0913, PLR0917  (each is an option of its own)
+    app: Annotated[
+        Path | None,
+        typer.Argument(help="The folder of a Flower app: it is run as it is.", show_default=False),
+    ] = None,
+    model: Annotated[
+        str,
+        typer.Option(
+            metavar="MODULE:NAME",
+            help="The model's class, or a function that makes it. Its code is executed.",
+        ),
+    ] = "",
+    before: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Instead of an app: the weights that were sent."),
+    ] = None,
+    after: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="And a client's trained weights, or gradient. Can be given several times.",
+        ),
+    ] = None,
+    truth: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            help="Private examples, to score recorded uploads: a file with the tensors inputs and "
+            "labels, or a folder with one for each client.",
+        ),
+    ] = None,
+    input_shape: Annotated[
+        str | None, typer.Option(metavar="3x32x32", help="One example as the model takes it.")
+    ] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Examples in a local step.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Number of local steps.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Local epochs, instead of steps.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="The clients' learning rate.")] = None,
+    mode: Annotated[Mode | None, typer.Option(help="Mode of BatchNorm and dropout.")] = None,
+    loss: Annotated[
+        str | None,
+        typer.Option(metavar="MODULE:NAME", help="The clients' loss.  [default: cross-entropy]"),
+    ] = None,
+    normalise: Annotated[
+        str | None,
+        typer.Option(metavar="MEAN/STD", help="As 0.5/0.25, or three numbers each, with commas."),
+    ] = None,
+    value_range: Annotated[
+        str | None, typer.Option("--range", metavar="LOW,HIGH", help="Range of the data.")
+    ] = None,
+    public: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Public examples: a file with inputs and labels."),
+    ] = None,
+    uploads: Annotated[Uploads, typer.Option(help="Content of the uploads.")] = Uploads.WEIGHTS,
+    attack: Annotated[str, typer.Option(help="See: fedsim list attacks.")] = "best",
+    evaluations: Annotated[int | None, typer.Option(help="Effort of the attack.")] = None,
+    time_limit: Annotated[
+        float, typer.Option(metavar="SECONDS", help="Time limit of a round's attacks.")
+    ] = 120.0,
+    clients: Annotated[int, typer.Option(help="Number of clients of an app.")] = 2,
+    attacked: Annotated[int, typer.Option(help="Most clients attacked in a round.")] = 1,
+    rounds: Annotated[
+        list[int] | None, typer.Option("--round", help="Round to attack.  [default: 1]")
+    ] = None,
+    config: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change one value of the app's config."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    fail_above: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            help="Exit with 3 if a larger share of the attacked examples leaked, in part or "
+            "fully; with 4 without evidence.",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the attacks.")] = 0,
+    out: Out = None,
+) -> None:
+    """Audit a Flower app, or recorded uploads: what do they leak?
+
+    fedsim audit my-app --model task:Net --fail-above 0
+
+    fedsim audit --before a.safetensors --after b.safetensors --model task:Net
+    --input-shape 3x32x32 --batch-size 32 --steps 30 --learning-rate 0.01
+    """
+    if not model:
+        raise RunError("--model is missing: give the model's class, as module:name")
+    folder = out if out is not None else new_folder("audit")
+    from fedsim.engine.audit.request import Request  # noqa: PLC0415  (loads torch)
+
+    request = Request(
+        model=model,
+        input_shape=input_shape,
+        batch_size=batch_size,
+        local_steps=steps,
+        local_epochs=epochs,
+        learning_rate=learning_rate,
+        mode=None if mode is None else mode.value,
+        loss=loss,
+        normalise=normalise,
+        value_range=value_range,
+        public=None if public is None else str(public.absolute()),
+        uploads=uploads.value,
+        others={
+            "attack": attack,
+            "evaluations": evaluations,
+            "rounds": rounds or [1],
+            "clients": attacked if app is not None else None,
+            "time_limit_s": time_limit,
+            "seed": seed,
+        },
+    )
+    if app is not None and before is None and not after:
+        _app(request, app, clients, config or [], folder)
+    elif app is None and before is not None and after:
+        _recorded(request, before, after, truth, folder)
+    else:
+        raise RunError("expected the folder of a Flower app, or both --before and --after")
+    _conclude(folder, as_json=as_json, fail_above=fail_above)
+
+
+def _app(request: Request, app: Path, clients: int, config: list[str], folder: Path) -> None:
+    from fedsim.api.apps import audit_app  # noqa: PLC0415
+
+    audit_app(request, app, clients, dict(map(_setting, config)), folder)
+
+
+def _recorded(
+    request: Request, before: Path, after: list[Path], truth: Path | None, folder: Path
+) -> None:
+    from fedsim.api.apps import audit_recorded  # noqa: PLC0415
+
+    audit_recorded(request, before, after, truth, folder)
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise RunError(f"--set {text}: expected KEY=VALUE")
+    try:
+        return key.strip(), tomllib.loads(f"value = {value}")["value"]
+    except ValueError:
+        return key.strip(), value
+
+
+def _conclude(folder: Path, *, as_json: bool, fail_above: float | None) -> None:
+    """Print the result, and exit by the threshold.
+
+    Raises:
+        Exit: the threshold was passed, or there is no evidence for it.
+    """
+    from fedsim.cli.main import conclude  # noqa: PLC0415  (which has this command)
+    from fedsim.log.run import Run  # noqa: PLC0415
+
+    run = Run.read(folder)
+    if as_json:
+        sys.stdout.write(json.dumps(result(run)) + "\n")
+    else:
+        conclude(Console(), folder)
+    code = exit_code(run, fail_above)
+    if code:
+        raise typer.Exit(code)
+
+
+def result(run: Run) -> dict[str, Any]:
+    """Return the result of an audit in plain values.
+
+    ``leakage`` is the share of the attacked private examples that leaked, in part or fully; None if
+    none could be compared. ``control`` is whether the positive control was reconstructed.
+    """
+    from fedsim.log.schema import Meaning  # noqa: PLC0415
+    from fedsim.show.headline import notes_said, run_headline  # noqa: PLC0415
+
+    summary = run.summary
+    worst = summary.worst
+    unknown = (Meaning.NOT_COMPARED, Meaning.NOTHING)
+    compared = sum(n for meaning, n in worst.items() if meaning not in unknown)
+    leaked = worst.get(Meaning.LEAKED, 0) + worst.get(Meaning.PARTLY, 0)
+    return {
+        "headline": run_headline(summary) or "Nothing was attacked.",
+        "leakage": leaked / compared if compared else None,
+        "examples": {meaning.value: n for meaning, n in worst.items()},
+        "control": summary.control is not None and not summary.control_failed,
+        "remarks": [
+            *notes_said(summary),
+            *(f"{victim}: no reconstruction: {why}" for victim, why in summary.failures),
+        ],
+        "problems": [f"round {r}, client {c}: {why}" for r, c, why in summary.problems],
+        "folder": str(run.folder),
+    }
+
+
+def exit_code(run: Run, fail_above: float | None) -> int:
+    """Return the exit code for a threshold on the share of leaked examples.
+
+    Args:
+        run: the run.
+        fail_above: the threshold, or None.
+
+    Returns:
+        3 if more leaked; 4 if nothing was compared, or nothing leaked and the positive control was
+        not reconstructed, which is no evidence; else 0.
+    """
+    if fail_above is None:
+        return 0
+    found = result(run)
+    if found["leakage"] is not None and found["leakage"] > fail_above:
+        return LEAKS
+    return 0 if found["leakage"] is not None and found["control"] else NO_EVIDENCE

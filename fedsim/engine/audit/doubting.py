@@ -1,0 +1,108 @@
+"""Remarks on victims whose private data contradict what the auditor stated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from fedsim.core.names import NAIVE
+from fedsim.engine.audit.kept import KeptBatches
+from fedsim.engine.audit.plan import AuditPlan
+from fedsim.engine.audit.site import AppSite
+from fedsim.engine.audit.suspicions import Evidence, explanation
+from fedsim.scoring import Scored
+from fedsim.server.uploads import Upload
+from fedsim.server.victims import Outcome
+
+EARLIER = 2
+"""Number of earlier models that an upload may answer by mistake."""
+
+
+class Doubting:
+    """Finds out why the private data of a victim do not explain its upload.
+
+    Args:
+        site: the audited app.
+        steps: number of local steps that the audit assumes.
+    """
+
+    def __init__(self, site: AppSite, steps: int) -> None:
+        self._site, self._plan, self._steps = site, site.plan, steps
+        self._states: list[Mapping[str, Tensor]] = []
+        self._uploads: dict[int, Upload] = {}
+
+    def received(self, sent: Mapping[str, Tensor], uploads: Sequence[Upload]) -> None:
+        """Take note of a round's model and uploads."""
+        self._states = [sent, *self._states][: EARLIER + 1]
+        self._uploads = {upload.partition: upload for upload in uploads}
+
+    def remarks(self, outcome: Outcome, scored: Scored) -> Iterator[str]:
+        """Yield remarks on a victim that has been scored."""
+        victim = outcome.victim
+        partition, seen = victim.partition, victim.observation
+        if partition is None or seen is None or victim.attacker != NAIVE:
+            return
+        yield from self._of_facts(partition, victim.server_round)
+        fit = scored.fit
+        if self._plan.defenses or fit is None or fit.explained or partition not in self._uploads:
+            return
+        [(inputs, labels)] = self._site.different(partition, victim.server_round)
+        evidence = Evidence(
+            victim.attack,
+            outcome.model,
+            seen,
+            inputs,
+            labels,
+            self._uploads[partition].arrays,
+            self._states[0],
+            self._states[1:],
+            partition,
+            victim.server_round,
+            self._site.scenario.num_clients,
+            self._truth,
+        )
+        yield explanation(evidence)
+
+    def _truth(self, partition: int, server_round: int) -> tuple[Tensor, Tensor] | None:
+        """Return the private data of any client in any round, or None."""
+        try:
+            [found] = self._site.different(partition, server_round)
+        except Exception:  # of the auditor's function, for a round or client that it may not have
+            return None
+        return found
+
+    def _of_facts(self, partition: int, server_round: int) -> Iterator[str]:
+        truth = self._plan.truth
+        if isinstance(truth, KeptBatches) and partition in self._site.nodes:
+            facts = truth.facts(self._site.nodes[partition], server_round)
+            yield from differences(facts, self._plan, self._steps)
+
+
+def differences(facts: Mapping[str, Any], plan: AuditPlan, steps: int) -> Iterator[str]:
+    """Yield the differences between a watched training and what the auditor stated.
+
+    Args:
+        facts: facts of the training (`fedsim.AuditMod`).
+        plan: the plan.
+        steps: number of local steps that the audit assumes.
+    """
+    mode = "train" if plan.architecture.training else "eval"
+    stated = {
+        "learning rate": (facts.get("lr"), plan.learning_rate),
+        "batch size": (facts.get("batch_size"), plan.batch_size),
+        "number of local steps": (facts.get("steps"), steps),
+        "mode of the layers": (facts.get("mode"), mode),
+    }
+    for name, (found, said) in stated.items():
+        if found is not None and found != said:
+            yield f"the client trained with another {name} than stated: {found}, not {said}"
+    optimiser = facts.get("optimiser", "SGD")
+    extras = [f"{k} {facts[k]:g}" for k in ("momentum", "weight_decay") if facts.get(k)]
+    if optimiser != "SGD" or extras:
+        used = " with ".join([optimiser, *([", ".join(extras)] if extras else [])])
+        yield (
+            f"the client trained with {used}, and this audit attacks plain SGD: its equations do "
+            "not hold for several steps"
+        )
