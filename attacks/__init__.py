@@ -28,6 +28,7 @@ from fedsim.attacks.idlg import IDLG
 from fedsim.attacks.inverting_gradients import InvertingGradients
 from fedsim.attacks.labels.infer import infer_labels
 from fedsim.attacks.local_optimisers import SGD, Adam, LocalOptimiser
+from fedsim.attacks.losses import as_loss
 from fedsim.attacks.matching.attack import GradientMatching
 from fedsim.attacks.matching.objectives import CosineDistance, Objective, SquaredDistance
 from fedsim.attacks.matching.priors import L2, Prior, TotalVariation
@@ -87,6 +88,7 @@ __all__ = [
     "TokenSearch",
     "TotalVariation",
     "TruthFit",
+    "as_loss",
     "as_text_model",
     "infer_labels",
     "mean_cross_entropy",

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -45,6 +48,37 @@ def returning_tensor(model: nn.Module) -> nn.Module:
     """
     model.register_forward_hook(lambda module, inputs, outputs: as_tensor(outputs))
     return model
+
+
+@dataclass(frozen=True)
+class Heads:
+    """The parts of an output that `as_tensor` puts side by side.
+
+    Attributes:
+        keys: their keys in a mapping; None for a sequence.
+        shapes: shape of each, without the batch.
+    """
+
+    keys: tuple[Any, ...] | None
+    shapes: tuple[tuple[int, ...], ...]
+
+    @classmethod
+    def of(cls, outputs: object) -> Heads | None:
+        """Return the parts of an output; None if it is, or has, one tensor."""
+        if isinstance(outputs, Tensor) or hasattr(outputs, LOGITS):
+            return None
+        keys = tuple(outputs) if isinstance(outputs, Mapping) else None
+        parts = _parts(outputs)
+        if len(parts) < 2 or (keys is not None and LOGITS in keys):
+            return None
+        return cls(keys, tuple(tuple(part.shape[1:]) for part in parts))
+
+    def split(self, outputs: Tensor) -> Any:
+        """Return the parts of one tensor ``(N, sum of sizes)``, as the model had them."""
+        sizes = [math.prod(shape) for shape in self.shapes]
+        pieces: tuple[Tensor, ...] = torch.split(outputs, sizes, dim=-1)
+        parts = [p.reshape(len(p), *s) for p, s in zip(pieces, self.shapes, strict=True)]
+        return tuple(parts) if self.keys is None else dict(zip(self.keys, parts, strict=True))
 
 
 def _parts(outputs: object) -> list[Tensor]:

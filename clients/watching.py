@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812  (the name that everybody knows)
 from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
+from torch.overrides import TorchFunctionMode
 
 LOSSES = (
     "binary_cross_entropy",
@@ -23,6 +24,8 @@ LOSSES = (
     "smooth_l1_loss",
 )
 """Functions of ``torch.nn.functional`` that are watched, also inside loss modules."""
+
+_NAMES = {getattr(F, name): name for name in LOSSES}
 
 Step = tuple[Tensor, Tensor | None]
 
@@ -65,19 +68,36 @@ def watching() -> Iterator[Watched]:
     """
     watch = _Watch()
     plain_call = nn.Module.__call__
-    plain_losses = {name: getattr(F, name) for name in LOSSES}
     nn.Module.__call__ = watch.call(plain_call)  # type: ignore[method-assign]
-    for name, loss in plain_losses.items():
-        setattr(F, name, watch.loss(name, loss))
     handle = register_optimizer_step_post_hook(watch.on_step)
     try:
-        yield watch.seen
+        with _Losses(watch):
+            yield watch.seen
     finally:
         handle.remove()
         nn.Module.__call__ = plain_call  # type: ignore[method-assign]
-        for name, loss in plain_losses.items():
-            setattr(F, name, loss)
         watch.end()
+
+
+class _Losses(TorchFunctionMode):
+    """Mode in which the calls of PyTorch's loss functions are noted."""
+
+    def __init__(self, watch: _Watch) -> None:
+        super().__init__()
+        self._watch = watch
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        named = dict(kwargs or {})
+        if func in _NAMES:
+            target = args[1] if len(args) > 1 else named.get("target")
+            self._watch.on_loss(_NAMES[func], target)
+        return func(*args, **named)
 
 
 class _Watch:
@@ -101,15 +121,10 @@ class _Watch:
 
         return called
 
-    def loss(self, name: str, plain: Callable[..., Any]) -> Callable[..., Any]:
-        def called(*given: Any, **named: Any) -> Any:
-            target = given[1] if len(given) > 1 else named.get("target")
-            if isinstance(target, Tensor) and torch.is_grad_enabled() and self._depth < 2:
-                self._target = _kept(target)
-                self.seen.facts["loss"] = name
-            return plain(*given, **named)
-
-        return called
+    def on_loss(self, name: str, target: object) -> None:
+        if isinstance(target, Tensor) and torch.is_grad_enabled() and self._depth < 2:
+            self._target = _kept(target)
+            self.seen.facts["loss"] = name
 
     def on_step(self, optimiser: torch.optim.Optimizer, *_: Any) -> None:
         self._stepped = True

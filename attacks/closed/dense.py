@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from fedsim.attacks.closed.base import ClosedForm, Found
 from fedsim.attacks.labels.known import known_or_inferred
+from fedsim.attacks.labels.targets import solved_target
 from fedsim.attacks.types import Observation
 from fedsim.core.errors import AttackError
 from fedsim.core.modules import probing
@@ -56,6 +57,10 @@ class DenseInversion(ClosedForm):
 
 def with_labels(model: nn.Module, observation: Observation, data: Tensor) -> Found | str:
     """Return data with their known or inferred labels, or the reason why there are none."""
+    if observation.labels is None and not observation.is_classification:
+        target = solved_target(model, observation, data)
+        if target is not None:
+            return data, target
     try:
         return data, known_or_inferred(model, observation)
     except AttackError as error:

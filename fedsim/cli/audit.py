@@ -240,8 +240,8 @@ def exit_code(run: Run, fail_above: float | None) -> int:
         fail_above: the threshold, or None.
 
     Returns:
-        3 if more leaked; 4 if nothing was compared, or nothing leaked and the positive control was
-        not reconstructed, which is no evidence; else 0.
+        3 if more leaked; 4 without evidence: nothing was compared, or no more leaked and the
+        positive control was not reconstructed; else 0.
     """
     if fail_above is None:
         return 0

@@ -13,7 +13,7 @@ from fedsim.core.errors import RunError, UnknownNameError
 from fedsim.core.measures import Measure
 from fedsim.log.folders import RECORDS
 from fedsim.log.migrate import FORMATS, migrate, unnamed_modality
-from fedsim.log.schema import KINDS, LeakageRecord, LogRecord, RunStarted, parse
+from fedsim.log.schema import KINDS, LeakageRecord, LogRecord, Meaning, RunStarted, parse
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -137,7 +137,9 @@ def _measure(record: LogRecord, place: str) -> Measure:
 
 
 def _check(record: LeakageRecord, measure: Measure, place: str) -> None:
-    """Check that a score can be compared with a blind guess."""
+    """Check that a score can be compared with a blind guess, unless nothing was compared."""
+    if record.score.meaning is Meaning.NOT_COMPARED:
+        return
     try:
         record.score.blind(measure)
     except RunError as error:

@@ -265,8 +265,8 @@ class NoteRecord(Typed):
     """
 
     kind: Literal["note"] = "note"
-    round: int | None = None
-    partition: int | None = None
+    round: int | None
+    partition: int | None
     text: str
 
 

@@ -145,7 +145,7 @@ class Scorer:
         return Scored(None, matching, None, scores, self._guess(outcome, count))
 
     def _guess(self, outcome: Outcome, count: int) -> Tensor | None:
-        """Return what the attack finds without the gradient, or else the mean of public data."""
+        """Return the data of the attack's priors alone, or else the mean of public data."""
         if outcome.prior is not None:
             return outcome.prior
         samples = self._site.dataset.test.samples(MOST_READ)

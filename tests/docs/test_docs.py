@@ -17,6 +17,7 @@ from typer.main import get_command
 from fedsim.cli.main import app
 from fedsim.scenario import bundled
 from fedsim.scenario.comparison import comparisons
+from tests.fedsim.engine.audit.quickstart import write
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted({*ROOT.glob("*.md"), *ROOT.glob("[a-z]*/README.md"), *(ROOT / "docs").rglob("*.md")})
@@ -108,6 +109,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     gradient = np.linspace(0, 255, 64 * 64, dtype=np.uint8).reshape(64, 64)
     Image.fromarray(gradient).convert("RGB").save(folder / "photo.jpg")
     shutil.copy(ROOT / "scenarios" / "quickstart.toml", folder / "my-scenario.toml")
+    write(folder / "my-app", package="")
     fedsim(["run", "--set", "adversary.attack.evaluations=20", "--out", "runs/my-run"], folder)
     return folder
 

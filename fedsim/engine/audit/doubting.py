@@ -45,10 +45,12 @@ class Doubting:
         if partition is None or seen is None or victim.attacker != NAIVE:
             return
         yield from self._of_facts(partition, victim.server_round)
-        fit = scored.fit
-        if self._plan.defenses or fit is None or fit.explained or partition not in self._uploads:
+        if self._plan.defenses or scored.originals is None or partition not in self._uploads:
             return
         [(inputs, labels)] = self._site.different(partition, victim.server_round)
+        fit = scored.fit or victim.attack.truth_fit(outcome.model, seen, inputs, labels)
+        if fit is None or fit.explained:
+            return
         evidence = Evidence(
             victim.attack,
             outcome.model,

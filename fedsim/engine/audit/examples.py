@@ -68,6 +68,13 @@ class AppData:
         return len(self.classes)
 
 
+def as_targets(labels: Tensor) -> Tensor:
+    """Return labels as the loss takes them: classes ``(N,)``, or targets as floating numbers."""
+    if labels.ndim == 1 and not labels.is_floating_point():
+        return labels.long()
+    return labels.float()
+
+
 def picture_shape(input_shape: tuple[int, ...]) -> tuple[int, int, int]:
     """Return the shape ``(C, H, W)`` as which examples are attacked and shown.
 

@@ -10,13 +10,19 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from fedsim.attacks import Assumptions, Loss, Normalisation, mean_cross_entropy
+from fedsim.attacks import Assumptions, Loss, Normalisation, as_loss, mean_cross_entropy
 from fedsim.attacks.assumptions import Numbers, Scale
 from fedsim.attacks.functional import count_classes
-from fedsim.attacks.outputs import returning_tensor
+from fedsim.attacks.outputs import Heads, returning_tensor
 from fedsim.clients.defenses import Defense
 from fedsim.core.errors import RunError
-from fedsim.engine.audit.examples import Tensors, picture_shape, pictures, public_examples
+from fedsim.engine.audit.examples import (
+    Tensors,
+    as_targets,
+    picture_shape,
+    pictures,
+    public_examples,
+)
 from fedsim.engine.audit.kept import KeptBatches
 from fedsim.engine.audit.plan import AuditPlan, Truth
 
@@ -52,8 +58,8 @@ def plan_of(  # noqa: PLR0913  (what there is to say about an app)
         FedsimError: an argument is invalid.
     """
     shape = shape_of(input_shape)
-    own = model_of(model, shape, mode)
-    assumed = assumptions(loss, normalisation, value_range, shape)
+    own, heads = model_of(model, shape, mode)
+    assumed = assumptions(loss_of(loss, heads), normalisation, value_range, shape)
     examples, said, outputs = public_of(public, own, shape, assumed)
     plan = AuditPlan(
         architecture=own,
@@ -81,8 +87,12 @@ def plan_of(  # noqa: PLR0913  (what there is to say about an app)
     return plan
 
 
-def model_of(model: nn.Module | Factory, input_shape: tuple[int, ...], mode: str) -> nn.Module:
+def model_of(
+    model: nn.Module | Factory, input_shape: tuple[int, ...], mode: str
+) -> tuple[nn.Module, Heads | None]:
     """Return a copy of the auditor's model that takes pictures and returns one tensor.
+
+    And the parts of its output, if it has several.
 
     No global random state is changed.
 
@@ -106,12 +116,13 @@ def model_of(model: nn.Module | Factory, input_shape: tuple[int, ...], mode: str
         )
     if mode not in {"train", "eval"}:
         raise RunError(f"mode is {mode!r}: expected 'train' or 'eval'")
-    made = returning_tensor(made.cpu().train(mode == "train"))
+    heads = _heads(made.cpu(), input_shape)
+    made = returning_tensor(made.train(mode == "train"))
     if picture_shape(input_shape) != input_shape:
         made.register_forward_pre_hook(
             lambda module, given: (given[0].reshape(len(given[0]), *input_shape),)
         )
-    return made
+    return made, heads
 
 
 def name_of(thing: object) -> str:
@@ -119,28 +130,28 @@ def name_of(thing: object) -> str:
     return str(getattr(thing, "__qualname__", None) or type(thing).__name__).split("<locals>.")[-1]
 
 
-def loss_of(loss: object) -> Loss:
-    """Return the loss as attacks take it.
+def loss_of(loss: object, heads: Heads | None) -> Loss:
+    """Return the loss of one tensor of outputs.
 
     Args:
-        loss: ``nn.CrossEntropyLoss()`` without arguments, or any function of outputs and targets;
-            see `fedsim.attacks.Loss`.
+        loss: the clients' loss, of the model's outputs as it returns them; None for the
+            cross-entropy.
+        heads: the parts of the outputs, or None.
 
     Raises:
-        RunError: it cannot be called.
+        RunError: there are several outputs and no loss.
+        AttackError: it cannot be used.
     """
-    if loss is None or loss is mean_cross_entropy or loss is nn.functional.cross_entropy:
-        return mean_cross_entropy
-    if isinstance(loss, nn.CrossEntropyLoss) and _is_plain(loss):
-        return mean_cross_entropy
-    if not callable(loss):
-        raise RunError(f"loss: expected a function of outputs and targets, not {loss!r}")
-    given: Loss = loss
-    return given
+    if heads is None:
+        return as_loss(loss)
+    if loss is None:
+        raise RunError("the model has several outputs: give the clients' loss of them")
+    given: Callable[[Any, Tensor], Tensor] = as_loss(loss)
+    return lambda outputs, target: given(heads.split(outputs), target)
 
 
 def assumptions(
-    loss: object,
+    loss: Loss,
     normalisation: tuple[Numbers, Numbers] | None,
     value_range: tuple[float, float],
     input_shape: tuple[int, ...],
@@ -148,7 +159,7 @@ def assumptions(
     """Return the assumptions about the clients.
 
     Args:
-        loss: the clients' loss.
+        loss: loss of a batch.
         normalisation: mean and standard deviation that clients normalise pictures by, or None.
         value_range: range of the data before normalisation; it is mapped to [0, 1] for people.
         input_shape: shape of an example.
@@ -162,13 +173,13 @@ def assumptions(
         raise RunError(f"value_range is {value_range}: expected (low, high) with low < high")
     mean, std = (0.0, 1.0) if normalisation is None else normalisation
     if (low, high) == (0.0, 1.0) and normalisation is None:
-        return Assumptions(loss_of(loss))
+        return Assumptions(loss)
     shape = picture_shape(input_shape)
     scale = Scale.of(shape, (0.0, 1.0), Normalisation(mean, std))
     # (low + span * unit - mean) / std is (unit - (mean - low) / span) / (std / span).
     span = high - low
     own = Normalisation((scale.mean - low) / span, scale.std / span)
-    return Assumptions(loss_of(loss), own)
+    return Assumptions(loss, own)
 
 
 def public_of(
@@ -198,7 +209,8 @@ def public_of(
     inputs, labels = map(torch.as_tensor, public)
     if len(inputs) != len(labels) or not len(inputs):
         raise RunError(f"public: {len(inputs)} examples and {len(labels)} labels")
-    given = Tensors(pictures(inputs, input_shape, assumed).clamp(0, 1), labels.detach().cpu())
+    targets = as_targets(labels.detach().cpu())
+    given = Tensors(pictures(inputs, input_shape, assumed).clamp(0, 1), targets)
     return given, f"{len(inputs)} examples of the auditor", outputs
 
 
@@ -232,6 +244,11 @@ def attack_table(attack: Any, evaluations: int | None) -> Any:
     return {**table, "evaluations": evaluations}
 
 
-def _is_plain(loss: nn.CrossEntropyLoss) -> bool:
-    plain = loss.weight is None and loss.label_smoothing == 0 and loss.ignore_index == -100
-    return plain and loss.reduction == "mean"
+def _heads(model: nn.Module, input_shape: tuple[int, ...]) -> Heads | None:
+    """Return the parts of a model's output; None if it cannot be evaluated, which is said later."""
+    probe = torch.zeros((2, *input_shape), dtype=next(model.parameters()).dtype)
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            return Heads.of(copy.deepcopy(model).eval()(probe))
+    except (RuntimeError, ValueError, TypeError, IndexError):
+        return None

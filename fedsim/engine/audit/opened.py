@@ -71,7 +71,7 @@ class OpenFolder:
         self._site = AppSite(
             scenario,
             _data_of(plan),
-            [np.arange(held.get(p, 0)) for p in range(clients)],
+            [np.arange(max(1, held.get(p, 0))) for p in range(clients)],
             plan.architecture,
             plan,
             said,

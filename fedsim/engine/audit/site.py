@@ -10,7 +10,8 @@ from torch import Tensor
 
 from fedsim.clients.site import Site
 from fedsim.core.errors import RunError
-from fedsim.engine.audit.examples import pictures
+from fedsim.data import IndexArray
+from fedsim.engine.audit.examples import as_targets, pictures
 from fedsim.engine.audit.kept import KeptBatches
 from fedsim.engine.audit.plan import AuditPlan
 
@@ -59,6 +60,14 @@ class AppSite(Site):
             self._known[key] = self._read(partition, server_round)
         return [self._known[key]]
 
+    def drawn(self, partition: int, server_round: int) -> IndexArray:
+        """Return the indices of all examples of a client, ``(1, N)``.
+
+        An app does not tell which of them it uses in a round. With all of them in each round, an
+        example of several rounds is never called protected by an attack on one.
+        """
+        return self.partitions[partition][None]
+
     def _read(self, partition: int, server_round: int) -> tuple[Tensor, Tensor]:
         if self.plan.truth is None:
             raise RunError("the private examples are unknown")
@@ -78,5 +87,4 @@ class AppSite(Site):
                 partition,
             )
         targets = torch.as_tensor(labels).detach().cpu()
-        whole = not targets.is_floating_point()
-        return shown.clamp(0, 1), targets.long() if whole else targets
+        return shown.clamp(0, 1), as_targets(targets)

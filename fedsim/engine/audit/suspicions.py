@@ -99,7 +99,7 @@ class Evidence:
 
 
 Case = tuple[str, Evidence]
-"""What is suspected, as a clause with its remedy; and the evidence under it."""
+"""A suspicion as a clause with its remedy, and the evidence under it."""
 
 
 class Suspicion(ABC):

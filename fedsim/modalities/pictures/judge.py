@@ -69,18 +69,18 @@ class PictureJudge(Judge):
         if matching is None or found.data is None:
             return None, tuple(
                 ExampleScore.unscored(i, baselines[i], label=label)
-                for i, label in enumerate(labels.tolist())
+                for i, label in enumerate(_classes(labels))
             )
         rebuilt = found.data[matching]
         finite, rebuilt = scorable(rebuilt), rebuilt.nan_to_num()
-        ranked = [candidates(public, classes, label) for label in labels.tolist()]
+        ranked = [candidates(public, classes, label) for label in _classes(labels)]
         evidence = gather(rebuilt, originals, guesses, ranked)
         figures = _figures(score(rebuilt, originals))
         pair = comparable(rebuilt, originals)
         further = self._further.figures(*pair)
         blind = torch.stack([scored[n].psnr for n in (GREY, MEAN) if n in scored]).amax(0)
         leakage = []
-        for i, label in enumerate(labels.tolist()):
+        for i, label in enumerate(_classes(labels)):
             if not finite[i]:
                 leakage.append(ExampleScore.unscored(i, baselines[i], label=label))
                 continue
@@ -148,6 +148,13 @@ def _identified(found: Tensor, original: Tensor, public: Tensor) -> dict[str, fl
     return {_PERCEPTUAL: float(rank(found, original, public))}
 
 
+def _classes(labels: Tensor) -> list[int | None]:
+    """Return the class of each example; None where labels are other targets of a loss."""
+    if labels.ndim > 1 or labels.is_floating_point():
+        return [None] * len(labels)
+    return [int(label) for label in labels]
+
+
 def _matching(found: Reconstruction, originals: Tensor) -> Tensor | None:
     """Return the reconstruction's index for each original; None if there is none to compare."""
     if found.data is None or not _complete(found.data, originals):
@@ -157,7 +164,7 @@ def _matching(found: Reconstruction, originals: Tensor) -> Tensor | None:
 
 def _labels_found(found: Reconstruction, matching: Tensor | None, number: int) -> list[int | None]:
     """Return the class that the attack found for each original."""
-    if found.labels is None or matching is None:
+    if found.labels is None or matching is None or found.labels.is_floating_point():
         return [None] * number
     return [int(label) for label in found.labels[matching]]
 

@@ -132,7 +132,7 @@ def _gather(
     return evidence
 
 
-def candidates(public: Tensor, classes: Tensor, label: int) -> Tensor:
+def candidates(public: Tensor, classes: Tensor, label: int | None) -> Tensor:
     """Return the public pictures among which a private one is ranked.
 
     Those of its class, so that the class alone identifies nothing; all, if its class has few.
@@ -140,9 +140,9 @@ def candidates(public: Tensor, classes: Tensor, label: int) -> Tensor:
     Args:
         public: ``(M, C, H, W)``.
         classes: ``(M,)``.
-        label: the private picture's class.
+        label: the private picture's class; None if it has none.
     """
-    own = public[classes == label]
+    own = public[:0] if label is None else public[classes == label]
     return (own if len(own) >= LEAST_CANDIDATES else public)[:MOST_CANDIDATES]
 
 

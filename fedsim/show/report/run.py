@@ -74,7 +74,7 @@ def run_page(run: Run) -> str:
         labels_told=labels_told(run.summary),
         rows_csv=as_csv([list(rows[0]), *(list(r.values()) for r in rows)]) if rows else None,
         scores_csv=_scores_csv(cards, view),
-        charts=run_charts(cards, run.summary),
+        charts=run_charts([c for c in cards if not c.unknown], run.summary),
         sources=run.start.sources,
         command=shown_command(run.start.command),
         scenario_file=as_text_file(run.scenario_text),

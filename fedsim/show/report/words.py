@@ -39,7 +39,7 @@ MEANINGS = {
     Meaning.UNSCORED: Badge("unscored", "?", "there is no reconstruction to score"),
     Meaning.NOT_COMPARED: Badge(
         "failed",
-        "?",
+        "□",
         "unscored: the private example is unknown to the run, so nothing can be said about its "
         "reconstruction. That is not protection",
     ),

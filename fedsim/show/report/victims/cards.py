@@ -102,6 +102,11 @@ class Card:
         return min(self.attempts, key=lambda a: (WORST_FIRST.index(a.meaning), -(a.score or 0)))
 
     @property
+    def unknown(self) -> bool:
+        """Whether the private example is unknown, so that nothing was compared with it."""
+        return Meaning.NOT_COMPARED in self.meanings
+
+    @property
     def meanings(self) -> list[Meaning]:
         """Meanings of all attempts."""
         return [a.meaning for a in self.attempts]

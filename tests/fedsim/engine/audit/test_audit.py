@@ -151,9 +151,7 @@ def test_buffers_are_carried(tmp_path: Path) -> None:
     def pair(partition: int, server_round: int) -> Batch:
         return batch(partition, server_round, size=2)
 
-    audit = audited(
-        tmp_path / "run", model=Net, truth=pair, batch_size=2, clients=1, time_limit_s=0.2
-    )
+    audit = audited(tmp_path / "run", model=Net, truth=pair, batch_size=2, clients=1, attack="idlg")
     train(audit, app(Net, pair), Net)
     run = Run.read(tmp_path / "run")
     assert not run.summary.notes
@@ -229,7 +227,7 @@ def test_epochs_give_the_number_of_steps(tmp_path: Path) -> None:
         return batch(partition, server_round, size=5)
 
     audit = audited(
-        tmp_path / "run", truth=several, batch_size=2, local_epochs=2, clients=1, time_limit_s=0.2
+        tmp_path / "run", truth=several, batch_size=2, local_epochs=2, clients=1, attack="idlg"
     )
     train(audit, app(data=several))
     assert Run.read(tmp_path / "run").scenario["federation"]["local_steps"] == 6
@@ -247,7 +245,7 @@ def test_epochs_give_the_number_of_steps(tmp_path: Path) -> None:
         ({"local_steps": 2, "local_epochs": 2}, RunError, "give one of them"),
         ({"local_epochs": 0}, RunError, "at least 1"),
         ({"value_range": (1, 0)}, RunError, "low < high"),
-        ({"loss": "mse"}, RunError, "expected a function"),
+        ({"loss": "mse"}, fedsim.AttackError, "expected a function"),
         ({"public": (torch.rand(2, *SHAPE), torch.zeros(3))}, RunError, "2 examples and 3 labels"),
         ({"public": (torch.rand(2, 3, 8, 8), torch.zeros(2))}, RunError, "as the model takes them"),
     ],

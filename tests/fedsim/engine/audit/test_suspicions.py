@@ -100,7 +100,7 @@ CASES: dict[str, Case] = {
     ),
     "eval for train": (
         lambda: app(Net, pair, training=False),
-        {"model": Net, "truth": pair, "batch_size": 2},
+        {"model": Net, "truth": pair, "batch_size": 2, "attack": "idlg"},
         "the clients' model is in eval mode: set mode='eval'",
     ),
     "another order": (
@@ -115,7 +115,7 @@ CASES: dict[str, Case] = {
     ),
     "summed loss": (
         lambda: app(data=pair, loss=summed),
-        {"truth": pair, "batch_size": 2},
+        {"truth": pair, "batch_size": 2, "attack": "idlg"},
         "the loss is summed over the batch, not averaged: 2 times as large",
     ),
     "another rate": (
@@ -145,7 +145,7 @@ CASES: dict[str, Case] = {
 def test_the_mistake_is_named(name: str, tmp_path: Path) -> None:
     client, stated, said = CASES[name]
     model = stated.get("model", plain)
-    audit = audited(tmp_path / "run", clients=1, time_limit_s=0.2, **stated)
+    audit = audited(tmp_path / "run", clients=1, **stated)
     train(audit, client(), model, rounds=2 if "rounds" in stated else 1)
     found = [note for note in notes(tmp_path / "run") if "misfit" in note]
     assert len(found) == 1, notes(tmp_path / "run")
