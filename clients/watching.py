@@ -130,10 +130,12 @@ class _Watch:
         self._stepped = True
         settings = optimiser.param_groups[0]
         self.seen.facts["optimiser"] = type(optimiser).__name__
-        for name in ("lr", "momentum", "weight_decay"):
+        for name in ("lr", "momentum", "nesterov", "weight_decay", "eps"):
             value = settings.get(name)
             if isinstance(value, int | float):
-                self.seen.facts[name] = float(value)
+                self.seen.facts[name] = value if isinstance(value, bool) else float(value)
+        for name, value in zip(("beta1", "beta2"), settings.get("betas", ()), strict=False):
+            self.seen.facts[name] = float(value)
         if self._inputs is not None:
             self.seen.steps.append((self._inputs, self._target))
             self._inputs = self._target = None

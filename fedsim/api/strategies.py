@@ -30,6 +30,7 @@ def audit(  # noqa: PLR0913  (what there is to say about an app)
     batch_size: int = 1,
     local_steps: int | None = None,
     local_epochs: int | None = None,
+    optimizer: str | dict[str, Any] = "sgd",
     loss: Callable[[Any, Any], Tensor] | None = None,
     uploads: Literal["weights", "gradients"] = "weights",
     mode: Literal["train", "eval"] = "train",
@@ -60,11 +61,13 @@ def audit(  # noqa: PLR0913  (what there is to say about an app)
         model: the clients' model, or a function without arguments that makes it. Its weights do not
             matter: those that the strategy sends are used.
         input_shape: shape of one example as the model takes it, such as ``(3, 32, 32)``.
-        learning_rate: the clients' learning rate (plain SGD).
+        learning_rate: the clients' learning rate.
         batch_size: examples in each local step.
         local_steps: number of local steps; 1 by default.
         local_epochs: instead of ``local_steps``: number of passes over the client's
             ``num-examples`` examples.
+        optimizer: the clients' optimiser: ``"sgd"``, ``"adam"``, ``"adamw"``, or a table of name
+            and parameters such as ``{"name": "sgd", "momentum": 0.9}``.
         loss: the clients' mean loss of a batch; by default the cross-entropy.
         uploads: whether replies hold the trained weights, or gradients.
         mode: mode of the model's layers when the clients train.
@@ -102,6 +105,7 @@ def audit(  # noqa: PLR0913  (what there is to say about an app)
         batch_size=batch_size,
         local_steps=local_steps,
         local_epochs=local_epochs,
+        optimizer=optimizer,
         loss=loss,
         uploads=uploads,
         mode=mode,

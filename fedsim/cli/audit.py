@@ -75,6 +75,13 @@ def audit(  # noqa: PLR0913, PLR0917  (each is an option of its own)
     steps: Annotated[int | None, typer.Option(help="Number of local steps.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Local epochs, instead of steps.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="The clients' learning rate.")] = None,
+    optimizer: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME[,KEY=VALUE]",
+            help="The clients' optimiser, as sgd,momentum=0.9 or adam.  [default: sgd]",
+        ),
+    ] = None,
     mode: Annotated[Mode | None, typer.Option(help="Mode of BatchNorm and dropout.")] = None,
     loss: Annotated[
         str | None,
@@ -143,6 +150,7 @@ def audit(  # noqa: PLR0913, PLR0917  (each is an option of its own)
         value_range=value_range,
         public=None if public is None else str(public.absolute()),
         uploads=uploads.value,
+        optimizer=None if optimizer is None else _table(optimizer),
         others={
             "attack": attack,
             "evaluations": evaluations,
@@ -175,10 +183,16 @@ def _recorded(
     audit_recorded(request, before, after, truth, folder)
 
 
+def _table(text: str) -> dict[str, Any]:
+    """Return ``sgd,momentum=0.9`` as a table of name and parameters."""
+    name, *settings = text.split(",")
+    return {"name": name, **dict(map(_setting, settings))}
+
+
 def _setting(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not equals:
-        raise RunError(f"--set {text}: expected KEY=VALUE")
+        raise RunError(f"{text}: expected KEY=VALUE")
     try:
         return key.strip(), tomllib.loads(f"value = {value}")["value"]
     except ValueError:

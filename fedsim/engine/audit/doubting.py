@@ -8,8 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from fedsim.core.names import NAIVE
-from fedsim.engine.audit.kept import KeptBatches
-from fedsim.engine.audit.plan import AuditPlan
+from fedsim.engine.audit.kept import KeptBatches, optimizer_in, optimizer_of
 from fedsim.engine.audit.site import AppSite
 from fedsim.engine.audit.suspicions import Evidence, explanation
 from fedsim.scoring import Scored
@@ -25,11 +24,10 @@ class Doubting:
 
     Args:
         site: the audited app.
-        steps: number of local steps that the audit assumes.
     """
 
-    def __init__(self, site: AppSite, steps: int) -> None:
-        self._site, self._plan, self._steps = site, site.plan, steps
+    def __init__(self, site: AppSite) -> None:
+        self._site, self._plan = site, site.plan
         self._states: list[Mapping[str, Tensor]] = []
         self._uploads: dict[int, Upload] = {}
 
@@ -48,6 +46,12 @@ class Doubting:
         if self._plan.defenses or scored.originals is None or partition not in self._uploads:
             return
         [(inputs, labels)] = self._site.different(partition, victim.server_round)
+        if len(inputs) != seen.batch_size:
+            yield (
+                f"the truth has {len(inputs)} examples, and the audit assumes {seen.batch_size}: "
+                "state batch_size, and local_steps or local_epochs, as the clients train"
+            )
+            return
         fit = scored.fit or victim.attack.truth_fit(outcome.model, seen, inputs, labels)
         if fit is None or fit.explained:
             return
@@ -79,32 +83,37 @@ class Doubting:
         truth = self._plan.truth
         if isinstance(truth, KeptBatches) and partition in self._site.nodes:
             facts = truth.facts(self._site.nodes[partition], server_round)
-            yield from differences(facts, self._plan, self._steps)
+            yield from differences(facts, self._site, partition)
 
 
-def differences(facts: Mapping[str, Any], plan: AuditPlan, steps: int) -> Iterator[str]:
+def differences(facts: Mapping[str, Any], site: AppSite, partition: int) -> Iterator[str]:
     """Yield the differences between a watched training and what the auditor stated.
 
     Args:
         facts: facts of the training (`fedsim.AuditMod`).
-        plan: the plan.
-        steps: number of local steps that the audit assumes.
+        site: the audited app.
+        partition: the client.
     """
-    mode = "train" if plan.architecture.training else "eval"
+    plan, federation = site.plan, site.scenario.federation
     stated = {
         "learning rate": (facts.get("lr"), plan.learning_rate),
         "batch size": (facts.get("batch_size"), plan.batch_size),
-        "number of local steps": (facts.get("steps"), steps),
-        "mode of the layers": (facts.get("mode"), mode),
+        "number of local steps": (
+            facts.get("steps"),
+            federation.steps_of(len(site.partitions[partition])),
+        ),
+        "mode of the layers": (
+            facts.get("mode"),
+            "train" if plan.architecture.training else "eval",
+        ),
     }
     for name, (found, said) in stated.items():
         if found is not None and found != said:
             yield f"the client trained with another {name} than stated: {found}, not {said}"
-    optimiser = facts.get("optimiser", "SGD")
-    extras = [f"{k} {facts[k]:g}" for k in ("momentum", "weight_decay") if facts.get(k)]
-    if optimiser != "SGD" or extras:
-        used = " with ".join([optimiser, *([", ".join(extras)] if extras else [])])
-        yield (
-            f"the client trained with {used}, and this audit attacks plain SGD: its equations do "
-            "not hold for several steps"
-        )
+    table = optimizer_in(facts)
+    if table is None:
+        yield f"the client trained with {facts['optimiser']}, which no attack follows"
+    elif optimizer_of(table) != federation.optimizer:
+        said = ", ".join(f"{k} {v}" for k, v in table.items() if k != "name" and v)
+        given = f"{table['name']} ({said})" if said else table["name"]
+        yield f"the client trained with another optimizer than stated: {given}"

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from fedsim.clients.audit_mod import file_name
 from fedsim.core.errors import RunError
+from fedsim.core.registry import OPTIMIZERS
 
 
 class KeptBatches:
@@ -52,3 +53,27 @@ class KeptBatches:
                 "ClientApp, and a training with PyTorch's losses"
             )
         return path
+
+
+OPTIMIZERS_WATCHED = {
+    "SGD": ("momentum", "nesterov", "weight_decay"),
+    "Adam": ("beta1", "beta2", "eps", "weight_decay"),
+    "AdamW": ("beta1", "beta2", "eps", "weight_decay"),
+}
+
+
+def optimizer_in(facts: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the optimiser of a watched training as a scenario's table.
+
+    Plain SGD if no optimiser was seen; None for one that scenarios do not have.
+    """
+    name = facts.get("optimiser", "SGD")
+    if name not in OPTIMIZERS_WATCHED:
+        return None
+    found = {key: facts[key] for key in OPTIMIZERS_WATCHED[name] if key in facts}
+    return {"name": name.lower(), **found}
+
+
+def optimizer_of(table: Mapping[str, Any]) -> Any:
+    """Return the optimiser of a table of name and parameters."""
+    return OPTIMIZERS.get(table["name"])(**{k: v for k, v in table.items() if k != "name"})

@@ -37,6 +37,7 @@ def plan_of(  # noqa: PLR0913  (what there is to say about an app)
     batch_size: int,
     local_steps: int | None,
     local_epochs: int | None,
+    optimizer: Any,
     loss: object,
     uploads: Literal["weights", "gradients"],
     mode: str,
@@ -60,7 +61,9 @@ def plan_of(  # noqa: PLR0913  (what there is to say about an app)
     shape = shape_of(input_shape)
     own, heads = model_of(model, shape, mode)
     assumed = assumptions(loss_of(loss, heads), normalisation, value_range, shape)
-    examples, said, outputs = public_of(public, own, shape, assumed)
+    classes = loss is None or isinstance(loss, nn.CrossEntropyLoss)
+    classes |= assumed.loss is mean_cross_entropy
+    examples, said, outputs = public_of(public, own, shape, assumed, classes=classes)
     plan = AuditPlan(
         architecture=own,
         factory=name_of(model),
@@ -75,6 +78,7 @@ def plan_of(  # noqa: PLR0913  (what there is to say about an app)
         batch_size=batch_size,
         local_steps=local_steps,
         local_epochs=local_epochs,
+        optimizer=optimizer,
         truth=KeptBatches(truth) if isinstance(truth, str | Path) else truth,
         attack=attack_table(attack, evaluations),
         rounds=tuple(rounds),
@@ -187,6 +191,8 @@ def public_of(
     model: nn.Module,
     input_shape: tuple[int, ...],
     assumed: Assumptions,
+    *,
+    classes: bool,
 ) -> tuple[Tensors, str, int]:
     """Return the public examples, their description, and the size of the model's output.
 
@@ -195,13 +201,13 @@ def public_of(
         model: the model, as `model_of` returns it.
         input_shape: shape of an example.
         assumed: loss and normalisation.
+        classes: whether the outputs are classes.
 
     Raises:
         RunError: the examples, the model and the loss do not fit each other.
         AttackError: the model cannot be evaluated on such examples.
     """
     outputs = count_classes(model, picture_shape(input_shape))
-    classes = assumed.loss is mean_cross_entropy
     if public is None:
         shown = len(input_shape) > 1
         said = "pictures of clothes (Fashion-MNIST), unlike the app's" if shown else "random values"

@@ -17,8 +17,6 @@ from fedsim.engine.audit.uploads import (
     EXAMPLES_KEY,
     complete,
     frozen_names,
-    local_steps,
-    of_steps,
 )
 from fedsim.engine.observer import Observer
 from fedsim.engine.recorder import Recorder
@@ -64,9 +62,8 @@ class OpenFolder:
         self._plan, self._observer, self._said = plan, observer, said
         uploads = [complete(upload, plan) for upload in uploads]
         self._remarks = _freeze(plan, uploads, sent)
-        self._steps = local_steps(uploads, plan)
         clients = 1 + max([0, *nodes, *(upload.partition for upload in uploads)])
-        scenario = plan.scenario(strategy, rounds, clients, self._steps)
+        scenario = plan.scenario(strategy, rounds, clients)
         held = {u.partition: int(u.metrics.get(EXAMPLES_KEY, 0)) for u in uploads}
         self._site = AppSite(
             scenario,
@@ -78,7 +75,7 @@ class OpenFolder:
             nodes,
         )
         self._scorer, self._device = Scorer(self._site), best_device()
-        self._doubting = Doubting(self._site, self._steps)
+        self._doubting = Doubting(self._site)
         log.write_text(SCENARIO, scenario.to_toml())
         self.recorder = Recorder(self._site, log, observer)
         first = self.recorder.start(ENGINE, self._device)
@@ -105,7 +102,7 @@ class OpenFolder:
             KeyboardInterrupt: the user stopped the training.
         """
         known = [u for u in uploads if u.partition < self._site.scenario.num_clients]
-        ready = [of_steps(complete(u, self._plan), self._plan, self._steps) for u in known]
+        ready = [complete(u, self._plan) for u in known]
         self.recorder.uploads(server_round, ready)
         usable = [u for u in ready if u.problem is None]
         self._doubting.received(sent, usable)
@@ -146,6 +143,7 @@ class OpenFolder:
             listeners,
             self._device,
             torch.get_num_threads(),  # unchanged: it decides how PyTorch rounds sums
+            sizes=[len(own) for own in self._site.partitions],
             assumed=self._plan.assumed,
         )
 

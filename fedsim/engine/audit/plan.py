@@ -41,8 +41,9 @@ class AuditPlan:
         uploads: content of the clients' replies.
         learning_rate: the clients' learning rate.
         batch_size: examples in a local step.
-        local_steps: number of local steps; None if ``local_epochs`` gives it.
+        local_steps: number of local steps; None for one, or if ``local_epochs`` gives it.
         local_epochs: number of passes over the client's examples, or None.
+        optimizer: the clients' optimiser: a registered name, or a table of name and parameters.
         truth: function that returns a client's private examples, for scoring alone; or the batches
             that the clients kept; None if they are unknown.
         defenses: the clients' defenses, which an adaptive attacker knows.
@@ -66,6 +67,7 @@ class AuditPlan:
     batch_size: int
     local_steps: int | None
     local_epochs: int | None
+    optimizer: Any
     truth: Truth | KeptBatches | None
     attack: Any
     rounds: Sequence[int]
@@ -73,12 +75,6 @@ class AuditPlan:
     time_limit_s: float
     seed: int
     defenses: Sequence[Defense] = field(default=())
-
-    def steps(self, examples: int) -> int:
-        """Return the number of local steps of a client with a number of examples."""
-        if self.local_epochs is None:
-            return self.local_steps or 1
-        return self.local_epochs * -(-examples // self.batch_size)
 
     def check(self) -> None:
         """Check the plan before anything starts.
@@ -93,16 +89,15 @@ class AuditPlan:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise RunError(f"{name} is {value}: expected at least 1")
-        self.scenario("a strategy", 1, 1, self.local_steps or 1).to_toml()
+        self.scenario("a strategy", 1, 1).to_toml()
 
-    def scenario(self, strategy: str, rounds: int, clients: int, local_steps: int) -> Scenario:
+    def scenario(self, strategy: str, rounds: int, clients: int) -> Scenario:
         """Return the scenario that describes the app in the run folder.
 
         Args:
             strategy: name of the wrapped strategy.
             rounds: number of rounds.
             clients: number of clients.
-            local_steps: number of local steps.
 
         Raises:
             ScenarioError: a value is invalid; the message names the key.
@@ -128,7 +123,9 @@ class AuditPlan:
                     "rounds": rounds,
                     "upload": "update" if weights else "gradient",
                     "batch_size": self.batch_size,
-                    "local_steps": local_steps,
+                    "local_steps": self.local_steps or 1,
+                    "local_epochs": self.local_epochs,
+                    "optimizer": self.optimizer,
                     "learning_rate": self.learning_rate,
                 },
                 "clients": [{"name": CLIENTS, "count": clients, "defenses": [*self.defenses]}],

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from fedsim.core.errors import RunError
-from fedsim.engine.audit.kept import KeptBatches
+from fedsim.engine.audit.kept import KeptBatches, optimizer_in
 from fedsim.engine.audit.loading import imported, load_tensors, numbers, shape_in
 from fedsim.engine.audit.making import plan_of
 from fedsim.engine.audit.plan import AuditPlan, Truth
@@ -31,6 +31,7 @@ class Request:
         normalise: mean and standard deviation, ``0.5/0.25`` or ``0.5,0.5,0.5/0.25,0.25,0.25``.
         value_range: such as ``-1,1``.
         public: file with ``inputs`` and ``labels``.
+        optimizer: table of the optimiser's name and parameters.
         others: arguments of `fedsim.audit` that are plain values.
     """
 
@@ -46,6 +47,7 @@ class Request:
     value_range: str | None
     public: str | None
     uploads: str
+    optimizer: Mapping[str, Any] | None = None
     others: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> str:
@@ -73,9 +75,7 @@ class Request:
         rate = self.learning_rate or facts.get("lr")
         if rate is None:
             raise RunError("--learning-rate is missing: give the clients' learning rate")
-        steps = self.local_steps
-        if steps is None and self.local_epochs is None:
-            steps = facts.get("steps")
+        steps, epochs = self._effort(facts, 0 if example is None else len(example))
         shape = None if self.input_shape is None else shape_in(self.input_shape)
         if shape is None and example is not None:
             shape = tuple(example.shape[1:])
@@ -89,7 +89,8 @@ class Request:
             learning_rate=rate,
             batch_size=self.batch_size or facts.get("batch_size") or 1,
             local_steps=steps,
-            local_epochs=self.local_epochs,
+            local_epochs=epochs,
+            optimizer=self.optimizer or optimizer_in(facts) or "sgd",
             loss=None if self.loss is None else imported(self.loss),
             uploads="gradients" if self.uploads == "gradients" else "weights",
             mode=self.mode or facts.get("mode") or "train",
@@ -100,6 +101,21 @@ class Request:
             defenses=(),
             **self.others,
         )
+
+    def _effort(self, facts: Mapping[str, Any], examples: int) -> tuple[int | None, int | None]:
+        """Return the numbers of local steps and of epochs, of which one is None.
+
+        A watched training of whole passes over its examples is one of epochs, whose last batch can
+        be smaller.
+        """
+        if self.local_steps is not None or self.local_epochs is not None:
+            return self.local_steps, self.local_epochs
+        steps, size = facts.get("steps"), self.batch_size or facts.get("batch_size")
+        if not steps or not size or not examples:
+            return steps, None
+        per_epoch = -(-examples // size)
+        whole = steps > 1 and steps % per_epoch == 0
+        return (None, steps // per_epoch) if whole else (steps, None)
 
     def _normalisation(self) -> tuple[Any, Any] | None:
         if self.normalise is None:

@@ -60,13 +60,13 @@ class AppSite(Site):
             self._known[key] = self._read(partition, server_round)
         return [self._known[key]]
 
-    def drawn(self, partition: int, server_round: int) -> IndexArray:
-        """Return the indices of all examples of a client, ``(1, N)``.
+    def drawn(self, partition: int, server_round: int) -> list[IndexArray]:
+        """Return the indices of all examples of a client, as those of one step.
 
         An app does not tell which of them it uses in a round. With all of them in each round, an
         example of several rounds is never called protected by an attack on one.
         """
-        return self.partitions[partition][None]
+        return [self.partitions[partition]]
 
     def _read(self, partition: int, server_round: int) -> tuple[Tensor, Tensor]:
         if self.plan.truth is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -21,26 +20,6 @@ def complete(upload: Upload, plan: AuditPlan) -> Upload:
         return upload
     taken = float(plan.batch_size * (plan.local_steps or 1))
     return replace(upload, metrics={**upload.metrics, EXAMPLES_KEY: taken})
-
-
-def local_steps(uploads: Sequence[Upload], plan: AuditPlan) -> int:
-    """Return the number of local steps of most clients, by their numbers of examples."""
-    counts = Counter(plan.steps(int(u.metrics[EXAMPLES_KEY])) for u in uploads if u.problem is None)
-    return counts.most_common(1)[0][0] if counts else plan.local_steps or 1
-
-
-def of_steps(upload: Upload, plan: AuditPlan, steps: int) -> Upload:
-    """Return an upload, with a problem if its client took another number of local steps."""
-    if upload.problem is not None:
-        return upload
-    taken = plan.steps(int(upload.metrics[EXAMPLES_KEY]))
-    if taken == steps:
-        return upload
-    problem = (
-        f"the client took {taken} local steps on {upload.metrics[EXAMPLES_KEY]:.0f} examples, and "
-        f"this audit attacks clients of {steps}"
-    )
-    return replace(upload, problem=problem)
 
 
 def frozen_names(

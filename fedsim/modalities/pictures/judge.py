@@ -33,7 +33,9 @@ class PictureJudge(Judge):
     """
 
     def __init__(self, dataset: Prepared, model: nn.Module) -> None:
-        self._public, self._labels = dataset.test.batch(np.arange(len(dataset.test)))
+        self._public, labels = dataset.test.batch(np.arange(len(dataset.test)))
+        whole = labels.ndim == 1 and not labels.is_floating_point()
+        self._labels = labels if whole else torch.zeros(len(labels), dtype=torch.long)
         self._chance_db = chance_db(self._public)
         own = [f.name for f in fields(ImageScores)]
         self._further = FurtherMetrics(PICTURES, own=[*own, *_SEEN, _PERCEPTUAL])

@@ -19,7 +19,7 @@ from fedsim.cli.main import app
 from fedsim.core.errors import RunError
 from fedsim.engine.audit.hosted import AppFolder
 from fedsim.engine.audit.loading import imported, load_tensors, numbers, shape_in
-from fedsim.engine.audit.request import truth_in
+from fedsim.engine.audit.request import Request, truth_in
 from tests.fedsim.engine.audit.quickstart import write
 
 MODEL = "tests.fedsim.engine.audit.apps:plain"
@@ -149,6 +149,22 @@ def test_the_config_of_an_app_is_flat_and_can_be_changed(tmp_path: Path) -> None
         AppFolder.read(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("facts", "examples", "expected"),
+    [
+        ({"steps": 1, "batch_size": 8}, 8, (1, None)),
+        ({"steps": 4, "batch_size": 8}, 13, (None, 2)),
+        ({"steps": 3, "batch_size": 8}, 13, (3, None)),
+        ({}, 0, (None, None)),
+    ],
+)
+def test_a_watched_training_of_whole_passes_is_one_of_epochs(
+    facts: dict[str, int], examples: int, expected: tuple[int | None, int | None]
+) -> None:
+    request = Request(MODEL, *[None] * 10, uploads="weights")
+    assert request._effort(facts, examples) == expected
+
+
 def process(*options: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", "from fedsim.cli.main import main; main()", "audit"]
     return subprocess.run(
@@ -164,7 +180,7 @@ def test_a_quickstart_is_audited_as_it_is(package: str, tmp_path: Path) -> None:
     name = f"{package}.task:Net".lstrip(".")
     done = process(
         str(folder), "--model", name, "--out", str(tmp_path / "run"), "--fail-above", "0",
-        "--set", "batch-size=1", "--set", "examples=1", "--time-limit", "20",
+        "--set", "batch-size=1", "--set", "examples=1", "--set", "num-server-rounds=1", "--time-limit", "3",
     )  # fmt: skip
     found = json.loads(done.stdout.strip().splitlines()[-1])
     assert done.returncode in {LEAKS, NO_EVIDENCE}, done.stderr

@@ -230,7 +230,7 @@ def test_epochs_give_the_number_of_steps(tmp_path: Path) -> None:
         tmp_path / "run", truth=several, batch_size=2, local_epochs=2, clients=1, attack="idlg"
     )
     train(audit, app(data=several))
-    assert Run.read(tmp_path / "run").scenario["federation"]["local_steps"] == 6
+    assert Run.read(tmp_path / "run").scenario["federation"]["local_epochs"] == 2
 
 
 @pytest.mark.parametrize(

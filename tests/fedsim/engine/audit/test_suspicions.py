@@ -152,6 +152,12 @@ def test_the_mistake_is_named(name: str, tmp_path: Path) -> None:
     assert said in found[0], found[0]
 
 
+def test_a_truth_of_another_size_is_named(tmp_path: Path) -> None:
+    train(audited(tmp_path / "run", truth=pair, clients=1), app(data=pair))
+    [said] = [note for note in notes(tmp_path / "run") if "truth has" in note]
+    assert "the truth has 2 examples, and the audit assumes 1" in said
+
+
 def test_an_unknown_mistake_is_not_explained_away(tmp_path: Path) -> None:
     def noisy(arrays: dict[str, Tensor]) -> dict[str, Tensor]:
         generator = torch.Generator().manual_seed(0)

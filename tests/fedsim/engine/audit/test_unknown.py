@@ -73,6 +73,7 @@ def test_batches_that_clients_keep_score_the_audit(tmp_path: Path) -> None:
         "lr": RATE,
         "mode": "train",
         "momentum": 0.0,
+        "nesterov": False,
         "optimiser": "SGD",
         "steps": 1,
         "weight_decay": 0.0,
