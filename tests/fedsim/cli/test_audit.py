@@ -180,7 +180,8 @@ def test_a_quickstart_is_audited_as_it_is(package: str, tmp_path: Path) -> None:
     name = f"{package}.task:Net".lstrip(".")
     done = process(
         str(folder), "--model", name, "--out", str(tmp_path / "run"), "--fail-above", "0",
-        "--set", "batch-size=1", "--set", "examples=1", "--set", "num-server-rounds=1", "--time-limit", "3",
+        "--set", "batch-size=1", "--set", "examples=1", "--set", "num-server-rounds=1",
+        "--time-limit", "3",
     )  # fmt: skip
     found = json.loads(done.stdout.strip().splitlines()[-1])
     assert done.returncode in {LEAKS, NO_EVIDENCE}, done.stderr
