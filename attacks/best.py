@@ -48,7 +48,9 @@ class BestOf(LBFGSMatching):
     ) -> Mapping[int, Reconstruction]:
         """Return the best closed form's result for each victim to which one applies."""
         best: dict[int, Reconstruction] = {}
-        for attack in CLOSED_FORMS if self.closed_forms else ():
+        # Of the closed forms only this one holds whatever the layers after the first one draw.
+        forms = (DenseInversion(),) if self.draws else CLOSED_FORMS
+        for attack in forms if self.closed_forms else ():
             unsolved = [i for i in observations if i not in best or not self.is_final(best[i])]
             if not unsolved:
                 break
@@ -57,8 +59,8 @@ class BestOf(LBFGSMatching):
                 worse = i in best and best[i].relative_objective <= result.relative_objective
                 if result.status is not Status.FAILED and not worse:
                     best[i] = result
-        # A result that fits worse than a zero gradient is not a start.
-        return {i: r for i, r in best.items() if r.relative_objective < 1}
+        # A result that fits worse than a zero gradient is not a start, unless draws are unknown.
+        return {i: r for i, r in best.items() if self.draws or r.relative_objective < 1}
 
     def is_final(self, initial: Reconstruction) -> bool:
         """Return whether an initial reconstruction explains the gradient."""

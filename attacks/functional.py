@@ -2,16 +2,25 @@
 
 import copy
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, replace_all_batch_norm_modules_
 
 from fedsim.core.errors import AttackError
-from fedsim.core.modules import batch_norms
+from fedsim.core.modules import batch_norms, using_draws
 
 Forward = Callable[[Mapping[str, Tensor], Tensor], Tensor]
-ForwardWithStatistics = Callable[[Mapping[str, Tensor], Tensor], tuple[Tensor, dict[str, Tensor]]]
+
+
+class ForwardWithStatistics(Protocol):
+    """Model as a function of parameters, inputs and draws; see `with_statistics`."""
+
+    def __call__(
+        self, params: Mapping[str, Tensor], inputs: Tensor, draws: Tensor | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the outputs, and the batch's statistics by name."""
 
 
 def parameters(model: nn.Module) -> dict[str, Tensor]:
@@ -35,7 +44,8 @@ def with_statistics(model: nn.Module) -> ForwardWithStatistics:
 
     These are the mean and the variance (biased, as in BatchNorm's normalisation) of the inputs of
     each BatchNorm layer, over all axes except the channels, by the names of the buffers that
-    average them: ``<layer>.running_mean`` and ``<layer>.running_var``.
+    average them: ``<layer>.running_mean`` and ``<layer>.running_var``. Its third argument are the
+    draws of stochastic layers ``(N, draw_size)``; None for those of the model.
     """
     own = _own_copy(model)
     seen: dict[str, Tensor] = {}
@@ -52,9 +62,12 @@ def with_statistics(model: nn.Module) -> ForwardWithStatistics:
     for name, module in batch_norms(own).items():
         watch(name, module)
 
-    def forward(params: Mapping[str, Tensor], inputs: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(
+        params: Mapping[str, Tensor], inputs: Tensor, draws: Tensor | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         seen.clear()
-        outputs = _call(own, params, inputs)
+        with using_draws(own, draws):
+            outputs = _call(own, params, inputs)
         statistics = dict(seen)
         seen.clear()  # otherwise a traced tensor would outlive its trace
         return outputs, statistics

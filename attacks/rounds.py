@@ -134,6 +134,11 @@ def together(
         raise AttackError(
             "clients that clip each example are not followed over rounds with other batches"
         )
+    if members is not None and attack.draws:
+        raise AttackError(
+            "the draws of a model are not followed through batches that differ between rounds; "
+            "attack each round on its own"
+        )
     each = in_each_round(attack)
     return each, *over_rounds(models, observations, members, scaled=attack.scaled)
 

@@ -9,7 +9,7 @@ from fedsim.attacks.adaptive.layer_dropout import MatchSharedLayers
 from fedsim.attacks.adaptive.local_dp import ExpectClippingAndNoise
 from fedsim.attacks.adaptive.mixtures import UnmixSigned, Unmixup
 from fedsim.attacks.adaptive.noise import ExpectGaussianNoise, ExpectLaplacianNoise
-from fedsim.attacks.adaptive.precode import LeaveOutBottleneck
+from fedsim.attacks.adaptive.precode import FindDraws
 from fedsim.attacks.adaptive.pruning import MatchSent, MatchSurvivors
 from fedsim.attacks.adaptive.qsgd import ExpectQSGD, ExpectStochasticQuantisation
 from fedsim.attacks.adaptive.rounding import AllowForBfloat16, AllowForFp16, AllowForInt8
@@ -33,9 +33,9 @@ __all__ = [
     "ExpectLaplacianNoise",
     "ExpectQSGD",
     "ExpectStochasticQuantisation",
+    "FindDraws",
     "FindPolicy",
     "Known",
-    "LeaveOutBottleneck",
     "LeaveOutLastWeight",
     "MatchSample",
     "MatchSent",

@@ -88,6 +88,8 @@ class Answer:
             client trains on the private ones.
         scales: whether the defense scales the whole gradient by a factor that the attacker does not
             know, as clipping does.
+        draws: whether the model draws at random, and the draws are unknowns that are optimised
+            together with the data.
         approximate: whether the equations hold only approximately, even with the uncertainty of the
             likelihood. A failure of such an attacker is not evidence for the defense.
     """
@@ -105,6 +107,7 @@ class Answer:
     mixed_labels: bool = False
     undo: Undo | None = None
     scales: bool = False
+    draws: bool = False
     approximate: bool = False
 
     def __post_init__(self) -> None:

@@ -99,6 +99,7 @@ def compose(
         per_example=per_example,
         per_client=per_client,
         scaled=attack.scaled or any(answer.scales for answer in answers),
+        draws=attack.draws or any(answer.draws for answer in answers),
         approximate=attack.approximate or any(answer.approximate for answer in answers),
     )
     return attack if composed == attack else composed

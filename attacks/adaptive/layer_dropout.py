@@ -10,44 +10,28 @@ from typing_extensions import override
 from fedsim.attacks.adaptive.answer import Answer, Known
 from fedsim.attacks.adaptive.base import Countermeasure
 from fedsim.attacks.matching.objectives import Gradient, Wrapper
-from fedsim.core.errors import AttackError
 from fedsim.core.registry import COUNTERMEASURES
 
 
 @dataclass(frozen=True)
 class SharedLayersDistance(Wrapper):
-    """Distance over informative tensors: neither dropped nor behind a stochastic layer.
+    """Distance over the tensors that were sent.
 
-    A tensor that is zero throughout was not shared (a dropped layer). A tensor behind a stochastic
-    layer (dropout, a variational bottleneck) depends on random draws that the attacker does not
-    know.
+    A tensor that is zero throughout was not shared (a dropped layer).
 
     Attributes:
-        left_out: names of tensors to ignore, in addition to all-zero tensors.
         floor: maximum root mean square of a tensor that counts as zero; above zero if noise was
             added to dropped tensors.
     """
 
-    left_out: frozenset[str] = frozenset()
     floor: float = 0.0
 
     @override
     def __call__(self, dummy: Gradient, shared: Gradient) -> Tensor:
-        """Return the distance, a scalar >= 0.
-
-        Raises:
-            AttackError: all tensors are ignored.
-        """
-        left = {k: s for k, s in shared.items() if k not in self.left_out}
-        if not left:
-            raise AttackError(
-                f"no tensor of the gradient is left to compare: {sorted(self.left_out)} are all "
-                "of them; ignore fewer"
-            )
-        sent = {k: (s**2).mean().sqrt() > self.floor for k, s in left.items()}
+        sent = {k: (s**2).mean().sqrt() > self.floor for k, s in shared.items()}
         return self.base(
-            {k: torch.where(sent[k], dummy[k], 0.0) for k in left},
-            {k: torch.where(sent[k], left[k], 0.0) for k in left},
+            {k: torch.where(sent[k], dummy[k], 0.0) for k in shared},
+            {k: torch.where(sent[k], shared[k], 0.0) for k in shared},
         )
 
     def above_noise(self, noise_std: float) -> Self:

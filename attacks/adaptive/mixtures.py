@@ -119,9 +119,10 @@ class Unmixup(Countermeasure):
     ends at the mixture. With up to 4,096 numbers in a picture and public pictures, `Unmix` then
     separates it: similar to the separation of InstaHide's mixtures by Carlini et al., Is Private
     Learning Possible with Instance Encoding?, IEEE S&P 2021 (arXiv 2011.05315), which combines many
-    mixtures of the same picture, while this one uses single mixtures. The attacker knows that two
-    pictures are mixed, but neither which nor their shares. Both are returned, since both are
-    private. A picture with a small share remains hidden, as do two pictures of one class.
+    mixtures of the same picture (see `encodings`), while this one uses single mixtures. The
+    attacker knows that two pictures are mixed, but neither which nor their shares. Both are
+    returned, since both are private. A picture with a small share remains hidden, as do two
+    pictures of one class.
     """
 
     def answer(self, known: Known) -> Answer:
@@ -136,10 +137,11 @@ class UnmixSigned(Countermeasure):
     Source: Carlini et al., Is Private Learning Possible with Instance Encoding?, IEEE S&P 2021
     (arXiv 2011.05315): absolute values remove the random signs. The paper then finds the encodings
     of each private picture by a neural network, and solves for the pictures from dozens of
-    encodings of each. Here each encoding is solved alone, by the densities of its classes, learned
-    from public pictures of up to 4,096 numbers; these also give back the signs. The attacker knows
-    the number of mixed pictures, but neither which nor their shares. From one encoding a picture
-    is found little better than the mean of its class; without public pictures the encoding remains.
+    encodings of each, as `encodings` does. Here each encoding is solved alone, by the densities of
+    its classes, learned from public pictures of up to 4,096 numbers; these also give back the
+    signs. The attacker knows the number of mixed pictures, but neither which nor their shares. From
+    one encoding a picture is found little better than the mean of its class; without public
+    pictures the encoding remains.
     """
 
     images: Annotated[int, Field(ge=2, description="number of images in a mixture")]

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from fedsim.attacks.functional import count_classes
 from fedsim.attacks.labels.infer import check_range
 from fedsim.attacks.labels.scaled import unscaled
+from fedsim.attacks.matching.calibration import plausible_draws
 from fedsim.attacks.matching.hooks import MatchingHooks
 from fedsim.attacks.matching.loop import match_gradients
 from fedsim.attacks.matching.objectives import Withheld
@@ -30,6 +31,7 @@ from fedsim.attacks.types import Observation, OnProgress, Reconstruction, Should
 from fedsim.core.checked import checked
 from fedsim.core.errors import AttackError
 from fedsim.core.modality import PICTURES
+from fedsim.core.modules import draw_size
 
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
@@ -42,22 +44,33 @@ class GradientMatching(MatchingHooks):
         self, model: nn.Module, observation: Observation, data: Tensor, labels: Tensor
     ) -> float:
         """Return this attack's relative objective of a given batch."""
-        problem, against, labels = self._judging(self._cast(model), observation, labels)
-        return problem.relative_objective_of(data, labels, against)
+        problem, against, target = self._judging(self._cast(model), observation, labels)
+        draws = self._drawn(model, observation, data, labels)
+        return problem.relative_objective_of(data, target, against, draws)
 
     def truth_fit(
         self, model: nn.Module, observation: Observation, data: Tensor, labels: Tensor
     ) -> TruthFit:
-        """Return the fit of the private batch under this attack's own equations."""
+        """Return the fit of the private batch under this attack's own equations.
+
+        The draws of stochastic layers are those that fit the private batch best.
+        """
+        draws = self._drawn(model, observation, data, labels)
 
         def upload(dtype: torch.dtype) -> Mapping[str, Tensor]:
             cast = copy.deepcopy(model).to(dtype)
             problem, against, target = self._judging(cast, observation, labels)
-            return {k: g.double() for k, g in problem.upload_of(data, target, against).items()}
+            return {
+                k: g.double() for k, g in problem.upload_of(data, target, against, draws).items()
+            }
 
         problem, against, target = self._judging(self._cast(model), observation, labels)
-        relative = problem.relative_objective_of(data, target, against)
-        return truth_fit(relative, self.distance(), upload, against.shared, model, observation)
+        relative = problem.relative_objective_of(data, target, against, draws)
+        fit = truth_fit(relative, self.distance(), upload, against.shared, model, observation)
+        # Draws of any size would make up for wrong equations.
+        if draws is not None and not plausible_draws(draws):
+            return replace(fit, explained=False)
+        return fit
 
     def against_defenses(self) -> Self:
         """Return the attack itself, whose objective and priors countermeasures replace."""
@@ -68,6 +81,16 @@ class GradientMatching(MatchingHooks):
         if not any(prior.modality == PICTURES for prior in self.priors):
             return None
         return replace(self, objective=Withheld(), trials=1, undo=())
+
+    def _drawn(
+        self, model: nn.Module, observation: Observation, data: Tensor, labels: Tensor
+    ) -> Tensor | None:
+        """Return the draws that fit a batch best, in double precision; None without draws."""
+        if not self.draws or not draw_size(model):
+            return None
+        exact = copy.deepcopy(model).double()
+        problem, against, target = self._judging(exact, observation, labels)
+        return problem.fitted_draws(data, target, against)
 
     def _judging(
         self, model: nn.Module, observation: Observation, labels: Tensor

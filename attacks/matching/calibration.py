@@ -37,6 +37,19 @@ def plausible_sum(total: float, shape: float) -> bool:
     return bool(torch.minimum(below, above) > LEAST)
 
 
+def plausible_draws(draws: Tensor) -> bool:
+    """Return whether fitted draws can be standard normal ones.
+
+    Only draws that are too large show wrong equations: where several fit, those found are small.
+
+    Args:
+        draws: of any shape.
+    """
+    half = torch.tensor(draws.numel() / 2, dtype=torch.float64)
+    total = draws.double().square().sum().cpu() / 2 * (1 - SLACK)
+    return bool(torch.special.gammaincc(half, total) > LEAST)
+
+
 def plausible_projection(residual: Tensor, signal: Tensor) -> bool:
     """Return whether noise of unit variance can have this projection on a signal.
 

@@ -62,6 +62,7 @@ class Client:
         shared: Mapping[str, Tensor],
         order: Tensor | None = None,
         rate_scale: Tensor | None = None,
+        draws: Tensor | None = None,
     ) -> tuple[dict[str, Tensor], Mapping[str, Tensor]]:
         """Return the upload of a batch and the shared one, as they are to be compared.
 
@@ -74,12 +75,14 @@ class Client:
             shared: the shared tensors by name.
             order: ``(steps, batch)``, the examples of each step; needed for local training.
             rate_scale: factor on the learning rate, a scalar.
+            draws: see `upload`.
         """
-        upload = self.upload(data, target, order, rate_scale)
+        upload = self.upload(data, target, order, rate_scale, draws)
         if self._training is None or order is None or self._training.optimiser.is_linear:
             return upload, shared
         rows = order[0][: self._training.sizes(len(data))[0]]
-        first, _ = self._gradient(self.parameters, data[rows], target[rows])
+        own = None if draws is None else draws[: len(rows)]
+        first, _ = self._gradient(self.parameters, data[rows], target[rows], own)
         trust = self._training.optimiser.trust(first)
         if trust is None:
             return upload, shared
@@ -97,6 +100,7 @@ class Client:
         target: Tensor,
         order: Tensor | None = None,
         rate_scale: Tensor | None = None,
+        draws: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Return the gradient of the batch, or the mean gradient of the local steps.
 
@@ -110,11 +114,14 @@ class Client:
             order: ``(steps, batch)``, the examples of each step; needed for local training. A
                 smaller step uses the first of its row.
             rate_scale: factor on the learning rate, a scalar.
+            draws: standard normal draws of the model's stochastic layers, one row for each example,
+                or for each example of each step, ``(steps x batch, draw_size)``; None for those of
+                the model itself.
         """
         if self._training is None or order is None:
-            gradient, statistics = self._gradient(self.parameters, data, target)
+            gradient, statistics = self._gradient(self.parameters, data, target, draws)
             return {**gradient, **statistics} if self._statistics else gradient
-        return self._after_steps(self._training, data, target, order, rate_scale)
+        return self._after_steps(self._training, data, target, order, rate_scale, draws)
 
     def _after_steps(
         self,
@@ -123,16 +130,18 @@ class Client:
         target: Tensor,
         order: Tensor,
         rate_scale: Tensor | None,
+        draws: Tensor | None,
     ) -> dict[str, Tensor]:
         """Return the change of the weights in units of the mean gradient."""
         optimiser, scale = training.optimiser, 1.0 if rate_scale is None else rate_scale
         now: Mapping[str, Tensor] = self.parameters
         moved = {k: torch.zeros_like(p) for k, p in now.items()}
         state: State = {}
-        batches = zip(order.unbind(), training.sizes(len(data)), training.rates, strict=True)
-        for number, (step, size, rate) in enumerate(batches, start=1):
-            rows = step[:size]
-            gradient, _ = self._gradient(now, data[rows], target[rows])
+        each = [None] * len(order) if draws is None else draws.chunk(len(order))
+        batches = zip(order.unbind(), each, training.sizes(len(data)), training.rates, strict=True)
+        for number, (step, drawn, size, rate) in enumerate(batches, start=1):
+            rows, own = step[:size], None if drawn is None else drawn[:size]
+            gradient, _ = self._gradient(now, data[rows], target[rows], own)
             direction, state = optimiser.direction(now, gradient, state, number)
             now = {k: now[k] - rate * scale * direction[k] for k in now}
             moved = {k: moved[k] + rate * training.unit * direction[k] for k in now}
@@ -140,36 +149,40 @@ class Client:
         return decayed(upload, self.parameters, -optimiser.constant_decay)
 
     def _gradient(
-        self, params: Mapping[str, Tensor], data: Tensor, target: Tensor
+        self, params: Mapping[str, Tensor], data: Tensor, target: Tensor, draws: Tensor | None
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         def loss(params: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-            logits, statistics = self._forward(params, data)
+            logits, statistics = self._forward(params, data, draws)
             return self._loss(logits, target), statistics
 
         if self._per_example or self._per_client:
-            statistics = self._forward(params, data)[1] if self._statistics else {}
+            statistics = self._forward(params, data, draws)[1] if self._statistics else {}
             mean = self._mean_of_clients if self._per_client else self._mean_of_examples
-            return mean(params, data, target), statistics
+            return mean(params, data, target, draws), statistics
         gradient, statistics = grad(loss, has_aux=True)(params)
         return gradient, statistics
 
     def _mean_of_clients(
-        self, params: Mapping[str, Tensor], data: Tensor, target: Tensor
+        self, params: Mapping[str, Tensor], data: Tensor, target: Tensor, draws: Tensor | None
     ) -> dict[str, Tensor]:
         """Return the mean of the clients' gradients, each changed as its client does."""
 
-        def loss(params: Mapping[str, Tensor], data: Tensor, target: Tensor) -> Tensor:
-            return self._loss(self._forward(params, data)[0], target)
+        def loss(
+            params: Mapping[str, Tensor], data: Tensor, target: Tensor, drawn: Tensor | None
+        ) -> Tensor:
+            return self._loss(self._forward(params, data, drawn)[0], target)
 
-        def gradient_of(data: Tensor, target: Tensor) -> dict[str, Tensor]:
+        def gradient_of(data: Tensor, target: Tensor, drawn: Tensor | None) -> dict[str, Tensor]:
             if self._per_example:
-                return self._mean_of_examples(params, data, target)
-            own: dict[str, Tensor] = grad(loss)(params, data, target)
+                return self._mean_of_examples(params, data, target, drawn)
+            own: dict[str, Tensor] = grad(loss)(params, data, target, drawn)
             return own
 
         clients = len(self._per_client)
-        of_each = (x.reshape(clients, -1, *x.shape[1:]) for x in (data, target))
-        gradients: dict[str, Tensor] = vmap(gradient_of)(*of_each)
+        own_data, own_target = (x.reshape(clients, -1, *x.shape[1:]) for x in (data, target))
+        drawn = None if draws is None else draws.reshape(clients, -1, draws.shape[-1])
+        mapped = vmap(gradient_of, in_dims=(0, 0, None if draws is None else 0))
+        gradients: dict[str, Tensor] = mapped(own_data, own_target, drawn)
         each = [
             changed({k: g[number] for k, g in gradients.items()}, changes)
             for number, changes in enumerate(self._per_client)
@@ -177,21 +190,31 @@ class Client:
         return {k: torch.stack([own[k] for own in each]).mean(dim=0) for k in gradients}
 
     def _mean_of_examples(
-        self, params: Mapping[str, Tensor], data: Tensor, target: Tensor
+        self, params: Mapping[str, Tensor], data: Tensor, target: Tensor, draws: Tensor | None
     ) -> dict[str, Tensor]:
         """Return the mean of the examples' gradients, each changed on its own."""
 
-        def loss(params: Mapping[str, Tensor], example: Tensor, row: Tensor) -> Tensor:
-            logits, _ = self._forward(params, example[None])
+        def loss(
+            params: Mapping[str, Tensor], example: Tensor, row: Tensor, drawn: Tensor | None
+        ) -> Tensor:
+            one = None if drawn is None else drawn[None]
+            logits, _ = self._forward(params, example[None], one)
             return self._loss(logits, row[None])
 
-        def gradient_of(example: Tensor, row: Tensor) -> dict[str, Tensor]:
-            return changed(grad(loss)(params, example, row), self._per_example)
+        def gradient_of(example: Tensor, row: Tensor, drawn: Tensor | None) -> dict[str, Tensor]:
+            return changed(grad(loss)(params, example, row, drawn), self._per_example)
 
-        each: dict[str, Tensor] = vmap(gradient_of)(data, target)
+        axes = (0, 0, None if draws is None else 0)
+        each: dict[str, Tensor] = vmap(gradient_of, in_dims=axes)(data, target, draws)
         return {k: g.mean(dim=0) for k, g in each.items()}
 
 
 def _behind(entering: Entering, forward: ForwardWithStatistics) -> ForwardWithStatistics:
     """Return the model's function of data that enter it as something else."""
-    return lambda params, data: forward(params, entering(params, data))
+
+    def behind(
+        params: Mapping[str, Tensor], inputs: Tensor, draws: Tensor | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        return forward(params, entering(params, inputs), draws)
+
+    return behind

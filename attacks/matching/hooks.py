@@ -35,6 +35,7 @@ class MatchingHooks(Attack):
             the clients is taken; the dummies of a client follow each other.
         scaled: whether a defense made gradients smaller by an unknown factor, for which labels that
             are read off a gradient need an estimate.
+        draws: whether the draws of the model's stochastic layers are unknowns, as the data are.
         approximate: whether the equations of a defense that the attack answers hold only
             approximately, so that its failure is not evidence for the defense.
     """
@@ -78,6 +79,7 @@ class MatchingHooks(Attack):
     per_example: CodeOnly[tuple[Change, ...]] = ()
     per_client: CodeOnly[tuple[tuple[Change, ...], ...]] = ()
     scaled: CodeOnly[bool] = False
+    draws: CodeOnly[bool] = False
     approximate: CodeOnly[bool] = False
 
     @abstractmethod

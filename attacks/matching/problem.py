@@ -13,10 +13,12 @@ from torch.func import vmap
 from fedsim.attacks.functional import count_classes
 from fedsim.attacks.labels.known import target_rows
 from fedsim.attacks.matching.client import Client
+from fedsim.attacks.matching.draws import fitted
 from fedsim.attacks.matching.hooks import MatchingHooks
 from fedsim.attacks.matching.memory import lanes_that_fit
 from fedsim.attacks.matching.space import Batch
 from fedsim.attacks.types import Observation
+from fedsim.core.modules import draw_size
 
 
 class Against(NamedTuple):
@@ -37,8 +39,9 @@ class Problem:
     """Victims of one shape, loss and range, one kind of label knowledge and local training.
 
     A lane is a trial on a victim. Its unknowns are one row of numbers: the dummy data (see
-    `Space`), then the label logits if the labels are unknown, then the logarithm of the factor
-    on the learning rate if that is not known exactly.
+    `Space`), then the label logits if the labels are unknown, then the draws of stochastic layers
+    if the attack looks for them, then the logarithm of the factor on the learning rate if that is
+    not known exactly.
 
     Attributes:
         attack: its hyper-parameters and hooks.
@@ -49,6 +52,7 @@ class Problem:
         classes: size of the model's output.
         joint: whether the labels are unknowns.
         logits: numbers in a lane that stand for labels.
+        draws: numbers in a lane that stand for draws.
         unknowns: numbers in a lane.
         like: a tensor of the type and on the device of the points.
 
@@ -100,7 +104,9 @@ class Problem:
         self.joint = joint and not space.labelled
         self.logits = self.batch_size * self.classes if self.joint else 0
         free_rate = self.training is not None and not self.training.exact
-        self.unknowns = space.size + self.logits + free_rate
+        size = draw_size(model) if attack.draws else 0
+        self.draws = self._examples * size
+        self.unknowns = space.size + self.logits + self.draws + free_rate
 
     def distance(self, point: Tensor, against: Against) -> Tensor:
         """Return the objective of one lane at a point ``(n,)``."""
@@ -109,25 +115,44 @@ class Problem:
         target = against.target if batch.target is None else batch.target
         if self.joint:
             target = torch.softmax(residual[: self.logits].view(-1, self.classes), dim=-1)
-        rate_scale = residual[-1].exp() if len(residual) > self.logits else None
-        return self._compare(batch, target, against, rate_scale)
+        draws = residual[self.logits :][: self.draws]
+        rate_scale = residual[-1].exp() if len(residual) > self.logits + self.draws else None
+        return self._compare(batch, target, against, draws, rate_scale)
 
-    def relative_objective_of(self, data: Tensor, labels: Tensor, against: Against) -> float:
+    def relative_objective_of(
+        self, data: Tensor, labels: Tensor, against: Against, draws: Tensor | None = None
+    ) -> float:
         """Return the relative objective of given data and labels.
 
         Args:
             data: ``(batch_size, *input_shape)``.
             labels: classes, or targets of the loss.
             against: the fixed part of the victim's first trial.
+            draws: see `fitted_draws`; None for those of the model itself.
         """
         batch, target = self._given(data, labels)
-        total = self._compare(batch, target, against, None)
+        total = self._compare(batch, target, against, draws, None)
         return float(total / self.scale({k: g[None] for k, g in against.shared.items()})[0])
 
-    def upload_of(self, data: Tensor, labels: Tensor, against: Against) -> dict[str, Tensor]:
-        """Return the tensors that given data and labels would share, by name."""
+    def upload_of(
+        self, data: Tensor, labels: Tensor, against: Against, draws: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """Return the tensors that given data, labels and draws would share, by name."""
         batch, target = self._given(data, labels)
-        return self._upload(batch, target, against, None)
+        return self._upload(batch, target, against, draws, None)
+
+    def fitted_draws(self, data: Tensor, labels: Tensor, against: Against) -> Tensor:
+        """Return the draws of stochastic layers ``(draws,)`` that explain the upload best.
+
+        The draws of the private batch are not recorded. With its data given, they are what is left
+        to find.
+        """
+        batch, target = self._given(data, labels)
+
+        def objective(draws: Tensor) -> Tensor:
+            return self._compare(batch, target, against, draws, None)
+
+        return fitted(objective, self.like.new_zeros(self.draws))
 
     def values(self, points: Tensor, against: Against) -> Tensor:
         """Return the relative objectives of points ``(P, n)`` of one lane."""
@@ -174,10 +199,10 @@ class Problem:
     @property
     def room(self) -> int:
         """Lanes that fit the memory at once."""
-        steps, examples, clients = 1, self.batch_size, max(1, len(self.attack.per_client))
+        steps, clients = 1, max(1, len(self.attack.per_client))
         if self.training is not None:
             steps = self.training.steps
-            examples = steps * self.training.batch_size
+        examples = self._examples
         return lanes_that_fit(
             self._model,
             (examples, *self.space.shape[1:]),
@@ -186,24 +211,49 @@ class Problem:
             memory_gb=self.attack.memory_gb,
         )
 
+    @property
+    def _examples(self) -> int:
+        """Examples that pass through the model in one evaluation of one lane."""
+        if self.training is None:
+            return self.batch_size
+        return self.training.steps * self.training.batch_size
+
     def _compare(
-        self, batch: Batch, target: Tensor, against: Against, rate_scale: Tensor | None
+        self,
+        batch: Batch,
+        target: Tensor,
+        against: Against,
+        draws: Tensor | None,
+        rate_scale: Tensor | None,
     ) -> Tensor:
         shared: Mapping[str, Tensor] = against.shared
         upload: Mapping[str, Tensor] = {}
         if self._objective.compares:
             order = against.order if self.training is not None else None
-            upload, shared = self._client.compared(batch.inputs, target, shared, order, rate_scale)
+            upload, shared = self._client.compared(
+                batch.inputs, target, shared, order, rate_scale, self._drawn(draws)
+            )
         total = self._objective(upload, shared)
         for prior in self._priors:
             total = total + prior(batch.judged)
         return total
 
     def _upload(
-        self, batch: Batch, target: Tensor, against: Against, rate_scale: Tensor | None
+        self,
+        batch: Batch,
+        target: Tensor,
+        against: Against,
+        draws: Tensor | None,
+        rate_scale: Tensor | None,
     ) -> dict[str, Tensor]:
         order = against.order if self.training is not None else None
-        return self._client.upload(batch.inputs, target, order, rate_scale)
+        return self._client.upload(batch.inputs, target, order, rate_scale, self._drawn(draws))
+
+    def _drawn(self, draws: Tensor | None) -> Tensor | None:
+        """Return draws with a row for each example that passes through the model."""
+        if not self.draws or draws is None:
+            return None
+        return draws.to(self.like).view(self._examples, -1)
 
     def _given(self, data: Tensor, labels: Tensor) -> tuple[Batch, Tensor]:
         target = target_rows(labels, self.classes, self.like)

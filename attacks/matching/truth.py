@@ -52,7 +52,9 @@ def truth_fit(
     coarse = change_by(_plus(error, 1, _signs(exact, observation.resolution / 2)))
     rounded = {k: g.to(working) for k, g in exact.items()}
     arithmetic = abs(_relative(objective, rounded, shared) - fit)
-    explained = objective.explains(exact, seen, max(left, coarse))
+    # Rounding as large as the upload itself would explain anything.
+    allowed = max(left, coarse)
+    explained = allowed < 1 and objective.explains(exact, seen, allowed)
     return TruthFit(relative_objective, explained, left + arithmetic)
 
 

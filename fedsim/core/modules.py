@@ -7,10 +7,52 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 Look = Callable[[nn.Module, tuple[Any, ...], Any], None]
 """``(module, inputs, output)`` of one module in a forward pass."""
+
+
+class Drawing(nn.Module):
+    """Layer whose output depends on a standard normal draw for each example.
+
+    Attributes:
+        draw_size: numbers in the draw of one example.
+        draws: the draws to use, ``(N, draw_size)``; None to draw them, or to use none.
+    """
+
+    draw_size: int
+    draws: Tensor | None = None
+
+
+def drawing_layers(model: nn.Module) -> list[Drawing]:
+    """Return the layers that draw, in the order of the model's modules."""
+    return [module for module in model.modules() if isinstance(module, Drawing)]
+
+
+def draw_size(model: nn.Module) -> int:
+    """Return the count of numbers that all layers together draw for one example."""
+    return sum(layer.draw_size for layer in drawing_layers(model))
+
+
+@contextmanager
+def using_draws(model: nn.Module, draws: Tensor | None) -> Iterator[None]:
+    """Context in which the layers that draw use given draws.
+
+    Args:
+        model: the model, to be called inside the context.
+        draws: ``(N, draw_size)``, of all layers one after the other; None for no change.
+    """
+    layers = drawing_layers(model) if draws is not None else []
+    sizes = [layer.draw_size for layer in layers]
+    parts = [] if draws is None else torch.split(draws, sizes, dim=-1)
+    try:
+        for layer, part in zip(layers, parts, strict=True):
+            layer.draws = part
+        yield
+    finally:
+        for layer in layers:  # a traced tensor must not outlive its trace
+            layer.draws = None
 
 
 def batch_norms(model: nn.Module) -> dict[str, nn.Module]:

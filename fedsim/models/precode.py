@@ -7,6 +7,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from fedsim.core.modules import Drawing
 from fedsim.core.registry import MODELS
 from fedsim.models.base import ImageShape, ModelSpec, default_bound, draw_uniform
 from fedsim.models.convnet import ConvNet
@@ -16,13 +17,15 @@ from fedsim.models.mlp import MLP
 _BASES: dict[str, type[ModelSpec]] = {"convnet": ConvNet, "lenet": LeNet, "mlp": MLP}
 
 
-class VariationalBottleneck(nn.Module):
+class VariationalBottleneck(Drawing):
     """Encodes features as a Gaussian, draws a sample from it, and decodes the sample.
 
     Attributes:
         generator: source of the samples in training mode; without a generator, and in evaluation
             mode, the mean replaces the sample. The client sets it (`draw_from`), so that its
             samples depend only on its seed; an attacker, who does not know them, uses the mean.
+        draws: given standard normal draws ``(N, size)``, from which an adaptive attacker computes
+            the samples, whatever the mode and the generator.
 
     Args:
         features: number of input and output features.
@@ -33,18 +36,26 @@ class VariationalBottleneck(nn.Module):
         super().__init__()
         self.encoder = nn.Linear(features, 2 * size)
         self.decoder = nn.Linear(size, features)
+        self.draw_size = size
         self.generator: torch.Generator | None = None
 
     def forward(self, features: Tensor) -> Tensor:
         """Return decoded features, ``(N, features)`` like the input."""
         mean, log_variance = self.encoder(features).chunk(2, dim=-1)
-        if self.generator is None or not self.training:
+        noise = self._noise(mean)
+        if noise is None:
             return self.decoder(mean)  # type: ignore[no-any-return]
-        noise = torch.randn(
-            mean.shape, generator=self.generator, dtype=mean.dtype, device=self.generator.device
-        )
         drawn = mean + (log_variance / 2).exp() * noise.to(mean.device)
         return self.decoder(drawn)  # type: ignore[no-any-return]
+
+    def _noise(self, like: Tensor) -> Tensor | None:
+        """Return standard normal draws, or None to use the mean."""
+        if self.draws is not None:
+            return self.draws
+        if self.generator is None or not self.training:
+            return None
+        device = self.generator.device
+        return torch.randn(like.shape, generator=self.generator, dtype=like.dtype, device=device)
 
 
 def draw_from(model: nn.Module, generator: torch.Generator) -> None:

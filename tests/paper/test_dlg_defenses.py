@@ -11,7 +11,9 @@ paper judges by eye; the bounds below say in dB what it says in words: a picture
 is destroyed below the best blind guess (plain grey or the mean of public images) or 12 dB, and has
 artefacts in between. What the paper calls protected by pruning is open to an attacker who matches
 only the coordinates that are left: the last test, which the paper does not have. Quantisation to
-int8 is recorded without a bound. Run with ``-s`` to see the table.
+int8 is recorded without a bound. The numbers of the noises are standard deviations, which are the
+scale of Laplacian noise times sqrt(2); 1e-3 is a variance of 1e-6. Run with ``-s`` to see the
+table.
 """
 
 # ruff: noqa: T201 - the table is what this is run for
@@ -50,9 +52,9 @@ DEFENSES: dict[str, Defense] = {
     "Gaussian 1e-3": GaussianNoise(std=1e-3),
     "Gaussian 1e-2": GaussianNoise(std=1e-2),
     "Gaussian 1e-1": GaussianNoise(std=1e-1),
-    "Laplace 1e-3": LaplacianNoise(scale=1e-3),
-    "Laplace 1e-2": LaplacianNoise(scale=1e-2),
-    "Laplace 1e-1": LaplacianNoise(scale=1e-1),
+    "Laplace 1e-3": LaplacianNoise(scale=1e-3 / 2**0.5),
+    "Laplace 1e-2": LaplacianNoise(scale=1e-2 / 2**0.5),
+    "Laplace 1e-1": LaplacianNoise(scale=1e-1 / 2**0.5),
     "fp16": Fp16(),
     "bfloat16": Bfloat16(),
     "int8": Int8(),

@@ -11,8 +11,6 @@ from hypothesis import strategies as st
 
 from fedsim.attacks import GradientMatching, Progress
 from fedsim.attacks.adaptive import Answer, Known, MatchSurvivors
-from fedsim.attacks.adaptive.layer_dropout import SharedLayersDistance
-from fedsim.attacks.adaptive.precode import STOCHASTIC
 from fedsim.attacks.adaptive.pruning import SurvivingDistance
 from fedsim.attacks.adaptive.rounding import SHARE, RoundingTolerance
 from fedsim.attacks.dlg import DLG
@@ -229,7 +227,7 @@ def test_an_adaptive_attacker_knows_a_model_that_defends() -> None:
     assert heard.names(1) == ["r0001-c0000-adaptive", "r0001-c0000-naive", "r0001-control-naive"]
     [adapted] = [o.victim.attack for o in heard.outcomes if o.victim.attacker == "adaptive"]
     assert isinstance(adapted, GradientMatching)
-    assert adapted.objective == SharedLayersDistance(left_out=STOCHASTIC)
+    assert adapted.draws
 
 
 def test_an_adaptive_attacker_knows_the_federation_and_how_large_gradients_are() -> None:

@@ -4,11 +4,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from fedsim.attacks import DLG, IDLG, DenseInversion
+from fedsim.attacks import DLG, IDLG
 from fedsim.attacks.adaptive import Known, adapt, countermeasures_of
 from fedsim.attacks.adaptive.clipping import ClippedDistance
 from fedsim.attacks.adaptive.images import image_priors
-from fedsim.attacks.adaptive.precode import STOCHASTIC
 from fedsim.attacks.adaptive.pruning import SurvivingDistance
 from fedsim.attacks.adaptive.qsgd import RandomRoundingLikelihood
 from fedsim.attacks.adaptive.rounding import RoundingTolerance
@@ -22,10 +21,9 @@ from fedsim.attacks.matching.priors import L2, Learned, TotalVariation
 from fedsim.clients.defenses import DPSGD, GaussianNoise, Int8, Pruning, Soteria
 from fedsim.core.errors import AttackError
 from fedsim.core.registry import COUNTERMEASURES, DEFENSES, MODELS
-from fedsim.models import Precode, draw_from
 from tests.attacks.adaptive.chains import PARAMETERS, adapted, countermeasure, informed
 from tests.rounding import assert_same
-from tests.victims import Victims, fashion_victims
+from tests.victims import fashion_victims
 
 every_countermeasure = pytest.mark.parametrize("name", COUNTERMEASURES.names())
 
@@ -253,31 +251,6 @@ def test_a_pruned_representation_is_gone_round() -> None:
     )
     assert blind < 20
     assert seeing > 35
-
-
-# A variational bottleneck.
-
-
-def test_a_bottleneck_behind_dense_layers_is_gone_round() -> None:
-    """The client draws, the attacker knows the mean alone."""
-    clothes = fashion_victims(2, shrink=2)
-    spec = Precode(base="mlp", bottleneck=16)
-    theirs, ours = (spec.build((1, 14, 14), 10, seed=0) for _ in range(2))
-    draw_from(theirs, torch.Generator().manual_seed(1))
-    seen = Victims(theirs, clothes.images, clothes.labels).observations()
-    naive = IDLG(evaluations=60)
-    blind, seeing = (
-        clothes.psnr(attack.run(ours, seen)).min() for attack in (naive, informed("precode", naive))
-    )
-    assert blind < 10
-    assert seeing > 20
-    [exact, _] = clothes.psnr(DenseInversion().run(ours, seen))
-    assert exact > 60
-
-
-def test_what_is_left_out_is_what_the_model_has_behind_its_draws() -> None:
-    names = [k for k, _ in Precode().build((1, 8, 8), 4, seed=0).named_parameters()]
-    assert frozenset(names[names.index("bottleneck.encoder.weight") :]) == STOCHASTIC
 
 
 # Clipping and noise.

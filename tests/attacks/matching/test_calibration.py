@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from fedsim.attacks.matching.calibration import (
+    plausible_draws,
     plausible_projection,
     plausible_sum,
     plausible_variance,
@@ -71,3 +72,10 @@ def test_a_likelihood_explains_its_own_noise_and_no_other(kind: str, seed: int) 
     assert not likelihood(0.05).explains(truth, seen, 0.0)
     half = {k: 0.5 * g for k, g in truth.items()}
     assert not likelihood(0.1).explains(half, seen, 0.0)
+
+
+def test_draws_are_too_large_before_they_are_too_small() -> None:
+    draws = torch.randn(64, generator=torch.Generator().manual_seed(0))
+    assert plausible_draws(draws)
+    assert plausible_draws(0.1 * draws)
+    assert not plausible_draws(3 * draws)

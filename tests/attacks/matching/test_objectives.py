@@ -52,7 +52,7 @@ OBJECTIVES: list[Objective] = [
     SurvivingDistance(),
     SurvivingDistance(GaussianLikelihood(0.5), floor=0.1),
     SharedLayersDistance(),
-    SharedLayersDistance(CosineDistance(), frozenset({"b"})),
+    SharedLayersDistance(CosineDistance()),
     WithoutLastWeight(),
     WithoutLastWeight(CosineDistance()),
     ClippedDistance(norm=100.0),
@@ -236,15 +236,6 @@ def test_layers_that_were_not_shared_are_left_out() -> None:
 def test_layers_that_were_not_shared_are_left_out_below_noise() -> None:
     shared = {**SHARED, "b": torch.full((1,), 0.1)}
     assert SharedLayersDistance(floor=0.2)(DUMMY, shared) == 1 + 0.25 + 9 + 9
-
-
-def test_layers_behind_a_draw_are_left_out_by_name() -> None:
-    assert SharedLayersDistance(left_out=frozenset({"w"}))(DUMMY, SHARED) == 0.25
-
-
-def test_something_must_be_left_to_compare() -> None:
-    with pytest.raises(AttackError, match=r"no tensor .* \['b', 'w'\] .* ignore fewer"):
-        SharedLayersDistance(left_out=frozenset({"w", "b"}))(DUMMY, SHARED)
 
 
 def test_the_last_dense_weight_is_left_out() -> None:
