@@ -33,6 +33,8 @@ def test_clipping_and_weak_noise_are_not_recommended(tmp_path: Path) -> None:
     assert all(r.controls[0] == r.controls[1] > 0 for r in found)
     assert adaptive["per-example clipping"].leaked >= 12
     assert adaptive["Gaussian noise"].leaked >= 4
-    assert sum(r.protected for r in found) == 0
+    # A dark picture in a batch of which the noise hides nothing else can be protected.
+    assert {r.label for r in found if r.protected} <= {"Gaussian noise"}
     assert said[0].startswith("No defense that was tried was shown to protect")
+    assert "shown to fail: per-example clipping, Gaussian noise." in said[0]
     assert "protects best" not in " ".join(said)
