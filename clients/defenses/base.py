@@ -112,6 +112,11 @@ class Defense(Parameters):
     identity: ClassVar[Mapping[str, object] | None] = None
     """Parameters with which it changes nothing; None if there are none."""
 
+    @property
+    def other_units(self) -> Mapping[str, float]:
+        """Its strength in units that others use, by name, shown beside the parameters."""
+        return {}
+
     def protect_batch(self, batch: Batch, private: Private, generator: torch.Generator) -> Batch:
         """Return the batch to train on; by default, the private batch.
 

@@ -37,6 +37,11 @@ class GaussianNoise(Defense):
         ),
     ]
 
+    @property
+    def other_units(self) -> Mapping[str, float]:
+        """The variance."""
+        return {"variance": self.std**2}
+
     def protect_upload(self, upload: Mapping[str, Tensor], generator: torch.Generator) -> Protected:
         """Add the noise; reports ``noise_std``, the root mean square of the added noise."""
         return add_gaussian_noise(upload, self.std, generator)
@@ -63,6 +68,11 @@ class LaplacianNoise(Defense):
             description="scale b of the noise on a coordinate; its standard deviation is b*sqrt(2)",
         ),
     ]
+
+    @property
+    def other_units(self) -> Mapping[str, float]:
+        """The standard deviation and the variance."""
+        return {"std": self.scale * 2**0.5, "variance": 2 * self.scale**2}
 
     def protect_upload(self, upload: Mapping[str, Tensor], generator: torch.Generator) -> Protected:
         """Add the noise; reports ``noise_std``, the root mean square of the added noise."""

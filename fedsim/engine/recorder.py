@@ -101,13 +101,21 @@ class Recorder:
                     bytes=upload.metrics.get("upload-bytes"),
                     examples=upload.metrics.get("num-examples"),
                     loss=upload.metrics.get("loss"),
-                    defenses=Component.chain(self._scenario.describe_defenses(upload.partition)),
+                    defenses=self._defenses(upload.partition),
                     did=dict(upload.did),
                     privacy=self._ledger.spend(upload.partition),
                     digest=digest(upload) if upload.arrays else None,
                     problem=upload.problem,
                 )
             )
+
+    def _defenses(self, partition: int) -> tuple[Component, ...]:
+        tables = self._scenario.describe_defenses(partition)
+        chain = zip(tables, self._scenario.group_of(partition).defenses, strict=True)
+        return tuple(
+            Component.of(table).model_copy(update={"units": dict(defense.other_units)})
+            for table, defense in chain
+        )
 
     def total(self, server_round: int, total: Sum) -> None:
         """Record the result of a secure aggregation, and the visible values."""

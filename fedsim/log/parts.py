@@ -11,12 +11,19 @@ from fedsim.log.values import Figure, Typed, finite
 
 
 class Component(Typed):
-    """A named part of a scenario, such as a defense, with its parameters."""
+    """A named part of a scenario, such as a defense, with its parameters.
+
+    Attributes:
+        name: its registered name.
+        parameters: by name.
+        units: its strength in units that others use, by name.
+    """
 
     name: str
     parameters: Annotated[dict[str, JsonValue], BeforeValidator(finite)] = Field(
         default_factory=dict
     )
+    units: dict[str, float] = Field(default_factory=dict)
 
     @classmethod
     def of(cls, table: Mapping[str, Any]) -> Component:

@@ -27,7 +27,7 @@ from fedsim.log.schema import (
     RunStarted,
     UploadRecord,
 )
-from fedsim.log.summary import most_spent
+from fedsim.log.summary import in_other_units, most_spent
 from fedsim.scenario.comparison import Comparison
 from fedsim.scenario.grid import Place
 
@@ -61,6 +61,7 @@ class Result:
         apart: number of failed attacks whose only fault is that rounds with the same example were
             not combined.
         summed: whether only sums of several clients' uploads were visible.
+        units: the strength in other units, in brackets; empty if there are none.
     """
 
     label: str
@@ -87,6 +88,7 @@ class Result:
     batches: tuple[bool, ...] = ()
     apart: int = 0
     summed: bool = False
+    units: str = ""
 
     @property
     def name(self) -> str:
@@ -263,6 +265,7 @@ def _result(pool: _Pool, runs: _Runs, stage: str, attacker: Attacker) -> Result:
         controls=(len(controls), sum(controls)),
         batches=tuple(pool.batches.values()),
         privacy=privacy,
+        units=in_other_units(runs.last[0].defenses) if runs.last else "",
         apart=sum(r.score.doubts == (Doubt.ROUNDS_APART,) for r in pool.leakage),
         summed=any(r.group == SUM for r in pool.leakage),
     )

@@ -275,9 +275,16 @@ def most_spent(uploads: Iterable[UploadRecord]) -> PrivacySpent | None:
 
 
 def _in_words(defenses: Sequence[Component]) -> str:
-    """Return a chain of defenses as ``gaussian-noise std=0.01, fp16``."""
+    """Return a chain of defenses as ``gaussian-noise std=0.01 (variance 0.0001), fp16``."""
     chain = []
     for defense in defenses:
         numbers = ((k, v) for k, v in defense.parameters.items() if isinstance(v, int | float))
-        chain.append(" ".join([defense.name, *(f"{k}={v:g}" for k, v in numbers)]))
+        words = [defense.name, *(f"{k}={v:g}" for k, v in numbers), in_other_units([defense])]
+        chain.append(" ".join(filter(None, words)))
     return ", ".join(chain) or NO_DEFENSE
+
+
+def in_other_units(defenses: Iterable[Component]) -> str:
+    """Return the strengths of defenses in other units as ``(variance 0.0001)``, or nothing."""
+    units = [f"{k} {v:.3g}" for defense in defenses for k, v in defense.units.items()]
+    return f"({', '.join(units)})" if units else ""

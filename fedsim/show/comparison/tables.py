@@ -220,6 +220,7 @@ def _shown(results: Sequence[Result]) -> list[list[str]]:
 
 def _in_words(column: str, value: Value, r: Result) -> str:
     special = {
+        "strength": f"{value} {r.units}".strip() or NOTHING,
         "attacker": value if value == NAIVE or r.known_answer else f"{value} (no answer)",
         "recognisable": f"{r.leaked}/{r.examples}",
         "partly": f"{r.partly}/{r.examples}",

@@ -84,3 +84,9 @@ def test_measured_over_all_tensors_together() -> None:
     upload = {"scalar": torch.tensor(0.0), "many": torch.zeros(COUNT)}
     done = GaussianNoise(std=0.2).protect_upload(upload, torch.Generator().manual_seed(0))
     assert done.did["noise_std"] == pytest.approx(0.2, rel=0.02)
+
+
+def test_strengths_are_told_in_the_units_of_others() -> None:
+    assert GaussianNoise(std=0.01).other_units == pytest.approx({"variance": 1e-4})
+    told = LaplacianNoise(scale=0.01).other_units
+    assert told == pytest.approx({"std": 0.01 * 2**0.5, "variance": 2e-4})

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from fedsim.core.errors import RunError
-from fedsim.log.schema import CONTROL, NO_DEFENSE, LogRecord, Meaning, PrivacySpent
+from fedsim.log.schema import CONTROL, NO_DEFENSE, Component, LogRecord, Meaning, PrivacySpent
 from fedsim.log.summary import Row, Summary, summarise
 from fedsim.modalities.pictures.measure import PSNR
 from fedsim.modalities.texts.measure import TOKENS
@@ -111,6 +111,13 @@ def test_rows_are_in_the_order_of_the_groups_with_the_control_last() -> None:
         ("a", "adaptive"),
         (CONTROL, "naive"),
     ]
+
+
+def test_a_strength_in_other_units_stands_in_brackets() -> None:
+    noise = Component(name="gaussian-noise", parameters={"std": 0.01}, units={"variance": 1e-4})
+    sent = upload(0, "a").model_copy(update={"defenses": (noise, Component(name="fp16"))})
+    [row] = rows(sent, score("a", 9.0, PROTECTED))
+    assert row.defense == "gaussian-noise std=0.01 (variance 0.0001), fp16"
 
 
 def test_defenses_in_words() -> None:

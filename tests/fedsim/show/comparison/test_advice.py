@@ -254,3 +254,11 @@ def test_what_any_attack_can_reconstruct_stands_beside_an_epsilon() -> None:
     none, words = as_words([NONE, private])
     assert (none["any attack"], words["any attack"]) == ("–", "≤ 12.4%")
     assert "any attack" not in as_words([NONE])[0]
+
+
+def test_the_strength_in_other_units_stands_beside_it() -> None:
+    noise = replace(
+        result("noise", 0, 0.7, place=1), strength="std=0.01", units="(variance 0.0001)"
+    )
+    assert as_words([noise])[0]["strength"] == "std=0.01 (variance 0.0001)"
+    assert as_words([NONE])[0]["strength"] == "–"
