@@ -32,6 +32,7 @@ from fedsim.attacks.losses import as_loss
 from fedsim.attacks.matching.attack import GradientMatching
 from fedsim.attacks.matching.objectives import CosineDistance, Objective, SquaredDistance
 from fedsim.attacks.matching.priors import L2, Prior, TotalVariation
+from fedsim.attacks.surrogate import Surrogate
 from fedsim.attacks.text.bag_reading import BagOfTokens
 from fedsim.attacks.text.dager import Dager
 from fedsim.attacks.text.hugging_face import as_text_model
@@ -82,6 +83,7 @@ __all__ = [
     "Snapshot",
     "SquaredDistance",
     "Status",
+    "Surrogate",
     "SurvivingDistance",
     "Tag",
     "TextModel",

@@ -52,6 +52,18 @@ class LocalTraining:
         """Units of the mean gradient per unit of the weights' change."""
         return 1 / sum(self.optimiser.influences(self.rates))
 
+    def way(
+        self, before: Mapping[str, Tensor], gradient: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """Return the change of the weights behind an observation's gradient.
+
+        Args:
+            before: the weights that the client received, by name.
+            gradient: see `Observation.from_training`.
+        """
+        decay = self.optimiser.constant_decay
+        return {k: -(gradient[k] + decay * w) / self.unit for k, w in before.items()}
+
     def sizes(self, examples: int) -> list[int]:
         """Return the number of examples in each step.
 

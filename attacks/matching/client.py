@@ -101,6 +101,8 @@ class Client:
         order: Tensor | None = None,
         rate_scale: Tensor | None = None,
         draws: Tensor | None = None,
+        *,
+        weights: Mapping[str, Tensor] | None = None,
     ) -> dict[str, Tensor]:
         """Return the gradient of the batch, or the mean gradient of the local steps.
 
@@ -117,9 +119,11 @@ class Client:
             draws: standard normal draws of the model's stochastic layers, one row for each example,
                 or for each example of each step, ``(steps x batch, draw_size)``; None for those of
                 the model itself.
+            weights: weights at which to take the gradient of the batch; by default the global ones.
         """
         if self._training is None or order is None:
-            gradient, statistics = self._gradient(self.parameters, data, target, draws)
+            at = self.parameters if weights is None else weights
+            gradient, statistics = self._gradient(at, data, target, draws)
             return {**gradient, **statistics} if self._statistics else gradient
         return self._after_steps(self._training, data, target, order, rate_scale, draws)
 

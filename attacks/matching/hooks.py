@@ -58,8 +58,11 @@ class MatchingHooks(Attack):
         Field(description="first dummy: mid-grey with a little noise, or N(0, 1)"),
     ] = "grey"
     local_steps: Annotated[
-        Literal["unroll", "average"],
-        Field(description="follow a client's local steps, or take them for one large batch"),
+        Literal["unroll", "average", "surrogate"],
+        Field(
+            description="follow a client's local steps, take them for one step on one large batch, "
+            "or for one at weights between the received and the sent ones"
+        ),
     ] = "unroll"
     tolerance: Annotated[
         float, Field(ge=0, description="relative objective at which a trial has converged")

@@ -49,6 +49,7 @@ class Problem:
         observations: the victims by these positions.
         space: the unknowns that stand for data.
         training: the local training that is unrolled, or None.
+        replaced: the local training that one step at a surrogate model replaces, or None.
         classes: size of the model's output.
         joint: whether the labels are unknowns.
         logits: numbers in a lane that stand for labels.
@@ -77,6 +78,7 @@ class Problem:
         self.attack, self.observations, self.victims = attack, observations, list(observations)
         self.like = next(model.parameters()).detach()
         self.training = first.training if attack.local_steps == "unroll" else None
+        self.replaced = first.training if attack.local_steps == "surrogate" else None
         positions = attack.reads_positions
         kind = attack.space_type(model)
         space = kind(model, first, dtype or self.like.dtype, read_positions=positions)
@@ -106,7 +108,8 @@ class Problem:
         free_rate = self.training is not None and not self.training.exact
         size = draw_size(model) if attack.draws else 0
         self.draws = self._examples * size
-        self.unknowns = space.size + self.logits + self.draws + free_rate
+        beside = free_rate or self.replaced is not None
+        self.unknowns = space.size + self.logits + self.draws + beside
 
     def distance(self, point: Tensor, against: Against) -> Tensor:
         """Return the objective of one lane at a point ``(n,)``."""
@@ -116,8 +119,8 @@ class Problem:
         if self.joint:
             target = torch.softmax(residual[: self.logits].view(-1, self.classes), dim=-1)
         draws = residual[self.logits :][: self.draws]
-        rate_scale = residual[-1].exp() if len(residual) > self.logits + self.draws else None
-        return self._compare(batch, target, against, draws, rate_scale)
+        last = residual[-1] if len(residual) > self.logits + self.draws else None
+        return self._compare(batch, target, against, draws, last)
 
     def relative_objective_of(
         self, data: Tensor, labels: Tensor, against: Against, draws: Tensor | None = None
@@ -224,15 +227,17 @@ class Problem:
         target: Tensor,
         against: Against,
         draws: Tensor | None,
-        rate_scale: Tensor | None,
+        last: Tensor | None,
     ) -> Tensor:
         shared: Mapping[str, Tensor] = against.shared
         upload: Mapping[str, Tensor] = {}
-        if self._objective.compares:
-            order = against.order if self.training is not None else None
+        if self._objective.compares and self.training is not None:
+            rate_scale = None if last is None else last.exp()
             upload, shared = self._client.compared(
-                batch.inputs, target, shared, order, rate_scale, self._drawn(draws)
+                batch.inputs, target, shared, against.order, rate_scale, self._drawn(draws)
             )
+        elif self._objective.compares:
+            upload = self._upload(batch, target, against, draws, last)
         total = self._objective(upload, shared)
         for prior in self._priors:
             total = total + prior(batch.judged)
@@ -244,9 +249,16 @@ class Problem:
         target: Tensor,
         against: Against,
         draws: Tensor | None,
-        rate_scale: Tensor | None,
+        last: Tensor | None,
     ) -> dict[str, Tensor]:
+        if self.replaced is not None:
+            share = 0.5 if last is None else torch.sigmoid(4 * last)  # its slope at 0 is 1
+            way = self.replaced.way(self._client.parameters, against.shared)
+            weights = {k: w + share * way[k] for k, w in self._client.parameters.items()}
+            drawn = self._drawn(draws)
+            return self._client.upload(batch.inputs, target, draws=drawn, weights=weights)
         order = against.order if self.training is not None else None
+        rate_scale = None if last is None else last.exp()
         return self._client.upload(batch.inputs, target, order, rate_scale, self._drawn(draws))
 
     def _drawn(self, draws: Tensor | None) -> Tensor | None:

@@ -48,16 +48,24 @@ def wrong_learning_rate(case: Case, control: Case | None) -> Finding | None:
     )
 
 
+_TREATED = {
+    "average": "treated them as one large step",
+    "surrogate": "treated them as one large step between the received and the sent weights",
+    "unroll": "followed them in an order that it guessed, or through an optimiser that jumps",
+}
+_TO_UNROLL = "let the attack unroll them (local_steps = 'unroll', whose cost grows with them), and "
+
+
 def many_local_steps(case: Case, control: Case | None) -> Finding | None:
     """Find uploads of several local steps."""
     if case.local_steps < 2:
         return None
     approximate = any(r.approximate for r in case.reconstructions)
-    averages = approximate and case.attack.get("local_steps") == "average"
+    how = case.attack.get("local_steps", "unroll")
     fits = "" if case.truth_misfit is None else f"{case.truth_misfit:.2g}"
     evidence = f"{case.local_steps} local steps on {case.batch_size} examples are in one upload. "
     if approximate:
-        evidence += "The attack treated them as one large step, an approximation" + (
+        evidence += f"The attack {_TREATED.get(how, _TREATED['unroll'])}, an approximation" + (
             f" that the private data themselves fit only to {fits}." if fits else "."
         )
     else:
@@ -71,7 +79,7 @@ def many_local_steps(case: Case, control: Case | None) -> Finding | None:
         0.92 if approximate else 0.86,
         evidence,
         "Use fewer local_steps to test this cause; "
-        + ("let the attack unroll them (local_steps = 'unroll'), and " if averages else "")
+        + (_TO_UNROLL if approximate and how != "unroll" else "")
         + "use more evaluations and trials (each trial guesses another order).",
     )
 
