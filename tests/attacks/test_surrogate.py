@@ -87,13 +87,11 @@ def test_cost_of_an_evaluation_does_not_grow_with_the_epochs(
     assert counted == ({1: 1, 10: 1} if local_steps == "surrogate" else {1: 2, 10: 20})
 
 
-def test_a_surrogate_fits_better_than_the_received_weights() -> None:
-    model, _, seen, data = victim(3, rate=0.01)
-    labels = torch.arange(4) % CLASSES
-    middle, start = (
-        Surrogate(local_steps=how, total_variation=0.0).relative_objective_of(  # type: ignore[arg-type]
-            model, seen, data, labels
-        )
-        for how in ("surrogate", "average")
-    )
-    assert middle < start
+def test_a_point_inside_the_line_fits_the_private_data_best() -> None:
+    model, _, seen, data = victim(5, rate=0.01)
+    problem = Problem(Surrogate(total_variation=0.0), model, {0: seen}, joint=False)
+    against = Trials(problem, {0: torch.arange(4) % CLASSES}, seed=0).against(0)
+    starts = torch.linspace(-1, 1, 21, dtype=torch.float64)  # shares of 2 % to 98 %
+    points = torch.cat([data.flatten().expand(21, -1), starts[:, None]], dim=1)
+    values = problem.values(points, against)
+    assert 0 < int(values.argmin()) < 20
