@@ -60,6 +60,8 @@ class Adversary:
             which made attacks three times slower.
         sizes: number of examples of each client, which is public.
         assumed: the clients' loss and normalisation as assumed by the server.
+        control_apart: whether the positive control is attacked before the others, with a time limit
+            of its own, instead of together with them.
     """
 
     def __init__(
@@ -74,13 +76,14 @@ class Adversary:
         *,
         sizes: Sequence[int] = (),
         assumed: Assumptions | None = None,
+        control_apart: bool = False,
     ) -> None:
         self._threads = threads
         self._scenario, self._plan = scenario, plan
         self._architecture, self._public = architecture, public
         self._attack = plan.attack.with_public_texts(public.rows())
         rate = plan.learning_rate or scenario.federation.learning_rate
-        self._assumed = assumed or Assumptions()
+        self._assumed, self._control_apart = assumed or Assumptions(), control_apart
         self._observing = Observing(scenario.federation, architecture, public, rate, self._assumed)
         self._adapting = Adapting(
             scenario, self._attack, public, self._observing.unit, device, sizes
@@ -170,6 +173,10 @@ class Adversary:
         joint = self._together.after(server_round, victims, weights, known)
         self._listeners.on_victims([*victims, *(victim for victim, _ in joint)])
         deadline = time.monotonic() + self._plan.time_limit_s
+        if self._control_apart:
+            self._attack_together([control], model, deadline)
+            victims.remove(control)
+            deadline = time.monotonic() + self._plan.time_limit_s
         for group in _alike(victims):
             self._attack_together(group, model, deadline)
         deadline = time.monotonic() + self._plan.time_limit_s

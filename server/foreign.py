@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from flwr.app import Message
@@ -62,6 +62,7 @@ def named_as(arrays: Mapping[str, Tensor], expected: Shapes) -> dict[str, Tensor
                 f"the tensors {_listed(arrays)} are not those of the model, "
                 f"which has {_listed(expected)}"
             )
+        _check_order(list(arrays.values()), expected)
         arrays = dict(zip(expected, arrays.values(), strict=True))
     own = {k: arrays[k] for k in expected if k in arrays}
     for name, tensor in own.items():
@@ -72,6 +73,24 @@ def named_as(arrays: Mapping[str, Tensor], expected: Shapes) -> dict[str, Tensor
         if tensor.is_complex() or not bool(torch.isfinite(tensor).all()):
             raise UploadError(f"the tensor {name!r} holds NaN or values that are not finite reals")
     return own
+
+
+def _check_order(arrays: Sequence[Tensor], expected: Shapes) -> None:
+    """Raise for tensors without names whose shapes fit the model in another order.
+
+    Raises:
+        UploadError: they do; the message names the order.
+    """
+    shapes = [tuple(tensor.shape) for tensor in arrays]
+    if shapes == list(expected.values()):
+        return
+    orders = {"sorted by name": sorted(expected), "reversed": list(reversed(expected))}
+    for order, names in orders.items():
+        if shapes == [expected[name] for name in names]:
+            raise UploadError(
+                f"the tensors have no names and are {order}: expected the order of the model's "
+                "state, or names"
+            )
 
 
 def _read(reply: Message, partition: int, expected: Shapes) -> Upload:

@@ -86,7 +86,8 @@ def audit(  # noqa: PLR0913  (what there is to say about an app)
         evaluations: largest number of evaluations of the attack.
         rounds: the rounds to attack.
         clients: largest number of clients to attack in a round; None for all.
-        time_limit_s: time limit of the attacks in a round, in seconds.
+        time_limit_s: time limit of the positive control, and of the other attacks in a round, in
+            seconds.
         seed: seed of the attacks.
         out: the run folder, new or empty; a new one in ``runs`` if None.
 

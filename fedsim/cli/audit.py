@@ -102,8 +102,11 @@ def audit(  # noqa: PLR0913, PLR0917  (each is an option of its own)
     attack: Annotated[str, typer.Option(help="See: fedsim list attacks.")] = "best",
     evaluations: Annotated[int | None, typer.Option(help="Effort of the attack.")] = None,
     time_limit: Annotated[
-        float, typer.Option(metavar="SECONDS", help="Time limit of a round's attacks.")
-    ] = 120.0,
+        float,
+        typer.Option(
+            metavar="SECONDS", help="Time limit of the control, and of a round's other attacks."
+        ),
+    ] = 90.0,
     clients: Annotated[int, typer.Option(help="Number of clients of an app.")] = 2,
     attacked: Annotated[int, typer.Option(help="Most clients attacked in a round.")] = 1,
     rounds: Annotated[

@@ -145,6 +145,7 @@ class OpenFolder:
             torch.get_num_threads(),  # unchanged: it decides how PyTorch rounds sums
             sizes=[len(own) for own in self._site.partitions],
             assumed=self._plan.assumed,
+            control_apart=True,
         )
 
 

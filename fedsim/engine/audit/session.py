@@ -38,6 +38,7 @@ class Session:
         self._strategy, self._rounds, self._began = "", 1, time.monotonic()
         self._nodes: list[int] = []
         self._held: dict[int, int] = {}
+        self._reported: dict[int, int] = {}
         self._notes: list[NoteRecord] = []
         self._opened: OpenFolder | None = None
         self._asked: dict[int, ArrayRecord] = {}
@@ -117,14 +118,17 @@ class Session:
 
     def _partitions(self, replies: Sequence[Message]) -> dict[int, int]:
         """Return the partition of each node: the reported one, or its position in the grid."""
-        found = {node: number for number, node in enumerate(self._nodes)}
+        usable = [reply for reply in replies if not reply.has_error()]
         reported = {
             reply.metadata.src_node_id: partition
-            for reply in replies
+            for reply in usable
             if (partition := reported_partition(reply)) is not None
         }
-        if len(set(reported.values())) == len(reported) == len(replies):
-            found |= reported
+        if len(set(reported.values())) == len(reported) == len(usable):
+            self._reported |= reported
+        others = [node for node in self._nodes if node not in self._reported]
+        first = 1 + max(self._reported.values(), default=-1)
+        found = {**self._reported, **{node: first + i for i, node in enumerate(others)}}
         self._held |= {partition: node for node, partition in found.items()}
         return found
 

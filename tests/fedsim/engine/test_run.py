@@ -68,6 +68,7 @@ def test_a_run_leaves_a_complete_folder(tmp_path: Path, capfd: pytest.CaptureFix
         ("data set", "fashion-mnist-mini"),
         ("partition", "iid"),
         ("aggregation", "plain"),
+        ("optimizer", "sgd"),
     ]
     assert "arXiv 1906.08935" in start.sources[0].text
     assert len(of_kind(records, UploadRecord)) == 6
