@@ -64,7 +64,7 @@ class Adversary:
             of its own, instead of together with them.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  (each is one thing that it knows)
         self,
         scenario: Scenario,
         plan: AdversaryPlan,

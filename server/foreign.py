@@ -84,7 +84,7 @@ def _check_order(arrays: Sequence[Tensor], expected: Shapes) -> None:
     shapes = [tuple(tensor.shape) for tensor in arrays]
     if shapes == list(expected.values()):
         return
-    orders = {"sorted by name": sorted(expected), "reversed": list(reversed(expected))}
+    orders = {"sorted by name": sorted(expected), "reversed": list(expected)[::-1]}
     for order, names in orders.items():
         if shapes == [expected[name] for name in names]:
             raise UploadError(

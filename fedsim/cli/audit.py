@@ -79,13 +79,15 @@ def audit(  # noqa: PLR0913, PLR0917  (each is an option of its own)
         str | None,
         typer.Option(
             metavar="NAME[,KEY=VALUE]",
-            help="The clients' optimiser, as sgd,momentum=0.9 or adam.  [default: sgd]",
+            help="The clients' optimiser, as sgd,momentum=0.9 or adam; plain sgd if left out.",
         ),
     ] = None,
     mode: Annotated[Mode | None, typer.Option(help="Mode of BatchNorm and dropout.")] = None,
     loss: Annotated[
         str | None,
-        typer.Option(metavar="MODULE:NAME", help="The clients' loss.  [default: cross-entropy]"),
+        typer.Option(
+            metavar="MODULE:NAME", help="The clients' loss; the cross-entropy if left out."
+        ),
     ] = None,
     normalise: Annotated[
         str | None,
@@ -110,7 +112,7 @@ def audit(  # noqa: PLR0913, PLR0917  (each is an option of its own)
     clients: Annotated[int, typer.Option(help="Number of clients of an app.")] = 2,
     attacked: Annotated[int, typer.Option(help="Most clients attacked in a round.")] = 1,
     rounds: Annotated[
-        list[int] | None, typer.Option("--round", help="Round to attack.  [default: 1]")
+        list[int] | None, typer.Option("--round", help="Round to attack; 1 if left out.")
     ] = None,
     config: Annotated[
         list[str] | None,

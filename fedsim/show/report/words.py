@@ -164,7 +164,7 @@ def knew(scenario: Mapping[str, Any], nouns: tuple[str, str]) -> list[str]:
     lines = [
         f"It knew the global model that it had sent, and {seen}.",
         f"It knew what it had asked for: {listed(told)}.",
-        f"It had public {nouns[1]}, the test split of the data set.",
+        f"It had public {nouns[1]}: {_public(scenario)}.",
     ]
     if plan["adaptive"]:
         lines.append(
@@ -180,9 +180,16 @@ def knew(scenario: Mapping[str, Any], nouns: tuple[str, str]) -> list[str]:
         )
     lines.append(
         f"It never saw a private {nouns[0]} or a label. The scores were computed after the attacks "
-        "had ended, from the private data, which were drawn again for this purpose."
+        "had ended, from the private data, where the run knows them."
     )
     return lines
+
+
+def _public(scenario: Mapping[str, Any]) -> str:
+    """Return a description of the public data, which a data set can give itself."""
+    dataset = scenario["data"]["dataset"]
+    said = dataset.get("public") if isinstance(dataset, Mapping) else None
+    return str(said or "the test split of the data set")
 
 
 def _is_secure(federation: Mapping[str, Any]) -> bool:

@@ -2,6 +2,7 @@
 
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,10 +13,11 @@ from torch import nn
 import fedsim
 from fedsim.clients.watching import watching
 from fedsim.engine.audit import KeptBatches
+from fedsim.engine.audit.kept import optimizer_in, optimizer_of
 from fedsim.log.run import Run
 from fedsim.log.schema import LeakageRecord, Meaning, ReconstructionRecord
 from fedsim.show.headline import headline, run_headline
-from tests.fedsim.engine.audit.apps import RATE, app, audited, batch, plain, train
+from tests.fedsim.engine.audit.apps import RATE, app, audited, batch, notes, plain, train
 
 NOUNS = ("picture", "pictures")
 
@@ -81,6 +83,45 @@ def test_batches_that_clients_keep_score_the_audit(tmp_path: Path) -> None:
     inputs, labels = kept.read(2, 1)
     assert torch.equal(inputs, batch(1, 1)[0])
     assert torch.equal(labels, batch(1, 1)[1])
+
+
+def test_a_watched_training_contradicts_what_was_stated(tmp_path: Path) -> None:
+    client, mod = app(), fedsim.AuditMod(tmp_path / "kept")
+
+    def watched(message: Message, context: Context) -> Message:
+        return mod(message, context, client)
+
+    stated = {"learning_rate": RATE / 2, "optimizer": {"name": "sgd", "momentum": 0.9}}
+    audit = audited(tmp_path / "run", truth=tmp_path / "kept", clients=1, **stated)
+    train(audit, watched)  # type: ignore[arg-type]
+    said = notes(tmp_path / "run")
+    assert "the client trained with another learning rate than stated: 0.1, not 0.05" in said
+    assert "the client trained with another optimizer than stated: sgd" in said
+
+
+@pytest.mark.parametrize(
+    ("optimiser", "table"),
+    [
+        (
+            lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, nesterov=True),
+            {"name": "sgd", "momentum": 0.9, "nesterov": True, "weight_decay": 0.0},
+        ),
+        (
+            lambda p: torch.optim.AdamW(p, lr=0.1),
+            {"name": "adamw", "beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.01},
+        ),
+        (lambda p: torch.optim.RMSprop(p, lr=0.1), None),
+    ],
+)
+def test_watched_optimisers_are_those_of_scenarios(optimiser: Any, table: Any) -> None:
+    model = plain()
+    own = optimiser(model.parameters())
+    with watching() as seen:
+        nn.functional.cross_entropy(model(torch.rand(1, 1, 8, 8)), torch.tensor([0])).backward()
+        own.step()
+    assert optimizer_in(seen.facts) == table
+    if table is not None:
+        assert optimizer_of(table) is not None
 
 
 def test_keeping_changes_neither_reply_nor_randomness(tmp_path: Path) -> None:
