@@ -6,12 +6,14 @@ Importing this package registers every model that comes with fedsim.
 from fedsim.models.base import Activation, ImageShape, ModelSpec
 from fedsim.models.convnet import ConvNet
 from fedsim.models.lenet import LeNet
+from fedsim.models.lite0 import EfficientNetLite0
 from fedsim.models.loss import cross_entropy
 from fedsim.models.mlp import MLP
 from fedsim.models.precode import Precode, draw_from
 from fedsim.models.resnet import ResNet18
 from fedsim.models.spec import Spec
 from fedsim.models.text import Bert, Gpt2, LanguageModel, TextModel, Vocabulary
+from fedsim.models.torchvision_models import Torchvision
 from fedsim.models.vit import ViT
 
 __all__ = [
@@ -19,6 +21,7 @@ __all__ = [
     "Activation",
     "Bert",
     "ConvNet",
+    "EfficientNetLite0",
     "Gpt2",
     "ImageShape",
     "LanguageModel",
@@ -28,6 +31,7 @@ __all__ = [
     "ResNet18",
     "Spec",
     "TextModel",
+    "Torchvision",
     "ViT",
     "Vocabulary",
     "cross_entropy",

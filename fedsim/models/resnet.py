@@ -1,20 +1,13 @@
 """ResNet-18."""
 
-from typing import Literal, Self
+from typing import Literal
 
 import torch
 from torch import nn
 
 from fedsim.core.registry import MODELS
 from fedsim.models.base import ImageShape, ModelSpec
-
-
-class FrozenBatchNorm2d(nn.BatchNorm2d):
-    """Batch normalisation that stays in evaluation mode when its model is put in training mode."""
-
-    def train(self, mode: bool = True) -> Self:
-        """Stay in evaluation mode."""
-        return super().train(False)
+from fedsim.models.inputs import FrozenBatchNorm2d
 
 
 @MODELS.register("resnet18")

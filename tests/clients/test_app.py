@@ -24,7 +24,7 @@ from fedsim.clients.training import Batch, Compute, Trained, gradient, local_tra
 from fedsim.core.errors import UploadError
 from fedsim.core.registry import MODELS
 from fedsim.models.base import ImageShape, ModelSpec
-from fedsim.models.resnet import FrozenBatchNorm2d
+from fedsim.models.inputs import FrozenBatchNorm2d
 from fedsim.scenario import Scenario
 from fedsim.server.uploads import digest, read_upload
 from tests.clients.defenses.test_contract import STEPS as DEFENSES_OF_STEPS

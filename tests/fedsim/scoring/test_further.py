@@ -17,11 +17,12 @@ from fedsim.core.registry import METRICS
 from fedsim.log.schema import ExampleScore, Meaning
 from fedsim.modalities.pictures.judge import PictureJudge
 from fedsim.modalities.texts.judge import TextJudge
+from fedsim.models import lite0 as pretrained
 from fedsim.scenario import Scenario
 from fedsim.scoring.conclusion import Conclusion
 from fedsim.scoring.further import FurtherMetrics
 from fedsim.scoring.judge import Judge
-from fedsim.scoring.metrics import PictureMetric, TextMetric, lite0
+from fedsim.scoring.metrics import PictureMetric, TextMetric
 from tests.fedsim.small import small
 from tests.fedsim.text_runs import texts
 
@@ -34,7 +35,7 @@ ZEROS = torch.zeros(2, 1, 4, 4)
 def _own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
     METRICS.names()
     monkeypatch.setattr(METRICS, "_classes", dict(METRICS._classes))
-    monkeypatch.setattr(lite0, "_FOLDER", "no_such_package")  # as without the extra
+    monkeypatch.setattr(pretrained, "_FOLDER", "no_such_package")  # as without the extra
 
 
 @pytest.fixture

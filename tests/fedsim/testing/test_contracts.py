@@ -38,6 +38,9 @@ SPECS = [
 ]
 
 
+LARGE = ["efficientnet-lite0", "torchvision"]
+
+
 def ours(registry: Registry) -> list[str]:
     """Names of the classes of fedsim itself: other tests register classes of their own."""
     return [n for n in registry.names() if registry.get(n).__module__.startswith("fedsim.")]
@@ -57,8 +60,14 @@ def test_attacks(check: Check) -> None:
     check()
 
 
-@every([c for name in ours(MODELS) for c in model_checks(name)])
+@every([c for name in ours(MODELS) if name not in LARGE for c in model_checks(name)])
 def test_models(check: Check) -> None:
+    check()
+
+
+@every([c for name in LARGE for c in model_checks(name)])
+@pytest.mark.slow
+def test_large_models(check: Check) -> None:
     check()
 
 

@@ -14,6 +14,7 @@ from fedsim.core.errors import DataError
 from fedsim.core.modality import PICTURES
 from fedsim.log.schema import ExampleScore
 from fedsim.modalities.pictures.judge import PictureJudge
+from fedsim.models import lite0 as pretrained
 from fedsim.scoring.further import FurtherMetrics
 from fedsim.scoring.metrics import lite0
 from fedsim.scoring.metrics.aligned import explained
@@ -31,7 +32,7 @@ TABBY, TIGER_CAT, EGYPTIAN_CAT = 281, 282, 285
 
 @pytest.fixture
 def _missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lite0, "_FOLDER", "no_such_package")
+    monkeypatch.setattr(pretrained, "_FOLDER", "no_such_package")
     monkeypatch.setattr(lite0, "_network", lite0._network.__wrapped__)
 
 
@@ -54,7 +55,7 @@ def enlarged(picture: Tensor) -> Tensor:
 
 def test_the_network_knows_a_cat() -> None:
     """The rest of the network, with its 1,000 classes, follows the blocks of the features."""
-    weights = torch.load(lite0._file() or "", map_location="cpu", weights_only=True)
+    weights = torch.load(pretrained.weights_file() or "", map_location="cpu", weights_only=True)
     photo = torch.from_numpy(data.chelsea()[:, 75:375].transpose(2, 0, 1) / 255).float()
     x = F.interpolate(photo[None], size=(224, 224), mode="bilinear", antialias=True)
     stem, blocks = lite0._network()
@@ -110,7 +111,7 @@ def test_without_its_package_there_is_no_figure_and_the_verdict_is_the_same(
     case = small("federation.batch_size=2")
     found = torch.rand(2, 1, 28, 28, generator=torch.Generator().manual_seed(0))
     full = scores(PictureJudge, case, found)
-    monkeypatch.setattr(lite0, "_FOLDER", "no_such_package")
+    monkeypatch.setattr(pretrained, "_FOLDER", "no_such_package")
     bare = scores(PictureJudge, case, found)
     for one, other in zip(full, bare, strict=True):
         assert set(one.metrics) - set(other.metrics) == {"perceptual", "perceptual_rank"}
