@@ -237,6 +237,11 @@ def _sentence(record: LogRecord, start: RunStarted | None) -> str | None:
                 "fewer evaluations (adversary.attack.evaluations) or victims "
                 "(adversary.per_round) shorten it"
             )
+        case RunStarted(model=traits) if traits.frozen:
+            return (
+                f"{traits.frozen} of {traits.frozen + traits.parameters} parameters are frozen: "
+                "their gradients are in no upload, and the attacks use those of the others"
+            )
         case UploadRecord(problem=str(problem)):
             return f"round {record.round}: client {record.partition}: {problem}"
         case RoundRecord():

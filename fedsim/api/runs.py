@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from fedsim.api.display import Cell, Explanations, Figure, Figures, Table
 from fedsim.api.overrides import settings
+from fedsim.api.own import own_parts
 from fedsim.core.errors import RunError
 from fedsim.log.folders import new_folder
 from fedsim.log.reader import inside
@@ -172,6 +173,8 @@ def run(
     out: Path | str | None = None,
     engine: Literal["inline", "ray"] = "inline",
     live: bool = False,
+    model: Any = None,
+    data: Any = None,
     **overrides: Any,
 ) -> Run:
     """Run a scenario to its end.
@@ -183,6 +186,10 @@ def run(
         scenario: a bundled scenario's name, the path of a TOML file, a mapping with the tables of
             such a file, or a scenario. Tables may contain objects:
             ``{"clients": [ClientGroup(name="noisy", defenses=[GaussianNoise(std=0.1)])]}``.
+        model: a module of your own, or its class or a function that returns it, in place of the
+            scenario's model: see `fedsim.models.register_model`.
+        data: a PyTorch or Hugging Face data set of pictures, or a pair of them for training and
+            testing, in place of the scenario's: see `fedsim.data.register_data`.
         out: the run folder; a new one in ``runs`` if None.
         engine: where the clients run: in this process, or on Ray's workers.
         live: whether to show the progress, as the command line does.
@@ -197,7 +204,13 @@ def run(
             names the place.
         RunError: the folder is in use, or the run could not continue.
     """
-    checked, source = resolved(scenario, overrides)
+    own = own_parts(model, data)
+    if own.registered and engine != "inline":
+        raise RunError(
+            "a module or data set of your own runs in this process only: use engine='inline', or "
+            "register it in a plugin file (fedsim.load_plugin)"
+        )
+    checked, source = resolved(scenario, {**overrides, **own.changes})
     checked.to_toml()  # values that cannot be recorded are refused before a folder is created
     folder = new_folder(Path(source).stem) if out is None else Path(out)
 

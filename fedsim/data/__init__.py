@@ -9,6 +9,7 @@ from fedsim.data.images import load_image
 from fedsim.data.lfw import Lfw
 from fedsim.data.mini import FashionMnistMini
 from fedsim.data.mnist import FashionMnist, Mnist
+from fedsim.data.own import register_data
 from fedsim.data.picture import OwnPicture
 from fedsim.data.source import DatasetSource, FilePath, load_dataset
 from fedsim.data.texts import (
@@ -50,4 +51,5 @@ __all__ = [
     "draw_epochs",
     "load_dataset",
     "load_image",
+    "register_data",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 import numpy as np
@@ -9,9 +10,13 @@ import torch
 
 from fedsim.attacks.matching.attack import GradientMatching
 from fedsim.clients.site import Site
+from fedsim.data.types import Dataset
 
 LARGE = 5_000_000
 """Models with at least this many trainable parameters are timed first."""
+
+LARGE_PICTURE = 64 * 64
+"""So are models of pictures with at least this many pixels, whatever their parameters."""
 
 SECOND_ORDER = 4.0
 """Cost of evaluating the objective and its gradient, in gradients of the model: a forward and a
@@ -20,6 +25,8 @@ backward pass through both."""
 
 def attack_seconds(site: Site, device: torch.device) -> float | None:
     """Estimate the duration of attacks on a large model on a CPU, from the time of one gradient.
+
+    Models of large pictures count as large.
 
     Args:
         site: the scenario of the run with its data.
@@ -31,8 +38,7 @@ def attack_seconds(site: Site, device: torch.device) -> float | None:
     plan, federation = site.scenario.adversary, site.scenario.federation
     if plan is None or not isinstance(plan.attack, GradientMatching) or device.type != "cpu":
         return None
-    trained = [p for p in site.architecture.parameters() if p.requires_grad]
-    if sum(p.numel() for p in trained) < LARGE:
+    if not _is_large(site):
         return None
     rounds = sum(plan.attacks(r) for r in range(1, federation.rounds + 1))
     victims = min(len(site.partitions), plan.per_round or len(site.partitions))
@@ -41,6 +47,15 @@ def attack_seconds(site: Site, device: torch.device) -> float | None:
     local_steps = federation.steps_of(max(map(len, site.partitions)))
     steps = plan.attack.evaluations * plan.attack.trials * local_steps
     return attacks * steps * SECOND_ORDER * _gradient_seconds(site)
+
+
+def _is_large(site: Site) -> bool:
+    if (
+        isinstance(site.dataset, Dataset)
+        and math.prod(site.dataset.image_shape[1:]) >= LARGE_PICTURE
+    ):
+        return True
+    return sum(p.numel() for p in site.architecture.parameters() if p.requires_grad) >= LARGE
 
 
 def _gradient_seconds(site: Site) -> float:

@@ -43,11 +43,13 @@ class ModelTraits(Typed):
         parameters: number of trainable parameters.
         batch_statistics: number of layers that normalise by the batch's statistics.
         piecewise_linear: number of layers without a second derivative.
+        frozen: number of parameters that are not trained, and so are not in a gradient.
     """
 
     parameters: int
     batch_statistics: int
     piecewise_linear: int
+    frozen: int = 0
 
 
 class Source(Typed):

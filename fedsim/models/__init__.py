@@ -9,6 +9,7 @@ from fedsim.models.lenet import LeNet
 from fedsim.models.lite0 import EfficientNetLite0
 from fedsim.models.loss import cross_entropy
 from fedsim.models.mlp import MLP
+from fedsim.models.own import register_model
 from fedsim.models.precode import Precode, draw_from
 from fedsim.models.resnet import ResNet18
 from fedsim.models.spec import Spec
@@ -36,4 +37,5 @@ __all__ = [
     "Vocabulary",
     "cross_entropy",
     "draw_from",
+    "register_model",
 ]

@@ -18,11 +18,12 @@ def traits(model: nn.Module) -> dict[str, int]:
     Returns:
         ``parameters``: number of trainable parameters; ``batch_statistics``: number of layers that
         normalise by the batch's statistics; ``piecewise_linear``: number of layers without a
-        second derivative.
+        second derivative; ``frozen``: number of parameters that are not trained.
     """
     modules = list(model.modules())
     return {
         "parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
         "batch_statistics": len(normalising_by_batch(model)),
         "piecewise_linear": sum(isinstance(m, _PIECEWISE_LINEAR) for m in modules),
+        "frozen": sum(p.numel() for p in model.parameters() if not p.requires_grad),
     }

@@ -154,6 +154,22 @@ def misspecified_attacker(case: Case, control: Case | None) -> Finding | None:
     )
 
 
+def frozen_layers(case: Case, control: Case | None) -> Finding | None:
+    """Find models of which a part is not trained, so that it is in no upload."""
+    frozen, trained = case.model.frozen, case.model.parameters
+    if not frozen:
+        return None
+    share = frozen / (frozen + trained)
+    return Finding(
+        "a part of the model is frozen",
+        0.65 + 0.2 * share,
+        f"{frozen} of {frozen + trained} parameters are not trained, so that their gradients are "
+        "in no upload. The attack matched the gradients of the others, which tell less.",
+        "Train all layers to test this cause. What the other gradients tell has still leaked: "
+        "features of the last layers, and labels.",
+    )
+
+
 def _zero(control: Case | None) -> str:
     """Return a clause on the fit of the control's own data, for comparison."""
     if control is None or control.truth_misfit is None:
@@ -168,4 +184,5 @@ EQUATIONS = (
     defended_upload,
     no_adaptive_attacker,
     misspecified_attacker,
+    frozen_layers,
 )

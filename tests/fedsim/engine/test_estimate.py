@@ -34,6 +34,8 @@ def test_none_where_it_is_not_needed(site: Site, monkeypatch: pytest.MonkeyPatch
     assert attack_seconds(open_site(small("adversary.attack='dense'")), CPU) is None
     monkeypatch.setattr(estimate, "LARGE", 10**9)
     assert attack_seconds(site, CPU) is None
+    monkeypatch.setattr(estimate, "LARGE_PICTURE", 28 * 28)
+    assert attack_seconds(site, CPU) is not None
 
 
 def test_said_before_anything_else(site: Site, tmp_path: Path) -> None:

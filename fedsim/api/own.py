@@ -1,0 +1,67 @@
+"""Modules and data sets of one's own in a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+from fedsim.core.checked import Parameters
+from fedsim.core.environment import prepare
+
+NAME = "own"
+"""Registered name of what `fedsim.run` was given."""
+
+
+@dataclass(frozen=True)
+class OwnParts:
+    """Changes to a scenario for what a caller has given.
+
+    Attributes:
+        changes: keys of the scenario and their values.
+        registered: whether any of them exists only in this process.
+    """
+
+    changes: Mapping[str, Any]
+    registered: bool
+
+
+def own_parts(model: Any, data: Any) -> OwnParts:
+    """Return the changes for a model and data that are a scenario's, or objects of one's own.
+
+    Objects of one's own are registered in this process under the name `NAME`.
+
+    Args:
+        model: a module or a function that returns one; or as in a scenario; or None.
+        data: a data set, or a pair of them for training and testing; or as in a scenario; or None.
+    """
+    changes, registered = {}, False
+    if model is not None:
+        changes["model"] = model
+    if data is not None:
+        changes["data"] = data
+    if model is not None and not _of_scenario(model):
+        prepare()
+        from fedsim.models.own import register_model  # noqa: PLC0415  (loads torch)
+
+        changes["model"] = register_model(NAME, model)()
+        registered = True
+    if data is not None and not _of_scenario(data):
+        prepare()
+        from fedsim.data.own import register_data  # noqa: PLC0415  (loads torch)
+
+        train, test = data if isinstance(data, tuple) else (data, None)
+        changes.pop("data")
+        changes["data.dataset"] = register_data(NAME, train, test)()
+        registered = True
+    if registered:
+        from fedsim.clients.site import site_of  # noqa: PLC0415  (loads torch)
+
+        site_of.cache_clear()  # the same name may have meant something else before
+    return OwnParts(changes, registered)
+
+
+def _of_scenario(value: Any) -> bool:
+    return isinstance(value, str | Mapping | Parameters | BaseModel)
