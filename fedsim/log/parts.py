@@ -43,13 +43,14 @@ class ModelTraits(Typed):
         parameters: number of trainable parameters.
         batch_statistics: number of layers that normalise by the batch's statistics.
         piecewise_linear: number of layers without a second derivative.
-        frozen: number of parameters that are not trained, and so are not in a gradient.
+        frozen: number of parameters that are not trained, and so are not in a gradient;
+            None in older logs.
     """
 
     parameters: int
     batch_statistics: int
     piecewise_linear: int
-    frozen: int = 0
+    frozen: int | None = None
 
 
 class Source(Typed):
