@@ -11,7 +11,9 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 import fedsim
+from fedsim.core import plugins
 from fedsim.core.errors import DataError, RunError
+from fedsim.core.registry import DATASETS, MODELS
 from fedsim.data import load_dataset, register_data
 from fedsim.models import register_model
 from fedsim.models.own import logits_of
@@ -24,6 +26,14 @@ PLAN = {
     "clients": [{"name": "open", "count": 2}],
     "adversary": {"attack": "best"},
 }
+
+
+@pytest.fixture(autouse=True)
+def _registered_for_one_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    for registry in (MODELS, DATASETS):
+        registry.names()  # finds the others first
+        monkeypatch.setattr(registry, "_classes", dict(registry._classes))
+    monkeypatch.setattr(plugins, "_LOADED", dict(plugins._LOADED))
 
 
 class Net(nn.Module):
@@ -83,6 +93,45 @@ def test_frozen_layers_are_named_and_the_rest_is_attacked(
     assert started.model.parameters == 80 * 3 + 3
     table = run.table()
     assert float(table[0]["score"] or 0) > float(table[0]["blind"] or 0) + 5  # type: ignore[arg-type]
+
+
+def test_a_transformer_of_hugging_faces_gives_its_picture_away(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+
+    def make(num_classes: int) -> Any:
+        config = transformers.ViTConfig(
+            hidden_size=24, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32,
+            image_size=8, patch_size=2, num_channels=1, num_labels=num_classes,
+            hidden_dropout_prob=0.1,
+        )  # fmt: skip
+        return transformers.ViTForImageClassification(config)
+
+    run = fedsim.run(PLAN, model=make, data=noise(), out=tmp_path / "run")
+    assert min(scores(run)) > 40
+
+
+PLUGIN = """
+import torch
+from torch import nn
+from torch.utils.data import TensorDataset
+from fedsim.data import register_data
+from fedsim.models import register_model
+
+register_model("mine", lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 3)))
+pictures = torch.rand(30, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+register_data("my-pictures", TensorDataset(pictures, torch.arange(30) % 3))
+"""
+
+
+def test_a_plugin_file_names_both(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(PLUGIN, "utf-8")
+    fedsim.load_plugin(file)
+    plan = {**PLAN, "model": "mine", "data": {"dataset": "my-pictures"}}
+    run = fedsim.run(plan, out=tmp_path / "run")
+    assert min(scores(run)) > 40
+    started: Any = run.records[0]
+    assert "mine.py" in [plugin.name for plugin in started.plugins]
 
 
 def test_frozen_layers_explain_a_failure(tmp_path: Path) -> None:
