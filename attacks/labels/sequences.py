@@ -30,6 +30,7 @@ from fedsim.attacks.labels.proxies import (
     share_out,
 )
 from fedsim.attacks.labels.ranks import RankJudge
+from fedsim.attacks.labels.simulated import is_one_pass, simulated_labels
 from fedsim.attacks.local_optimisers import State, decayed
 from fedsim.attacks.types import LocalTraining, Observation
 from fedsim.core.errors import AttackError
@@ -74,6 +75,11 @@ def search_labels(model: nn.Module, observation: Observation) -> Tensor:
     Raises:
         AttackError: labels are unknown, and there is no dense last layer with a bias.
     """
+    training = observation.training
+    if training is not None and not training.optimiser.is_linear:
+        if observation.labels is not None and not is_one_pass(training, observation.batch_size):
+            return observation.labels[None]
+        return simulated_labels(model, observation)
     search = _Search.of(model, observation)
     if search is None:
         known = observation.labels
