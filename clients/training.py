@@ -79,7 +79,8 @@ def local_training(
         optimizer: by default plain SGD, without momentum or weight decay.
     """
     trained = [p for p in model.parameters() if p.requires_grad]
-    steps = optimizer.build(trained, learning_rate)
+    kind = getattr(torch.optim, optimizer.class_name)
+    steps = kind(trained, lr=learning_rate, **optimizer.arguments)
     losses = []
     parameters = dict(model.named_parameters())
     for batch in batches:
