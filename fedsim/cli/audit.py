@@ -108,7 +108,7 @@ def audit(  # noqa: PLR0913, PLR0917  (each is an option of its own)
         typer.Option(
             metavar="SECONDS", help="Time limit of the control, and of a round's other attacks."
         ),
-    ] = 90.0,
+    ] = 60.0,
     clients: Annotated[int, typer.Option(help="Number of clients of an app.")] = 2,
     attacked: Annotated[int, typer.Option(help="Most clients attacked in a round.")] = 1,
     rounds: Annotated[

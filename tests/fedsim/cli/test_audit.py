@@ -172,20 +172,42 @@ def process(*options: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+DENSE = """
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.net = nn.Sequential(nn.Flatten(), nn.Linear(3072, 32), nn.Tanh(), nn.Linear(32, 10))
+
+    def forward(self, x):
+        return self.net(x)
+"""
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("package", ["pytorchexample", ""])
-def test_a_quickstart_is_audited_as_it_is(package: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("package", "more", "codes"),
+    [("pytorchexample", "", {LEAKS, NO_EVIDENCE}), ("", DENSE, {LEAKS})],
+    ids=["as created", "dense, in modules"],
+)
+def test_a_quickstart_is_audited_as_it_is(
+    package: str, more: str, codes: set[int], tmp_path: Path
+) -> None:
     folder = write(tmp_path / "app", package)
+    with (folder / package / "task.py").open("a") as task:
+        task.write(more)
     before = {p: p.read_bytes() for p in folder.rglob("*.py")}
     name = f"{package}.task:Net".lstrip(".")
     done = process(
         str(folder), "--model", name, "--out", str(tmp_path / "run"), "--fail-above", "0",
         "--set", "batch-size=1", "--set", "examples=1", "--set", "num-server-rounds=1",
-        "--time-limit", "3",
+        "--evaluations", "5",
     )  # fmt: skip
     found = json.loads(done.stdout.strip().splitlines()[-1])
-    assert done.returncode in {LEAKS, NO_EVIDENCE}, done.stderr
-    assert found["examples"]
+    assert done.returncode in codes, done.stderr
+    assert found["leakage"] == (done.returncode == LEAKS)
+    assert found["control"] or more == ""
+    assert not found["remarks"], found["remarks"]
     assert (tmp_path / "run" / "report.html").is_file()
     assert {p: p.read_bytes() for p in folder.rglob("*.py")} == before
     assert (folder / "final_model.pt").is_file()
