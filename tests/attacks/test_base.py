@@ -10,7 +10,7 @@ from torch import Tensor
 from fedsim.attacks import Attack, Observation, Status
 from fedsim.attacks.matching.attack import GradientMatching
 from fedsim.core.registry import ATTACKS
-from fedsim.models import MLP
+from fedsim.models import MLP, ViT
 from tests.attacks.kinds import ON_PICTURES
 from tests.rounding import assert_same
 from tests.victims import random_victims
@@ -99,7 +99,10 @@ def test_nothing_is_made_of_an_upload_beyond_all_numbers(name: str) -> None:
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int32, torch.int64], ids=str)
 @every_attack
 def test_labels_of_any_whole_type(name: str, dtype: torch.dtype) -> None:
-    victims = random_victims((1, 4, 4), count=1, spec=MLP(hidden=(40,), activation="relu"))
+    # APRIL needs a position embedding.
+    mlp = MLP(hidden=(40,), activation="relu")
+    spec = ViT(patch=2, width=8, depth=1, heads=1) if name == "april" else mlp
+    victims = random_victims((1, 4, 4), count=1, spec=spec)
     [seen] = victims.observations(labels_known=True)
     assert seen.labels is not None
     [found] = make(name).run(victims.model, [replace(seen, labels=seen.labels.to(dtype))])

@@ -26,7 +26,7 @@ def adapting(attack: str, *defenses: str) -> Adapting:
     scenario = texts(clients, "adversary.adaptive=true", f"adversary.attack='{attack}'")
     assert scenario.adversary is not None
     naive = scenario.adversary.attack.with_public_texts(PUBLIC.rows())
-    return Adapting(scenario, naive, PUBLIC, 1.0, torch.device("cpu"))
+    return Adapting(scenario, naive, PUBLIC, lambda examples: 1.0, torch.device("cpu"))
 
 
 @pytest.mark.parametrize("attack", ["dager", "bag-of-tokens", "token-search"])
