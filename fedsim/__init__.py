@@ -36,6 +36,7 @@ from fedsim.core.version import __version__
 
 if TYPE_CHECKING:
     from fedsim.api import (
+        Climbed,
         Compared,
         Explanations,
         Figure,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
         audit,
         audit_privacy,
         compare,
+        ladder,
         open_comparison,
         open_run,
         run,
@@ -60,6 +62,7 @@ __all__ = [
     "AttackError",
     "AuditMod",
     "ClientGroup",
+    "Climbed",
     "Compared",
     "Comparison",
     "Data",
@@ -83,6 +86,7 @@ __all__ = [
     "audit",
     "audit_privacy",
     "compare",
+    "ladder",
     "lesson",
     "load_plugin",
     "open_comparison",

@@ -3,10 +3,12 @@
 from fedsim.api.audits import audit_privacy
 from fedsim.api.compares import Compared, compare, open_comparison
 from fedsim.api.display import Explanations, Figure, Figures, Table
+from fedsim.api.ladders import Climbed, ladder
 from fedsim.api.runs import Run, open_run, run
 from fedsim.api.strategies import audit
 
 __all__ = [
+    "Climbed",
     "Compared",
     "Explanations",
     "Figure",
@@ -16,6 +18,7 @@ __all__ = [
     "audit",
     "audit_privacy",
     "compare",
+    "ladder",
     "open_comparison",
     "open_run",
     "run",

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from fedsim.core.environment import prepare
 from fedsim.core.errors import FedsimError, RunError
-from fedsim.log.folders import RECORDS
+from fedsim.log.folders import RECORDS, ladder_place
 
 if TYPE_CHECKING:
+    from fedsim.engine.audit import AuditPlan
     from fedsim.engine.audit.request import Request
 
 
@@ -52,7 +53,13 @@ def audit_recorded(
 
 
 def audit_app(
-    request: Request, app: Path, clients: int, changes: Mapping[str, Any], out: Path
+    request: Request,
+    app: Path,
+    clients: int,
+    changes: Mapping[str, Any],
+    out: Path,
+    *,
+    ladder_limit_s: float | None = None,
 ) -> None:
     """Run a Flower app in a process of its own, with the audit around its strategy.
 
@@ -62,6 +69,7 @@ def audit_app(
         clients: number of clients.
         changes: values that replace those of the app's configuration.
         out: the run folder, new or empty.
+        ladder_limit_s: time limit of a ladder and of its map, in seconds; None for no ladder.
 
     Raises:
         RunError: the app failed, or cannot be audited; the message ends with its last words.
@@ -74,6 +82,7 @@ def audit_app(
             "changes": dict(changes),
             "kept": str(Path(scratch) / "kept"),
             "out": str(out.absolute()),
+            "ladder_limit_s": ladder_limit_s,
             "problem": str(Path(scratch) / "problem"),
         }
         place = Path(scratch) / "order.json"
@@ -94,17 +103,36 @@ def host(order: Mapping[str, Any]) -> None:
     Raises:
         FedsimError: the app cannot be loaded or audited.
     """
+    from fedsim.api.ladders import climb  # noqa: PLC0415
     from fedsim.api.strategies import around  # noqa: PLC0415
     from fedsim.engine.audit import KeptBatches  # noqa: PLC0415
     from fedsim.engine.audit.hosted import AppFolder, run_app  # noqa: PLC0415
     from fedsim.engine.audit.request import Request, planner  # noqa: PLC0415
 
     kept, out = KeptBatches(order["kept"]), Path(order["out"])
-    plan = planner(Request.from_json(order["request"]), kept)
+    request = Request.from_json(order["request"])
+    plan, seen, held = planner(request, kept), list[AuditPlan](), list[int]()
+
+    def planned(node: int, server_round: int) -> AuditPlan:
+        seen.append(plan(node, server_round))
+        held.append(len(kept.read(node, server_round)[0]))
+        return seen[-1]
+
     app = AppFolder.read(Path(order["app"]), order["changes"])
-    run_app(app, order["clients"], kept.folder, lambda strategy: around(strategy, plan, out))
+    run_app(app, order["clients"], kept.folder, lambda strategy: around(strategy, planned, out))
     if not (out / RECORDS).is_file() or not (out / RECORDS).stat().st_size:
         raise RunError(f"{app.path}: nothing could be audited; see the messages above")
+    if order["ladder_limit_s"] is not None and seen:
+        limit = order["ladder_limit_s"]
+        climb(
+            seen[0],
+            ladder_place(out),
+            own_public=request.public is not None,
+            examples=held[0],
+            time_limit_s=limit,
+            map_limit_s=limit,
+            tell=True,
+        )
 
 
 def answer(place: Path) -> int:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from fedsim.cli.ladder import climb, show_ladder
 from fedsim.cli.options import Out
 from fedsim.core.errors import RunError
-from fedsim.log.folders import new_folder
+from fedsim.log.folders import ladder_place, new_folder
 
 if TYPE_CHECKING:
     from fedsim.engine.audit.request import Request
@@ -127,6 +128,17 @@ def audit(  # noqa: PLR0913, PLR0917  (each is an option of its own)
             "fully; with 4 without evidence.",
         ),
     ] = None,
+    ladder: Annotated[
+        bool,
+        typer.Option(
+            "--ladder",
+            help="Also attack the model from the easiest setting to this one, on public examples; "
+            "alone, without an app or uploads, too.",
+        ),
+    ] = False,
+    ladder_limit: Annotated[
+        float, typer.Option(metavar="SECONDS", help="Time limit of its rungs, and of its map.")
+    ] = 60.0,
     seed: Annotated[int, typer.Option(help="Seed of the attacks.")] = 0,
     out: Out = None,
 ) -> None:
@@ -136,6 +148,9 @@ def audit(  # noqa: PLR0913, PLR0917  (each is an option of its own)
 
     fedsim audit --before a.safetensors --after b.safetensors --model task:Net
     --input-shape 3x32x32 --batch-size 32 --steps 30 --learning-rate 0.01
+
+    fedsim audit --ladder --model task:Net --input-shape 3x32x32 --batch-size 32 --epochs 1
+    --learning-rate 0.01
     """
     if not model:
         raise RunError("--model is missing: give the model's class, as module:name")
@@ -165,19 +180,35 @@ def audit(  # noqa: PLR0913, PLR0917  (each is an option of its own)
             "seed": seed,
         },
     )
+    limit = ladder_limit if ladder else None
     if app is not None and before is None and not after:
-        _app(request, app, clients, config or [], folder)
+        _app(request, app, clients, config or [], folder, limit)
     elif app is None and before is not None and after:
         _recorded(request, before, after, truth, folder)
-    else:
+    elif app is not None or before is not None or after or limit is None:
         raise RunError("expected the folder of a Flower app, or both --before and --after")
+    if limit is not None and app is None:
+        climb(request, before, ladder_place(folder, alone=before is None), limit)
+    if before is None and app is None:
+        show_ladder(folder, as_json=as_json)
+        return
+    if limit is not None and not as_json:
+        show_ladder(ladder_place(folder), as_json=False)
     _conclude(folder, as_json=as_json, fail_above=fail_above)
 
 
-def _app(request: Request, app: Path, clients: int, config: list[str], folder: Path) -> None:
+def _app(
+    request: Request,
+    app: Path,
+    clients: int,
+    config: list[str],
+    folder: Path,
+    ladder_limit: float | None,
+) -> None:
     from fedsim.api.apps import audit_app  # noqa: PLC0415
 
-    audit_app(request, app, clients, dict(map(_setting, config)), folder)
+    changes = dict(map(_setting, config))
+    audit_app(request, app, clients, changes, folder, ladder_limit_s=ladder_limit)
 
 
 def _recorded(

@@ -15,3 +15,13 @@ def new_folder(name: str) -> Path:
     wanted = RUNS / f"{stamp}-{name}"
     copies = (wanted.with_name(f"{wanted.name}-{i}") for i in itertools.count(2))
     return wanted if not wanted.exists() else next(c for c in copies if not c.exists())
+
+
+def ladder_place(folder: Path, *, alone: bool = False) -> Path:
+    """Return the folder of the ladder of an audit: in its run folder, or that one itself.
+
+    Args:
+        folder: the folder of the audit.
+        alone: whether there is a ladder and nothing else.
+    """
+    return folder if alone else folder / "ladder"

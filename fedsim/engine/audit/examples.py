@@ -122,14 +122,16 @@ def public_examples(input_shape: tuple[int, ...], outputs: int, *, classes: bool
     """
     shape, generator = picture_shape(input_shape), torch.Generator().manual_seed(0)
     if shape[1] > 1:
-        images, _ = FashionMnistMini().load(None).test.samples(PUBLIC)
-        sized = F.interpolate(
-            images, shape[1:], mode="bilinear", antialias=True, align_corners=False
-        )
-        inputs = sized.clamp(0, 1).expand(-1, shape[0], -1, -1).contiguous()
+        inputs = resized(FashionMnistMini().load(None).test.samples(PUBLIC)[0], shape)
     else:
         inputs = torch.rand((PUBLIC, *shape), generator=generator)
     targets = torch.arange(len(inputs)) % outputs
     if not classes:
         targets = torch.randint(0, 2, (len(inputs), outputs), generator=generator).float()
     return Tensors(inputs, targets)
+
+
+def resized(images: Tensor, shape: tuple[int, int, int]) -> Tensor:
+    """Return grey pictures ``(N, 1, H, W)`` in [0, 1] in another shape ``(C, H, W)``."""
+    sized = F.interpolate(images, shape[1:], mode="bilinear", antialias=True, align_corners=False)
+    return sized.clamp(0, 1).expand(-1, shape[0], -1, -1).contiguous()

@@ -1,0 +1,1 @@
+"""Ladder of an audit: one model from the easiest setting for an attack to the one that is run."""

@@ -1,0 +1,1 @@
+"""Ladder of an audit, as sentences, a table and a page."""
