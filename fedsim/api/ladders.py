@@ -45,12 +45,12 @@ class Climbed:
 
     @property
     def headline(self) -> str:
-        """Where the door closes, in one sentence."""
+        """Conclusion in one sentence: the first rung at which nothing leaked."""
         return words.headline(self.record)
 
     @property
     def remarks(self) -> list[str]:
-        """What a reader must know, and what to try next."""
+        """Remarks for a reader, and advice on the next attack."""
         return words.remarks(self.record)
 
     @property

@@ -85,8 +85,9 @@ class Ladder:
         self._bench, self._effort, self._watch = bench, effort, watch
         adversary = bench.plan.scenario(bench.plan.factory, 1, 1).adversary
         attack = None if adversary is None else adversary.attack
-        searches = isinstance(attack, GradientMatching)
-        self._evaluations = attack.evaluations * attack.trials if searches else 1
+        self._evaluations = 1
+        if isinstance(attack, GradientMatching):
+            self._evaluations = attack.evaluations * attack.trials
         self._known: dict[int, float] = {}
         self._notes: list[str] = []
         self._examples = min(examples, MOST_EXAMPLES, len(bench))

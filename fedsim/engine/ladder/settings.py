@@ -67,7 +67,7 @@ class Setting:
 
 
 Step = tuple[str, Setting]
-"""What changed, and the setting."""
+"""Change from the step before, and the setting."""
 
 
 def settings_of(plan: AuditPlan, example: Tensor, examples: int) -> list[Step]:

@@ -130,7 +130,7 @@ class Bench:
             order = torch.arange(len(inputs))
             if epoch:
                 order = torch.randperm(len(inputs), generator=generator)
-            for rows in order.split(setting.batch_size):
+            for rows in torch.split(order, setting.batch_size):
                 yield inputs[rows], targets[rows]
 
     def _compute(self, plan: AuditPlan) -> Callable[[nn.Module, Batch], Computed]:

@@ -48,8 +48,8 @@ def remarks(ladder: LadderRecord) -> list[str]:
     closes, narrows = ladder.closes, ladder.narrows
     if narrows is not None and narrows != closes:
         said.append(
-            f"From rung {narrows + 1} ({ladder.rungs[narrows].changed}) examples leak in part only, "
-            "or the search falls short."
+            f"From rung {narrows + 1} ({ladder.rungs[narrows].changed}) examples leak in part "
+            "only, or the search falls short."
         )
         found = ladder.rungs[narrows].found
         said += advice(found) if found is not None and closes is None else []

@@ -20,6 +20,7 @@ from fedsim.core.errors import RunError
 from fedsim.engine.audit.hosted import AppFolder
 from fedsim.engine.audit.loading import imported, load_tensors, numbers, shape_in
 from fedsim.engine.audit.request import Request, truth_in
+from fedsim.log.ladder import read_ladder
 from tests.fedsim.engine.audit.quickstart import write
 
 MODEL = "tests.fedsim.engine.audit.apps:plain"
@@ -211,3 +212,21 @@ def test_a_quickstart_is_audited_as_it_is(
     assert (tmp_path / "run" / "report.html").is_file()
     assert {p: p.read_bytes() for p in folder.rglob("*.py")} == before
     assert (folder / "final_model.pt").is_file()
+
+
+def test_a_ladder_beside_recorded_uploads(recorded: Path, undrawn: None) -> None:
+    result = audit(recorded, "--ladder", "--evaluations", "1", "--ladder-limit", "30")
+    assert result.exit_code == 0, result.output
+    found = read_ladder(recorded / "run" / "ladder")
+    assert found.rungs[0].found is not None
+    assert (recorded / "run" / "ladder" / "report.html").is_file()
+
+
+def test_a_ladder_alone(tmp_path: Path) -> None:
+    given = ["audit", "--ladder", "--model", MODEL, "--input-shape", "1x8x8", "--learning-rate"]
+    given += [str(RATE), "--steps", "2", "--evaluations", "1", "--out", str(tmp_path / "ladder")]
+    result = CliRunner().invoke(app, given)
+    assert result.exit_code == 0, result.output
+    assert "local steps" in result.stdout
+    assert "about" in result.stderr
+    assert "protected" not in result.stdout
