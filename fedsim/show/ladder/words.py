@@ -15,7 +15,7 @@ EARLY = ("exhausted", "stopped")
 
 
 def headline(ladder: LadderRecord) -> str:
-    """Return where the door closes, in one sentence."""
+    """Return the first rung at which nothing leaked, in one sentence."""
     run = [r for r in ladder.rungs if r.found is not None]
     if not run:
         return f"{ladder.title}: no rung was run."
@@ -43,7 +43,7 @@ def headline(ladder: LadderRecord) -> str:
 
 
 def remarks(ladder: LadderRecord) -> list[str]:
-    """Return what a reader must know, the most important first."""
+    """Return remarks for a reader, the most important first."""
     said = []
     closes, narrows = ladder.closes, ladder.narrows
     if narrows is not None and narrows != closes:
@@ -61,7 +61,7 @@ def remarks(ladder: LadderRecord) -> list[str]:
         ]
         if later:
             numbers = f"rung {later[0]}" if len(later) == 1 else f"rungs {', '.join(later)}"
-            said.append(f"It leaks again at {numbers}: one rung alone is no boundary.")
+            said.append(f"It leaks again at {numbers}: one rung alone does not mark a boundary.")
         said.append(NOT_PROTECTION)
         rung = ladder.rungs[closes]
         if rung.found is not None:
@@ -70,7 +70,7 @@ def remarks(ladder: LadderRecord) -> list[str]:
 
 
 def advice(found: Found) -> list[str]:
-    """Return what an auditor should try next where the attack failed."""
+    """Return advice on the next attack after one that failed."""
     if found.error is not None:
         return [f"The attack gave no reconstruction: {found.error}"]
     said = []
@@ -140,6 +140,6 @@ SHARES = {Meaning.LEAKED: 1.0, Meaning.PARTLY: 0.5}
 
 
 def openness(found: Found) -> float:
-    """Return how open the door is: 1 if every example leaked, 0 if none did."""
+    """Return the leakage of a setting: 1 if every example leaked, 0 if none did."""
     total = sum(SHARES.get(meaning, 0.0) * n for meaning, n in found.meanings.items())
     return total / max(1, found.examples)
