@@ -20,7 +20,7 @@ from fedsim.scoring.metrics.chance import chance_db
 from fedsim.scoring.metrics.evidence import Evidence, candidates, gather
 from fedsim.scoring.metrics.images import ImageScores, comparable, scorable, score
 from fedsim.scoring.metrics.matching import match
-from fedsim.scoring.metrics.perceptual import PerceptualDistance, rank
+from fedsim.scoring.metrics.perceptual import PerceptualDistance, is_large_enough, rank
 from fedsim.scoring.metrics.verdict import GAIN_DB, verdict
 
 
@@ -144,8 +144,8 @@ _PERCEPTUAL = "perceptual_rank"
 
 
 def _identified(found: Tensor, original: Tensor, public: Tensor) -> dict[str, float]:
-    """Return the rank by the perceptual distance, if its weights are installed."""
-    if not PerceptualDistance.available():
+    """Return the rank by the perceptual distance, if there is one."""
+    if not PerceptualDistance.available() or not is_large_enough(original):
         return {}
     return {_PERCEPTUAL: float(rank(found, original, public))}
 

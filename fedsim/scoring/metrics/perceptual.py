@@ -12,6 +12,7 @@ more. The verdict does not use it, because a verdict must not depend on what is 
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar
 
 import torch
@@ -20,6 +21,10 @@ from torch import Tensor
 from fedsim.core.registry import METRICS
 from fedsim.scoring.metrics.base import PictureMetric
 from fedsim.scoring.metrics.lite0 import features, installed
+
+LEAST_SIDE = 4
+"""Least height and width of a picture in pixels. What is smaller, such as a row of numbers, shows
+nothing to a network, and would be enlarged to thousands of pixels along its other side."""
 
 
 @METRICS.register("perceptual")
@@ -41,8 +46,13 @@ class PerceptualDistance(PictureMetric):
         )
 
 
+def is_large_enough(picture: Tensor) -> bool:
+    """Return whether a picture ``(C, H, W)`` has a perceptual distance."""
+    return min(picture.shape[-2:]) >= LEAST_SIDE
+
+
 def distance(one: Tensor, other: Tensor) -> float:
-    """Return the distance of two pictures; 0 if they are equal.
+    """Return the distance of two pictures; 0 if they are equal, NaN if they are too small.
 
     Args:
         one: ``(C, H, W)`` in [0, 1], C 1 or 3.
@@ -51,6 +61,8 @@ def distance(one: Tensor, other: Tensor) -> float:
     Raises:
         DataError: the weights are not installed.
     """
+    if not is_large_enough(one):
+        return math.nan
     pairs = zip(features(one), features(other), strict=True)
     return sum(float((a - b).double().square().sum(0).mean()) for a, b in pairs)
 

