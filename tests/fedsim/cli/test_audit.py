@@ -214,6 +214,7 @@ def test_a_quickstart_is_audited_as_it_is(
     assert (folder / "final_model.pt").is_file()
 
 
+@pytest.mark.slow
 def test_a_ladder_beside_recorded_uploads(recorded: Path, undrawn: None) -> None:
     result = audit(recorded, "--ladder", "--evaluations", "1", "--ladder-limit", "30")
     assert result.exit_code == 0, result.output
@@ -222,6 +223,7 @@ def test_a_ladder_beside_recorded_uploads(recorded: Path, undrawn: None) -> None
     assert (recorded / "run" / "ladder" / "report.html").is_file()
 
 
+@pytest.mark.slow
 def test_a_ladder_alone(tmp_path: Path) -> None:
     given = ["audit", "--ladder", "--model", MODEL, "--input-shape", "1x8x8", "--learning-rate"]
     given += [str(RATE), "--steps", "2", "--evaluations", "1", "--out", str(tmp_path / "ladder")]

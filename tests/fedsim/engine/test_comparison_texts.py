@@ -17,6 +17,8 @@ from fedsim.show.comparison.tables import terminal_tables
 from fedsim.show.comparison.write import Outcome, conclude
 from tests.fedsim.engine.tiny import tiny_texts
 
+pytestmark = pytest.mark.slow
+
 Finished = tuple[Path, Outcome]
 
 

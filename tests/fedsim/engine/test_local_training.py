@@ -12,6 +12,7 @@ from tests.fedsim.small import TWENTY_EVALUATIONS, small
 FIVE = "data.partition={name='iid', examples=5}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("optimizer", "linear"),
     [("{name='sgd', momentum=0.9, weight_decay=0.01}", True), ("'adam'", False)],
@@ -32,6 +33,7 @@ def test_the_attacker_knows_the_optimizer_but_not_the_order(
     assert all((Doubt.APPROXIMATE in s.doubts) is not linear for s in scores if s.doubts)
 
 
+@pytest.mark.slow
 def test_later_passes_have_an_unknown_order(tmp_path: Path) -> None:
     epochs = "federation={upload='update', local_epochs=2, rounds=1}"
     folder = run(small(epochs, FIVE, TWENTY_EVALUATIONS), tmp_path / "run")

@@ -171,6 +171,7 @@ def test_one_good_picture_does_not_stand_for_two() -> None:
     assert [leak.metrics["psnr"] == PSNR_CAP_DB for leak in result.leakage].count(True) == 1
 
 
+@pytest.mark.slow
 def test_a_picture_between_truth_and_noise_is_a_part_of_it() -> None:
     meanings = [
         scored(adversary(), lambda x, s=share: (1 - s) * x + s * noise(x)).leakage[0].meaning

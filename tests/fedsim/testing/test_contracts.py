@@ -38,7 +38,9 @@ SPECS = [
 ]
 
 
-LARGE = ["efficientnet-lite0", "torchvision"]
+LARGE = ["efficientnet-lite0", "resnet18", "torchvision"]
+QUICK_ATTACKS = ["april", "bag-of-tokens", "dager", "dense", "idlg"]
+"""The others' checks take minutes together; `tests/attacks` has contracts of its own."""
 
 
 def ours(registry: Registry) -> list[str]:
@@ -60,8 +62,21 @@ def test_defenses(check: Check) -> None:
     check()
 
 
-@every([c for name in ours(ATTACKS) for c in attack_checks(name, **ONLY_SEARCH.get(name, {}))])
+@every([c for name in QUICK_ATTACKS for c in attack_checks(name)])
 def test_attacks(check: Check) -> None:
+    check()
+
+
+@every(
+    [
+        check
+        for name in ours(ATTACKS)
+        if name not in QUICK_ATTACKS
+        for check in attack_checks(name, **ONLY_SEARCH.get(name, {}))
+    ]
+)
+@pytest.mark.slow
+def test_other_attacks(check: Check) -> None:
     check()
 
 
@@ -77,6 +92,7 @@ def test_large_models(check: Check) -> None:
 
 
 @every([c for s in SPECS for c in model_checks(type(s), **dataclasses.asdict(s))])
+@pytest.mark.slow
 def test_models_of_other_parameters(check: Check) -> None:
     check()
 
