@@ -111,7 +111,9 @@ def host(order: Mapping[str, Any]) -> None:
 
     kept, out = KeptBatches(order["kept"]), Path(order["out"])
     request = Request.from_json(order["request"])
-    plan, seen, held = planner(request, kept), list[AuditPlan](), list[int]()
+    plan = planner(request, kept)
+    seen: list[AuditPlan] = []
+    held: list[int] = []
 
     def planned(node: int, server_round: int) -> AuditPlan:
         seen.append(plan(node, server_round))

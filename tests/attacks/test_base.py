@@ -10,7 +10,7 @@ from torch import Tensor
 from fedsim.attacks import Attack, Observation, Status
 from fedsim.attacks.matching.attack import GradientMatching
 from fedsim.core.registry import ATTACKS
-from fedsim.models import MLP, ViT
+from fedsim.models import MLP, ModelSpec, ViT
 from tests.attacks.kinds import ON_PICTURES
 from tests.rounding import assert_same
 from tests.victims import random_victims
@@ -35,8 +35,11 @@ def with_labels(*labels: float) -> Spoil:
 
 
 SPOILT: dict[str, tuple[Spoil, str]] = {
-    "missing tensor": (without("dense1.bias"), "'dense1.bias' is missing"),
-    "empty upload": (lambda seen: replace(seen, gradient={}), "'dense1.weight' is missing"),
+    "missing tensor": (without("head.bias"), "'head.bias' is missing"),
+    "empty upload": (
+        lambda seen: replace(seen, gradient={}),
+        "'(dense1|patches).weight' is missing",
+    ),
     "wrong shape": (
         with_tensor("head.bias", torch.zeros(5)),
         r"'head.bias' has shape \(5,\), expected \(4,\)",
@@ -65,13 +68,19 @@ def make(name: str) -> Attack:
     return attack
 
 
+def suited(name: str) -> ModelSpec:
+    """Return a network that an attack can do something with: APRIL needs a position embedding."""
+    if name == "april":
+        return ViT(patch=2, width=8, depth=1, heads=1)
+    return MLP(hidden=(40,), activation="relu")
+
+
 @every_attack
 @pytest.mark.parametrize(("spoil", "reason"), SPOILT.values(), ids=SPOILT)
 @pytest.mark.slow
 def test_a_bad_observation_fails_alone(name: str, spoil: Spoil, reason: str) -> None:
     """On a network that every attack can do something with."""
-    spec = MLP(hidden=(40,), activation="relu")
-    victims = random_victims((1, 4, 4), count=3, spec=spec).double()
+    victims = random_victims((1, 4, 4), count=3, spec=suited(name)).double()
     good = victims.observations()
     observations = [good[0], spoil(good[1]), good[2]]
     first, bad, last = make(name).run(victims.model, observations)
@@ -99,10 +108,7 @@ def test_nothing_is_made_of_an_upload_beyond_all_numbers(name: str) -> None:
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int32, torch.int64], ids=str)
 @every_attack
 def test_labels_of_any_whole_type(name: str, dtype: torch.dtype) -> None:
-    # APRIL needs a position embedding.
-    mlp = MLP(hidden=(40,), activation="relu")
-    spec = ViT(patch=2, width=8, depth=1, heads=1) if name == "april" else mlp
-    victims = random_victims((1, 4, 4), count=1, spec=spec)
+    victims = random_victims((1, 4, 4), count=1, spec=suited(name))
     [seen] = victims.observations(labels_known=True)
     assert seen.labels is not None
     [found] = make(name).run(victims.model, [replace(seen, labels=seen.labels.to(dtype))])
