@@ -21,12 +21,10 @@ def headline(ladder: LadderRecord) -> str:
         return f"{ladder.title}: no rung was run."
     closes = ladder.closes
     if closes is None:
-        missing = len(ladder.rungs) - len(run)
-        if missing:
-            return (
-                f"{ladder.title} leaked on all {len(run)} rungs that were run; {missing} were not "
-                "run, the setting in use among them."
-            )
+        if len(run) < len(ladder.rungs):
+            told = f"leaked on each rung that was run, {len(run)} of {len(ladder.rungs)}."
+            missed = ladder.rungs[-1].found is None
+            return f"{ladder.title} {told}" + (" The setting in use was not." if missed else "")
         return f"{ladder.title} leaked on every rung, in the setting in use too."
     rung = ladder.rungs[closes]
     found = rung.found

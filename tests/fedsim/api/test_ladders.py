@@ -163,7 +163,7 @@ def test_the_rung_from_which_examples_leak_in_part_only_is_named() -> None:
 def test_a_rung_that_was_not_run_never_counts_as_closed() -> None:
     found = record(LEAKED, None)
     assert found.closes is None
-    assert "1 were not run" in words.headline(found)
+    assert words.headline(found).endswith("run, 1 of 2. The setting in use was not.")
 
 
 def test_a_failure_on_the_easiest_rung_says_nothing_about_the_setting() -> None:
