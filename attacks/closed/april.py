@@ -7,11 +7,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from fedsim.attacks.closed.base import ClosedForm, Found
+from fedsim.attacks.closed.base import ClosedForm, Found, check_one_example
 from fedsim.attacks.closed.dense import with_labels
 from fedsim.attacks.closed.patches import Patches, find_patches, picture_of
 from fedsim.attacks.types import Observation
-from fedsim.core.errors import AttackError
 from fedsim.core.registry import ATTACKS
 
 _SMALLEST = 1e-7
@@ -45,11 +44,7 @@ class April(ClosedForm):
         self, model: nn.Module, observations: Mapping[int, Observation], seed: int
     ) -> Mapping[int, Found | str]:
         first = next(iter(observations.values()))
-        if first.batch_size != 1 or first.training is not None:
-            raise AttackError(
-                "APRIL needs the gradient of one example and one step, but this is the gradient "
-                f"of {first.batch_size} examples; use an attack that matches gradients"
-            )
+        check_one_example(first, "APRIL")
         patches = find_patches(model, first.input_shape)
         grey = first.scale.on(next(model.parameters()))
         start = grey.to_input(torch.full(first.input_shape, 0.5).to(grey.low))

@@ -104,6 +104,28 @@ class ClosedForm(Attack):
         return {i: judge.result(part[i], batch) for i, batch in found.items()}
 
 
+def check_one_example(
+    observation: Observation,
+    closed_form: str,
+    instead: str = "an attack that matches gradients",
+) -> None:
+    """Check that an upload is the gradient of one example and one step.
+
+    Args:
+        observation: the upload.
+        closed_form: its name in the error.
+        instead: what to use for other uploads.
+
+    Raises:
+        AttackError: it is not.
+    """
+    if observation.batch_size != 1 or observation.training is not None:
+        raise AttackError(
+            f"{closed_form} needs the gradient of one example and one step, but this is the "
+            f"gradient of {observation.batch_size} examples; use {instead}"
+        )
+
+
 class _Judge:
     """The squared distance of gradients, for observations of one shape, loss and range."""
 

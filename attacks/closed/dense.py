@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fedsim.attacks.closed.base import ClosedForm, Found
+from fedsim.attacks.closed.base import ClosedForm, Found, check_one_example
 from fedsim.attacks.labels.known import known_or_inferred
 from fedsim.attacks.labels.targets import solved_target
 from fedsim.attacks.types import Observation
@@ -35,12 +35,8 @@ class DenseInversion(ClosedForm):
         self, model: nn.Module, observations: Mapping[int, Observation], seed: int
     ) -> Mapping[int, Found | str]:
         first = next(iter(observations.values()))
-        if first.batch_size != 1 or first.training is not None:
-            raise AttackError(
-                "the dense closed form needs the gradient of one example and one step, but this is "
-                f"the gradient of {first.batch_size} examples; use 'spear', or an attack that "
-                "matches gradients"
-            )
+        instead = "'spear', or an attack that matches gradients"
+        check_one_example(first, "the dense closed form", instead)
         name = first_dense(model, first.input_shape)
         found: dict[int, Found | str] = {}
         for i, observation in observations.items():

@@ -10,7 +10,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from fedsim.attacks.closed.base import ClosedForm, Found
+from fedsim.attacks.closed.base import ClosedForm, Found, check_one_example
 from fedsim.attacks.closed.dense import with_labels
 from fedsim.attacks.closed.rgap.recursion import Layer, invert, layers_of
 from fedsim.attacks.matching.memory import GB, free_bytes
@@ -58,11 +58,7 @@ class RGAP(ClosedForm):
         self, model: nn.Module, observations: Mapping[int, Observation], seed: int
     ) -> Mapping[int, Found | str]:
         first = next(iter(observations.values()))
-        if first.batch_size != 1 or first.training is not None:
-            raise AttackError(
-                "R-GAP needs the gradient of one example and one step, but this is the gradient "
-                f"of {first.batch_size} examples; use an attack that matches gradients"
-            )
+        check_one_example(first, "R-GAP")
         layers = layers_of(model, first.input_shape)
         device = next(model.parameters()).device
         stacked = {
