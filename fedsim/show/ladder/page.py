@@ -70,16 +70,16 @@ def _map(ladder: LadderRecord) -> Chart | None:
         "y": [str(size) for size in sizes],
         "z": [[None if f is None else words.openness(f) for f in row] for row in grid],
         "text": [
-            [
-                words.NOT_RUN
-                if f is None
-                else f"{f.leaked} of {f.examples}<br>{words.score(ladder, f)}{ladder.unit}"
-                for f in row
-            ]
+            [words.NOT_RUN if f is None else f"{f.leaked} of {f.examples}" for f in row]
             for row in grid
         ],
+        # The scores do not fit the cells of a narrow page.
+        "customdata": [
+            ["" if f is None else words.score(ladder, f) + ladder.unit for f in row] for row in grid
+        ],
         "texttemplate": "%{text}",
-        "hovertemplate": "batches of %{y}, %{x} local steps<br>%{text}<extra></extra>",
+        "hovertemplate": "batches of %{y}, %{x} local steps<br>%{text}<br>%{customdata}"
+        "<extra></extra>",
         "colorscale": SCALE,
         "zmin": 0,
         "zmax": 1,
@@ -97,9 +97,9 @@ def _map(ladder: LadderRecord) -> Chart | None:
     return Chart(
         "map",
         "Batch size and local steps",
-        "Examples that leaked, in part or fully, with the best score beside that of a blind guess, "
-        "in the setting in use. Cells that were not run are empty. No cell means protection: "
-        "nothing is defended.",
+        "Examples that leaked, in part or fully, in the setting in use; the best score beside that "
+        "of a blind guess when pointed at. Cells that were not run are empty. No cell means "
+        "protection: nothing is defended.",
         [data],
         {
             "xaxis": {"title": {"text": "local steps"}, "type": "category"},

@@ -9,6 +9,7 @@ from torch import Tensor
 from fedsim.log.schema import Verdict
 from fedsim.scoring.metrics.baselines import blind_guesses
 from fedsim.scoring.metrics.evidence import candidates, gather
+from fedsim.scoring.metrics.matching import match
 from fedsim.scoring.metrics.verdict import verdict
 from tests.fedsim.scoring.cases.calibrate import evidence
 from tests.fedsim.scoring.cases.judged import turned
@@ -102,3 +103,22 @@ def test_what_the_attack_finds_without_the_gradient_is_a_baseline() -> None:
     for prior, expected in ((None, Verdict.RECOGNISABLE), (found, Verdict.GUESSING)):
         guesses = blind_guesses(original, public, classes, [BOOT], prior)
         assert verdict(gather(found, original, guesses, ranked)[0]) is expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("std", "most"), [(0.0, 24), (0.3, 12)])
+def test_matching_makes_few_leaks_of_other_peoples_clothes(std: float, most: int) -> None:
+    private, labels, public, classes = clothes()
+    generator = torch.Generator().manual_seed(0)
+    found: Counter[Verdict] = Counter()
+    for _ in range(3):
+        mine, theirs = torch.randperm(len(private), generator=generator)[:64].chunk(2)
+        originals, own = private[mine], labels[mine].tolist()
+        others = private[theirs] + std * torch.randn(private[theirs].shape, generator=generator)
+        rebuilt = others.clamp(0, 1)
+        guesses = blind_guesses(originals, public, classes, own)
+        ranked = [candidates(public, classes, label) for label in own]
+        evidences = gather(rebuilt[match(rebuilt, originals)], originals, guesses, ranked)
+        found += Counter(map(verdict, evidences))
+    assert found.total() == 96
+    assert sum(found[word] for word in LEAKS) <= most
