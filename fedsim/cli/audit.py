@@ -258,7 +258,9 @@ def result(run: Run) -> dict[str, Any]:
     """Return the result of an audit in plain values.
 
     ``leakage`` is the share of the attacked private examples that leaked, in part or fully; None if
-    none could be compared. ``control`` is whether the positive control was reconstructed.
+    none could be compared. ``possible`` is the share that is neither protected nor nothing to leak:
+    an attack that failed says nothing about them. ``control`` is whether the positive control was
+    reconstructed.
     """
     from fedsim.log.schema import Meaning  # noqa: PLC0415
     from fedsim.show.headline import notes_said, run_headline  # noqa: PLC0415
@@ -268,9 +270,12 @@ def result(run: Run) -> dict[str, Any]:
     unknown = (Meaning.NOT_COMPARED, Meaning.NOTHING)
     compared = sum(n for meaning, n in worst.items() if meaning not in unknown)
     leaked = worst.get(Meaning.LEAKED, 0) + worst.get(Meaning.PARTLY, 0)
+    attacked = sum(worst.values())
+    safe = worst.get(Meaning.PROTECTED, 0) + worst.get(Meaning.NOTHING, 0)
     return {
         "headline": run_headline(summary) or "Nothing was attacked.",
         "leakage": leaked / compared if compared else None,
+        "possible": 1 - safe / attacked if attacked else None,
         "examples": {meaning.value: n for meaning, n in worst.items()},
         "control": summary.control is not None and not summary.control_failed,
         "remarks": [
@@ -290,12 +295,12 @@ def exit_code(run: Run, fail_above: float | None) -> int:
         fail_above: the threshold, or None.
 
     Returns:
-        3 if more leaked; 4 without evidence: nothing was compared, or no more leaked and the
-        positive control was not reconstructed; else 0.
+        3 if more leaked; 4 without evidence: more would have leaked if a better attack found all
+        examples that are neither protected nor nothing to leak; else 0.
     """
     if fail_above is None:
         return 0
     found = result(run)
     if found["leakage"] is not None and found["leakage"] > fail_above:
         return LEAKS
-    return 0 if found["leakage"] is not None and found["control"] else NO_EVIDENCE
+    return 0 if found["possible"] is not None and found["possible"] <= fail_above else NO_EVIDENCE

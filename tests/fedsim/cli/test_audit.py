@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 from typer.testing import CliRunner, Result
 
@@ -78,6 +78,18 @@ def test_without_the_truth_there_is_no_evidence(recorded: Path) -> None:
     assert result.exit_code == NO_EVIDENCE, result.output
     assert said(result)["leakage"] is None
     assert "unscored" in said(result)["headline"]
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_an_attack_that_failed_is_no_evidence_although_its_control_did_not(recorded: Path) -> None:
+    sent = load_file(recorded / "before.safetensors")
+    other = {name: tensor + 0.01 * torch.randn_like(tensor) for name, tensor in sent.items()}
+    save_file(other, recorded / "wrong.safetensors")
+    truth = ("--truth", str(recorded / "truth.safetensors"))
+    result = audit(recorded, *truth, "--fail-above", "0", after="wrong.safetensors")
+    found = said(result)
+    assert (found["leakage"], found["control"], found["possible"]) == (0.0, True, 1.0)
+    assert result.exit_code == NO_EVIDENCE, result.output
 
 
 @pytest.mark.usefixtures("undrawn")
