@@ -26,7 +26,7 @@ from fedsim.core.seeds import derive
 from fedsim.data import Examples
 from fedsim.scenario import AdversaryPlan, Scenario
 from fedsim.server.adapting import Adapting
-from fedsim.server.control import control_indices, control_observation
+from fedsim.server.control import adaptive_control, control_indices, control_observation
 from fedsim.server.observing import Observing
 from fedsim.server.priors import PriorsAlone
 from fedsim.server.rounds import RoundsTogether
@@ -170,12 +170,13 @@ class Adversary:
         victims = [control]
         for upload in uploads:
             victims += self._victims(server_round, upload, weights, known)
+        victims[1:1] = adaptive_control(control, victims, self._attack)
         joint = self._together.after(server_round, victims, weights, known)
         self._listeners.on_victims([*victims, *(victim for victim, _ in joint)])
         deadline = time.monotonic() + self._plan.time_limit_s
         if self._control_apart:
-            self._attack_together([control], model, deadline)
-            victims.remove(control)
+            self._attack_together([v for v in victims if v.is_control], model, deadline)
+            victims = [v for v in victims if not v.is_control]
             deadline = time.monotonic() + self._plan.time_limit_s
         for group in _alike(victims):
             self._attack_together(group, model, deadline)

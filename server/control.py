@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fedsim.attacks import Assumptions, Observation, mean_cross_entropy
+from fedsim.attacks import Assumptions, Attack, Observation, mean_cross_entropy
 from fedsim.attacks.batch_norm import uploaded_statistics
 from fedsim.attacks.labels.known import target_rows
+from fedsim.core.names import ADAPTIVE
 from fedsim.core.seeds import derive
 from fedsim.data import Examples, IndexArray, draw_batch
 from fedsim.models import cross_entropy
+from fedsim.server.victims import Victim
 
 CONTROL = "control"
 
@@ -79,6 +83,26 @@ def control_observation(
         loss=assumed.loss,
         normalisation=assumed.normalisation,
     )
+
+
+def adaptive_control(control: Victim, victims: Sequence[Victim], attack: Attack) -> list[Victim]:
+    """Return the control of a round's adaptive attackers, if theirs is another attack.
+
+    Texts are read by one attack, and behind a defense by another one: only the same attack on an
+    undefended batch shows whether that one works. One that is adapted by its objective and priors
+    alone has the naive attacker's control.
+
+    Args:
+        control: the naive attacker's control.
+        victims: the victims of the round.
+        attack: the naive attack.
+    """
+    if not any(v.attacker == ADAPTIVE and v.observation is not None for v in victims):
+        return []
+    other = attack.against_defenses()
+    if other is None or other == attack:
+        return []
+    return [replace(control, attacker=ADAPTIVE, attack=other)]
 
 
 def _loss(assumed: Assumptions, outputs: Tensor, labels: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ It only reads records, so it works without torch, for running, finished and dead
 from __future__ import annotations
 
 import math
+import re
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -109,6 +110,8 @@ class Summary:
         approximate: whether the attack treated several local steps, or the batches of several
             clients, as one.
         statistics: sources of the BatchNorm statistics that the attacks on clients had.
+        attacks: attacks on clients that replaced the scenario's, as ``token-search`` does behind a
+            defense.
         random_label: expected accuracy of random labels, the blind baseline for labels.
         worst: number of private examples by what the attacker who learnt most learnt of each.
         notes: remarks on the run: round or None, client or None, text.
@@ -126,6 +129,7 @@ class Summary:
     lost: list[tuple[int, str]] = field(default_factory=list)
     approximate: bool = False
     statistics: frozenset[str] = frozenset()
+    attacks: frozenset[str] = frozenset()
     random_label: float | None = None
     worst: dict[Meaning, int] = field(default_factory=dict)
     notes: list[tuple[int | None, int | None, str]] = field(default_factory=list)
@@ -135,8 +139,12 @@ class Summary:
 
     @property
     def control(self) -> Row | None:
-        """Row of the positive control, or None if there was no attack."""
-        return next((r for r in self.rows if r.group == CONTROL), None)
+        """Row of the positive control, or None if there was no attack.
+
+        If the adaptive attackers have one of their own, the one with the smaller share that leaked.
+        """
+        rows = [r for r in self.rows if r.group == CONTROL]
+        return min(rows, key=lambda r: r.count(Meaning.LEAKED) / r.examples, default=None)
 
     @property
     def control_failed(self) -> bool:
@@ -171,6 +179,7 @@ def summarise(records: Iterable[LogRecord]) -> Summary:
         failures=[(r.victim, r.error) for r in found if r.error],
         approximate=any(r.approximate for r in found),
         statistics=frozenset(r.statistics for r in found if r.statistics and not r.is_control),
+        attacks=_replacing(found),
         random_label=start.random_label,
         worst=_worst(of_kind(records, LeakageRecord)),
         notes=[(n.round, n.partition, n.text) for n in of_kind(records, NoteRecord)],
@@ -178,6 +187,13 @@ def summarise(records: Iterable[LogRecord]) -> Summary:
         error=None if end is None else end.error,
         seconds=None if end is None else end.seconds,
     )
+
+
+def _replacing(found: Sequence[ReconstructionRecord]) -> frozenset[str]:
+    """Return the registered names of attacks on clients that the naive attacker does not use."""
+    naive = {r.attack for r in found if r.attacker == NAIVE}
+    others = {r.attack for r in found if not r.is_control} - naive
+    return frozenset(re.sub(r"(?<!^)(?=[A-Z][a-z])", "-", name).lower() for name in others)
 
 
 _STATISTICS = {

@@ -18,7 +18,7 @@ from fedsim.clients.site import Site
 from fedsim.core.errors import UploadError
 from fedsim.core.modality import MODALITIES
 from fedsim.core.modules import normalises_by_batch
-from fedsim.core.names import NAIVE, NO_DEFENSE
+from fedsim.core.names import ADAPTIVE, NAIVE, NO_DEFENSE, Attacker
 from fedsim.core.registry import COUNTERMEASURES
 from fedsim.data import IndexArray
 from fedsim.log.schema import ExampleScore, Meaning, Moment, Verdict
@@ -44,7 +44,7 @@ class Scorer:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._read: dict[str, Tensor] = {}
-        self._controls: dict[int, bool] = {}
+        self._controls: dict[tuple[int, Attacker], bool] = {}
         self._used: dict[int, dict[int, set[int]]] = {}
 
     @cached_property
@@ -127,7 +127,7 @@ class Scorer:
         )
         if victim.is_control:
             leaked = all(score.meaning is Meaning.LEAKED for score in leakage)
-            self._controls[victim.server_round] = leaked
+            self._controls[victim.server_round, victim.attacker] = leaked
         return Scored(originals, matching, fit, leakage)
 
     def _not_compared(self, outcome: Outcome) -> Scored:
@@ -220,8 +220,17 @@ class Scorer:
             discrete=self._judge.discrete,
             relaxed=self._relaxed(victim),
             rounds_apart=self._recurs(victim),
-            control=victim.is_control or self._controls.get(victim.server_round, False),
+            control=victim.is_control or self._control_leaked(victim),
         )
+
+    def _control_leaked(self, victim: Victim) -> bool:
+        """Return whether the victim's own attack, or the naive one, reconstructed the control.
+
+        Adaptive attackers have a control of their own where theirs is another attack.
+        """
+        kind: Attacker = NAIVE if victim.attacker == NAIVE else ADAPTIVE
+        naive = self._controls.get((victim.server_round, NAIVE), False)
+        return self._controls.get((victim.server_round, kind), naive)
 
     def _relaxed(self, victim: Victim) -> bool:
         """Return whether the attack searches for discrete data among points between them."""

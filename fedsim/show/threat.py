@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any
 
 from fedsim.core.names import OVER_ROUNDS
@@ -12,6 +12,9 @@ from fedsim.log.summary import Summary
 _SOURCE = (
     "Carletti et al. (SoK: Gradient Inversion Attacks in Federated Learning, USENIX Security 2025)"
 )
+
+_ON_TEXTS, _TOKENS = ("dager", "token-search"), "token_accuracy"
+"""The strongest attacks on texts, and the measure of texts."""
 
 
 def threat_said(scenario: Mapping[str, Any], summary: Summary) -> list[str]:
@@ -38,13 +41,20 @@ def not_tried(scenario: Mapping[str, Any], summary: Summary) -> list[str]:
     plan, federation = scenario["adversary"], scenario["federation"]
     attack = plan["attack"]
     name = attack["name"] if isinstance(attack, Mapping) else attack
-    found = [f"attacks other than {name}"]
+    found = [_other_attacks({name, *summary.attacks}, summary.measure.key)]
     if isinstance(attack, Mapping) and attack.get("trials") == 1:
         found.append("more than one random start")
     found += _unanswered(summary, adaptive=bool(plan["adaptive"]))
     if federation["rounds"] > 1 and all(row.attacker != OVER_ROUNDS for row in summary.rows):
         found.append("the uploads of several rounds together")
     return [*found, "a server that manipulates the model or selects the clients (F to H)"]
+
+
+def _other_attacks(tried: Set[str], measure: str) -> str:
+    """Return a phrase on the attacks that were not tried, with the strongest ones on texts."""
+    untried = [name for name in _ON_TEXTS if name not in tried and measure == _TOKENS]
+    such = f" (on texts also {' and '.join(untried)})" if untried else ""
+    return f"attacks other than {' and '.join(sorted(tried))}{such}"
 
 
 def _unanswered(summary: Summary, *, adaptive: bool) -> list[str]:

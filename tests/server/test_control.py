@@ -1,16 +1,24 @@
 """The positive control: public pictures, undefended, at the model that the clients answer."""
 
+from dataclasses import replace
+
+import pytest
 import torch
 
-from fedsim.attacks import Observation
+from fedsim.attacks import DLG, Dager, Observation, TokenSearch
 from fedsim.attacks.functional import parameters, with_statistics
 from fedsim.clients.site import site_of
 from fedsim.clients.training import gradient
+from fedsim.core.names import ADAPTIVE, NAIVE
 from fedsim.models import ConvNet, ResNet18
-from fedsim.server.control import control_indices, control_observation
+from fedsim.server.control import adaptive_control, control_indices, control_observation
+from fedsim.server.victims import Victim
 from tests.fedsim.small import TWENTY_EVALUATIONS, groups, small
+from tests.fedsim.text_runs import texts
 from tests.server.stubs import Stub, run_rounds
 from tests.server.wire import global_weights
+
+SEEN = Observation({}, (4,), 1)
 
 
 def test_its_pictures_are_a_function_of_seed_and_round() -> None:
@@ -69,3 +77,34 @@ def test_it_does_not_touch_the_model_that_is_attacked() -> None:
     assert found.statistics is not None
     for name, value in exact.items():
         assert torch.allclose(found.statistics[name], value, rtol=1e-4, atol=1e-5)
+
+
+def test_adaptive_attackers_with_another_attack_have_a_control_of_their_own() -> None:
+    control = Victim(1, (), NAIVE, Dager(), None)
+    naive = Victim(1, (0,), NAIVE, Dager(), SEEN)
+    adaptive = replace(naive, attacker=ADAPTIVE)
+    [own] = adaptive_control(control, [control, naive, adaptive], Dager())
+    assert own.is_control
+    assert (own.attacker, own.attack) == (ADAPTIVE, TokenSearch())
+    assert own.name != control.name
+    assert adaptive_control(control, [control, naive], Dager()) == []
+    unusable = replace(adaptive, observation=None)
+    assert adaptive_control(control, [control, naive, unusable], Dager()) == []
+    assert adaptive_control(control, [control, naive, adaptive], DLG()) == []
+    assert adaptive_control(control, [control, naive, adaptive], Stub()) == []
+
+
+@pytest.mark.slow
+def test_the_control_of_an_adaptive_attacker_of_texts_is_read_by_its_attack() -> None:
+    noisy = "clients=[{name='a', count=1, defenses=[{name='gaussian-noise', std=0.001}]}]"
+    heard = run_rounds(texts(noisy, "adversary.adaptive=true"))
+    assert heard.names(1) == [
+        "r0001-c0000-adaptive",
+        "r0001-c0000-naive",
+        "r0001-control-adaptive",
+        "r0001-control-naive",
+    ]
+    own = next(o for o in heard.outcomes if o.victim.name == "r0001-control-adaptive")
+    assert isinstance(own.victim.attack, TokenSearch)
+    names = [o.victim.name for o in heard.outcomes]
+    assert names.index("r0001-control-adaptive") < names.index("r0001-c0000-adaptive")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,8 +59,14 @@ def explain(folder: Path | str) -> list[Explanation]:
         RunError: it is not a run folder, or its log cannot be read.
     """
     found = cases(Run.read(Path(folder)))
-    control = next((case for case in found if case.is_control), None)
-    return [Explanation(case, _findings(case, control)) for case in found]
+    return [Explanation(case, _findings(case, _control_of(case, found))) for case in found]
+
+
+def _control_of(case: Case, found: Sequence[Case]) -> Case | None:
+    """Return the positive control of a case's attacker, or else the naive attacker's."""
+    controls = [each for each in found if each.is_control]
+    own = (each for each in controls if each.attacker == case.attacker)
+    return next(own, next(iter(controls), None))
 
 
 def _findings(case: Case, control: Case | None) -> list[Finding]:

@@ -18,8 +18,7 @@ def show(explanations: Sequence[Explanation], console: Console) -> None:
     """Print explanations, the most likely cause of each first."""
     if not explanations:
         console.print("Nothing was attacked in this run, so nothing failed.")
-    control = next((e for e in explanations if e.case.is_control), None)
-    if control is not None and control.findings:
+    if any(e.case.is_control and e.findings for e in explanations):
         console.print(
             Text(
                 "The positive control, an undefended gradient of public data, was not "

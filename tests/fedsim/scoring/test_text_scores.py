@@ -11,9 +11,9 @@ from fedsim.attacks import Reconstruction
 from fedsim.attacks.types import Status
 from fedsim.clients.site import open_site
 from fedsim.clients.training import gradient
-from fedsim.core.names import NEAREST
+from fedsim.core.names import ADAPTIVE, NEAREST
 from fedsim.data import TokenDataset
-from fedsim.log.schema import ExampleScore, Meaning, Verdict
+from fedsim.log.schema import Doubt, ExampleScore, Meaning, Verdict
 from fedsim.modalities.texts.judge import TextJudge
 from fedsim.models import TextModel
 from fedsim.scenario import Scenario
@@ -127,6 +127,28 @@ def test_a_wrong_text_of_an_attack_that_cannot_tell_a_fit(
     assert result.fit is None
     assert {leak.verdict for leak in leakage} == {Verdict.GUESSING}
     assert {leak.meaning for leak in leakage} == {Meaning.ATTACK_FAILED}
+
+
+def test_another_attack_behind_defenses_has_its_own_control(case: Scenario) -> None:
+    noisy = texts(
+        "clients=[{name='a', count=1, defenses=[{name='gaussian-noise', std=0.1}]}]",
+        "adversary.adaptive=true",
+    )
+    judge = Scorer(open_site(noisy))
+    heard = run_rounds(case).outcomes
+    plain, victim = control(heard), client(heard)
+    adaptive = replace(victim, victim=replace(victim.victim, attacker=ADAPTIVE))
+    own = replace(plain, victim=replace(plain.victim, attacker=ADAPTIVE))
+
+    def doubts() -> set[Doubt]:
+        scores = score(judge, adaptive, torch.zeros_like)[1]
+        return {doubt for each in scores for doubt in each.doubts}
+
+    assert Doubt.NO_CONTROL in doubts()
+    score(judge, plain, lambda texts: texts)
+    assert Doubt.NO_CONTROL not in doubts()
+    score(judge, own, torch.zeros_like)
+    assert Doubt.NO_CONTROL in doubts()
 
 
 def test_the_controls_text_is_not_its_own_nearest(judge: Scorer, outcomes: list[Outcome]) -> None:

@@ -60,3 +60,18 @@ def test_what_was_tried_is_not_named() -> None:
 def test_without_an_attack_there_is_no_threat_model() -> None:
     assert threat_said({}, summary()) == []
     assert threat_said(scenario(), summarise([started()])) == []
+
+
+def test_attacks_on_texts_are_named() -> None:
+    def told(*more: LogRecord, name: str) -> str:
+        start = started(modality="texts", task="classify")
+        found = summarise([start, upload(0, "a", defenses=NOISE), leakage("v", "a"), *more])
+        return threat_said(scenario(name=name), found)[1]
+
+    naive = reconstruction("v", group="a", attack="Dager")
+    adaptive = reconstruction("w", group="a", attack="TokenSearch", attacker="adaptive")
+    control = reconstruction("c", group=None, attack="TokenSearch", attacker="adaptive")
+    assert "other than dager (on texts also token-search);" in told(naive, name="dager")
+    assert "other than dager (on texts also token-search);" in told(naive, control, name="dager")
+    assert "other than dager and token-search;" in told(naive, adaptive, name="dager")
+    assert "other than lamp (on texts also dager and token-search);" in told(name="lamp")
