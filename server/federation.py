@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import torch
 from flwr.app import ArrayRecord, Message, MessageType, MetricRecord, RecordDict
@@ -14,6 +15,7 @@ from fedsim.data import Examples
 from fedsim.scenario import Scenario
 from fedsim.server.eavesdropper import Eavesdropper, OnUploads
 from fedsim.server.fedsgd import FedSGD
+from fedsim.server.manipulating import Manipulating, OnSent, Sent, nothing_sent
 from fedsim.server.orderly import Orderly
 from fedsim.server.secure.strategy import OnSum, Protocol, ProtocolOf, SecureAggregation
 from fedsim.server.uploads import Shapes
@@ -31,6 +33,7 @@ def federate(
     on_uploads: OnUploads,
     on_round: OnRound,
     on_sum: OnSum = lambda server_round, arrays, total: None,
+    on_sent: OnSent = nothing_sent,
 ) -> Result:
     """Run all rounds of a scenario and return Flower's result.
 
@@ -43,6 +46,7 @@ def federate(
         on_round: called with the accuracy before the first round and after evaluated rounds.
         on_sum: called with the revealed sum of a round, instead of its uploads, under a secure
             aggregation.
+        on_sent: called with each model that a malicious server has changed.
 
     Raises:
         RunError: too few clients connect, or the run had no usable upload.
@@ -50,7 +54,7 @@ def federate(
     federation = scenario.federation
     partitions = ask_partitions(grid, scenario.num_clients, federation.timeout_s)
     shapes = upload_shapes(scenario, model)
-    orderly = Orderly(
+    inner: Strategy = Orderly(
         base_strategy(scenario, model),
         partitions,
         shapes,
@@ -66,13 +70,34 @@ def federate(
         on_round(server_round, measured)
         return MetricRecord({"accuracy": measured})
 
+    manipulating: Manipulating | None = None
+    plan = scenario.adversary
+    if plan is not None and plan.malicious is not None:
+        inner = manipulating = Manipulating(
+            inner,
+            scenario,
+            plan,
+            plan.malicious,
+            partitions,
+            model,
+            test,
+            accuracy=partial(accuracy, split=test),
+            shapes_of=partial(upload_shapes, scenario),
+            on_sent=on_sent,
+        )
+
+    def changed() -> Sent | None:
+        return None if manipulating is None else manipulating.sent
+
     protocol = secure_protocol(scenario, partitions)
     strategy: Strategy
     if protocol is None:
-        strategy = Eavesdropper(orderly, partitions, shapes, on_uploads)
+        strategy = Eavesdropper(inner, partitions, shapes, on_uploads, changed)
     else:
         gradients = gradient_names(scenario, model)
-        strategy = SecureAggregation(orderly, protocol, partitions, shapes, gradients, on_sum)
+        strategy = SecureAggregation(
+            inner, protocol, partitions, shapes, gradients, on_sum, changed
+        )
     result = strategy.start(
         grid,
         ArrayRecord(model.state_dict()),

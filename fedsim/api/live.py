@@ -21,12 +21,14 @@ from fedsim.log.schema import (
     CONTROL,
     LeakageRecord,
     LogRecord,
+    ManipulationRecord,
     RoundRecord,
     RunStarted,
     UploadRecord,
 )
 from fedsim.scenario import Scenario
 from fedsim.server.victims import Victim, group_name
+from fedsim.show.malice import sent_said
 from fedsim.show.terminal.table import STYLES
 from fedsim.show.view import Frame, View
 
@@ -151,6 +153,8 @@ class LiveView(Observer):
                 case RunStarted():
                     self._start = record
                     self._screen.federation = _sentence(record, record) or self._screen.federation
+                case ManipulationRecord():
+                    self._screen.federation = sent_said(record)
                 case UploadRecord():
                     self._uploads += 1
                     self._screen.federation = (
@@ -242,14 +246,22 @@ def _sentence(record: LogRecord, start: RunStarted | None) -> str | None:
                 f"{traits.frozen} of {traits.frozen + traits.parameters} parameters are frozen: "
                 "their gradients are in no upload, and the attacks use those of the others"
             )
-        case UploadRecord(problem=str(problem)):
-            return f"round {record.round}: client {record.partition}: {problem}"
+        case ManipulationRecord() | UploadRecord():
+            return _client_sentence(record)
         case RoundRecord():
             return f"round {record.round}: {_accuracy(record, start)}"
         case LeakageRecord():
             who = f"{record.victim} ({record.who}, {record.attacker})"
             return f"  {who}: {_score(record, start)}"
     return None
+
+
+def _client_sentence(record: ManipulationRecord | UploadRecord) -> str | None:
+    if isinstance(record, ManipulationRecord):
+        return sent_said(record)
+    if record.problem is None:
+        return None
+    return f"round {record.round}: client {record.partition}: {record.problem}"
 
 
 def _attack_line(victims: Sequence[Victim]) -> str:

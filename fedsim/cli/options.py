@@ -35,6 +35,7 @@ class Kind(StrEnum):
     AGGREGATIONS = "aggregations"
     OPTIMIZERS = "optimizers"
     METRICS = "metrics"
+    MANIPULATIONS = "manipulations"
 
 
 Overrides = Annotated[

@@ -179,6 +179,12 @@ OPTIMIZERS: Registry = Registry(
     "fedsim.optimizers",
     "fedsim.scenario.optimizers:Optimizer",
 )
+MANIPULATIONS: Registry = Registry(
+    "manipulation",
+    "fedsim.server.malicious",
+    "fedsim.manipulations",
+    "fedsim.server.malicious.base:Manipulation",
+)
 METRICS: Registry = Registry(
     "metric", "fedsim.scoring.metrics", "fedsim.metrics", "fedsim.scoring.metrics.base:Metric"
 )
@@ -193,4 +199,5 @@ REGISTRIES = {
     "aggregations": AGGREGATIONS,
     "optimizers": OPTIMIZERS,
     "metrics": METRICS,
+    "manipulations": MANIPULATIONS,
 }

@@ -24,6 +24,7 @@ from fedsim.log.schema import (
     EmergenceRecord,
     LeakageRecord,
     LogRecord,
+    ManipulationRecord,
     ModelTraits,
     NoteRecord,
     PluginFile,
@@ -40,6 +41,7 @@ from fedsim.scoring import Scored, Scorer
 from fedsim.scoring.metrics.baselines import random_label_accuracy
 from fedsim.scoring.metrics.chance import commonest_share
 from fedsim.scoring.privacy import PrivacyLedger
+from fedsim.server.manipulating import Sent
 from fedsim.server.secure.strategy import clear_of
 from fedsim.server.uploads import Sum, Upload, digest
 from fedsim.server.victims import Outcome, group_name
@@ -135,6 +137,23 @@ class Recorder:
                 costs=dict(total.costs),
                 digest=digest(total) if total.arrays else None,
                 problem=total.problem,
+            )
+        )
+
+    def sent(self, sent: Sent) -> None:
+        """Record a model that the server has changed."""
+        changed = sent.changed
+        self._add(
+            ManipulationRecord(
+                round=sent.server_round,
+                partitions=sent.partitions,
+                manipulation=Component.of(self._scenario.model_dump()["adversary"]["malicious"]),
+                what=changed.what,
+                tensors=changed.tensors,
+                constants=dict(changed.constants),
+                expected=changed.expected,
+                accuracy=sent.accuracy,
+                honest_accuracy=sent.honest_accuracy,
             )
         )
 

@@ -146,6 +146,7 @@ class _Run:
                 on_uploads=on_uploads,
                 on_round=on_round,
                 on_sum=on_sum,
+                on_sent=self._recorder.sent,
             )
             self._log.save_tensors("final-model", result.arrays.to_torch_state_dict())
 

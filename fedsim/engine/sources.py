@@ -12,6 +12,7 @@ from fedsim.core.registry import (
     COUNTERMEASURES,
     DATASETS,
     DEFENSES,
+    MANIPULATIONS,
     MODELS,
     OPTIMIZERS,
     PARTITIONS,
@@ -31,6 +32,8 @@ def _named(scenario: Scenario) -> Iterator[tuple[Registry, str]]:
     plan = scenario.adversary
     if plan is not None:
         yield ATTACKS, ATTACKS.name_of(plan.attack)
+        if plan.malicious is not None:
+            yield MANIPULATIONS, MANIPULATIONS.name_of(plan.malicious)
     defenses = [DEFENSES.name_of(d) for group in scenario.clients for d in group.defenses]
     for name in defenses:
         yield DEFENSES, name

@@ -34,6 +34,7 @@ __all__ = [
     "ExampleScore",
     "LeakageRecord",
     "LogRecord",
+    "ManipulationRecord",
     "Meaning",
     "ModelTraits",
     "NoteRecord",
@@ -163,6 +164,32 @@ class SumRecord(Typed):
     problem: str | None
 
 
+class ManipulationRecord(Typed):
+    """A changed model that a malicious server sent to some clients.
+
+    Attributes:
+        partitions: the clients that it was sent to.
+        manipulation: its name and parameters.
+        what: the change, as a clause without a subject.
+        tensors: names of the changed and inserted tensors.
+        constants: constants that the server chose on public data.
+        expected: share of a client's batch that the server expected to isolate.
+        accuracy: accuracy of the changed model on test data.
+        honest_accuracy: accuracy of the global model on test data, before the round.
+    """
+
+    kind: Literal["manipulation"] = "manipulation"
+    round: int
+    partitions: Clients
+    manipulation: Component
+    what: str
+    tensors: Names
+    constants: dict[str, Figure]
+    expected: Figure
+    accuracy: float
+    honest_accuracy: float
+
+
 class VictimRecord(Typed):
     """A record about one victim.
 
@@ -289,6 +316,7 @@ LogRecord = (
     RunStarted
     | UploadRecord
     | SumRecord
+    | ManipulationRecord
     | ReconstructionRecord
     | LeakageRecord
     | EmergenceRecord

@@ -24,6 +24,7 @@ from fedsim.log.schema import (
     Doubt,
     LeakageRecord,
     LogRecord,
+    ManipulationRecord,
     Meaning,
     NoteRecord,
     PrivacySpent,
@@ -115,6 +116,9 @@ class Summary:
         random_label: expected accuracy of random labels, the blind baseline for labels.
         worst: number of private examples by what the attacker who learnt most learnt of each.
         notes: remarks on the run: round or None, client or None, text.
+        manipulations: changed models that a malicious server sent.
+        taken: number of examples that answered a changed model and were recovered, and of all of
+            them, by round.
         status: finished, interrupted or failed; None while the run continues or if it died.
         error: reason for a failure, or None.
         seconds: duration of the run.
@@ -133,6 +137,8 @@ class Summary:
     random_label: float | None = None
     worst: dict[Meaning, int] = field(default_factory=dict)
     notes: list[tuple[int | None, int | None, str]] = field(default_factory=list)
+    manipulations: list[ManipulationRecord] = field(default_factory=list)
+    taken: dict[int, tuple[int, int]] = field(default_factory=dict)
     status: str | None = None
     error: str | None = None
     seconds: float | None = None
@@ -183,6 +189,8 @@ def summarise(records: Iterable[LogRecord]) -> Summary:
         random_label=start.random_label,
         worst=_worst(of_kind(records, LeakageRecord)),
         notes=[(n.round, n.partition, n.text) for n in of_kind(records, NoteRecord)],
+        manipulations=of_kind(records, ManipulationRecord),
+        taken=_taken(records, measure),
         status=None if end is None else end.status,
         error=None if end is None else end.error,
         seconds=None if end is None else end.seconds,
@@ -235,6 +243,21 @@ def _worst(leakage: Sequence[LeakageRecord]) -> dict[Meaning, int]:
             found[key] = min(found.get(key, meaning), meaning, key=WORST_FIRST.index)
     counts = Counter(found.values())
     return {meaning: counts[meaning] for meaning in WORST_FIRST if counts[meaning]}
+
+
+def _taken(records: Sequence[LogRecord], measure: Measure) -> dict[int, tuple[int, int]]:
+    """Count the recovered examples among those that answered a changed model, by round."""
+    found: dict[int, tuple[int, int]] = {}
+    for sent in of_kind(records, ManipulationRecord):
+        best: dict[tuple[int | None, int], float] = {}
+        for record in of_kind(records, LeakageRecord):
+            answers = record.partition is None or record.partition in sent.partitions
+            if record.round == sent.round and answers and not record.is_control:
+                key = (record.partition, record.score.example)
+                figure = record.score.figure(measure)
+                best[key] = max(best.get(key, -math.inf), -math.inf if figure is None else figure)
+        found[sent.round] = (sum(s >= measure.recovered for s in best.values()), len(best))
+    return found
 
 
 Uploads = Sequence[UploadRecord | SumRecord]

@@ -20,6 +20,7 @@ from fedsim.core.registry import (
     ATTACKS,
     DATASETS,
     DEFENSES,
+    MANIPULATIONS,
     MODELS,
     OPTIMIZERS,
     PARTITIONS,
@@ -65,6 +66,7 @@ class Scenario(Section):
                     )
         self._of_one_kind()
         self._combines_rounds()
+        self._can_manipulate()
         try:
             self.federation.aggregation.complete()
             self.federation.aggregation.check(self.cohort_size)
@@ -92,6 +94,22 @@ class Scenario(Section):
         if self.data.dataset.modality != PICTURES:
             raise ValueError("adversary.rounds_together needs pictures; remove it")
 
+    def _can_manipulate(self) -> None:
+        """Refuse a malicious server whose results could not be read."""
+        plan, federation = self.adversary, self.federation
+        if plan is None or plan.malicious is None:
+            return
+        if plan.rounds_together:
+            raise ValueError(
+                "adversary.malicious sends another model in each round, which "
+                "adversary.rounds_together cannot combine; remove one of them"
+            )
+        if federation.aggregation.hides and plan.victims != "all":
+            raise ValueError(
+                "adversary.malicious with a secure aggregation sends all clients the same model; "
+                "set adversary.victims = 'all'"
+            )
+
     def _of_one_kind(self) -> None:
         """Refuse models, attacks and defenses for another kind of data than the data set's.
 
@@ -102,6 +120,8 @@ class Scenario(Section):
         things = [("model", self.model, MODELS)]
         if self.adversary is not None:
             things.append(("adversary.attack", self.adversary.attack, ATTACKS))
+            if self.adversary.malicious is not None:
+                things.append(("adversary.malicious", self.adversary.malicious, MANIPULATIONS))
         for number, group in enumerate(self.clients):
             for place, defense in enumerate(group.defenses):
                 things.append((f"clients.{number}.defenses.{place}", defense, DEFENSES))
@@ -185,6 +205,8 @@ class Scenario(Section):
         ]
         if adversary is not None:
             found.append(("adversary.attack", adversary.attack, ATTACKS))
+            if adversary.malicious is not None:
+                found.append(("adversary.malicious", adversary.malicious, MANIPULATIONS))
         for i, group in enumerate(self.clients):
             for j, defense in enumerate(group.defenses):
                 found.append((f"clients.{i}.defenses.{j}", defense, DEFENSES))

@@ -21,6 +21,7 @@ from fedsim.core.registry import (
     ATTACKS,
     DATASETS,
     DEFENSES,
+    MANIPULATIONS,
     OPTIMIZERS,
     PARTITIONS,
 )
@@ -169,7 +170,7 @@ class ClientGroup(Section):
 
 
 class AdversaryPlan(Section):
-    """[adversary]: victims and attack of the curious server."""
+    """[adversary]: victims and attack of the curious or malicious server."""
 
     attack: Annotated[Any, *named(ATTACKS)] = Field(default="best", validate_default=True)
     adaptive: bool = Field(
@@ -193,7 +194,26 @@ class AdversaryPlan(Section):
         description="after the last attacked round, also attack all of them together, for clients "
         "whose batch is all their data",
     )
+    malicious: Annotated[Any, *named(MANIPULATIONS)] | None = Field(
+        None,
+        description="change to the model that the victims receive in the attacked rounds; its "
+        "read-out is the default of attack",
+    )
     time_limit_s: float = Field(600.0, gt=0, description="time limit for the attacks of one round")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _reads_out(cls, value: object) -> object:
+        """Attack a changed model by default with the attack that reads it."""
+        if not isinstance(value, dict) or "attack" in value:
+            return value
+        given = value.get("malicious")
+        name = given.get("name") if isinstance(given, dict) else given
+        if isinstance(name, str) and name in MANIPULATIONS.names():
+            return {**value, "attack": MANIPULATIONS.get(name).readout}
+        if given is not None and MANIPULATIONS.holds(given):
+            return {**value, "attack": given.readout}
+        return value
 
     def attacks(self, server_round: int) -> bool:
         """Return whether the uploads of a round are attacked."""

@@ -22,12 +22,18 @@ def threat_said(scenario: Mapping[str, Any], summary: Summary) -> list[str]:
     if scenario.get("adversary") is None or not summary.rows:
         return []
     untried = "; ".join(not_tried(scenario, summary))
-    return [f"Threat model: {threat_model(summary)}", f"Not tried: {untried}."]
+    malicious = bool(scenario["adversary"].get("malicious"))  # absent from older scenarios
+    return [
+        f"Threat model: {threat_model(summary, malicious=malicious)}",
+        f"Not tried: {untried}.",
+    ]
 
 
-def threat_model(summary: Summary) -> str:
+def threat_model(summary: Summary, *, malicious: bool = False) -> str:
     """Return the threat model as a sentence, with its letter."""
     knows = "uploads, basic knowledge, training details and surrogate data"
+    if malicious:
+        return f"{knows}, and manipulation of the model: among F to H in the letters of {_SOURCE}."
     if summary.statistics & {"uploaded", "running"}:
         return (
             f"{knows}, and statistics of the clients' data (BatchNorm), without manipulation: E in "
@@ -47,6 +53,8 @@ def not_tried(scenario: Mapping[str, Any], summary: Summary) -> list[str]:
     found += _unanswered(summary, adaptive=bool(plan["adaptive"]))
     if federation["rounds"] > 1 and all(row.attacker != OVER_ROUNDS for row in summary.rows):
         found.append("the uploads of several rounds together")
+    if plan.get("malicious"):
+        return [*found, "other manipulations of the model, or a selection of clients (F to H)"]
     return [*found, "a server that manipulates the model or selects the clients (F to H)"]
 
 

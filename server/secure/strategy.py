@@ -17,6 +17,7 @@ from fedsim.core.vectors import restored, unflat
 from fedsim.scenario import Federation
 from fedsim.scenario.aggregation import Aggregation
 from fedsim.server.delegate import Delegate
+from fedsim.server.manipulating import Sent
 from fedsim.server.uploads import Shapes, Sum, Upload, printable, read_clear
 
 OnSum = Callable[[int, ArrayRecord, Sum], None]
@@ -86,6 +87,7 @@ class SecureAggregation(Delegate):
         shapes: the shape of each tensor of an upload.
         gradients: names of the tensors that are gradients, not values.
         on_sum: called with the revealed sum before the wrapped strategy takes its step.
+        changed: the changed model of the round, if the wrapped strategy sends one to all clients.
     """
 
     def __init__(
@@ -96,6 +98,7 @@ class SecureAggregation(Delegate):
         shapes: Shapes,
         gradients: Collection[str],
         on_sum: OnSum,
+        changed: Callable[[], Sent | None] = lambda: None,
     ) -> None:
         super().__init__(strategy)
         self._protocol = protocol
@@ -103,6 +106,7 @@ class SecureAggregation(Delegate):
         self._shapes = shapes
         self._gradients = frozenset(gradients)
         self._on_sum = on_sum
+        self._changed = changed
         self._sent = ArrayRecord()
         self._asked: tuple[Grid, Sequence[Message]] | None = None
 
@@ -110,8 +114,10 @@ class SecureAggregation(Delegate):
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
         """Store the wrapped strategy's messages for the protocol, and return none to Flower."""
-        messages = super().configure_train(server_round, arrays, config, grid)
-        self._sent, self._asked = arrays, (grid, list(messages))
+        messages = list(super().configure_train(server_round, arrays, config, grid))
+        changed = self._changed()
+        self._sent = arrays if changed is None else changed.arrays
+        self._asked = (grid, messages)
         return []
 
     def aggregate_train(

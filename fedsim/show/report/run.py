@@ -20,6 +20,7 @@ from fedsim.show.headline import (
     headline,
     notes_said,
 )
+from fedsim.show.malice import malice_said
 from fedsim.show.privacy import statements
 from fedsim.show.report.page import REPORT, as_csv, as_text_file, render, write_page
 from fedsim.show.report.run_charts import run_charts
@@ -59,6 +60,7 @@ def run_page(run: Run) -> str:
         measure=run.summary.measure,
         view=view,
         verdict=verdict,
+        malice=malice_said(run.summary),
         description=run.scenario.get("description", ""),
         simulated=simulated(run.scenario, view.noun),
         knew=[*knew(run.scenario, view.noun), *threat_said(run.scenario, run.summary)],

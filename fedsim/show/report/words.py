@@ -178,6 +178,11 @@ def knew(scenario: Mapping[str, Any], nouns: tuple[str, str]) -> list[str]:
             "After the last attacked round it attacked all of them together, for clients whose "
             "batch is all their data, with the same knowledge of their defenses."
         )
+    if plan.get("malicious"):  # absent from older scenarios
+        lines.append(
+            f"It was malicious: it sent the attacked clients a model changed by "
+            f"{named(plan['malicious'])}."
+        )
     lines.append(
         f"It never saw a private {nouns[0]} or a label. The scores were computed after the attacks "
         "had ended, from the private data, where the run knows them."

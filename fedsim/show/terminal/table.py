@@ -10,6 +10,7 @@ from rich.text import Text
 from fedsim.log.schema import CONTROL, Meaning
 from fedsim.log.summary import Row, Summary, labels_told, statistics_known
 from fedsim.show.headline import attack_failed_said, control_said, notes_said, run_headline
+from fedsim.show.malice import malice_said
 from fedsim.show.privacy import statements
 
 NOTHING = "–"
@@ -65,7 +66,7 @@ def summary_table(summary: Summary) -> Table:
 
 def remarks(summary: Summary) -> list[Text]:
     """Return remarks for a reader of the table, most important first."""
-    lines = []
+    lines = [Text(said, style="bold red") for said in malice_said(summary)]
     control = control_said(summary)
     if control is not None:
         lines.append(Text(control, style="bold magenta"))

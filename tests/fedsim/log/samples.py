@@ -6,6 +6,7 @@ from fedsim.log.schema import (
     ExampleScore,
     LeakageRecord,
     LogRecord,
+    ManipulationRecord,
     Meaning,
     ModelTraits,
     NoteRecord,
@@ -61,6 +62,17 @@ TOTAL = SumRecord(
     costs={"bytes": 3.0},
     digest=None,
     problem=None,
+)
+MANIPULATION = ManipulationRecord(
+    round=1,
+    partitions=(0,),
+    manipulation=Component(name="trap-weights"),
+    what="set the weights of 'dense1' so that few examples activate a row",
+    tensors=("dense1.weight", "dense1.bias"),
+    constants={"scale": 0.85},
+    expected=0.47,
+    accuracy=0.09,
+    honest_accuracy=0.158,
 )
 RECONSTRUCTION = ReconstructionRecord(
     victim="r0001-c0002-naive",
@@ -122,6 +134,7 @@ EVERY_KIND: tuple[LogRecord, ...] = (
     STARTED,
     UPLOAD,
     TOTAL,
+    MANIPULATION,
     RECONSTRUCTION,
     LEAKAGE,
     OF_A_TEXT,

@@ -1,0 +1,9 @@
+"""Changes that a malicious server makes to the model that it sends, one file each.
+
+An attack in ``fedsim.attacks`` reads the result; a guide is in ``server/README.md``.
+"""
+
+from fedsim.server.malicious.base import Changed, Manipulation, Public
+from fedsim.server.malicious.trap_weights import TrapWeights
+
+__all__ = ["Changed", "Manipulation", "Public", "TrapWeights"]

@@ -1,0 +1,47 @@
+"""A run says in one place what a malicious server changed, for whom, and what it got."""
+
+from rich.console import Console
+
+from fedsim.log.summary import summarise
+from fedsim.show.malice import malice_said
+from fedsim.show.terminal.table import remarks
+from fedsim.show.threat import threat_said
+from tests.fedsim.log.samples import MANIPULATION
+from tests.fedsim.runs import leakage, started, upload
+
+RECORDS = [
+    started(),
+    MANIPULATION,
+    upload(0, "a"),
+    upload(1, "b"),
+    leakage("r0001-c0000-naive", "a", partition=0, psnr=41.0),
+    leakage("r0001-c0000-naive", "a", partition=0, psnr=12.0, example=1),
+    leakage("r0001-c0001-naive", "b", partition=1, psnr=41.0),
+]
+
+
+def test_one_sentence_each_for_change_gain_and_cost() -> None:
+    [said] = malice_said(summarise(RECORDS))
+    assert said == (
+        "Round 1: the server set the weights of 'dense1' so that few examples activate a row "
+        "(trap-weights, scale 0.85) for client 0. It got 1 of 2 pictures at 30 dB or more; it had "
+        "expected 47% of them. The changed model is right on 9.0% of the test data, the honest one "
+        "on 15.8%, and uploads that answer it do not train the global model."
+    )
+    console = Console(width=1000)
+    with console.capture() as shown:
+        console.print(*remarks(summarise(RECORDS)), sep="\n")
+    assert said in shown.get()
+
+
+def test_a_curious_server_changed_nothing() -> None:
+    assert malice_said(summarise([r for r in RECORDS if r is not MANIPULATION])) == []
+
+
+def test_the_threat_model_names_the_manipulation() -> None:
+    plan = {"attack": "dense-rows", "adaptive": False, "malicious": {"name": "trap-weights"}}
+    model, untried = threat_said(
+        {"adversary": plan, "federation": {"rounds": 1}}, summarise(RECORDS)
+    )
+    assert "manipulation of the model: among F to H" in model
+    assert "other manipulations of the model" in untried

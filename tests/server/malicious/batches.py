@@ -1,0 +1,47 @@
+"""Uploads of private batches under changed models."""
+
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fedsim.attacks import Attack, Observation
+from fedsim.clients.training import differentiate
+from fedsim.core.registry import DATASETS
+from fedsim.data import Dataset
+from fedsim.scoring.metrics.images import psnr
+from fedsim.scoring.metrics.matching import match
+from fedsim.server.malicious import Changed, Manipulation, Public
+
+
+@lru_cache(maxsize=1)
+def clothes() -> Dataset:
+    found: Dataset = DATASETS.get("fashion-mnist-mini")().load(None)
+    return found
+
+
+def public(batch_size: int) -> Public:
+    inputs, _ = clothes().test.batch(np.arange(len(clothes().test)))
+    return Public(inputs, batch_size)
+
+
+def private(batch_size: int, first: int = 0) -> tuple[Tensor, Tensor]:
+    return clothes().train.batch(np.arange(first, first + batch_size))
+
+
+def changed(manipulation: Manipulation, model: nn.Module, batch_size: int) -> Changed:
+    generator = torch.Generator().manual_seed(7)
+    return manipulation.change(model, public(batch_size), generator)
+
+
+def observed(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Observation:
+    gradients = differentiate(model, batch).gradients
+    return Observation(gradients, tuple(batch[0].shape[1:]), len(batch[0]))
+
+
+def recovered(attack: Attack, model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+    """Return the PSNR of each private picture in dB."""
+    [found] = attack.run(model, [observed(model, batch)])
+    assert found.data is not None, found.error
+    return psnr(found.data[match(found.data, batch[0])], batch[0])

@@ -1,0 +1,121 @@
+"""A malicious server sends its victims another model, and the others the honest one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pytest
+import torch
+from flwr.app import ArrayRecord
+from torch import Tensor
+
+from fedsim.clients.app import make_client_app
+from fedsim.clients.site import site_of
+from fedsim.engine.inline import InlineGrid
+from fedsim.scenario import Scenario
+from fedsim.server.federation import federate
+from fedsim.server.manipulating import Sent
+from fedsim.server.uploads import Sum, Upload
+from tests.fedsim.small import refusal, small
+from tests.server.wire import global_weights
+
+RELU = "model.activation='relu'"
+TRAPS = "adversary={malicious='trap-weights', rounds=[2]}"
+TWO_GROUPS = "clients=[{name='a', count=2}, {name='b', count=1}]"
+
+
+@dataclass
+class Seen:
+    sent: list[Sent] = field(default_factory=list)
+    arrays: dict[int, dict[str, Tensor]] = field(default_factory=dict)
+    uploads: dict[int, Sequence[Upload]] = field(default_factory=dict)
+    sums: dict[int, Sum] = field(default_factory=dict)
+    final: dict[str, Tensor] = field(default_factory=dict)
+
+
+def federated(scenario: Scenario) -> Seen:
+    site, seen = site_of(scenario.to_toml()), Seen()
+
+    def on_uploads(server_round: int, arrays: ArrayRecord, uploads: Sequence[Upload]) -> None:
+        seen.arrays[server_round] = arrays.to_torch_state_dict()
+        seen.uploads[server_round] = uploads
+
+    def on_sum(server_round: int, arrays: ArrayRecord, total: Sum) -> None:
+        seen.arrays[server_round] = arrays.to_torch_state_dict()
+        seen.sums[server_round] = total
+
+    result = federate(
+        InlineGrid(make_client_app(scenario.to_toml()), scenario.num_clients),
+        scenario,
+        site.model(global_weights(scenario)),
+        site.dataset.test,
+        on_uploads=on_uploads,
+        on_round=lambda server_round, accuracy: None,
+        on_sum=on_sum,
+        on_sent=seen.sent.append,
+    )
+    seen.final = result.arrays.to_torch_state_dict()
+    return seen
+
+
+def test_all_clients_in_one_round_cost_that_round() -> None:
+    one = federated(small(RELU, "federation.rounds=1"))
+    seen = federated(small(RELU, TRAPS))
+    [sent] = seen.sent
+    assert (sent.server_round, sent.partitions) == (2, (0, 1, 2))
+    # The second round is lost to training, the listener got the changed model.
+    assert all(torch.equal(one.final[k], v) for k, v in seen.final.items())
+    assert not torch.equal(seen.arrays[2]["dense1.weight"], one.final["dense1.weight"])
+    assert all(u.problem is None for u in seen.uploads[2])
+
+
+def test_others_get_the_honest_model_and_train_it() -> None:
+    victims = TRAPS.replace("rounds", "victims=['b'], rounds")
+    seen = federated(small(RELU, TWO_GROUPS, victims, "federation.rounds=2"))
+    honest = federated(small(RELU, TWO_GROUPS, "federation.rounds=2"))
+    [sent] = seen.sent
+    assert sent.partitions == (2,)
+    for ours, theirs in zip(seen.uploads[2], honest.uploads[2], strict=True):
+        same = torch.equal(ours.arrays["dense1.weight"], theirs.arrays["dense1.weight"])
+        assert same == (ours.partition != 2)
+    means = [u.arrays["head.bias"] for u in honest.uploads[2][:2]]
+    before = federated(small(RELU, TWO_GROUPS, "federation.rounds=1")).final["head.bias"]
+    torch.testing.assert_close(seen.final["head.bias"], before - 0.5 * torch.stack(means).mean(0))
+
+
+def test_a_secure_sum_answers_the_changed_model() -> None:
+    seen = federated(small(RELU, TRAPS, "federation.aggregation='secagg+'"))
+    [sent] = seen.sent
+    assert seen.sums[2].problem is None
+    changed = sent.arrays.to_torch_state_dict()
+    assert torch.equal(seen.arrays[2]["dense1.weight"], changed["dense1.weight"])
+
+
+def test_the_readout_is_the_default_attack() -> None:
+    plan = small(RELU, TRAPS).adversary
+    assert plan is not None
+    assert type(plan.attack).__name__ == "DenseRows"
+    other = small(RELU, TRAPS.replace("rounds", "attack='idlg', rounds")).adversary
+    assert other is not None
+    assert type(other.attack).__name__ == "IDLG"
+    assert Scenario.from_toml(small(RELU, TRAPS).to_toml()) == small(RELU, TRAPS)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["adversary={malicious='trap', rounds=[1]}"], "unknown manipulation 'trap'"),
+        (
+            ["adversary={malicious='trap-weights', rounds_together=true}"],
+            "rounds_together cannot combine",
+        ),
+        (
+            [
+                "adversary={malicious='trap-weights', victims=['plain']}",
+                "federation.aggregation='secagg+'",
+            ],
+            "set adversary.victims = 'all'",
+        ),
+    ],
+)
+def test_plans_that_cannot_be_read_are_refused(overrides: list[str], said: str) -> None:
+    assert said in refusal(RELU, *overrides)
