@@ -14,7 +14,7 @@ Example:
 """
 
 from fedsim.attacks.adaptive.pruning import SurvivingDistance
-from fedsim.attacks.assumptions import Assumptions, Loss, Normalisation, mean_cross_entropy
+from fedsim.attacks.assumptions import Assumptions, Loss, Normalisation
 from fedsim.attacks.base import Attack
 from fedsim.attacks.best import BestOf
 from fedsim.attacks.closed.april import April
@@ -49,6 +49,7 @@ from fedsim.attacks.types import (
     Status,
     TruthFit,
 )
+from fedsim.core.losses import mean_cross_entropy
 
 __all__ = [
     "DLG",

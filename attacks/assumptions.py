@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F  # noqa: N812  (the name that everybody knows)
 from torch import Tensor
 
 from fedsim.core.errors import AttackError
+from fedsim.core.losses import LossFunction, mean_cross_entropy
 
-Loss = Callable[[Tensor, Tensor], Tensor]
-"""``(outputs (N, ...), target (N, ...)) -> scalar``, differentiable twice by the outputs, and
-mapped over many batches (`torch.func.vmap`): without branches on values. Labels that are classes
-come as one-hot rows ``(N, classes)``, dummy labels as rows of probabilities, others as given."""
+Loss = LossFunction
+"""The client's loss of a batch. Dummy labels come as rows of probabilities."""
 
 Numbers = float | Sequence[float] | Tensor
 """One number, one for each channel, or a tensor that broadcasts to an example's shape."""
-
-
-def mean_cross_entropy(outputs: Tensor, target: Tensor) -> Tensor:
-    """Return the mean cross-entropy of logits.
-
-    Args:
-        outputs: logits ``(N, classes)``, or ``(N, L, classes)``.
-        target: rows of the same shape: distributions, each times its weight in the mean. A row of
-            zeros is left out.
-    """
-    return -(target * F.log_softmax(outputs, dim=-1)).sum() / target.sum()
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import torch.nn.functional as F  # noqa: N812  (the name that everybody knows)
-from torch import Tensor, nn
+from torch import nn
 
-from fedsim.attacks.assumptions import Loss, mean_cross_entropy
+from fedsim.attacks.assumptions import Loss
 from fedsim.core.errors import AttackError
+from fedsim.core.losses import LossOfClasses, mean_cross_entropy, weighted_cross_entropy
 
 
 def as_loss(loss: object) -> Loss:
@@ -30,24 +31,6 @@ def as_loss(loss: object) -> Loss:
     return given
 
 
-def weighted_cross_entropy(
-    outputs: Tensor, target: Tensor, weight: Tensor | None, smoothing: float
-) -> Tensor:
-    """Return the cross-entropy with class weights and label smoothing, as PyTorch averages it.
-
-    Args:
-        outputs: logits ``(N, classes)``.
-        target: one-hot rows of the same shape.
-        weight: weight of each class ``(classes,)``, or None.
-        smoothing: share of the uniform distribution in the target.
-    """
-    own = outputs.new_ones(outputs.shape[-1]) if weight is None else weight.to(outputs)
-    costs = -own * F.log_softmax(outputs, dim=-1)
-    size = (target * own).sum()
-    smooth = costs.sum() / size / outputs.shape[-1]
-    return (1 - smoothing) * (target * costs).sum() / size + smoothing * smooth
-
-
 def _of_module(loss: nn.CrossEntropyLoss) -> Loss:
     if loss.reduction != "mean":
         raise AttackError(
@@ -57,4 +40,6 @@ def _of_module(loss: nn.CrossEntropyLoss) -> Loss:
     weight, smoothing = loss.weight, loss.label_smoothing
     if weight is None and smoothing == 0:
         return mean_cross_entropy
-    return lambda outputs, target: weighted_cross_entropy(outputs, target, weight, smoothing)
+    return LossOfClasses(
+        lambda outputs, target: weighted_cross_entropy(outputs, target, weight, smoothing)
+    )

@@ -9,9 +9,10 @@ from enum import StrEnum
 
 from torch import Tensor, nn
 
-from fedsim.attacks.assumptions import Loss, Normalisation, Numbers, Scale, mean_cross_entropy
+from fedsim.attacks.assumptions import Loss, Normalisation, Numbers, Scale
 from fedsim.attacks.local_optimisers import SGD, LocalOptimiser
 from fedsim.core.errors import AttackError
+from fedsim.core.losses import LossOfClasses, mean_cross_entropy
 
 
 @dataclass(frozen=True)
@@ -154,6 +155,11 @@ class Observation:
     def is_classification(self) -> bool:
         """Whether the loss is the mean cross-entropy of logits, which label rules rely on."""
         return self.loss is mean_cross_entropy
+
+    @property
+    def has_classes(self) -> bool:
+        """Whether the loss is another one than that, whose targets are classes too."""
+        return isinstance(self.loss, LossOfClasses)
 
     @property
     def scale(self) -> Scale:

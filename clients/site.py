@@ -105,6 +105,9 @@ def open_site(scenario: Scenario) -> Site:
     partitions = scenario.data.partition.split(
         dataset.train.labels.numpy(), scenario.num_clients, scenario.seed
     )
+    objection = scenario.federation.loss.objection(dataset.num_classes)
+    if objection is not None:
+        raise DataError(f"federation.loss: {objection}")
     smallest = min(range(len(partitions)), key=lambda p: len(partitions[p]))
     size = scenario.federation.batch_size
     if not len(partitions[smallest]):

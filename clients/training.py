@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from fedsim.clients.defenses import Computed
+from fedsim.clients.defenses import BatchLoss, Computed
 from fedsim.models import cross_entropy
 from fedsim.scenario.optimizers import Optimizer, Sgd
 
@@ -26,25 +26,26 @@ class Trained:
     Attributes:
         arrays: the upload by name; a gradient also includes buffers (BatchNorm's running
             statistics), as values and not as gradients, and excludes frozen parameters.
-        loss: mean cross-entropy over the batches, before each step.
+        loss: mean loss over the batches, before each step.
     """
 
     arrays: dict[str, Tensor]
     loss: float
 
 
-def differentiate(model: nn.Module, batch: Batch) -> Computed:
-    """Return the gradient of the mean cross-entropy over one batch.
+def differentiate(model: nn.Module, batch: Batch, loss: BatchLoss = cross_entropy) -> Computed:
+    """Return the gradient of the loss of one batch.
 
     Args:
         model: the model, whose mode (train or eval) affects BatchNorm and dropout.
         batch: inputs and labels.
+        loss: of the outputs and the labels; by default the mean cross-entropy.
     """
     inputs, labels = batch
-    loss = cross_entropy(model(inputs), labels)
+    value = loss(model(inputs), labels)
     named = {k: p for k, p in model.named_parameters() if p.requires_grad}
-    gradients = torch.autograd.grad(loss, list(named.values()))
-    return Computed(dict(zip(named, gradients, strict=True)), float(loss.detach()))
+    gradients = torch.autograd.grad(value, list(named.values()))
+    return Computed(dict(zip(named, gradients, strict=True)), float(value.detach()))
 
 
 def gradient(model: nn.Module, batch: Batch, compute: Compute = differentiate) -> Trained:

@@ -53,7 +53,8 @@ class DenseInversion(ClosedForm):
 
 def with_labels(model: nn.Module, observation: Observation, data: Tensor) -> Found | str:
     """Return data with their known or inferred labels, or the reason why there are none."""
-    if observation.labels is None and not observation.is_classification:
+    classes = observation.is_classification or observation.has_classes
+    if observation.labels is None and not classes:
         target = solved_target(model, observation, data)
         if target is not None:
             return data, target

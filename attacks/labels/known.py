@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from fedsim.attacks.labels.infer import infer_labels
 from fedsim.attacks.labels.sequences import search_labels
+from fedsim.attacks.labels.tried import tried_labels
 from fedsim.attacks.types import Observation
 from fedsim.core.errors import AttackError
 
@@ -27,6 +28,8 @@ def known_or_inferred(model: nn.Module, observation: Observation) -> Tensor:
         return labels
     if labels is not None and labels.is_floating_point():
         return labels
+    if observation.has_classes and observation.training is None:
+        return tried_labels(model, observation)
     require_cross_entropy(observation)
     if observation.training is not None:
         return search_labels(model, observation)

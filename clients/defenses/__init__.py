@@ -5,6 +5,7 @@
 
 from fedsim.clients.defenses.base import (
     Batch,
+    BatchLoss,
     Computed,
     Defense,
     Mechanism,
@@ -44,6 +45,7 @@ __all__ = [
     "DPSGD",
     "QSGD",
     "Batch",
+    "BatchLoss",
     "Bfloat16",
     "Clipping",
     "Computed",

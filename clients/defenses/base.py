@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from fedsim.core.checked import Parameters, checked
 from fedsim.core.seeds import derive
-from fedsim.models import Spec
+from fedsim.models import Spec, cross_entropy
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,10 @@ class Protected:
     state: Mapping[str, Tensor] = field(default_factory=dict)
 
 
+BatchLoss = Callable[[Tensor, Tensor], Tensor]
+"""Loss of a model's outputs and the labels of a batch, a scalar."""
+
+
 @dataclass(frozen=True)
 class Batch:
     """Training batch of one step.
@@ -42,11 +46,13 @@ class Batch:
             defense of images may leave their range.
         labels: classes ``(N,)``, or probabilities ``(N, classes)``.
         did: report of the defense that made it.
+        loss: the client's loss of outputs and labels.
     """
 
     inputs: Tensor
     labels: Tensor
     did: Mapping[str, float] = field(default_factory=dict)
+    loss: BatchLoss = cross_entropy
 
 
 @dataclass(frozen=True)
@@ -70,7 +76,7 @@ class Computed:
 
     Attributes:
         gradients: gradients of all trained parameters, by name.
-        loss: mean cross-entropy of the batch.
+        loss: loss of the batch.
         did: report of what the defense did.
     """
 

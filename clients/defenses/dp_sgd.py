@@ -12,7 +12,6 @@ from fedsim.clients.defenses.base import Batch, Computed, Defense, Mechanism
 from fedsim.core.errors import ScenarioError
 from fedsim.core.modules import normalising_by_batch
 from fedsim.core.registry import DEFENSES
-from fedsim.models import cross_entropy
 from fedsim.models.spec import Spec
 
 
@@ -107,7 +106,7 @@ def _per_example(model: nn.Module, batch: Batch) -> tuple[dict[str, Tensor], Ten
 
     def loss(parameters: Mapping[str, Tensor], image: Tensor, label: Tensor) -> Tensor:
         logits = functional_call(model, dict(parameters), (image[None],))
-        return cross_entropy(logits, label[None])
+        return batch.loss(logits, label[None])
 
     # A random layer (dropout) draws for each example.
     each = vmap(grad_and_value(loss), in_dims=(None, 0, 0), randomness="different")

@@ -5,7 +5,6 @@ from decimal import Decimal
 from typing import Annotated, ClassVar
 
 import torch
-import torch.nn.functional as F  # noqa: N812  (the name that everybody knows)
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -66,7 +65,7 @@ class Soteria(Defense):
         name, layer = _last_dense(model)
         images = batch.inputs.detach().requires_grad_()
         logits, features, outputs = _forward(model, layer, images)
-        loss = F.cross_entropy(logits, batch.labels)
+        loss = batch.loss(logits, batch.labels)
         trained = {k: p for k, p in model.named_parameters() if p.requires_grad}
         *found, errors = torch.autograd.grad(loss, [*trained.values(), outputs], retain_graph=True)
         gradients = dict(zip(trained, found, strict=True))

@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from fedsim.clients.defenses.base import Batch, Computed, Defense, Private
+from fedsim.clients.defenses.base import Batch, BatchLoss, Computed, Defense, Private
 from fedsim.clients.defenses.pipeline import DefenseRecord, record_of
 from fedsim.core.errors import ScenarioError
 from fedsim.core.registry import DEFENSES
+from fedsim.models import cross_entropy
 
 Plain = Callable[[nn.Module, tuple[Tensor, Tensor]], Computed]
 
@@ -31,6 +32,7 @@ class DefendedSteps:
         private: the client's private data and model.
         generator: source of all randomness.
         plain: computes the gradient if no defense does.
+        loss: the client's loss, for defenses that compute a gradient.
 
     Raises:
         ScenarioError: two defenses compute the gradient.
@@ -42,17 +44,19 @@ class DefendedSteps:
         private: Private,
         generator: torch.Generator,
         plain: Plain,
+        loss: BatchLoss = cross_entropy,
     ) -> None:
         _refuse_two_ways(defenses)
         self._defenses, self._private = defenses, private
-        self._generator, self._plain = generator, plain
+        self._generator, self._plain, self._loss = generator, plain, loss
         self._did: list[dict[str, list[float]]] = [defaultdict(list) for _ in defenses]
 
     def protect(self, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         """Return the defended batch to train on."""
         inputs, labels = batch
         for each, did in zip(self._defenses, self._did, strict=True):
-            changed = each.protect_batch(Batch(inputs, labels), self._private, self._generator)
+            batch_ = Batch(inputs, labels, loss=self._loss)
+            changed = each.protect_batch(batch_, self._private, self._generator)
             inputs, labels = changed.inputs, changed.labels
             for measure, value in changed.did.items():
                 did[measure].append(value)
@@ -61,7 +65,8 @@ class DefendedSteps:
     def compute(self, model: nn.Module, batch: tuple[Tensor, Tensor]) -> Computed:
         """Return the defended gradient of a step."""
         for each, did in zip(self._defenses, self._did, strict=True):
-            computed = each.compute_gradient(model, Batch(*batch), self._generator)
+            whole = Batch(*batch, loss=self._loss)
+            computed = each.compute_gradient(model, whole, self._generator)
             if computed is not None:
                 for measure, value in computed.did.items():
                     did[measure].append(value)

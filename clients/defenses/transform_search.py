@@ -1,6 +1,7 @@
 """Automatic transformation search: image transformations that hinder gradient matching."""
 
 import copy
+from dataclasses import replace
 from typing import Annotated, ClassVar
 
 import torch
@@ -58,7 +59,7 @@ class TransformSearch(Defense):
             images = batch.inputs
             for index in chosen.tolist():
                 images = transformations[index](images).clamp(0, 1)
-            score = privacy_score(model, Batch(images, batch.labels), start.to(images))
+            score = privacy_score(model, replace(batch, inputs=images), start.to(images))
             if best is None or score < best[0]:
                 best = score, images
         assert best is not None  # noqa: S101  (there is at least one candidate)
@@ -73,11 +74,11 @@ def privacy_score(model: nn.Module, batch: Batch, start: Tensor) -> float:
         batch: the transformed images, and their labels.
         start: images with the batch's shape, where the path begins.
     """
-    goal = _gradient(model, batch.inputs, batch.labels)
+    goal = _gradient(model, batch, batch.inputs)
     scores = []
     for step in range(_POINTS + 1):
         here = torch.lerp(start, batch.inputs, step / _POINTS)
-        found = _gradient(model, here, batch.labels)
+        found = _gradient(model, batch, here)
         alike = [
             F.cosine_similarity(g.flatten(), h.flatten(), dim=0)
             for g, h in zip(goal, found, strict=True)
@@ -86,6 +87,6 @@ def privacy_score(model: nn.Module, batch: Batch, start: Tensor) -> float:
     return float(torch.trapezoid(torch.stack(scores)) / _POINTS)
 
 
-def _gradient(model: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, ...]:
-    loss = F.cross_entropy(model(images), labels)
+def _gradient(model: nn.Module, batch: Batch, images: Tensor) -> tuple[Tensor, ...]:
+    loss = batch.loss(model(images), batch.labels)
     return torch.autograd.grad(loss, [p for p in model.parameters() if p.requires_grad])

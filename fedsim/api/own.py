@@ -28,14 +28,15 @@ class OwnParts:
     registered: bool
 
 
-def own_parts(model: Any, data: Any) -> OwnParts:
-    """Return the changes for a model and data that are a scenario's, or objects of one's own.
+def own_parts(model: Any, data: Any, loss: Any = None) -> OwnParts:
+    """Return the changes for a model, data and loss that are a scenario's, or objects of one's own.
 
     Objects of one's own are registered in this process under the name `NAME`.
 
     Args:
         model: a module or a function that returns one; or as in a scenario; or None.
         data: a data set, or a pair of them for training and testing; or as in a scenario; or None.
+        loss: a function of outputs and rows of targets; or as in a scenario; or None.
     """
     changes, registered = {}, False
     if model is not None:
@@ -55,6 +56,14 @@ def own_parts(model: Any, data: Any) -> OwnParts:
         train, test = data if isinstance(data, tuple) else (data, None)
         changes.pop("data")
         changes["data.dataset"] = register_data(NAME, train, test)()
+        registered = True
+    if loss is not None:
+        changes["federation.loss"] = loss
+    if loss is not None and not _of_scenario(loss):
+        prepare()
+        from fedsim.models.losses import register_loss  # noqa: PLC0415  (loads torch)
+
+        changes["federation.loss"] = register_loss(NAME, loss)()
         registered = True
     if registered:
         from fedsim.clients.site import site_of  # noqa: PLC0415  (loads torch)

@@ -175,6 +175,7 @@ def run(
     live: bool = False,
     model: Any = None,
     data: Any = None,
+    loss: Any = None,
     **overrides: Any,
 ) -> Run:
     """Run a scenario to its end.
@@ -190,6 +191,8 @@ def run(
             scenario's model: see `fedsim.models.register_model`.
         data: a PyTorch or Hugging Face data set of pictures, or a pair of them for training and
             testing, in place of the scenario's: see `fedsim.data.register_data`.
+        loss: a function of the model's outputs and one-hot rows, such as ``torch.nn.MSELoss()``, or
+            a registered loss, in place of the scenario's: see `fedsim.models.register_loss`.
         out: the run folder; a new one in ``runs`` if None.
         engine: where the clients run: in this process, or on Ray's workers.
         live: whether to show the progress, as the command line does.
@@ -204,11 +207,11 @@ def run(
             names the place.
         RunError: the folder is in use, or the run could not continue.
     """
-    own = own_parts(model, data)
+    own = own_parts(model, data, loss)
     if own.registered and engine != "inline":
         raise RunError(
-            "a module or data set of your own runs in this process only: use engine='inline', or "
-            "register it in a plugin file (fedsim.load_plugin)"
+            "a module, data set or loss of your own runs in this process only: use "
+            "engine='inline', or register it in a plugin file (fedsim.load_plugin)"
         )
     checked, source = resolved(scenario, {**overrides, **own.changes})
     checked.to_toml()  # values that cannot be recorded are refused before a folder is created

@@ -34,6 +34,7 @@ class Kind(StrEnum):
     COUNTERMEASURES = "countermeasures"
     AGGREGATIONS = "aggregations"
     OPTIMIZERS = "optimizers"
+    LOSSES = "losses"
     METRICS = "metrics"
     MANIPULATIONS = "manipulations"
 

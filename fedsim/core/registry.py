@@ -185,6 +185,9 @@ MANIPULATIONS: Registry = Registry(
     "fedsim.manipulations",
     "fedsim.server.malicious.base:Manipulation",
 )
+LOSSES: Registry = Registry(
+    "loss", "fedsim.models.losses", "fedsim.losses", "fedsim.models.losses.base:Loss"
+)
 METRICS: Registry = Registry(
     "metric", "fedsim.scoring.metrics", "fedsim.metrics", "fedsim.scoring.metrics.base:Metric"
 )
@@ -198,6 +201,7 @@ REGISTRIES = {
     "countermeasures": COUNTERMEASURES,
     "aggregations": AGGREGATIONS,
     "optimizers": OPTIMIZERS,
+    "losses": LOSSES,
     "metrics": METRICS,
     "manipulations": MANIPULATIONS,
 }

@@ -12,6 +12,7 @@ from flwr.app import ArrayRecord
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid
 
+from fedsim.attacks import Assumptions
 from fedsim.clients.app import make_client_app
 from fedsim.clients.site import Site, open_site
 from fedsim.clients.training import one_thread
@@ -180,6 +181,7 @@ class _Run:
             device,
             self._threads,
             sizes=[len(own) for own in self._site.partitions],
+            assumed=Assumptions(self._scenario.federation.loss.function()),
         )
 
     def _on_outcome(self, outcome: Outcome) -> None:

@@ -12,6 +12,7 @@ from fedsim.core.registry import (
     COUNTERMEASURES,
     DATASETS,
     DEFENSES,
+    LOSSES,
     MANIPULATIONS,
     MODELS,
     OPTIMIZERS,
@@ -46,6 +47,7 @@ def _named(scenario: Scenario) -> Iterator[tuple[Registry, str]]:
     yield DATASETS, DATASETS.name_of(scenario.data.dataset)
     yield PARTITIONS, PARTITIONS.name_of(scenario.data.partition)
     yield AGGREGATIONS, AGGREGATIONS.name_of(scenario.federation.aggregation)
+    yield LOSSES, LOSSES.name_of(scenario.federation.loss)
     yield OPTIMIZERS, OPTIMIZERS.name_of(scenario.federation.optimizer)
 
 

@@ -8,6 +8,7 @@ from fedsim.models.convnet import ConvNet
 from fedsim.models.lenet import LeNet
 from fedsim.models.lite0 import EfficientNetLite0
 from fedsim.models.loss import cross_entropy
+from fedsim.models.losses import Loss, register_loss
 from fedsim.models.mlp import MLP
 from fedsim.models.own import register_model
 from fedsim.models.precode import Precode, draw_from
@@ -27,6 +28,7 @@ __all__ = [
     "ImageShape",
     "LanguageModel",
     "LeNet",
+    "Loss",
     "ModelSpec",
     "Precode",
     "ResNet18",
@@ -37,5 +39,6 @@ __all__ = [
     "Vocabulary",
     "cross_entropy",
     "draw_from",
+    "register_loss",
     "register_model",
 ]

@@ -20,6 +20,7 @@ from fedsim.core.registry import (
     ATTACKS,
     DATASETS,
     DEFENSES,
+    LOSSES,
     MANIPULATIONS,
     MODELS,
     OPTIMIZERS,
@@ -133,6 +134,11 @@ class Scenario(Section):
                     f"{key}: {name!r} does not support {held}, the modality of the data set "
                     f"{dataset!r}: expected one of {', '.join(fitting)}, or another data set"
                 )
+        if held != PICTURES and not self.federation.loss.is_plain:
+            raise ValueError(
+                f"federation.loss: {held} are trained with the plain 'cross-entropy' alone; "
+                "remove it"
+            )
 
     def _refuse_defenses_of_other_models(self) -> None:
         for i, group in enumerate(self.clients):
@@ -201,6 +207,7 @@ class Scenario(Section):
             ("data.partition", self.data.partition, PARTITIONS),
             ("model", self.model, MODELS),
             ("federation.aggregation", federation.aggregation, AGGREGATIONS),
+            ("federation.loss", federation.loss, LOSSES),
             ("federation.optimizer", federation.optimizer, OPTIMIZERS),
         ]
         if adversary is not None:

@@ -21,6 +21,7 @@ from fedsim.core.registry import (
     ATTACKS,
     DATASETS,
     DEFENSES,
+    LOSSES,
     MANIPULATIONS,
     OPTIMIZERS,
     PARTITIONS,
@@ -82,6 +83,7 @@ class Federation(Section):
     local_epochs: int | None = Field(
         None, ge=1, description="passes over each client's data, instead of local_steps"
     )
+    loss: Annotated[Any, *named(LOSSES)] = Field(default="cross-entropy", validate_default=True)
     optimizer: Annotated[Any, *named(OPTIMIZERS)] = Field(default="sgd", validate_default=True)
     learning_rate: float = Field(0.1, gt=0)
     fraction: float = Field(1.0, gt=0, le=1, description="share of the clients in each round")

@@ -118,6 +118,13 @@ def _training(federation: Mapping[str, Any]) -> str:
     return steps if set_ == {"name": "sgd"} else f"{steps} of {named(set_)}"
 
 
+def _loss(federation: Mapping[str, Any]) -> str:
+    """Return a clause on the clients' loss, if it is not the plain cross-entropy."""
+    loss = federation.get("loss", {"name": "cross-entropy"})  # absent from older scenarios
+    set_ = {k: v for k, v in loss.items() if v}
+    return "" if set_ == {"name": "cross-entropy"} else f", of the loss {named(set_)}"
+
+
 def simulated(scenario: Mapping[str, Any], nouns: tuple[str, str]) -> list[str]:
     """Return a description of the simulation, in paragraphs.
 
@@ -136,6 +143,7 @@ def simulated(scenario: Mapping[str, Any], nouns: tuple[str, str]) -> list[str]:
             f"how its weights changed in {_training(federation)} on "
             f"{batch} each, at the learning rate {number(federation['learning_rate'])}"
         )
+    upload += _loss(federation)
     share = federation["fraction"]
     some = "each of them" if share == 1 else f"{share:.0%} of them, drawn anew each time,"
     verb = "uploads" if share == 1 else "upload"

@@ -255,6 +255,7 @@ def test_leak_takes_a_picture_or_a_sentence(fedsim: Fedsim) -> None:
         ("datasets", "cifar100"),
         ("partitions", "dirichlet"),
         ("aggregations", "secagg+"),
+        ("losses", "dice"),
         ("metrics", "psnr"),
     ],
 )
