@@ -110,9 +110,7 @@ class _LBFGSLanes(Lanes):
         useful = accepted & (sy > 1e-10 * (ss * yy).sqrt())
         zero = s.new_zeros(())
         self._pairs.push(
-            torch.where(useful[:, None], s, zero),
-            torch.where(useful[:, None], y, zero),
-            torch.where(useful, 1 / sy, zero),
+            torch.where(useful[:, None], s, zero), torch.where(useful[:, None], y, zero)
         )
         self.gamma = torch.where(useful, sy / yy, self.gamma)
 
@@ -138,46 +136,78 @@ class _Pairs:
     """Curvature pairs in a ring buffer with slots shared by all lanes.
 
     Every evaluation uses one slot; a lane whose step was rejected, or that had not entered yet,
-    leaves its part of the slot empty (``rho = 0``), which makes it a no-op in the two-loop
-    recursion. So no lane needs its own order, and no data are gathered or moved.
+    has zeros there, which contribute nothing. So no lane needs its own order.
+
+    The direction is that of the two-loop recursion (Nocedal and Wright, algorithm 7.4), whose loops
+    are substitutions: the first solves ``R a = Sᵀ g`` and the second ``Rᵀ c = D a - gamma Yᵀ q``,
+    with ``R`` the upper triangle of ``Sᵀ Y`` from the oldest pair to the newest and ``D`` its
+    diagonal (the compact form of Byrd, Nocedal and Schnabel, Mathematical Programming 63, 1994,
+    in the same terms). That takes a few products of matrices instead of two for each pair.
     """
 
     def __init__(self, slots: int, nothing: Tensor) -> None:
-        self.s = nothing.new_zeros((slots, *nothing.shape))
-        self.y = nothing.new_zeros((slots, *nothing.shape))
-        self.rho = nothing.new_zeros((slots, 0))
+        lanes, size = nothing.shape
+        self.s = nothing.new_zeros((lanes, slots, size))
+        self.y = nothing.new_zeros((lanes, slots, size))
+        # Column j: the product of each older s, and of its own, with the y of slot j. In double
+        # precision, because the substitutions subtract nearly equal numbers.
+        self.products = nothing.new_zeros((lanes, slots, slots), dtype=torch.float64)
         self.used = 0
 
     def admit(self, lanes: int) -> None:
-        slots, _, size = self.s.shape
         # One after the other, so that only one of them is copied at a time.
-        self.s = torch.cat([self.s, self.s.new_zeros((slots, lanes, size))], dim=1)
-        self.y = torch.cat([self.y, self.y.new_zeros((slots, lanes, size))], dim=1)
-        self.rho = torch.cat([self.rho, self.rho.new_zeros((slots, lanes))], dim=1)
+        for name in ("s", "y", "products"):
+            kept: Tensor = getattr(self, name)
+            setattr(self, name, torch.cat([kept, kept.new_zeros((lanes, *kept.shape[1:]))]))
 
-    def push(self, s: Tensor, y: Tensor, rho: Tensor) -> None:
-        slot = self.used % len(self.rho)
-        self.s[slot], self.y[slot], self.rho[slot] = s, y, rho
+    def push(self, s: Tensor, y: Tensor) -> None:
+        """Replace the oldest pair.
+
+        Args:
+            s: difference of points ``(lanes, size)``; zeros for no pair.
+            y: difference of gradients, likewise.
+        """
+        slot = self.used % self.s.shape[1]
+        self.s[:, slot], self.y[:, slot] = s, y
+        self.products[:, :, slot] = along(self.s, y)
         self.used += 1
 
     def forget(self, rows: Tensor) -> None:
-        self.rho[:, rows] = 0
+        self.s[rows], self.y[rows], self.products[rows] = 0, 0, 0
 
     def keep(self, rows: Tensor) -> None:
-        self.s, self.y, self.rho = self.s[:, rows], self.y[:, rows], self.rho[:, rows]
+        self.s, self.y, self.products = self.s[rows], self.y[rows], self.products[rows]
 
     def direction(self, gradient: Tensor, gamma: Tensor) -> Tensor:
-        """Return minus the inverse Hessian times the gradient (two-loop recursion)."""
-        q = gradient.clone()
-        slots = len(self.rho)
-        newest_first = [(self.used - 1 - i) % slots for i in range(min(slots, self.used))]
-        alphas = []
-        for i in newest_first:
-            alpha = self.rho[i] * torch.linalg.vecdot(self.s[i], q)
-            q.addcmul_(alpha[:, None], self.y[i], value=-1)
-            alphas.append(alpha)
-        q *= gamma[:, None]
-        for i, alpha in zip(reversed(newest_first), reversed(alphas), strict=True):
-            beta = self.rho[i] * torch.linalg.vecdot(self.y[i], q)
-            q.addcmul_((alpha - beta)[:, None], self.s[i])
-        return -q
+        """Return minus the inverse Hessian times the gradient.
+
+        Args:
+            gradient: ``(lanes, size)``.
+            gamma: scale of the initial inverse Hessian, ``(lanes,)``.
+        """
+        slots, scale = self.s.shape[1], gamma[:, None]
+        first = self.used % slots if self.used > slots else 0  # the oldest slot
+        r = self.products.roll((-first, -first), (1, 2)).triu()
+        curvature = r.diagonal(dim1=1, dim2=2)
+        r = r + torch.diag_embed((curvature == 0).to(r.dtype))  # an empty slot has a zero share
+
+        def solved(system: Tensor, right: Tensor, *, upper: bool) -> Tensor:
+            aligned = right.roll(-first, 1)[:, :, None]
+            found = torch.linalg.solve_triangular(system, aligned, upper=upper)
+            return found[:, :, 0].roll(first, 1)
+
+        a = solved(r, along(self.s, gradient), upper=True)
+        q = gradient - combined(self.y, a)
+        bent = curvature.roll(first, 1) * a - scale.double() * along(self.y, q)
+        c = solved(r.mT, bent, upper=False)
+        return -(scale * q + combined(self.s, c))
+
+
+def along(rows: Tensor, vector: Tensor) -> Tensor:
+    """Return the products of ``rows`` (lanes, slots, size) with ``vector`` (lanes, size)."""
+    return torch.bmm(vector[:, None], rows.mT)[:, 0].double()
+
+
+def combined(rows: Tensor, weights: Tensor) -> Tensor:
+    """Return the sum of ``rows`` (lanes, slots, size) by ``weights`` (lanes, slots)."""
+    return torch.bmm(weights[:, None].to(rows.dtype), rows)[:, 0]
