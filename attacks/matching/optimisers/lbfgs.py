@@ -193,7 +193,7 @@ class _Pairs:
 
         def solved(system: Tensor, right: Tensor, *, upper: bool) -> Tensor:
             aligned = right.roll(-first, 1)[:, :, None]
-            found = torch.linalg.solve_triangular(system, aligned, upper=upper)
+            found: Tensor = torch.linalg.solve_triangular(system, aligned, upper=upper)
             return found[:, :, 0].roll(first, 1)
 
         a = solved(r, along(self.s, gradient), upper=True)
@@ -205,7 +205,8 @@ class _Pairs:
 
 def along(rows: Tensor, vector: Tensor) -> Tensor:
     """Return the products of ``rows`` (lanes, slots, size) with ``vector`` (lanes, size)."""
-    return torch.bmm(vector[:, None], rows.mT)[:, 0].double()
+    product: Tensor = torch.bmm(vector[:, None], rows.mT)
+    return product[:, 0].double()
 
 
 def combined(rows: Tensor, weights: Tensor) -> Tensor:
