@@ -136,7 +136,7 @@ def _on_ray(cells: Sequence[Cell], folder: Path, jobs: int) -> Iterator[Done]:
             runtime_env={"env_vars": {**variables, "OMP_NUM_THREADS": "1"}},
         )
     try:
-        remote: Any = ray.remote(num_cpus=1, max_calls=1)(_in_a_worker)
+        remote: Any = ray.remote(num_cpus=1)(_in_a_worker)
         plugins = loaded_plugins()
         waiting = {
             remote.remote(
