@@ -21,6 +21,7 @@ from fedsim.core.errors import UploadError
 from fedsim.core.plugins import Plugin
 from fedsim.data import LENGTHS_KEY
 from fedsim.models import draw_from
+from fedsim.models.blocks import BLOCK_KEY
 from fedsim.scenario import QUICKSTART, load_scenario
 
 
@@ -74,7 +75,9 @@ def _client_app(scenario_of: Callable[[Context], str]) -> ClientApp:
 def _train(site: Site, message: Message, context: Context) -> Message:
     federation = site.scenario.federation
     uploads_gradient = federation.upload == "gradient"
-    model = site.model(message.content.array_records["arrays"].to_torch_state_dict())
+    block = message.content.config_records["config"].get(BLOCK_KEY)
+    received = message.content.array_records["arrays"].to_torch_state_dict()
+    model = site.model(received, None if block is None else str(block))
     names = [k for k, p in model.named_parameters() if p.requires_grad]
 
     partition, seed = _partition(context), site.scenario.seed

@@ -15,6 +15,7 @@ from fedsim.clients.training import Batch
 from fedsim.core.errors import DataError
 from fedsim.core.seeds import derive
 from fedsim.data import IndexArray, Prepared, draw_batch, draw_epochs, load_dataset
+from fedsim.models.blocks import with_block
 from fedsim.scenario import Scenario
 
 
@@ -86,9 +87,19 @@ class Site:
 
         return Private(draw, self.dataset.num_classes, model)
 
-    def model(self, weights: Mapping[str, Tensor]) -> nn.Module:
-        """Return the model with the given weights, in the clients' mode."""
+    def model(self, weights: Mapping[str, Tensor], block: str | None = None) -> nn.Module:
+        """Return the model with the given weights, in the clients' mode.
+
+        Args:
+            weights: all tensors by name.
+            block: name of a block that the server has inserted, or None.
+
+        Raises:
+            DataError: the block is unknown, or its tensors are missing.
+        """
         model = copy.deepcopy(self.architecture)
+        if block is not None:
+            model = with_block(model, block, weights)
         model.load_state_dict(dict(weights))
         return model.train(self.architecture.training)
 

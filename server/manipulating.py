@@ -15,6 +15,7 @@ from torch import nn
 from fedsim.core.errors import RunError
 from fedsim.core.seeds import derive
 from fedsim.data import Examples
+from fedsim.models.blocks import BLOCK_KEY
 from fedsim.scenario import AdversaryPlan, Scenario
 from fedsim.server.delegate import Delegate
 from fedsim.server.malicious.base import Changed, Manipulation, Public
@@ -111,7 +112,7 @@ class Manipulating(Delegate):
         self._on_sent(sent)
         for node, message in asked.items():
             if self._partitions[node] in sent.partitions:
-                message.content = _with(message.content, sent)
+                message.content = _with(message.content, sent, self._manipulation.block)
         return messages
 
     def aggregate_train(
@@ -153,8 +154,9 @@ class Manipulating(Delegate):
         )
 
 
-def _with(content: RecordDict, sent: Sent) -> RecordDict:
+def _with(content: RecordDict, sent: Sent, block: str | None) -> RecordDict:
     """Return a message's content with the changed model."""
     [key] = content.array_records
-    records = {k: v for k, v in content.items() if k != key}
-    return RecordDict({key: sent.arrays, **records})
+    [(config_key, config)] = content.config_records.items()
+    named = ConfigRecord({**config, **({} if block is None else {BLOCK_KEY: block})})
+    return RecordDict({key: sent.arrays, config_key: named})

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 from flwr.app import ArrayRecord
 from flwr.clientapp import ClientApp
@@ -172,10 +173,14 @@ class _Run:
             on_progress=self._observer.on_progress,
             on_round_done=self._observer.on_round_attacked,
         )
+        architecture = self._site.architecture
+        if plan.malicious is not None:
+            inputs, _ = self._site.dataset.test.batch(np.arange(1))
+            architecture = plan.malicious.architecture(architecture, tuple(inputs.shape[1:]))
         return Adversary(
             self._scenario,
             plan,
-            self._site.architecture,
+            architecture,
             self._site.dataset.test,
             listeners,
             device,

@@ -105,6 +105,12 @@ class Scenario(Section):
                 "adversary.malicious sends another model in each round, which "
                 "adversary.rounds_together cannot combine; remove one of them"
             )
+        if federation.aggregation.hides and plan.malicious.block is not None:
+            raise ValueError(
+                f"adversary.malicious: {MANIPULATIONS.name_of(plan.malicious)!r} inserts a layer, "
+                "which the secure aggregations here do not sum; use aggregation = 'plain', or a "
+                "manipulation that keeps the architecture"
+            )
         if federation.aggregation.hides and plan.victims != "all":
             raise ValueError(
                 "adversary.malicious with a secure aggregation sends all clients the same model; "

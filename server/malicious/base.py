@@ -60,6 +60,19 @@ class Manipulation(Parameters, ABC):
     readout: ClassVar[str]
     """Registered name of the attack that reads the result, the default of ``adversary.attack``."""
 
+    block: ClassVar[str | None] = None
+    """Name of the block of `fedsim.models.blocks` that it inserts; None for an unchanged
+    architecture."""
+
+    def architecture(self, model: nn.Module, input_shape: tuple[int, ...]) -> nn.Module:
+        """Return the model of the attacked clients, with any weights.
+
+        Args:
+            model: the honest model.
+            input_shape: shape of an example.
+        """
+        return model
+
     @abstractmethod
     def change(self, model: nn.Module, public: Public, generator: torch.Generator) -> Changed:
         """Return the model to send.

@@ -4,6 +4,7 @@ Attacks that match gradients do so on every model; those that compute may declin
 """
 
 import copy
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ from fedsim.attacks.closed.batches import BatchReading
 from fedsim.attacks.matching.attack import GradientMatching
 from fedsim.core.registry import ATTACKS
 from fedsim.models import MLP, ConvNet, LeNet, ModelSpec, ResNet18, ViT
+from fedsim.models.blocks import Imprinted
 from fedsim.scoring.metrics.matching import match
 from tests.attacks.kinds import ON_PICTURES
 from tests.rounding import HALF_OF_THE_DIGITS, assert_same
@@ -39,8 +41,26 @@ every_label_knowledge = pytest.mark.parametrize(
 )
 
 
+class Binned(ModelSpec):
+    """A dense network behind a layer that sorts pictures by their brightness."""
+
+    def architecture(self, image_shape: tuple[int, int, int], num_classes: int) -> nn.Module:
+        numbers = math.prod(image_shape)
+        return Imprinted(nn.Sequential(nn.Flatten(), nn.Linear(numbers, num_classes)), numbers, 64)
+
+    def initialise(self, model: nn.Module, generator: torch.Generator) -> None:
+        super().initialise(model, generator)
+        model.get_parameter("imprint.weight").fill_(
+            1 / model.get_parameter("spread.weight").numel()
+        )
+        model.get_parameter("imprint.bias").copy_(-torch.linspace(0, 0.7, 64))
+        model.get_parameter("gather.weight").fill_(0.1)
+
+
 def solvable(name: str) -> ModelSpec:
     """Return a model on which a closed form is exact."""
+    if name == "dense-bins":
+        return Binned()
     if name == "april":
         return ViT(patch=2, width=32, depth=1, heads=2)
     return MLP(hidden=(96,), activation="relu")

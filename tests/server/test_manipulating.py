@@ -119,3 +119,20 @@ def test_the_readout_is_the_default_attack() -> None:
 )
 def test_plans_that_cannot_be_read_are_refused(overrides: list[str], said: str) -> None:
     assert said in refusal(RELU, *overrides)
+
+
+def test_an_inserted_block_travels_by_name_to_the_victims_alone() -> None:
+    plan = "adversary={malicious={name='imprint', bins=16}, victims=['b'], rounds=[1]}"
+    seen = federated(small(TWO_GROUPS, plan, "federation.rounds=1"))
+    honest = federated(small(TWO_GROUPS, "federation.rounds=1"))
+    first, second, victim = seen.uploads[1]
+    assert [u.problem for u in seen.uploads[1]] == [None] * 3
+    assert victim.arrays["imprint.weight"].shape == (16, 784)
+    assert {k.removeprefix("model.") for k in victim.arrays} > set(first.arrays)
+    for ours, theirs in zip((first, second), honest.uploads[1][:2], strict=True):
+        assert all(torch.equal(ours.arrays[k], v) for k, v in theirs.arrays.items())
+
+
+def test_an_inserted_block_under_secure_aggregation_is_refused() -> None:
+    said = refusal("adversary.malicious='imprint'", "federation.aggregation='secagg+'")
+    assert "inserts a layer" in said

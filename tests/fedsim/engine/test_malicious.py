@@ -1,0 +1,38 @@
+"""A run with a malicious server, from the changed model to its report."""
+
+from pathlib import Path
+
+import pytest
+
+from fedsim.engine.run import run
+from fedsim.log.reader import read_records
+from fedsim.log.summary import summarise
+from fedsim.show.malice import malice_said
+from fedsim.show.report.run import write_run
+from tests.fedsim.small import small
+
+RELU = "model={name='mlp', hidden=[64], activation='relu'}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("plan", ["'trap-weights'", "{name='imprint', bins=64}"])
+@pytest.mark.parametrize("upload", ["gradient", "update"])
+def test_a_run_says_what_was_changed_and_what_it_got(
+    tmp_path: Path, plan: str, upload: str
+) -> None:
+    scenario = small(
+        RELU,
+        "federation={rounds=2, batch_size=6}",
+        f"federation.upload='{upload}'",
+        f"adversary={{malicious={plan}, rounds=[2], per_round=1}}",
+    )
+    folder = run(scenario, tmp_path / "run")
+    summary = summarise(read_records(folder))
+    [sent] = summary.manipulations
+    assert (sent.round, sent.partitions) == (2, (0, 1, 2))
+    recovered, attacked = summary.taken[2]
+    assert attacked == 6
+    assert recovered >= 1
+    assert not summary.failures
+    [said] = malice_said(summary)
+    assert said.replace("'", "&#39;") in write_run(folder).read_text("utf-8")
