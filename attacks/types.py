@@ -7,12 +7,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+import torch
 from torch import Tensor, nn
 
 from fedsim.attacks.assumptions import Loss, Normalisation, Numbers, Scale
-from fedsim.attacks.local_optimisers import SGD, LocalOptimiser
+from fedsim.attacks.local_optimisers import SGD, LocalOptimiser, root
 from fedsim.core.errors import AttackError
 from fedsim.core.losses import LossOfClasses, mean_cross_entropy
+
+CLIP_EPS = 1e-6
+"""Addend to the norm in ``torch.nn.utils.clip_grad_norm_``."""
+
+UNCLIPPED = 0.999
+"""Share of the clipping norm below which a gradient was not clipped: clipped ones have the norm."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,9 @@ class LocalTraining:
         optimiser: the client's optimiser; by default plain SGD.
         epochs: number of whole passes over the examples, the last batch of each may be smaller;
             None if batches go on from one pass to the next, so that all are full.
+        factors: factor on the learning rate in each step; None for 1.
+        max_norm: L2 norm to which the client clips the gradient of a step; None for no clipping.
+        proximal_mu: weight of FedProx's proximal term.
     """
 
     learning_rate: float
@@ -42,11 +52,40 @@ class LocalTraining:
     exact: bool = True
     optimiser: LocalOptimiser = SGD()  # noqa: RUF009  (frozen)
     epochs: int | None = None
+    factors: tuple[float, ...] | None = None
+    max_norm: float | None = None
+    proximal_mu: float = 0.0
 
     @property
     def rates(self) -> list[float]:
         """Learning rate of each step."""
-        return [self.learning_rate] * self.steps
+        factors = self.factors or (1.0,) * self.steps
+        return [self.learning_rate * factor for factor in factors]
+
+    def gradient(
+        self,
+        gradient: Mapping[str, Tensor],
+        weights: Mapping[str, Tensor],
+        received: Mapping[str, Tensor],
+    ) -> Mapping[str, Tensor]:
+        """Return the gradient that the optimiser gets: with the proximal term, and clipped.
+
+        As in ``torch.nn.utils.clip_grad_norm_``, without branches on values.
+
+        Args:
+            gradient: of the batch, by parameter name.
+            weights: weights before the step.
+            received: weights before the first step.
+        """
+        if self.proximal_mu:
+            gradient = {
+                k: g + self.proximal_mu * (weights[k] - received[k]) for k, g in gradient.items()
+            }
+        if self.max_norm is None:
+            return gradient
+        norm = root(torch.stack([(g**2).sum() for g in gradient.values()]).sum())
+        share = (self.max_norm / (norm + CLIP_EPS)).clamp(max=1)
+        return {k: share * g for k, g in gradient.items()}
 
     @property
     def unit(self) -> float:
@@ -279,6 +318,8 @@ class Observation:
         matching the mean as the gradient of one large batch at the weights ``before`` is an
         approximation. The part of weight decay is subtracted, as if the weights had not moved.
 
+        A step whose gradient is shorter than the norm for clipping was not clipped.
+
         After steps of Adam it is the mean direction, ``(before - after) / (rate * steps)``, whose
         entries are about 1 where the gradient's sign is the same in all steps: no mean of
         gradients. Its sign is about that of the mean gradient, its size is not.
@@ -306,6 +347,9 @@ class Observation:
             if decay:
                 gradient[name] -= decay * old
         single = training.steps == 1 and training.exact and training.optimiser.is_linear
+        if single and training.max_norm is not None:
+            norm = torch.stack([(g.double() ** 2).sum() for g in gradient.values()]).sum().sqrt()
+            single = float(norm) < UNCLIPPED * training.max_norm
         return cls(
             gradient,
             input_shape,

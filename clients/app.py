@@ -110,6 +110,9 @@ def _train(site: Site, message: Message, context: Context) -> Message:
                 federation.learning_rate,
                 steps.compute,
                 optimizer=federation.optimizer,
+                factors=federation.rate_factors(server_round, len(site.partitions[partition])),
+                proximal_mu=federation.proximal_mu,
+                max_grad_norm=federation.max_grad_norm,
             )
         did.extend(steps.records())
         metrics = MetricRecord(

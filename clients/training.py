@@ -69,6 +69,9 @@ def local_training(
     compute: Compute = differentiate,
     *,
     optimizer: Optimizer = Sgd(),  # noqa: B008  (frozen)
+    factors: Sequence[float] = (),
+    proximal_mu: float = 0.0,
+    max_grad_norm: float | None = None,
 ) -> Trained:
     """Return the weights after one step of the optimiser per batch (FedAvg).
 
@@ -78,16 +81,29 @@ def local_training(
         learning_rate: learning rate of the optimiser.
         compute: computes the gradient of a step; a defense may replace it.
         optimizer: by default plain SGD, without momentum or weight decay.
+        factors: factor on the learning rate in each step, as schedules set it; 1 if empty.
+        proximal_mu: weight of the squared distance from the global weights, times a half, in the
+            loss (FedProx; Li et al., MLSys 2020, arXiv 1812.06127).
+        max_grad_norm: L2 norm to which the gradient of a step is clipped, by
+            ``torch.nn.utils.clip_grad_norm_``; None for no clipping.
     """
     trained = [p for p in model.parameters() if p.requires_grad]
     kind = getattr(torch.optim, optimizer.class_name)
     steps = kind(trained, lr=learning_rate, **optimizer.arguments)
     losses = []
     parameters = dict(model.named_parameters())
-    for batch in batches:
+    received = {k: p.detach().clone() for k, p in parameters.items()} if proximal_mu else {}
+    for batch, factor in zip(batches, factors or [1.0] * len(batches), strict=True):
         computed = compute(model, batch)
         for name, gradient_ in computed.gradients.items():
-            parameters[name].grad = gradient_
+            own = parameters[name]
+            own.grad = gradient_
+            if proximal_mu:
+                own.grad = gradient_ + proximal_mu * (own.detach() - received[name])
+        if max_grad_norm is not None:
+            torch.nn.utils.clip_grad_norm_(trained, max_grad_norm)
+        for group in steps.param_groups:
+            group["lr"] = learning_rate * factor
         steps.step()
         losses.append(computed.loss)
     arrays = {k: v.detach().clone() for k, v in model.state_dict().items()}

@@ -86,7 +86,12 @@ class Adversary:
         self._assumed, self._control_apart = assumed or Assumptions(), control_apart
         self._observing = Observing(scenario.federation, architecture, public, rate, self._assumed)
         self._adapting = Adapting(
-            scenario, self._attack, public, self._observing.unit, device, sizes
+            scenario,
+            self._attack,
+            public,
+            self._unit,
+            device,
+            sizes,
         )
         self._listeners, self._device = listeners, device
         self._cancelled, self._done = threading.Event(), threading.Event()
@@ -100,6 +105,10 @@ class Adversary:
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._work, name="adversary", daemon=True)
         self._thread.start()
+
+    def _unit(self, examples: int) -> float:
+        """Return the units of an observation's gradient per unit of an upload in this round."""
+        return self._observing.unit(examples)
 
     def intercept(
         self, server_round: int, arrays: ArrayRecord, uploads: Sequence[Upload | Sum]
@@ -160,6 +169,7 @@ class Adversary:
     def _attack_round(
         self, server_round: int, received: Mapping[str, Tensor], uploads: Sequence[Upload | Sum]
     ) -> None:
+        self._observing = replace(self._observing, server_round=server_round)
         model = copy.deepcopy(self._architecture)
         model.load_state_dict(received)
         # In the model's precision: strategies may send the weights in another one.

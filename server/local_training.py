@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from fedsim.attacks import LocalTraining
 from fedsim.attacks.local_optimisers import SGD, Adam, LocalOptimiser
 from fedsim.core.errors import UploadError
@@ -11,7 +13,12 @@ from fedsim.scenario import optimizers as configured
 
 
 def training_of(
-    federation: Federation, learning_rate: float, examples: int, clients: int = 1
+    federation: Federation,
+    learning_rate: float,
+    examples: int,
+    clients: int = 1,
+    *,
+    server_round: int = 1,
 ) -> LocalTraining:
     """Return the local training behind an update, or behind the mean of several clients' updates.
 
@@ -23,15 +30,25 @@ def training_of(
         examples: number of different examples behind the update.
         clients: number of clients in the mean. They take their steps side by side, as one client
             with the examples of all.
+        server_round: the round, on which the learning rate depends under a schedule.
 
     Raises:
         UploadError: attacks cannot follow the optimiser.
     """
     optimiser, size = optimiser_of(federation.optimizer), federation.batch_size * clients
     if federation.local_epochs is None:
-        return LocalTraining(learning_rate, federation.local_steps, size, optimiser=optimiser)
-    epochs = federation.local_epochs
-    return LocalTraining.of_epochs(learning_rate, epochs, size, examples, optimiser=optimiser)
+        training = LocalTraining(learning_rate, federation.local_steps, size, optimiser=optimiser)
+    else:
+        epochs = federation.local_epochs
+        training = LocalTraining.of_epochs(
+            learning_rate, epochs, size, examples, optimiser=optimiser
+        )
+    training = replace(
+        training, max_norm=federation.max_grad_norm, proximal_mu=federation.proximal_mu
+    )
+    if federation.schedule.is_constant:
+        return training
+    return replace(training, factors=tuple(federation.rate_factors(server_round, examples)))
 
 
 def optimiser_of(optimizer: configured.Optimizer) -> LocalOptimiser:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from torch import Tensor, nn
 
-from fedsim.attacks import Assumptions, Observation
+from fedsim.attacks import Assumptions, LocalTraining, Observation
 from fedsim.attacks.batch_norm import uploaded_statistics
 from fedsim.core.errors import UploadError
 from fedsim.data import Examples
@@ -26,6 +26,7 @@ class Observing:
         public: public examples with the clients' shape.
         learning_rate: the clients' learning rate as assumed by the server.
         assumed: the clients' loss and normalisation as assumed by the server.
+        server_round: the round of the uploads.
     """
 
     federation: Federation
@@ -33,6 +34,7 @@ class Observing:
     public: Examples
     learning_rate: float
     assumed: Assumptions = field(default_factory=Assumptions)
+    server_round: int = 1
 
     def unit(self, examples: int) -> float:
         """Return the units of an observation's gradient per unit of an upload.
@@ -45,7 +47,7 @@ class Observing:
         """
         if self.federation.upload == "gradient":
             return 1.0
-        return training_of(self.federation, self.learning_rate, examples).unit
+        return self._training(examples).unit
 
     def observe(self, upload: Upload | Sum, weights: Mapping[str, Tensor]) -> Observation:
         """Return the observation of an upload, or of a sum of uploads.
@@ -68,9 +70,7 @@ class Observing:
             step = self.federation.aggregation.resolution
             observed = Observation(arrays, shape, size, resolution=step)
             return self._completed(observed, lengths, statistics)
-        training = training_of(
-            self.federation, self.learning_rate, different, len(upload.partitions)
-        )
+        training = self._training(different, len(upload.partitions))
         before = {k: weights[k] for k in names}
         observed = Observation.from_training(
             before, arrays, training, input_shape=shape, examples=different
@@ -79,6 +79,15 @@ class Observing:
         if observed.training is not None:
             statistics = None
         return self._completed(replace(observed, resolution=step), lengths, statistics)
+
+    def _training(self, examples: int, clients: int = 1) -> LocalTraining:
+        return training_of(
+            self.federation,
+            self.learning_rate,
+            examples,
+            clients,
+            server_round=self.server_round,
+        )
 
     def _completed(
         self,

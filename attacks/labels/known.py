@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch.nn.functional as F  # noqa: N812  (the name that everybody knows)
 from torch import Tensor, nn
 
 from fedsim.attacks.labels.infer import infer_labels
+from fedsim.attacks.labels.scaled import unscaled
 from fedsim.attacks.labels.sequences import search_labels
 from fedsim.attacks.labels.tried import tried_labels
-from fedsim.attacks.types import Observation
+from fedsim.attacks.types import LocalTraining, Observation
 from fedsim.core.errors import AttackError
 
 
@@ -31,11 +34,28 @@ def known_or_inferred(model: nn.Module, observation: Observation) -> Tensor:
     if observation.has_classes and observation.training is None:
         return tried_labels(model, observation)
     require_cross_entropy(observation)
+    if observation.training is not None and observation.training.max_norm is not None:
+        return _of_clipped(model, observation, observation.training)
     if observation.training is not None:
         return search_labels(model, observation)
     return infer_labels(
         model, observation.gradient, observation.input_shape, observation.batch_size
     )
+
+
+def _of_clipped(model: nn.Module, observation: Observation, training: LocalTraining) -> Tensor:
+    """Return the labels of one clipped step, whose gradient came out smaller.
+
+    Raises:
+        AttackError: there are several steps, each clipped by a factor of its own.
+    """
+    if training.steps > 1 or not training.optimiser.is_linear:
+        raise AttackError(
+            "labels cannot be read off an update of several steps whose gradients are clipped; "
+            "give the labels or use an attack that optimises them"
+        )
+    one = unscaled(model, replace(observation, training=None))
+    return infer_labels(model, one.gradient, one.input_shape, one.batch_size)
 
 
 def require_cross_entropy(observation: Observation) -> None:

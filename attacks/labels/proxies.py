@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F  # noqa: N812  (the name that everybody knows)
@@ -31,6 +31,7 @@ class ProxyClients:
         pictures: ``(n, *input_shape)``; each has the mean label of the step.
         learning_rate: learning rate of the optimiser.
         optimiser: the clients' optimiser.
+        factors: factor on the learning rate in each step; None for 1.
     """
 
     def __init__(
@@ -40,9 +41,10 @@ class ProxyClients:
         pictures: Tensor,
         learning_rate: float,
         optimiser: LocalOptimiser = SGD(),  # noqa: B008  (frozen)
+        factors: Sequence[float] | None = None,
     ) -> None:
         self._forward, self._head, self._pictures = as_function(model), head, pictures
-        self._rate, self._optimiser = learning_rate, optimiser
+        self._rate, self._optimiser, self._factors = learning_rate, optimiser, factors
         self._look = vmap(self._look_at_one, chunk_size=CHUNK)
         self._gradients = vmap(grad(self._loss), chunk_size=CHUNK)
 
@@ -69,7 +71,8 @@ class ProxyClients:
         """
         gradients: dict[str, Tensor] = self._gradients(dict(weights), targets)
         direction, state = self._optimiser.direction(weights, gradients, state, number)
-        return {k: w - self._rate * direction[k] for k, w in weights.items()}, gradients, state
+        rate = self._rate * (self._factors[number - 1] if self._factors else 1.0)
+        return {k: w - rate * direction[k] for k, w in weights.items()}, gradients, state
 
     def _loss(self, weights: Mapping[str, Tensor], target: Tensor) -> Tensor:
         logits = self._forward(weights, self._pictures)
@@ -145,7 +148,7 @@ def drifted_labels(model: nn.Module, observation: Observation) -> Tensor:
         )
     pictures = proxy_pictures(model, observation.input_shape)
     middle, optimiser = pictures[len(pictures) // 2], training.optimiser
-    client = ProxyClients(model, head, middle, training.learning_rate, optimiser)
+    client = ProxyClients(model, head, middle, training.learning_rate, optimiser, training.factors)
     influences = [training.unit * i for i in optimiser.influences(training.rates)]
     start = {k: w[None] for k, w in parameters(model).items()}
     bias = bias.to(start[head])

@@ -181,7 +181,9 @@ class _Search:
         """Return sequences ``(B, N)``, and how badly each explains the update, ``(B,)``."""
         start, training = parameters(self.model), self.training
         rate = training.learning_rate * rate_scale
-        client = ProxyClients(self.model, self.head, pictures, rate, training.optimiser)
+        client = ProxyClients(
+            self.model, self.head, pictures, rate, training.optimiser, training.factors
+        )
         whole = 1 / (training.unit * rate)
         total = {k: g * whole for k, g in self.gradient.items()}
         beam = _Beam(

@@ -82,7 +82,7 @@ class _Climb:
         self._training, self._sizes, self._start = training, sizes, parameters(model)
         pictures = torch.cat(proxy_pictures(model, observation.input_shape))
         rate, optimiser = training.learning_rate, training.optimiser
-        self._client = ProxyClients(model, head, pictures, rate, optimiser)
+        self._client = ProxyClients(model, head, pictures, rate, optimiser, training.factors)
         names = (head, f"{head.removesuffix('.weight')}.bias")
         self._seen = {k: observation.gradient[k] for k in names if k in observation.gradient}
         self.classes = len(self._seen[head])

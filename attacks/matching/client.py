@@ -147,7 +147,8 @@ class Client:
         for number, (step, drawn, size, rate) in enumerate(batches, start=1):
             rows, own = step[:size], None if drawn is None else drawn[:size]
             gradient, _ = self._gradient(now, data[rows], target[rows], own)
-            direction, state = optimiser.direction(now, gradient, state, number)
+            given = training.gradient(gradient, now, self.parameters)
+            direction, state = optimiser.direction(now, given, state, number)
             now = {k: now[k] - rate * scale * direction[k] for k in now}
             moved = {k: moved[k] + rate * training.unit * direction[k] for k in now}
         upload = {k: scale * total for k, total in moved.items()}

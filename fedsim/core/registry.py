@@ -188,6 +188,12 @@ MANIPULATIONS: Registry = Registry(
 LOSSES: Registry = Registry(
     "loss", "fedsim.models.losses", "fedsim.losses", "fedsim.models.losses.base:Loss"
 )
+SCHEDULES: Registry = Registry(
+    "schedule",
+    "fedsim.scenario.schedules",
+    "fedsim.schedules",
+    "fedsim.scenario.schedules:Schedule",
+)
 METRICS: Registry = Registry(
     "metric", "fedsim.scoring.metrics", "fedsim.metrics", "fedsim.scoring.metrics.base:Metric"
 )
@@ -202,6 +208,7 @@ REGISTRIES = {
     "aggregations": AGGREGATIONS,
     "optimizers": OPTIMIZERS,
     "losses": LOSSES,
+    "schedules": SCHEDULES,
     "metrics": METRICS,
     "manipulations": MANIPULATIONS,
 }

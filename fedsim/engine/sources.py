@@ -17,6 +17,7 @@ from fedsim.core.registry import (
     MODELS,
     OPTIMIZERS,
     PARTITIONS,
+    SCHEDULES,
     Registry,
 )
 from fedsim.log.schema import Source
@@ -48,6 +49,7 @@ def _named(scenario: Scenario) -> Iterator[tuple[Registry, str]]:
     yield PARTITIONS, PARTITIONS.name_of(scenario.data.partition)
     yield AGGREGATIONS, AGGREGATIONS.name_of(scenario.federation.aggregation)
     yield LOSSES, LOSSES.name_of(scenario.federation.loss)
+    yield SCHEDULES, SCHEDULES.name_of(scenario.federation.schedule)
     yield OPTIMIZERS, OPTIMIZERS.name_of(scenario.federation.optimizer)
 
 

@@ -25,6 +25,7 @@ from fedsim.core.registry import (
     MODELS,
     OPTIMIZERS,
     PARTITIONS,
+    SCHEDULES,
     Registry,
 )
 from fedsim.scenario.optimizers import Sgd
@@ -91,6 +92,11 @@ class Scenario(Section):
                 "adversary.rounds_together needs gradients, which the weights after a step of "
                 f"{OPTIMIZERS.name_of(federation.optimizer)!r} do not give; use 'sgd' as "
                 "federation.optimizer, or remove it"
+            )
+        if not federation.schedule.is_constant or federation.max_grad_norm is not None:
+            raise ValueError(
+                "adversary.rounds_together needs gradients in one unit, without "
+                "federation.schedule and federation.max_grad_norm; remove them, or it"
             )
         if self.data.dataset.modality != PICTURES:
             raise ValueError("adversary.rounds_together needs pictures; remove it")
@@ -215,6 +221,7 @@ class Scenario(Section):
             ("federation.aggregation", federation.aggregation, AGGREGATIONS),
             ("federation.loss", federation.loss, LOSSES),
             ("federation.optimizer", federation.optimizer, OPTIMIZERS),
+            ("federation.schedule", federation.schedule, SCHEDULES),
         ]
         if adversary is not None:
             found.append(("adversary.attack", adversary.attack, ATTACKS))

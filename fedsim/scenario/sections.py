@@ -25,6 +25,7 @@ from fedsim.core.registry import (
     MANIPULATIONS,
     OPTIMIZERS,
     PARTITIONS,
+    SCHEDULES,
 )
 
 
@@ -86,6 +87,13 @@ class Federation(Section):
     loss: Annotated[Any, *named(LOSSES)] = Field(default="cross-entropy", validate_default=True)
     optimizer: Annotated[Any, *named(OPTIMIZERS)] = Field(default="sgd", validate_default=True)
     learning_rate: float = Field(0.1, gt=0)
+    schedule: Annotated[Any, *named(SCHEDULES)] = Field(default="constant", validate_default=True)
+    max_grad_norm: float | None = Field(
+        None, gt=0, description="norm to which a step's gradient is clipped in local training"
+    )
+    proximal_mu: float = Field(
+        0.0, ge=0, description="weight of FedProx's proximal term in local training"
+    )
     fraction: float = Field(1.0, gt=0, le=1, description="share of the clients in each round")
     evaluate_every: int = Field(
         1, ge=1, description="measure the global model's accuracy every k-th round, and at the end"
@@ -106,7 +114,23 @@ class Federation(Section):
             )
         if self.local_epochs is not None:
             self._possible_epochs()
+        if self.upload == "gradient":
+            self._refuse_training()
         return self
+
+    def _refuse_training(self) -> None:
+        """Refuse settings of local training, which has no part in the upload of a gradient."""
+        settings = {
+            "schedule": not self.schedule.is_constant,
+            "max_grad_norm": self.max_grad_norm is not None,
+            "proximal_mu": self.proximal_mu > 0,
+        }
+        for name, given in settings.items():
+            if given:
+                raise ValueError(
+                    f"{name} needs upload = 'update': it is a setting of local training, after "
+                    f"which weights are uploaded; set upload = 'update', or remove {name}"
+                )
 
     def _possible_epochs(self) -> None:
         if self.local_steps > 1:
@@ -140,6 +164,18 @@ class Federation(Section):
         if self.local_epochs is None:
             return self.local_steps
         return self.local_epochs * -(-examples // self.batch_size)
+
+    def rate_factors(self, server_round: int, examples: int) -> list[float]:
+        """Return the factor on the learning rate in each local step of a client.
+
+        Args:
+            server_round: the round, from 1.
+            examples: size of its data.
+        """
+        steps = self.steps_of(examples)
+        if self.schedule.over == "steps":
+            return [self.schedule.factor(step, steps) for step in range(steps)]
+        return [self.schedule.factor(server_round - 1, self.rounds)] * steps
 
     def uses_of(self, examples: int) -> int:
         """Return the number of examples that a client's local steps use, with repetitions.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -115,7 +115,20 @@ def _training(federation: Mapping[str, Any]) -> str:
         steps = f"{counted(epochs, 'pass', 'passes')} over its data"
     optimizer = federation.get("optimizer", {"name": "sgd"})
     set_ = {k: v for k, v in optimizer.items() if v}
-    return steps if set_ == {"name": "sgd"} else f"{steps} of {named(set_)}"
+    steps = steps if set_ == {"name": "sgd"} else f"{steps} of {named(set_)}"
+    also = [*_also(federation)]
+    return f"{steps} ({', '.join(also)})" if also else steps
+
+
+def _also(federation: Mapping[str, Any]) -> Iterator[str]:
+    """Return clauses on settings of local training that are not the default."""
+    schedule = federation.get("schedule", {"name": "constant"})
+    if schedule["name"] != "constant" or schedule.get("warmup"):
+        yield f"schedule {named({k: v for k, v in schedule.items() if v})}"
+    if federation.get("max_grad_norm") is not None:
+        yield f"gradients clipped to the norm {number(federation['max_grad_norm'])}"
+    if federation.get("proximal_mu"):
+        yield f"FedProx's term with mu {number(federation['proximal_mu'])}"
 
 
 def _loss(federation: Mapping[str, Any]) -> str:
