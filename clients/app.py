@@ -20,6 +20,7 @@ from fedsim.clients.training import differentiate, gradient, local_training, one
 from fedsim.core.errors import UploadError
 from fedsim.core.plugins import Plugin
 from fedsim.data import LENGTHS_KEY
+from fedsim.data.augmentations import augmented
 from fedsim.models import draw_from
 from fedsim.models.blocks import BLOCK_KEY
 from fedsim.scenario import QUICKSTART, load_scenario
@@ -93,7 +94,11 @@ def _train(site: Site, message: Message, context: Context) -> Message:
         if not isinstance(server_round, int):
             raise UploadError(f"server-round is {server_round!r}: expected a whole number")
         draw_from(model, generator(server_round, "stochastic layers"))
-        batches = site.batches(partition, server_round)
+        chosen = generator(server_round, "augmentation")
+        batches = [
+            (augmented(federation.augmentations, inputs, chosen), labels)
+            for inputs, labels in site.batches(partition, server_round)
+        ]
         different = site.different(partition, server_round)
         chance = generator(server_round, "defended steps")
         others = site.private(partition, model, chance)

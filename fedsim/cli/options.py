@@ -35,6 +35,7 @@ class Kind(StrEnum):
     AGGREGATIONS = "aggregations"
     OPTIMIZERS = "optimizers"
     LOSSES = "losses"
+    AUGMENTATIONS = "augmentations"
     SCHEDULES = "schedules"
     METRICS = "metrics"
     MANIPULATIONS = "manipulations"

@@ -194,6 +194,12 @@ SCHEDULES: Registry = Registry(
     "fedsim.schedules",
     "fedsim.scenario.schedules:Schedule",
 )
+AUGMENTATIONS: Registry = Registry(
+    "augmentation",
+    "fedsim.data.augmentations",
+    "fedsim.augmentations",
+    "fedsim.data.augmentations:Augmentation",
+)
 METRICS: Registry = Registry(
     "metric", "fedsim.scoring.metrics", "fedsim.metrics", "fedsim.scoring.metrics.base:Metric"
 )
@@ -208,6 +214,7 @@ REGISTRIES = {
     "aggregations": AGGREGATIONS,
     "optimizers": OPTIMIZERS,
     "losses": LOSSES,
+    "augmentations": AUGMENTATIONS,
     "schedules": SCHEDULES,
     "metrics": METRICS,
     "manipulations": MANIPULATIONS,

@@ -9,6 +9,7 @@ from typing import Any
 from fedsim.core.registry import (
     AGGREGATIONS,
     ATTACKS,
+    AUGMENTATIONS,
     COUNTERMEASURES,
     DATASETS,
     DEFENSES,
@@ -50,6 +51,8 @@ def _named(scenario: Scenario) -> Iterator[tuple[Registry, str]]:
     yield AGGREGATIONS, AGGREGATIONS.name_of(scenario.federation.aggregation)
     yield LOSSES, LOSSES.name_of(scenario.federation.loss)
     yield SCHEDULES, SCHEDULES.name_of(scenario.federation.schedule)
+    for augmentation in scenario.federation.augmentations:
+        yield AUGMENTATIONS, AUGMENTATIONS.name_of(augmentation)
     yield OPTIMIZERS, OPTIMIZERS.name_of(scenario.federation.optimizer)
 
 

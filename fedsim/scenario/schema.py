@@ -18,6 +18,7 @@ from fedsim.core.parameters import named, not_writable, set_by_code
 from fedsim.core.registry import (
     AGGREGATIONS,
     ATTACKS,
+    AUGMENTATIONS,
     DATASETS,
     DEFENSES,
     LOSSES,
@@ -98,6 +99,11 @@ class Scenario(Section):
                 "adversary.rounds_together needs gradients in one unit, without "
                 "federation.schedule and federation.max_grad_norm; remove them, or it"
             )
+        if federation.augmentations:
+            raise ValueError(
+                "adversary.rounds_together needs the same pictures in each round, which "
+                "federation.augmentations change; remove them, or it"
+            )
         if self.data.dataset.modality != PICTURES:
             raise ValueError("adversary.rounds_together needs pictures; remove it")
 
@@ -150,6 +156,11 @@ class Scenario(Section):
             raise ValueError(
                 f"federation.loss: {held} are trained with the plain 'cross-entropy' alone; "
                 "remove it"
+            )
+
+        if held != PICTURES and self.federation.augmentations:
+            raise ValueError(
+                f"federation.augmentations: they are for pictures, not for {held}; remove them"
             )
 
     def _refuse_defenses_of_other_models(self) -> None:
@@ -223,6 +234,8 @@ class Scenario(Section):
             ("federation.optimizer", federation.optimizer, OPTIMIZERS),
             ("federation.schedule", federation.schedule, SCHEDULES),
         ]
+        for i, augmentation in enumerate(federation.augmentations):
+            found.append((f"federation.augmentations.{i}", augmentation, AUGMENTATIONS))
         if adversary is not None:
             found.append(("adversary.attack", adversary.attack, ATTACKS))
             if adversary.malicious is not None:

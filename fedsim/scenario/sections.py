@@ -19,6 +19,7 @@ from fedsim.core.parameters import named, refuse_unknown
 from fedsim.core.registry import (
     AGGREGATIONS,
     ATTACKS,
+    AUGMENTATIONS,
     DATASETS,
     DEFENSES,
     LOSSES,
@@ -93,6 +94,9 @@ class Federation(Section):
     )
     proximal_mu: float = Field(
         0.0, ge=0, description="weight of FedProx's proximal term in local training"
+    )
+    augmentations: list[Annotated[Any, *named(AUGMENTATIONS)]] = Field(
+        default_factory=list, description="random changes of the pictures of each local step"
     )
     fraction: float = Field(1.0, gt=0, le=1, description="share of the clients in each round")
     evaluate_every: int = Field(

@@ -7,6 +7,7 @@ partition, in the same way as on the client.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from functools import cached_property
 
 import torch
@@ -215,7 +216,7 @@ class Scorer:
             undefended=not names and single and not victim.is_sum,
             naive=bool(names) and (victim.attacker == NAIVE or not self._adaptive),
             unanswered=bool(names - answered),
-            not_trained_on=any(type(d).protect_batch is not Defense.protect_batch for d in chain),
+            not_trained_on=self._changes_pictures(victim, chain),
             approximate=self.approximate(victim),
             discrete=self._judge.discrete,
             relaxed=self._relaxed(victim),
@@ -231,6 +232,13 @@ class Scorer:
         kind: Attacker = NAIVE if victim.attacker == NAIVE else ADAPTIVE
         naive = self._controls.get((victim.server_round, NAIVE), False)
         return self._controls.get((victim.server_round, kind), naive)
+
+    def _changes_pictures(self, victim: Victim, chain: Sequence[Defense]) -> bool:
+        """Return whether a client trains on other pictures than its private ones."""
+        if victim.is_control:
+            return False
+        augments = bool(self._site.scenario.federation.augmentations)
+        return augments or any(type(d).protect_batch is not Defense.protect_batch for d in chain)
 
     def _relaxed(self, victim: Victim) -> bool:
         """Return whether the attack searches for discrete data among points between them."""

@@ -157,6 +157,9 @@ def simulated(scenario: Mapping[str, Any], nouns: tuple[str, str]) -> list[str]:
             f"{batch} each, at the learning rate {number(federation['learning_rate'])}"
         )
     upload += _loss(federation)
+    changes = federation.get("augmentations")  # absent from older scenarios
+    if changes:
+        upload += f", after random changes: {listed(named(c) for c in changes)}"
     share = federation["fraction"]
     some = "each of them" if share == 1 else f"{share:.0%} of them, drawn anew each time,"
     verb = "uploads" if share == 1 else "upload"

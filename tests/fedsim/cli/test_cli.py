@@ -256,6 +256,7 @@ def test_leak_takes_a_picture_or_a_sentence(fedsim: Fedsim) -> None:
         ("partitions", "dirichlet"),
         ("aggregations", "secagg+"),
         ("losses", "dice"),
+        ("augmentations", "flip"),
         ("schedules", "cosine"),
         ("metrics", "psnr"),
     ],

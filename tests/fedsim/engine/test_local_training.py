@@ -39,3 +39,18 @@ def test_later_passes_have_an_unknown_order(tmp_path: Path) -> None:
     folder = run(small(epochs, FIVE, TWENTY_EVALUATIONS), tmp_path / "run")
     found = of_kind(read_records(folder), ReconstructionRecord)
     assert {r.approximate for r in found if r.partition is not None} == {True}
+
+
+@pytest.mark.slow
+def test_the_attacker_follows_schedule_clipping_and_proximal_term(tmp_path: Path) -> None:
+    """The second round has half the learning rate of the first."""
+    training = (
+        "federation={upload='update', local_steps=2, batch_size=2, rounds=2, proximal_mu=0.5, "
+        "schedule={name='step', every=1, gamma=0.5}, max_grad_norm=0.1, "
+        "optimizer={name='sgd', momentum=0.9}}"
+    )
+    four = "data.partition={name='iid', examples=4}"
+    folder = run(small(training, four, TWENTY_EVALUATIONS), tmp_path / "run")
+    found = of_kind(read_records(folder), ReconstructionRecord)
+    assert len(found) == 8
+    assert all(r.explained and not r.approximate for r in found)

@@ -148,7 +148,7 @@ def test_a_run_attacks_with_the_loss_of_its_clients(table: str, tmp_path: Path) 
         groups("[]", "[{name='gaussian-noise', std=0.0001}]"),
         "adversary={attack={name='best', evaluations=30}}",
     )
-    records = read_records(run(case, tmp_path / "run"))
+    records = list(read_records(run(case, tmp_path / "run")))
     found = of_kind(records, ReconstructionRecord)
     assert [r.explained for r in found if r.is_control or r.who == "group 0"] == [True, True]
     told = [r.score for r in of_kind(records, LeakageRecord)]
