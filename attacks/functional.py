@@ -33,7 +33,9 @@ def as_function(model: nn.Module) -> Forward:
 
     The model itself is not modified. BatchNorm layers in training mode normalise by their batch,
     like the client's, but do not update running statistics: an update in place is a side effect
-    that a mapped function cannot have, and their values do not enter the gradient.
+    that a mapped function cannot have, and their values do not enter the gradient. Dropout does
+    not draw: what a client drew is unknown, so that the function is an approximation of a client's
+    with dropout in training mode, which its private data do not explain.
     """
     own = _own_copy(model)
     return lambda params, inputs: _call(own, params, inputs)
@@ -80,6 +82,9 @@ def _own_copy(model: nn.Module) -> nn.Module:
     for module in batch_norms(own).values():
         if module.training:
             replace_all_batch_norm_modules_(module)
+    for module in own.modules():
+        if isinstance(module, nn.modules.dropout._DropoutNd):
+            module.eval()
     return own
 
 
