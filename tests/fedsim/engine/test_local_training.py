@@ -3,9 +3,12 @@
 from pathlib import Path
 
 import pytest
+import torch
 
+from fedsim.clients.site import open_site
+from fedsim.clients.training import local_training
 from fedsim.engine import run
-from fedsim.log.reader import of_kind, read_records
+from fedsim.log.reader import load_tensors, of_kind, read_records
 from fedsim.log.schema import Doubt, LeakageRecord, ReconstructionRecord, UploadRecord
 from tests.fedsim.small import TWENTY_EVALUATIONS, small
 
@@ -54,3 +57,22 @@ def test_the_attacker_follows_schedule_clipping_and_proximal_term(tmp_path: Path
     found = of_kind(read_records(folder), ReconstructionRecord)
     assert len(found) == 8
     assert all(r.explained and not r.approximate for r in found)
+
+
+@pytest.mark.slow
+def test_clients_of_unequal_size_are_weighted_by_their_examples(tmp_path: Path) -> None:
+    training = "federation={upload='update', local_epochs=1, batch_size=100, rounds=1}"
+    case = small(training, "data.partition={name='dirichlet', alpha=0.05}")
+    site = open_site(case)
+    sizes = [len(own) for own in site.partitions]
+    assert max(sizes) > 1.2 * min(sizes)
+    sent = site.architecture.state_dict()
+    rate = case.federation.learning_rate
+    trained = [local_training(site.model(sent), site.batches(p, 1), rate).arrays for p in range(3)]
+    found = load_tensors(run(case, tmp_path / "run"), "tensors/final-model.safetensors")
+    for name, value in found.items():
+        weighted = [n * arrays[name] for n, arrays in zip(sizes, trained, strict=True)]
+        wanted = torch.stack(weighted).sum(0) / sum(sizes)
+        assert torch.allclose(value, wanted, atol=1e-5)
+        plain = torch.stack([arrays[name] for arrays in trained]).mean(0)
+        assert not torch.allclose(value, plain, atol=1e-5)
