@@ -13,8 +13,9 @@ from torch.utils.data import TensorDataset
 import fedsim
 from fedsim.core import plugins
 from fedsim.core.errors import DataError, RunError
-from fedsim.core.registry import DATASETS, MODELS
+from fedsim.core.registry import DATASETS, LOSSES, MODELS
 from fedsim.data import load_dataset, register_data
+from fedsim.log.schema import ReconstructionRecord
 from fedsim.models import register_model
 from fedsim.models.own import logits_of
 from fedsim.show.explain import explain
@@ -30,7 +31,7 @@ PLAN = {
 
 @pytest.fixture(autouse=True)
 def _registered_for_one_test(monkeypatch: pytest.MonkeyPatch) -> None:
-    for registry in (MODELS, DATASETS):
+    for registry in (MODELS, DATASETS, LOSSES):
         registry.names()  # finds the others first
         monkeypatch.setattr(registry, "_classes", dict(registry._classes))
     monkeypatch.setattr(plugins, "_LOADED", dict(plugins._LOADED))
@@ -214,3 +215,17 @@ def test_data_sets_that_are_none() -> None:
     for items, expected in ((uneven, "expected one"), ([], "empty"), ([{"x": 1}], "the keys")):
         with pytest.raises(DataError, match=expected):
             load_dataset(register_data("wrong of tests", items)())
+
+
+@pytest.mark.slow
+def test_a_run_with_a_loss_of_ones_own(tmp_path: Path) -> None:
+    def loss(outputs: Tensor, rows: Tensor) -> Tensor:
+        return nn.functional.mse_loss(outputs, rows) + outputs.square().mean() / 10
+
+    run = fedsim.run(PLAN, model=Net, data=noise(), loss=loss, out=tmp_path / "run")
+    found = [r for r in run.records if isinstance(r, ReconstructionRecord)]
+    assert len(found) == 3
+    assert all(r.explained for r in found)
+    assert 'name = "own"' in (run.folder / "scenario.toml").read_text("utf-8")
+    with pytest.raises(RunError, match="loss of your own runs in this process only"):
+        fedsim.run(PLAN, loss=loss, engine="ray")
