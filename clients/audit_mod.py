@@ -44,12 +44,16 @@ class AuditMod:
 
 
 def round_of(message: Message) -> int:
-    """Return the round of a train message, or 0 if it does not say."""
+    """Return the round of a train message, or 0 if it does not say.
+
+    Messages of workflows from before Flower's Message API have it as the name of their group.
+    """
     for config in message.content.config_records.values():
         value = config.get(ROUND_KEY)
         if isinstance(value, int):
             return value
-    return 0
+    group = message.metadata.group_id
+    return int(group) if group.isdecimal() else 0
 
 
 def file_name(node: int, server_round: int) -> str:

@@ -14,6 +14,9 @@ from fedsim.server.uploads import Shapes, Upload, printable
 PARTITION_KEY = "partition-id"
 """Metric in which a client can report its partition."""
 
+ADAPTER = ".default"
+"""Part of the names of an adapter's tensors in a module of PEFT's, absent from its state."""
+
 
 def read_foreign(reply: Message, partition: int, expected: Shapes) -> Upload:
     """Read a reply to a train message; an invalid reply gives an upload with a problem.
@@ -49,13 +52,15 @@ def reported_partition(reply: Message) -> int | None:
 def named_as(arrays: Mapping[str, Tensor], expected: Shapes) -> dict[str, Tensor]:
     """Return tensors under the names of a model's state.
 
-    If no name is the model's, and there are as many tensors as the state has, they are taken in its
-    order, as apps that send lists of arrays have them. Tensors that the model does not have are
-    left out.
+    If no name is the model's, they are taken for the matrices of an adapter (LoRA), whose name
+    Hugging Face's PEFT leaves out of its files: ``lora_A.weight`` for ``lora_A.default.weight``. Or
+    else, if there are as many tensors as the state has, they are taken in its order, as apps that
+    send lists of arrays have them. Tensors that the model does not have are left out.
 
     Raises:
         UploadError: the tensors are not the model's, or one has another shape.
     """
+    arrays = _of_adapter(arrays, expected)
     if not set(arrays) & set(expected):
         if len(arrays) != len(expected):
             raise UploadError(
@@ -73,6 +78,14 @@ def named_as(arrays: Mapping[str, Tensor], expected: Shapes) -> dict[str, Tensor
         if tensor.is_complex() or not bool(torch.isfinite(tensor).all()):
             raise UploadError(f"the tensor {name!r} holds NaN or values that are not finite reals")
     return own
+
+
+def _of_adapter(arrays: Mapping[str, Tensor], expected: Shapes) -> Mapping[str, Tensor]:
+    """Return tensors by name, with that of PEFT's only adapter put back."""
+    known = {name.replace(ADAPTER, ""): name for name in expected if ADAPTER in name}
+    if set(arrays) & set(expected) or not set(arrays) & set(known):
+        return arrays
+    return {known.get(name, name): tensor for name, tensor in arrays.items()}
 
 
 def _check_order(arrays: Sequence[Tensor], expected: Shapes) -> None:

@@ -55,7 +55,7 @@ def audit_recorded(
 def audit_app(
     request: Request,
     app: Path,
-    clients: int,
+    clients: int | None,
     changes: Mapping[str, Any],
     out: Path,
     *,
@@ -66,7 +66,7 @@ def audit_app(
     Args:
         request: the options.
         app: the folder of the app.
-        clients: number of clients.
+        clients: number of clients; None for the app's.
         changes: values that replace those of the app's configuration.
         out: the run folder, new or empty.
         ladder_limit_s: time limit of a ladder and of its map, in seconds; None for no ladder.
@@ -104,7 +104,7 @@ def host(order: Mapping[str, Any]) -> None:
         FedsimError: the app cannot be loaded or audited.
     """
     from fedsim.api.ladders import climb  # noqa: PLC0415
-    from fedsim.api.strategies import around  # noqa: PLC0415
+    from fedsim.api.strategies import opened  # noqa: PLC0415
     from fedsim.engine.audit import KeptBatches  # noqa: PLC0415
     from fedsim.engine.audit.hosted import AppFolder, run_app  # noqa: PLC0415
     from fedsim.engine.audit.request import Request, planner  # noqa: PLC0415
@@ -121,7 +121,7 @@ def host(order: Mapping[str, Any]) -> None:
         return seen[-1]
 
     app = AppFolder.read(Path(order["app"]), order["changes"])
-    run_app(app, order["clients"], kept.folder, lambda strategy: around(strategy, planned, out))
+    run_app(app, order["clients"], kept.folder, lambda: opened(planned, out))
     if not (out / RECORDS).is_file() or not (out / RECORDS).stat().st_size:
         raise RunError(f"{app.path}: nothing could be audited; see the messages above")
     if order["ladder_limit_s"] is not None and seen:

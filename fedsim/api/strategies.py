@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from fedsim.core.errors import RunError
 from fedsim.log.folders import new_folder
 
 logger = logging.getLogger(__name__)
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from fedsim.attacks import Attack
     from fedsim.attacks.assumptions import Numbers
     from fedsim.clients.defenses import Defense
-    from fedsim.engine.audit import Audit, AuditPlan, Truth
+    from fedsim.engine.audit import Audit, AuditPlan, Session, Truth
 
 
 def audit(  # noqa: PLR0913  (what there is to say about an app)
@@ -136,10 +137,35 @@ def around(
         folder: the run folder, new or empty.
 
     Raises:
+        RunError: the folder cannot be written, or the strategy is not of Flower's Message API.
+    """
+    from flwr.serverapp.strategy import Strategy  # noqa: PLC0415  (loads Flower)
+
+    from fedsim.engine.audit import Audit  # noqa: PLC0415
+
+    if not isinstance(strategy, Strategy):
+        raise RunError(
+            f"strategy: expected one of flwr.serverapp.strategy, not {type(strategy).__module__}."
+            f"{type(strategy).__name__}; apps with SecAggPlusWorkflow are audited by the command "
+            "'fedsim audit APP'"
+        )
+    return Audit(strategy, *opened(plan, folder))
+
+
+def opened(
+    plan: AuditPlan | Callable[[int, int], AuditPlan], folder: Path
+) -> tuple[Session, Callable[[], None]]:
+    """Return the session of an audit, and the function to call after its end.
+
+    Args:
+        plan: the plan, or a function of the first node that replies and the round.
+        folder: the run folder, new or empty.
+
+    Raises:
         RunError: the folder cannot be written.
     """
     from fedsim.api.watch import Drawing  # noqa: PLC0415
-    from fedsim.engine.audit import Audit, Session  # noqa: PLC0415
+    from fedsim.engine.audit import Session  # noqa: PLC0415
     from fedsim.log.writer import RunLog  # noqa: PLC0415
     from fedsim.show import conclude  # noqa: PLC0415
 
@@ -151,4 +177,4 @@ def around(
         if not session.notes:
             conclude.conclude_run(folder)
 
-    return Audit(strategy, session, on_end)
+    return session, on_end

@@ -110,7 +110,12 @@ def audit(  # noqa: PLR0913, PLR0917  (each is an option of its own)
             metavar="SECONDS", help="Time limit of the control, and of a round's other attacks."
         ),
     ] = 60.0,
-    clients: Annotated[int, typer.Option(help="Number of clients of an app.")] = 2,
+    clients: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Number of clients of an app; those of its federation, or 2, if left out."
+        ),
+    ] = None,
     attacked: Annotated[int, typer.Option(help="Most clients attacked in a round.")] = 1,
     rounds: Annotated[
         list[int] | None, typer.Option("--round", help="Round to attack; 1 if left out.")
@@ -200,7 +205,7 @@ def audit(  # noqa: PLR0913, PLR0917  (each is an option of its own)
 def _app(
     request: Request,
     app: Path,
-    clients: int,
+    clients: int | None,
     config: list[str],
     folder: Path,
     ladder_limit: float | None,

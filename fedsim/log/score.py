@@ -50,6 +50,7 @@ class Doubt(StrEnum):
     RELAXED = "relaxed search"
     STILL_FALLING = "still falling"
     ROUNDS_APART = "rounds apart"
+    BY_CHOICE = "by choice"
     NO_CONTROL = "no control"
     BELOW_GUESS = "below guess"
 
@@ -72,6 +73,7 @@ _REASONS = {
     Doubt.RELAXED: "the attack searched among embeddings, which fit noise without being a text",
     Doubt.ROUNDS_APART: "the client uses an example again in other rounds, which were not combined",
     Doubt.STILL_FALLING: "the objective was still falling at the last evaluation",
+    Doubt.BY_CHOICE: "some reconstruction of the batch resembles it, as some resemble public ones",
     Doubt.NO_CONTROL: "the positive control was not fully reconstructed",
     Doubt.BELOW_GUESS: "the score is below a blind guess by more than chance",
 }

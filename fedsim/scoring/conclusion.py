@@ -69,6 +69,11 @@ class Conclusion:
     meaning: Meaning
     doubts: tuple[Doubt, ...] = ()
 
+    def with_doubt(self, doubt: Doubt) -> Conclusion:
+        """Return the conclusion for an example that did not leak, with a further doubt."""
+        both = tuple(d for d in Doubt if d is doubt or d in self.doubts)
+        return Conclusion(Meaning.ATTACK_FAILED, both)
+
 
 def conclude(
     word: Verdict,

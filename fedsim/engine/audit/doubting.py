@@ -95,13 +95,13 @@ def differences(facts: Mapping[str, Any], site: AppSite, partition: int) -> Iter
         partition: the client.
     """
     plan, federation = site.plan, site.scenario.federation
+    examples = len(site.partitions[partition])
+    # A client of whole passes may have less than a batch.
+    most = plan.batch_size if plan.local_epochs is None else examples
     stated = {
         "learning rate": (facts.get("lr"), plan.learning_rate),
-        "batch size": (facts.get("batch_size"), plan.batch_size),
-        "number of local steps": (
-            facts.get("steps"),
-            federation.steps_of(len(site.partitions[partition])),
-        ),
+        "batch size": (facts.get("batch_size"), min(plan.batch_size, most)),
+        "number of local steps": (facts.get("steps"), federation.steps_of(examples)),
         "mode of the layers": (
             facts.get("mode"),
             "train" if plan.architecture.training else "eval",

@@ -19,16 +19,22 @@ from typing import Any
 
 from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
-from flwr.serverapp import ServerApp
+from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.strategy import Strategy
 
 from fedsim.clients.audit_mod import AuditMod
 from fedsim.core.errors import RunError
 from fedsim.engine.audit.loading import imported
+from fedsim.engine.audit.session import Session
 from fedsim.engine.audit.strategy import Audit
 from fedsim.engine.inline import InlineGrid
+from fedsim.server.secure.foreign import AppSum, check_clients, sums_watched
 
-AuditOf = Callable[[Strategy], Audit]
+Opened = Callable[[], tuple[Session, Callable[[], None]]]
+"""Opens the run folder of an audit; returns it, and what is called after its end."""
+
+CLIENTS = 2
+"""Number of clients of a simulation for which an app states none: Flower's since 1.32."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +45,14 @@ class AppFolder:
         path: the folder.
         serverapp, clientapp: import paths of the apps.
         run_config: the app's configuration, flat, with dots in its keys.
+        clients: number of clients of its default federation; Flower's default if it names none.
     """
 
     path: Path
     serverapp: str
     clientapp: str
     run_config: Mapping[str, bool | float | int | str]
+    clients: int = CLIENTS
 
     @classmethod
     def read(cls, path: Path, changes: Mapping[str, Any] | None = None) -> AppFolder:
@@ -75,19 +83,20 @@ class AppFolder:
         unknown = sorted(set(changes or {}) - set(config))
         if unknown:
             raise RunError(f"{place}: the app's configuration has no {unknown[0]!r}")
-        return cls(path.absolute(), *apps, {**config, **(changes or {})})
+        federations = table["tool"]["flwr"].get("federations", {})
+        return cls(path.absolute(), *apps, {**config, **(changes or {})}, _clients(federations))
 
 
-def run_app(app: AppFolder, clients: int, kept: Path, audit_of: AuditOf) -> None:
-    """Run an app on the inline engine, with an audit around its first strategy.
+def run_app(app: AppFolder, clients: int | None, kept: Path, opened: Opened) -> None:
+    """Run an app on the inline engine, with an audit around its first strategy, or of its sums.
 
     Changes the working folder and the import path of this process to those of the app.
 
     Args:
         app: the app.
-        clients: number of clients.
+        clients: number of clients; None for the app's.
         kept: folder for the clients' batches.
-        audit_of: returns the audit of a strategy.
+        opened: opens the run folder.
 
     Raises:
         RunError: the app cannot be loaded, or started no strategy of Flower's Message API.
@@ -102,20 +111,56 @@ def run_app(app: AppFolder, clients: int, kept: Path, audit_of: AuditOf) -> None
     def watched(message: Message, context: Context) -> Message:
         return mod(message, context, client)
 
-    config = dict(app.run_config)
-    grid = InlineGrid(watched, clients, config)
+    config, number = dict(app.run_config), clients or app.clients
+    grid = InlineGrid(watched, number, config)
     context = Context(1, 0, {}, RecordDict(), config)
-    with _audited(audit_of) as audits:
+    sums = _Sums(opened)
+    with _audited(opened, number) as audits, sums_watched(number, sums.on_sum), sums:
         server(grid, context)
-    if not audits:
+    if not audits and not sums.seen:
         raise RunError(
             f"{app.path}: its ServerApp started no strategy of flwr.serverapp.strategy, around "
-            "which the audit is put"
+            "which the audit is put, and no secure aggregation of Flower's gave a sum; strategies "
+            "of flwr.server.strategy are audited under SecAggPlusWorkflow alone"
         )
 
 
+class _Sums:
+    """Audit of the sums of a secure aggregation; its context is the whole training.
+
+    Args:
+        opened: opens the run folder.
+    """
+
+    def __init__(self, opened: Opened) -> None:
+        self._opened = opened
+        self._audit: tuple[Session, Callable[[], None]] | None = None
+
+    @property
+    def seen(self) -> bool:
+        """Whether there was a sum."""
+        return self._audit is not None
+
+    def on_sum(self, total: AppSum, grid: Grid) -> None:
+        """Audit a sum."""
+        if self._audit is None:
+            self._audit = self._opened()
+            self._audit[0].begin(total.strategy, total.rounds)
+        self._audit[0].summed(total, grid)
+
+    def __enter__(self) -> None:
+        """Begin; the run folder is opened at the first sum."""
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """Finish the audit whatever happened."""
+        if self._audit is not None:
+            session, on_end = self._audit
+            session.end(error)
+            on_end()
+
+
 @contextmanager
-def _audited(audit_of: AuditOf) -> Iterator[list[Audit]]:
+def _audited(opened: Opened, clients: int) -> Iterator[list[Audit]]:
     """Context in which the first strategy that starts is audited."""
     plain = Strategy.start
     audits: list[Audit] = []
@@ -124,7 +169,8 @@ def _audited(audit_of: AuditOf) -> Iterator[list[Audit]]:
     def start(self: Strategy, *given: Any, **named: Any) -> Any:
         if audits:
             return plain(self, *given, **named)
-        audit = audit_of(self)
+        check_clients(self, "min_available_nodes", clients)
+        audit = Audit(self, *opened())
         audits.append(audit)
         bound = inspect.signature(plain).bind(self, *given, **named)
         bound.apply_defaults()
@@ -139,6 +185,15 @@ def _audited(audit_of: AuditOf) -> Iterator[list[Audit]]:
         yield audits
     finally:
         Strategy.start = plain  # type: ignore[method-assign]
+
+
+def _clients(federations: object) -> int:
+    """Return the number of clients of a simulation, as ``flwr new`` wrote it before Flower 1.32."""
+    named = federations if isinstance(federations, Mapping) else {}
+    chosen = named.get(named.get("default"))
+    options = chosen.get("options") if isinstance(chosen, Mapping) else None
+    found = options.get("num-supernodes") if isinstance(options, Mapping) else None
+    return found if isinstance(found, int) and found > 0 else CLIENTS
 
 
 def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

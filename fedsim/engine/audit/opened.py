@@ -25,7 +25,7 @@ from fedsim.log.folders import SCENARIO
 from fedsim.log.writer import RunLog
 from fedsim.scoring import Scorer
 from fedsim.server.adversary import Adversary
-from fedsim.server.uploads import Upload
+from fedsim.server.uploads import Sum, Upload
 from fedsim.server.victims import Listeners, Outcome
 
 ENGINE = "app"
@@ -42,7 +42,7 @@ class OpenFolder:
         strategy: name of the wrapped strategy.
         rounds: number of rounds.
         nodes: the node of each partition, kept up to date by the caller.
-        uploads: uploads of the first round.
+        uploads: uploads of the first round, or their sum.
         sent: the model that was sent in it, by name.
     """
 
@@ -56,15 +56,15 @@ class OpenFolder:
         strategy: str,
         rounds: int,
         nodes: Mapping[int, int],
-        uploads: Sequence[Upload],
+        uploads: Sequence[Upload | Sum],
         sent: Mapping[str, Tensor],
     ) -> None:
         self._plan, self._observer, self._said = plan, observer, said
-        uploads = [complete(upload, plan) for upload in uploads]
-        self._remarks = _freeze(plan, uploads, sent)
-        clients = 1 + max([0, *nodes, *(upload.partition for upload in uploads)])
+        self._remarks = _freeze(plan, [u.arrays for u in uploads if u.problem is None], sent)
+        clear = [complete(upload, plan) for each in uploads for upload in _clear(each)]
+        clients = 1 + max([0, *nodes, *(upload.partition for upload in clear)])
         scenario = plan.scenario(strategy, rounds, clients)
-        held = {u.partition: int(u.metrics.get(EXAMPLES_KEY, 0)) for u in uploads}
+        held = {u.partition: int(u.metrics.get(EXAMPLES_KEY, 0)) for u in clear}
         self._site = AppSite(
             scenario,
             _data_of(plan),
@@ -106,6 +106,26 @@ class OpenFolder:
         self.recorder.uploads(server_round, ready)
         usable = [u for u in ready if u.problem is None]
         self._doubting.received(sent, usable)
+        self._intercept(server_round, sent, usable)
+
+    def attack_sum(self, server_round: int, sent: Mapping[str, Tensor], total: Sum) -> None:
+        """Record the sum of a round's uploads, and attack it if the round is one of the plan's.
+
+        Args:
+            server_round: the round.
+            sent: the state of the model that was sent, complete.
+            total: the sum.
+
+        Raises:
+            KeyboardInterrupt: the user stopped the training.
+        """
+        self.recorder.uploads(server_round, total.uploads)
+        self.recorder.total(server_round, total)
+        self._intercept(server_round, sent, [] if total.problem is not None else [total])
+
+    def _intercept(
+        self, server_round: int, sent: Mapping[str, Tensor], usable: Sequence[Upload | Sum]
+    ) -> None:
         if not usable or server_round not in self._plan.rounds:
             return
         adversary = self._adversary(server_round)
@@ -149,12 +169,22 @@ class OpenFolder:
         )
 
 
-def _freeze(plan: AuditPlan, uploads: Sequence[Upload], sent: Mapping[str, Tensor]) -> list[str]:
+def _clear(upload: Upload | Sum) -> Sequence[Upload]:
+    """Return the visible part of each client's upload."""
+    return upload.uploads if isinstance(upload, Sum) else [upload]
+
+
+def _freeze(
+    plan: AuditPlan, uploads: Sequence[Mapping[str, Tensor]], sent: Mapping[str, Tensor]
+) -> list[str]:
     """Freeze the parameters that no upload tells, and return remarks on them."""
+    own = [k for k, p in plan.architecture.named_parameters() if not p.requires_grad]
     missing, still = frozen_names(plan.architecture, uploads, sent, plan)
     for name in (*missing, *still):
         plan.architecture.get_parameter(name).requires_grad_(False)
     remarks = []
+    if own:
+        remarks.append(f"the model as stated freezes {len(own)} tensors ({_listed(own)})")
     if missing:
         remarks.append(
             f"the uploads leave out {len(missing)} trained tensors ({_listed(missing)}); "
@@ -168,7 +198,7 @@ def _freeze(plan: AuditPlan, uploads: Sequence[Upload], sent: Mapping[str, Tenso
     if unsent:
         remarks.append(
             f"the app does not send {len(unsent)} tensors of the model ({_listed(unsent)}); "
-            "those of a new model are taken"
+            "those of the stated model are taken, which must be the clients' own"
         )
     return remarks
 

@@ -15,6 +15,7 @@ from fedsim.engine.audit.examples import Tensors
 from fedsim.engine.audit.kept import KeptBatches
 from fedsim.engine.audit.parts import OwnData, OwnModel, OwnSplit
 from fedsim.scenario import Scenario
+from fedsim.scenario.aggregation import Aggregation
 
 Truth = Callable[[int, int], tuple[Tensor, Tensor]]
 """``(partition, round)``: returns the examples that the client trains on in the round, as the model
@@ -47,6 +48,7 @@ class AuditPlan:
         truth: function that returns a client's private examples, for scoring alone; or the batches
             that the clients kept; None if they are unknown.
         defenses: the clients' defenses, which an adaptive attacker knows.
+        aggregation: the app's secure aggregation, of which only the sums are seen; None for none.
         attack: an attack, or a table of its name and parameters.
         rounds: the attacked rounds.
         clients: largest number of attacked clients in a round.
@@ -75,6 +77,7 @@ class AuditPlan:
     time_limit_s: float
     seed: int
     defenses: Sequence[Defense] = field(default=())
+    aggregation: Aggregation | None = None
 
     def check(self) -> None:
         """Check the plan before anything starts.
@@ -127,6 +130,7 @@ class AuditPlan:
                     "local_epochs": self.local_epochs,
                     "optimizer": self.optimizer,
                     "learning_rate": self.learning_rate,
+                    "aggregation": self.aggregation or "plain",
                 },
                 "clients": [{"name": CLIENTS, "count": clients, "defenses": [*self.defenses]}],
                 "adversary": {

@@ -14,12 +14,14 @@ from fedsim.core.errors import RunError, UploadError
 from fedsim.engine.audit.opened import OpenFolder
 from fedsim.engine.audit.plan import AuditPlan
 from fedsim.engine.audit.quiet import harmless
+from fedsim.engine.audit.sums import hidden, sum_of
 from fedsim.engine.observer import Observer
 from fedsim.log.schema import NoteRecord
 from fedsim.log.writer import RunLog
 from fedsim.server.eavesdropper import NO_REPLY
 from fedsim.server.foreign import named_as, read_foreign, reported_partition
-from fedsim.server.uploads import Upload
+from fedsim.server.secure.foreign import AppSum
+from fedsim.server.uploads import Sum, Upload
 
 
 class Session:
@@ -68,8 +70,14 @@ class Session:
     def received(self, server_round: int, replies: Sequence[Message]) -> None:
         """Attack the uploads of a round, if the plan says so, and record them."""
         with self._harmless(server_round):
-            partitions = self._partitions(replies)
-            plan = self._planned(server_round, replies)
+            usable = [reply for reply in replies if not reply.has_error()]
+            reported = {
+                reply.metadata.src_node_id: partition
+                for reply in usable
+                if (partition := reported_partition(reply)) is not None
+            }
+            partitions = self._partitions(reported, len(usable))
+            plan = self._planned(server_round, [r.metadata.src_node_id for r in usable])
             state = plan.architecture.state_dict()
             shapes = {k: tuple(v.shape) for k, v in state.items()}
             uploads = [
@@ -83,6 +91,21 @@ class Session:
             sent = named_as(self._sent(server_round).to_torch_state_dict(), shapes)
             opened = self._opened or self._open(plan, uploads, sent)
             opened.attack(server_round, {**state, **sent}, uploads)
+
+    def summed(self, total: AppSum, grid: Grid) -> None:
+        """Attack the sum of a round's uploads, the only thing that the server sees of them."""
+        with self._harmless(total.server_round):
+            self._nodes += [node for node in grid.get_node_ids() if node not in self._nodes]
+            partitions = self._partitions(total.reported, len(total.examples))
+            first = min(total.examples, key=partitions.__getitem__)
+            plan = self._planned(total.server_round, [first])
+            if plan.aggregation is None:
+                self._plan = plan = hidden(plan, total)
+            state = plan.architecture.state_dict()
+            sent, mean = (_named(each, state) for each in (total.sent, total.mean))
+            seen = sum_of(total, partitions, mean)
+            opened = self._opened or self._open(plan, [seen], sent)
+            opened.attack_sum(total.server_round, {**state, **sent}, seen)
 
     def end(self, error: BaseException | None) -> None:
         """Close the run folder."""
@@ -116,15 +139,14 @@ class Session:
     def _harmless(self, server_round: int | None) -> AbstractContextManager[None]:
         return harmless(lambda reason: self.note(f"not audited: {reason}", server_round))
 
-    def _partitions(self, replies: Sequence[Message]) -> dict[int, int]:
-        """Return the partition of each node: the reported one, or its position in the grid."""
-        usable = [reply for reply in replies if not reply.has_error()]
-        reported = {
-            reply.metadata.src_node_id: partition
-            for reply in usable
-            if (partition := reported_partition(reply)) is not None
-        }
-        if len(set(reported.values())) == len(reported) == len(usable):
+    def _partitions(self, reported: Mapping[int, int], answered: int) -> dict[int, int]:
+        """Return the partition of each node: the reported one, or its position in the grid.
+
+        Args:
+            reported: the partitions that nodes report.
+            answered: number of nodes that answered.
+        """
+        if len(set(reported.values())) == len(reported) == answered:
             self._reported |= reported
         others = [node for node in self._nodes if node not in self._reported]
         first = 1 + max(self._reported.values(), default=-1)
@@ -145,22 +167,24 @@ class Session:
             raise UploadError("the strategy sent different models to different clients")
         return sent[0]
 
-    def _planned(self, server_round: int, replies: Sequence[Message]) -> AuditPlan:
-        """Return the plan, made from the first reply if it depends on it.
+    def _planned(self, server_round: int, nodes: Sequence[int]) -> AuditPlan:
+        """Return the plan, made from the first node that replied if it depends on it.
 
         Raises:
             RunError: there is no reply to make it from.
         """
         if isinstance(self._plan, AuditPlan):
             return self._plan
-        usable = [reply for reply in replies if not reply.has_error()]
-        if not usable:
+        if not nodes:
             raise RunError("no client replied")
-        self._plan = self._plan(usable[0].metadata.src_node_id, server_round)
+        self._plan = self._plan(nodes[0], server_round)
         return self._plan
 
     def _open(
-        self, plan: AuditPlan, uploads: Sequence[Upload], sent: Mapping[str, Tensor]
+        self,
+        plan: AuditPlan,
+        uploads: Sequence[Upload | Sum],
+        sent: Mapping[str, Tensor],
     ) -> OpenFolder:
         """Write the beginning of the run folder, now that the clients are known."""
         self._opened = opened = OpenFolder(
@@ -178,6 +202,16 @@ class Session:
             opened.recorder.note(record)
         opened.begin()
         return opened
+
+
+def _named(tensors: Sequence[Tensor], state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors in the order of an app under the names of a model's state.
+
+    Raises:
+        UploadError: they are not those of the model.
+    """
+    shapes = {k: tuple(v.shape) for k, v in state.items()}
+    return named_as({str(i): tensor for i, tensor in enumerate(tensors)}, shapes)
 
 
 def _arrays_of(message: Message) -> ArrayRecord:

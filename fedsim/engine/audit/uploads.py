@@ -23,25 +23,27 @@ def complete(upload: Upload, plan: AuditPlan) -> Upload:
 
 
 def frozen_names(
-    architecture: nn.Module, uploads: Sequence[Upload], sent: Mapping[str, Tensor], plan: AuditPlan
+    architecture: nn.Module,
+    uploads: Sequence[Mapping[str, Tensor]],
+    sent: Mapping[str, Tensor],
+    plan: AuditPlan,
 ) -> tuple[list[str], list[str]]:
     """Return the trainable parameters that uploads leave out, and those that no client changed.
 
     Args:
         architecture: the model.
-        uploads: the uploads of a round.
+        uploads: the tensors of a round's usable uploads.
         sent: the model that was sent, by name.
         plan: the plan of the audit.
     """
-    usable = [upload.arrays for upload in uploads if upload.problem is None]
     names = [name for name, p in architecture.named_parameters() if p.requires_grad]
-    if not usable:
+    if not uploads:
         return [], []
-    missing = [name for name in names if not all(name in arrays for arrays in usable)]
+    missing = [name for name in names if not all(name in arrays for arrays in uploads)]
     still = [
         name
         for name in names
-        if name not in missing and not any(_moved(name, arrays, sent, plan) for arrays in usable)
+        if name not in missing and not any(_moved(name, arrays, sent, plan) for arrays in uploads)
     ]
     return missing, still
 
@@ -52,4 +54,6 @@ def _moved(
     new = arrays[name]
     if plan.uploads == "gradients" or name not in sent:
         return bool((new != 0).any())
-    return bool((new != sent[name].to(new.dtype)).any())
+    changed = (new - sent[name].to(new.dtype)).abs()
+    step = 0.0 if plan.aggregation is None else plan.aggregation.resolution
+    return bool((changed > step).any())  # a secure aggregation rounds frozen tensors too

@@ -58,7 +58,8 @@ class Bench:
         Args:
             setting: the setting.
             folder: the run folder, new or empty.
-            limit_s: time limit of the attacks, in seconds.
+            limit_s: time limit in seconds, of the attacks on the victim and on the control, which
+                takes one step.
 
         Raises:
             KeyboardInterrupt: the user stopped the ladder.
@@ -105,7 +106,7 @@ class Bench:
             defenses=(),
             rounds=(ROUND,),
             clients=1,
-            time_limit_s=limit_s,
+            time_limit_s=limit_s * setting.steps / (setting.steps + 1),
         )
 
     def _upload(self, setting: Setting, model: nn.Module, plan: AuditPlan) -> Upload:

@@ -17,8 +17,11 @@ from fedsim.show.figures import Emergence, animate, grid, save_png, strip
 from fedsim.show.figures.pixels import FloatImage
 
 STRIP_FRAMES = 9
+MAX_STRIPS = 64
+"""Maximum number of strips of a victim: those of the pictures that leaked most."""
+
 MAX_PER_FIGURE = 48
-"""Maximum number of pictures in a round's figure; every victim also has its own strip."""
+"""Maximum number of pictures in a round's figure; every picture also has its own strip."""
 
 Frames = list[tuple[int, FloatImage]]
 Pictures = dict[str, list[tuple[Ended, ExampleScore]]]
@@ -29,7 +32,7 @@ class PictureArtefacts(Artefacts):
 
     def of_victim(self, ended: Ended) -> Iterator[Artefact]:
         """Yield a strip of each emerging picture of one victim, as in the paper's figures."""
-        for score in ended.scores:
+        for score in _worst(ended.scores):
             frames, shown = _frames(ended, score), beside(ended.arrays, score.example)
             if frames and shown is not None:
                 draw = partial(_draw_strip, frames, shown[0])
@@ -76,6 +79,18 @@ def _in_step(films: list[Emergence]) -> list[Emergence]:
         return replace(film, frames=[*film.frames[:-1], (number, picture)])
 
     return [moved(film) for film in films]
+
+
+def _worst(scores: Sequence[ExampleScore]) -> list[ExampleScore]:
+    """Return the ``MAX_STRIPS`` scores of the pictures that leaked most, by example."""
+
+    def openness(score: ExampleScore) -> tuple[bool, bool, float]:
+        meaning = score.meaning
+        leaked = meaning is Meaning.LEAKED
+        return leaked, leaked or meaning is Meaning.PARTLY, score.figure(PSNR) or 0.0
+
+    kept = sorted(scores, key=openness, reverse=True)[:MAX_STRIPS]
+    return sorted(kept, key=lambda score: score.example)
 
 
 def _limited(ended: Sequence[Ended]) -> Pictures:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from fedsim.log.run import Arrays, Run
 from fedsim.log.schema import LeakageRecord, ReconstructionRecord
@@ -11,6 +12,9 @@ from fedsim.modalities.pictures.beside import PRIVATE, beside
 from fedsim.modalities.pictures.measure import PSNR
 from fedsim.show.report.images import data_uri, evenly, largest_side, most_frames, strip
 from fedsim.show.report.victims.cards import Attacked, Attempt, Card, attacked, card, finite
+
+KEPT = 2
+"""Victims whose arrays are kept: the attackers of one upload."""
 
 
 def picture_cards(run: Run) -> list[Card]:
@@ -21,8 +25,19 @@ def picture_cards(run: Run) -> list[Card]:
     """
     victims = list(attacked(run))
     defenses = {row.group: row.defense for row in run.summary.rows}
-    limits = _Limits.of(run, victims)
-    return [_card(run, victim, defenses, limits) for victim in victims]
+    limits, stored = _Limits.of(run, victims), _Stored(run)
+    return [_card(stored, victim, defenses, limits) for victim in victims]
+
+
+class _Stored:
+    """The arrays of a run's victims; those of the last ones are kept, which have many pictures.
+
+    Args:
+        run: the run.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self.arrays = lru_cache(maxsize=KEPT)(run.arrays)
 
 
 @dataclass(frozen=True)
@@ -64,11 +79,11 @@ def _shape(run: Run, victims: Sequence[Attacked]) -> Sequence[int]:
     return (1, 1, 1)
 
 
-def _card(run: Run, victim: Attacked, defenses: dict[str, str], limits: _Limits) -> Card:
+def _card(stored: _Stored, victim: Attacked, defenses: dict[str, str], limits: _Limits) -> Card:
     original, caption = None, PRIVATE
     attempts = []
     for leakage, reconstruction in victim.pairs:
-        arrays = run.arrays(reconstruction.tensors)
+        arrays = stored.arrays(reconstruction.tensors)
         if arrays is None:
             attempts.append(PictureAttempt(leakage, reconstruction, PSNR))
             continue

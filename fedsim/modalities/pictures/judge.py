@@ -12,7 +12,7 @@ from fedsim.attacks import Reconstruction
 from fedsim.core.modality import PICTURES
 from fedsim.core.names import CHOSEN_BY_TRUTH
 from fedsim.data import Prepared
-from fedsim.log.schema import ExampleScore, Verdict
+from fedsim.log.schema import Doubt, ExampleScore, Verdict
 from fedsim.scoring.further import Figures, FurtherMetrics
 from fedsim.scoring.judge import ConclusionOf, Judge
 from fedsim.scoring.metrics.baselines import GREY, MEAN, blind_guesses, of_picture
@@ -20,8 +20,9 @@ from fedsim.scoring.metrics.chance import chance_db
 from fedsim.scoring.metrics.evidence import Evidence, candidates, gather
 from fedsim.scoring.metrics.images import ImageScores, comparable, scorable, score
 from fedsim.scoring.metrics.matching import match
-from fedsim.scoring.metrics.perceptual import PerceptualDistance, is_large_enough, rank
-from fedsim.scoring.metrics.verdict import GAIN_DB, verdict
+from fedsim.scoring.metrics.perceptual import MOST, PerceptualDistance, is_large_enough, rank
+from fedsim.scoring.metrics.selection import with_choice
+from fedsim.scoring.metrics.verdict import CHANCE, GAIN_DB, verdict
 
 
 class PictureJudge(Judge):
@@ -77,11 +78,12 @@ class PictureJudge(Judge):
         finite, rebuilt = scorable(rebuilt), rebuilt.nan_to_num()
         ranked = [candidates(public, classes, label) for label in _classes(labels)]
         evidence = gather(rebuilt, originals, guesses, ranked)
+        evidence = with_choice(evidence, found.data.nan_to_num(), matching, public, classes)
         figures = _figures(score(rebuilt, originals))
         pair = comparable(rebuilt, originals)
         further = self._further.figures(*pair)
         blind = torch.stack([scored[n].psnr for n in (GREY, MEAN) if n in scored]).amax(0)
-        leakage = []
+        leakage, few = [], len(originals) <= MOST
         for i, label in enumerate(_classes(labels)):
             if not finite[i]:
                 leakage.append(ExampleScore.unscored(i, baselines[i], label=label))
@@ -92,13 +94,15 @@ class PictureJudge(Judge):
                 word = Verdict.PARTLY  # no search for an alignment may explain a gain away
             below = figures[i]["psnr"] < float(blind[i]) - self._chance_db
             conclusion = conclusion_of(word, below)
+            if word is Verdict.GUESSING and evidence[i].by_choice > CHANCE:
+                conclusion = conclusion.with_doubt(Doubt.BY_CHOICE)
             leakage.append(
                 ExampleScore(
                     example=i,
                     metrics={
                         **figures[i],
                         **_seen(evidence[i]),
-                        **_identified(pair[0][i], pair[1][i], ranked[i]),
+                        **(_identified(pair[0][i], pair[1][i], ranked[i]) if few else {}),
                         **further[i],
                     },
                     label=label,

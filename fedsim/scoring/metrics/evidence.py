@@ -38,6 +38,8 @@ class Evidence:
         candidates: how many pictures were ranked, with the private one.
         as_similar: share of the public candidates that are at least as similar to the private
             picture as the reconstruction is.
+        by_choice: probability of so many first ranks in a batch by the choice among its
+            reconstructions (`fedsim.scoring.metrics.selection`).
         region: whether a region is exact that no baseline and no candidate has.
         plain: whether the private picture is plain.
         warped: evidence of a turned, scaled or far moved view that identifies the private picture.
@@ -53,6 +55,7 @@ class Evidence:
     rank: int = 1
     candidates: int = 1
     as_similar: float = 0.0
+    by_choice: float = 0.0
     region: bool = False
     plain: bool = False
     warped: Evidence | None = None
@@ -76,7 +79,7 @@ def gather(
             truth.
         candidates: for each original the public pictures ``(M, C, H, W)`` among which it is ranked.
     """
-    evidence = _gather(rebuilt, originals, guesses, candidates)
+    evidence = compared(rebuilt, originals, guesses, candidates)
     found, truths = images.comparable(rebuilt, originals)
     known = {name: images.comparable(guess, originals)[0] for name, guess in guesses.items()}
     share = align(found, truths).explained.tolist()
@@ -87,18 +90,18 @@ def gather(
         view = warp(found[i], truths[i], own, candidates[i], share[i])
         if view is not None:
             kept = {name: guess[None] for name, guess in view.guesses.items()}
-            seen = _gather(view.found[None], truths[i : i + 1], kept, candidates[i : i + 1])
+            seen = compared(view.found[None], truths[i : i + 1], kept, candidates[i : i + 1])
             evidence[i] = replace(each, warped=replace(seen[0], rank=1, region=False))
     return evidence
 
 
-def _gather(
+def compared(
     rebuilt: Tensor,
     originals: Tensor,
     guesses: Mapping[str, Tensor],
     candidates: Sequence[Tensor],
 ) -> list[Evidence]:
-    """Return the evidence for each of N pictures, as they are."""
+    """Return the evidence for each of N pictures without warped views; arguments as `gather`'s."""
     found, truths = images.comparable(rebuilt, originals)
     known = {name: images.comparable(guess, originals)[0] for name, guess in guesses.items()}
     fits = {name: align(guess, truths) for name, guess in known.items()}
@@ -124,9 +127,9 @@ def _gather(
                 rank,
                 len(public) + 1,
                 as_similar,
-                not plain
+                region=not plain
                 and exact_region(found[i], truths[i], [g[i] for g in known.values()], public),
-                plain,
+                plain=plain,
             )
         )
     return evidence

@@ -25,6 +25,7 @@ of 28."""
 SSIM_WINDOW = 11
 SSIM_SIGMA = 1.5
 _SIGMAS_PER_RADIUS = 3.5
+_K = (0.01**2, 0.03**2)
 _RANGE_TOLERANCE = 1e-6
 _NO_DETAIL = 1e-12
 """Sum of squares below which the fine detail is rounding noise of a plain picture."""
@@ -98,17 +99,15 @@ def ssim(reconstructed: Tensor, originals: Tensor) -> Tensor:
     sigma: scores of such pictures are not comparable with scores of larger ones. With a side
     below 3 the window is one pixel and only brightness is compared.
     """
-    # Imported late: torchmetrics loads torchvision's models, which takes seconds.
-    from torchmetrics.functional.image import (  # noqa: PLC0415
-        structural_similarity_index_measure,
-    )
-
     guess, truth = comparable(reconstructed, originals)
-    scores = structural_similarity_index_measure(
-        guess, truth, sigma=_window_sigma(min(truth.shape[-2:])), reduction="none", data_range=1.0
-    )
-    if not isinstance(scores, Tensor):
-        raise TypeError("expected one tensor of scores from torchmetrics")
+    shorter = min(truth.shape[-2:])
+    height, width = (_window(side, shorter) for side in truth.shape[-2:])
+    pair = torch.stack([guess, truth, guess.square(), truth.square(), guess * truth])
+    mean, own, square, own_square, product = height @ pair @ width.T
+    variance = (square - mean.square()).clamp_min(0) + (own_square - own.square()).clamp_min(0)
+    brightness = (2 * mean * own + _K[0]) / (mean.square() + own.square() + _K[0])
+    structure = (2 * (product - mean * own) + _K[1]) / (variance + _K[1])
+    scores: Tensor = (brightness * structure).mean((1, 2, 3))
     return scores
 
 
@@ -135,12 +134,24 @@ def _fine(pictures: Tensor) -> Tensor:
     return (pictures - torch.from_numpy(blurred)).flatten(1)
 
 
-def _window_sigma(side: int) -> float:
-    """Return the sigma whose window, derived by torchmetrics, fits into a side in pixels."""
-    radius = (min(side, SSIM_WINDOW) - 1) // 2
-    if radius == SSIM_WINDOW // 2:
-        return SSIM_SIGMA
-    return max(radius, 0.1) / _SIGMAS_PER_RADIUS
+def _window(length: int, shorter: int) -> Tensor:
+    """Return the Gaussian window of `ssim` along one side, mirrored at the border, as a matrix.
+
+    Args:
+        length: length of the side in pixels.
+        shorter: that of the shorter side, into which the window fits.
+
+    Returns:
+        ``(length, length)`` float64: the weights of all pixels for each pixel.
+    """
+    radius = (min(shorter, SSIM_WINDOW) - 1) // 2
+    sigma = SSIM_SIGMA if radius == SSIM_WINDOW // 2 else max(radius, 0.1) / _SIGMAS_PER_RADIUS
+    offsets = torch.arange(-radius, radius + 1)
+    weights = torch.exp(-(offsets.double() / sigma).square() / 2)
+    pixels = (torch.arange(length)[:, None] + offsets).abs()
+    pixels = torch.where(pixels < length, pixels, 2 * (length - 1) - pixels)
+    rows = torch.zeros(length, length, dtype=torch.float64)
+    return rows.scatter_add_(1, pixels, (weights / weights.sum()).expand(length, -1))
 
 
 def comparable(reconstructed: Tensor, originals: Tensor) -> tuple[Tensor, Tensor]:

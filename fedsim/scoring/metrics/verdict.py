@@ -62,7 +62,8 @@ def verdict(evidence: Evidence | None) -> Verdict:
     or ``SSIM_GAIN``, and at most ``CHANCE`` of the public candidates are as similar; or it
     identifies the private picture among them and adds to the baselines. "recognisable": in
     addition it has structure and detail, or a region is exact. A warped view that identifies the
-    private picture counts in place of the reconstruction. A plain picture has nothing to leak.
+    private picture counts in place of the reconstruction. A plain picture has nothing to leak. In a
+    batch, identification alone does not count if public pictures would have as many first ranks.
 
     Args:
         evidence: of the reconstruction; None if it could not be scored.
@@ -77,9 +78,15 @@ def verdict(evidence: Evidence | None) -> Verdict:
     if evidence.region or _recognisable(evidence):
         return Verdict.RECOGNISABLE
     gains = evidence.psnr - evidence.blind_psnr >= GAIN_DB or _gains_structure(evidence)
-    if identified(evidence) or (gains and evidence.as_similar <= CHANCE):
+    told = identified(evidence) and evidence.by_choice <= CHANCE
+    if told or (gains and evidence.as_similar <= CHANCE):
         return Verdict.PARTLY
     return Verdict.GUESSING
+
+
+def rests_on_rank(evidence: Evidence) -> bool:
+    """Return whether the verdict is what it is by the rank among public pictures alone."""
+    return verdict(evidence) is not verdict(replace(evidence, by_choice=1.0))
 
 
 def identified(evidence: Evidence) -> bool:

@@ -21,6 +21,8 @@ from fedsim.engine.audit.hosted import AppFolder
 from fedsim.engine.audit.loading import imported, load_tensors, numbers, shape_in
 from fedsim.engine.audit.request import Request, truth_in
 from fedsim.log.ladder import read_ladder
+from fedsim.log.run import Run
+from fedsim.log.schema import ReconstructionRecord, SumRecord, UploadRecord
 from tests.fedsim.engine.audit.quickstart import write
 
 MODEL = "tests.fedsim.engine.audit.apps:plain"
@@ -156,6 +158,11 @@ def test_the_config_of_an_app_is_flat_and_can_be_changed(tmp_path: Path) -> None
     found = AppFolder.read(write(tmp_path / "app"), {"local-epochs": 2})
     assert found.serverapp == "pytorchexample.server_app:app"
     assert (found.run_config["local-epochs"], found.run_config["batch-size"]) == (2, 32)
+    assert found.clients == 2
+    with (tmp_path / "app" / "pyproject.toml").open("a") as file:
+        file.write('[tool.flwr.federations]\ndefault = "local-simulation"\n')
+        file.write("[tool.flwr.federations.local-simulation]\noptions.num-supernodes = 10\n")
+    assert AppFolder.read(tmp_path / "app").clients == 10
     with pytest.raises(RunError, match="has no 'epochs'"):
         AppFolder.read(tmp_path / "app", {"epochs": 2})
     with pytest.raises(RunError, match="expected the folder of a Flower app"):
@@ -206,14 +213,14 @@ class Net(nn.Module):
 def test_a_quickstart_is_audited_as_it_is(
     package: str, more: str, codes: set[int], tmp_path: Path
 ) -> None:
-    folder = write(tmp_path / "app", package)
+    folder = write(tmp_path / "app", package, most=1)
     with (folder / package / "task.py").open("a") as task:
         task.write(more)
     before = {p: p.read_bytes() for p in folder.rglob("*.py")}
     name = f"{package}.task:Net".lstrip(".")
     done = process(
         str(folder), "--model", name, "--out", str(tmp_path / "run"), "--fail-above", "0",
-        "--set", "batch-size=1", "--set", "examples=1", "--set", "num-server-rounds=1",
+        "--set", "batch-size=1", "--set", "num-server-rounds=1",
         "--evaluations", "5",
     )  # fmt: skip
     found = json.loads(done.stdout.strip().splitlines()[-1])
@@ -224,6 +231,31 @@ def test_a_quickstart_is_audited_as_it_is(
     assert (tmp_path / "run" / "report.html").is_file()
     assert {p: p.read_bytes() for p in folder.rglob("*.py")} == before
     assert (folder / "final_model.pt").is_file()
+
+
+@pytest.mark.slow
+def test_of_secure_aggregation_the_sum_alone_is_seen(tmp_path: Path) -> None:
+    folder = write(tmp_path / "app", most=2, secure=True)
+    place = folder / "pytorchexample"
+    with (place / "task.py").open("a") as task:
+        task.write(DENSE)
+    server = place / "server_app.py"  # Flower rounds the few examples' share of 1000 coarsely
+    server.write_text(server.read_text().replace("max_weight=1000", "max_weight=2"))
+    given = [str(folder), "--model", "pytorchexample.task:Net", "--set", "num-server-rounds=1"]
+    refused = process(*given, "--out", str(tmp_path / "none"))
+    assert refused.returncode == 1
+    assert "give --clients 3" in refused.stderr
+    done = process(*given, "--out", str(tmp_path / "run"), "--clients", "3", "--fail-above", "0")
+    found = json.loads(done.stdout.strip().splitlines()[-1])
+    run = Run.read(tmp_path / "run")
+    [total] = run.of_kind(SumRecord)
+    assert (total.partitions, total.examples) == ((0, 1, 2), 6)
+    assert all(upload.digest is None for upload in run.of_kind(UploadRecord))
+    [attacked] = [r for r in run.of_kind(ReconstructionRecord) if r.victim.startswith("r0001-sum")]
+    assert attacked.explained, done.stderr
+    assert sum(found["examples"].values()) == 6
+    assert found["leakage"] > 0.5
+    assert done.returncode == LEAKS
 
 
 @pytest.mark.slow

@@ -102,7 +102,15 @@ def test_one_doubt_is_enough(
 
 def test_each_doubt_has_its_case() -> None:
     [mark] = [m for m in test_one_doubt_is_enough.pytestmark if m.name == "parametrize"]  # type: ignore[attr-defined]
-    assert {case[0] for case in mark.args[1]} == set(Doubt)
+    # The choice among a batch's reconstructions is one of each picture, not of the attack.
+    assert {case[0] for case in mark.args[1]} == set(Doubt) - {Doubt.BY_CHOICE}
+
+
+def test_a_further_doubt_forbids_protection() -> None:
+    found = Conclusion(Meaning.PROTECTED).with_doubt(Doubt.BY_CHOICE)
+    assert (found.meaning, found.doubts) == (Meaning.ATTACK_FAILED, (Doubt.BY_CHOICE,))
+    both = found.with_doubt(Doubt.NO_FIT).doubts
+    assert both == (Doubt.NO_FIT, Doubt.BY_CHOICE)
 
 
 @pytest.mark.parametrize("word", [Verdict.NOTHING, Verdict.UNSCORED])

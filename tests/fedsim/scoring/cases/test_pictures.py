@@ -4,12 +4,14 @@ from collections import Counter
 
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from fedsim.log.schema import Verdict
 from fedsim.scoring.metrics.baselines import blind_guesses
 from fedsim.scoring.metrics.evidence import candidates, gather
 from fedsim.scoring.metrics.matching import match
+from fedsim.scoring.metrics.selection import with_choice
 from fedsim.scoring.metrics.verdict import verdict
 from tests.fedsim.scoring.cases.calibrate import evidence
 from tests.fedsim.scoring.cases.judged import turned
@@ -118,7 +120,46 @@ def test_matching_makes_few_leaks_of_other_peoples_clothes(std: float, most: int
         rebuilt = others.clamp(0, 1)
         guesses = blind_guesses(originals, public, classes, own)
         ranked = [candidates(public, classes, label) for label in own]
-        evidences = gather(rebuilt[match(rebuilt, originals)], originals, guesses, ranked)
+        matching = match(rebuilt, originals)
+        evidences = gather(rebuilt[matching], originals, guesses, ranked)
+        evidences = with_choice(evidences, rebuilt, matching, public, classes)
         found += Counter(map(verdict, evidences))
     assert found.total() == 96
     assert sum(found[word] for word in LEAKS) <= most
+
+
+def smooth(pictures: Tensor, generator: torch.Generator) -> Tensor:
+    """Return smooth clouds in the shape of some pictures."""
+    found = gaussian_filter(torch.randn(pictures.shape, generator=generator), (0, 0, 2, 2))
+    clouds = torch.from_numpy(found)
+    return (0.4 + 0.25 * clouds / clouds.std((2, 3), keepdim=True)).clamp(0, 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("std", "before", "after"), [(None, (3, 9), (0, 1)), (0.5, (75, 96), None)]
+)
+def test_by_choice_removes_chance_from_batches_and_no_leaks(
+    std: float | None, before: tuple[int, int], after: tuple[int, int] | None
+) -> None:
+    """Of 96 clothes in batches of 32: beside smooth clouds, or beside themselves under noise."""
+    private, labels, public, classes = clothes()
+    generator = torch.Generator().manual_seed(0)
+    leaks = [0, 0]
+    for _ in range(3):
+        rows = torch.randperm(len(private), generator=generator)[:64][:32]
+        originals, own = private[rows], labels[rows].tolist()
+        found = smooth(originals, generator)
+        if std is not None:
+            found = originals + std * torch.randn(originals.shape, generator=generator)
+        found = found.clamp(0, 1)
+        matching = match(found, originals)
+        guesses = blind_guesses(originals, public, classes, own)
+        ranked = [candidates(public, classes, label) for label in own]
+        evidence = gather(found[matching], originals, guesses, ranked)
+        chosen = with_choice(evidence, found, matching, public, classes)
+        for at, each in enumerate((evidence, chosen)):
+            leaks[at] += sum(verdict(e) in LEAKS for e in each)
+    low, high = before
+    assert low <= leaks[0] <= high, leaks
+    assert leaks[1] == leaks[0] if after is None else after[0] <= leaks[1] <= after[1], leaks

@@ -42,6 +42,7 @@ def test_words() -> None:
         ({"ssim": 0.4, "psnr": 14.0}, Verdict.RECOGNISABLE),
         ({"ssim": 0.4, "psnr": 13.9}, Verdict.PARTLY),
         ({"plain": True}, Verdict.NOTHING),
+        ({"by_choice": 1.0}, Verdict.RECOGNISABLE),
     ],
 )
 def test_thresholds_of_a_recognisable_picture(changes: dict[str, float], expected: Verdict) -> None:
@@ -58,6 +59,8 @@ def test_thresholds_of_a_recognisable_picture(changes: dict[str, float], expecte
         ({"ssim": 0.31, "detail": 0.0, "as_similar": 0.0}, Verdict.GUESSING),
         ({"rank": 1, "added": 0.04}, Verdict.PARTLY),
         ({"rank": 1, "added": 0.03}, Verdict.GUESSING),
+        ({"rank": 1, "added": 0.04, "by_choice": 0.05}, Verdict.PARTLY),
+        ({"rank": 1, "added": 0.04, "by_choice": 0.06}, Verdict.GUESSING),
         ({"rank": 1, "added": 0.04, "candidates": 20}, Verdict.GUESSING),
         ({"rank": 2, "added": 0.5}, Verdict.GUESSING),
         ({"region": True}, Verdict.RECOGNISABLE),
