@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import queue
-import random
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -26,6 +25,7 @@ from fedsim.core.seeds import derive
 from fedsim.data import Examples
 from fedsim.scenario import AdversaryPlan, Scenario
 from fedsim.server.adapting import Adapting
+from fedsim.server.choosing import Choosing
 from fedsim.server.control import adaptive_control, control_indices, control_observation
 from fedsim.server.observing import Observing
 from fedsim.server.priors import PriorsAlone
@@ -36,8 +36,10 @@ from fedsim.server.victims import Listeners, Outcome, Victim
 LAST_WORDS_S = 60.0
 """Maximum time in which a cancelled adversary returns its current results."""
 
-_Job = tuple[int, Mapping[str, Tensor], list[Upload | Sum]]
-"""A round, the global model's tensors, and the uploads to attack."""
+_Uploads = list[Upload | Sum]
+
+_Job = tuple[int, Mapping[str, Tensor], _Uploads, _Uploads]
+"""A round, the global model's tensors, the uploads to attack, and those to follow over rounds."""
 
 
 class Adversary:
@@ -95,9 +97,8 @@ class Adversary:
         )
         self._listeners, self._device = listeners, device
         self._cancelled, self._done = threading.Event(), threading.Event()
-        self._jobs: queue.Queue[tuple[int, Mapping[str, Tensor], list[Upload | Sum]] | None] = (
-            queue.Queue()
-        )
+        self._jobs: queue.Queue[_Job | None] = queue.Queue()
+        self._choosing = Choosing(scenario, plan)
         self._priors = PriorsAlone(derive(scenario.seed, "prior"))
         self._together = RoundsTogether(
             plan, scenario.federation, architecture, sizes, self._adapting, device
@@ -114,11 +115,14 @@ class Adversary:
         self, server_round: int, arrays: ArrayRecord, uploads: Sequence[Upload | Sum]
     ) -> None:
         """Queue a round's uploads, or only their sum, and return at once."""
-        if self._plan.attacks(server_round):
+        attacks, follows = self._plan.attacks(server_round), self._together.follows(server_round)
+        if attacks or follows:
             # Decoded here: NumPy parses the arrays' headers with Python's ast, which in 3.11 fails
             # if two threads use it at once.
             received = arrays.to_torch_state_dict()
-            self._jobs.put((server_round, received, self._chosen(server_round, uploads)))
+            chosen = self._choosing.chosen(server_round, uploads) if attacks else []
+            followed = self._choosing.followed(uploads) if follows else []
+            self._jobs.put((server_round, received, chosen, followed))
 
     def finish(self) -> None:
         """Wait until every attack has ended.
@@ -141,18 +145,6 @@ class Adversary:
         if self._done.wait(timeout=LAST_WORDS_S):
             self._thread.join()
 
-    def _chosen(self, server_round: int, uploads: Sequence[Upload | Sum]) -> list[Upload | Sum]:
-        """Return the uploads that the plan selects for attacks, including unusable ones."""
-        chosen = [u for u in uploads if any(map(self._is_victim, u.partitions))]
-        if self._plan.per_round is not None and len(chosen) > self._plan.per_round:
-            rng = random.Random(derive(self._scenario.seed, "victims", server_round))  # noqa: S311
-            chosen = rng.sample(chosen, self._plan.per_round)
-        return sorted(chosen, key=lambda u: u.partitions)
-
-    def _is_victim(self, partition: int) -> bool:
-        group = self._scenario.group_of(partition).name
-        return self._plan.victims == "all" or group in self._plan.victims
-
     def _work(self) -> None:
         # A thread inherits another's number of threads when it first computes or reads its number;
         # after that its own number stays, even if others change theirs.
@@ -167,7 +159,11 @@ class Adversary:
             self._done.set()
 
     def _attack_round(
-        self, server_round: int, received: Mapping[str, Tensor], uploads: Sequence[Upload | Sum]
+        self,
+        server_round: int,
+        received: Mapping[str, Tensor],
+        uploads: _Uploads,
+        followed: _Uploads,
     ) -> None:
         self._observing = replace(self._observing, server_round=server_round)
         model = copy.deepcopy(self._architecture)
@@ -178,10 +174,17 @@ class Adversary:
         control = self._control(server_round, model)
         known = self._known(model, control)
         victims = [control]
-        for upload in uploads:
-            victims += self._victims(server_round, upload, weights, known)
+        seen: list[Victim] = []
+        for upload in [*uploads, *(u for u in followed if u not in uploads)]:
+            # Of a single upload that is not attacked on its own, the observation is enough.
+            knows = known if upload in uploads or isinstance(upload, Sum) else None
+            found = self._victims(server_round, upload, weights, knows)
+            victims += found if upload in uploads else []
+            seen += found if upload in followed else []
         victims[1:1] = adaptive_control(control, victims, self._attack)
-        joint = self._together.after(server_round, victims, weights, known)
+        joint = self._together.after(server_round, seen, weights, known)
+        if not self._plan.attacks(server_round):
+            return
         self._listeners.on_victims([*victims, *(victim for victim, _ in joint)])
         deadline = time.monotonic() + self._plan.time_limit_s
         if self._control_apart:

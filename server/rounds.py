@@ -1,4 +1,4 @@
-"""Attacker over rounds: all attacked rounds of clients whose batch is the same in each."""
+"""Attacker over rounds: all rounds of clients whose batch is the same in each."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SUM = ()
 
 @dataclass(frozen=True, eq=False)
 class _Seen:
-    """One attacked upload, or sum of uploads, and the weights that it answers."""
+    """One upload, or sum of uploads, and the weights that it answers."""
 
     weights: Mapping[str, Tensor]
     victim: Victim
@@ -32,7 +32,7 @@ class _Seen:
 
 
 class RoundsTogether:
-    """Collects the attacked rounds, and returns the victims of the attacker over rounds.
+    """Collects the rounds up to the last attacked one, and returns the victims over rounds.
 
     Args:
         plan: the adversary section of the scenario.
@@ -59,9 +59,12 @@ class RoundsTogether:
         attacked = [r for r in range(1, federation.rounds + 1) if plan.attacks(r)]
         combines = plan.rounds_together and federation.takes_one_step
         self._last = max(attacked, default=0) if combines else 0
-        self._complete = plan.per_round is None and attacked == list(range(1, self._last + 1))
         self._seen: dict[tuple[int, ...], dict[int, _Seen]] = {}
         self._unusable: set[tuple[int, ...]] = set()
+
+    def follows(self, server_round: int) -> bool:
+        """Return whether the uploads of a round are needed, attacked on their own or not."""
+        return server_round <= self._last
 
     def after(
         self,
@@ -74,7 +77,8 @@ class RoundsTogether:
 
         Args:
             server_round: the round.
-            victims: its victims, the adaptive attacker's after the naive one's.
+            victims: its victims of the clients that are followed, all of whose uploads must be
+                among them, the adaptive attacker's after the naive one's.
             weights: weights of the global model that the clients received.
             known: the adaptive attacker's knowledge; None if there is none.
         """
@@ -130,7 +134,7 @@ class RoundsTogether:
         if key == _SUM:
             if any(each.victim.attack != attack for each in seen):
                 raise AttackError("the defenses behind the sums differ between the rounds")
-        elif known is not None and self._complete and key not in self._unusable:
+        elif known is not None and key not in self._unusable:
             attack = self._adapting.adapted(key, replace(known, uploads=len(seen))) or attack
         if not isinstance(attack, GradientMatching):
             raise AttackError("several rounds are attacked by gradient matching only")

@@ -35,3 +35,6 @@ Attacker = Literal["naive", "adaptive", "over-rounds"]
 NAIVE: Final = "naive"
 ADAPTIVE: Final = "adaptive"
 OVER_ROUNDS: Final = "over-rounds"
+
+ATTACKERS: Final[tuple[Attacker, ...]] = (NAIVE, ADAPTIVE, OVER_ROUNDS)
+"""All of them, in the order of tables and figures."""

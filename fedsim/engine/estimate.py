@@ -40,10 +40,10 @@ def attack_seconds(site: Site, device: torch.device) -> float | None:
         return None
     if not _is_large(site):
         return None
-    rounds = sum(plan.attacks(r) for r in range(1, federation.rounds + 1))
+    rounds = [r for r in range(1, federation.rounds + 1) if plan.attacks(r)]
     victims = min(len(site.partitions), plan.per_round or len(site.partitions))
-    per_victim = 1 + plan.adaptive + plan.rounds_together
-    attacks = rounds * (1 + victims * per_victim)
+    together = max(rounds, default=0) if plan.rounds_together else 0
+    attacks = len(rounds) * (1 + victims * (1 + plan.adaptive)) + together * victims
     local_steps = federation.steps_of(max(map(len, site.partitions)))
     steps = plan.attack.evaluations * plan.attack.trials * local_steps
     return attacks * steps * SECOND_ORDER * _gradient_seconds(site)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fedsim.core.errors import RunError
 from fedsim.core.measures import Measure, accuracy_name
-from fedsim.core.names import SUM
+from fedsim.core.names import ATTACKERS, SUM
 from fedsim.log.reader import of_kind, read_records
 from fedsim.log.schema import (
     ADAPTIVE,
@@ -39,7 +39,7 @@ class Result:
     Attributes:
         label, strength, value, order: those of the cell.
         stage: name of the stage.
-        attacker: naive or adaptive.
+        attacker: naive, adaptive, or that of all rounds together.
         known_answer: whether there is a countermeasure to this defense; otherwise the naive
             attacker represents both.
         meanings: number of private examples with each meaning.
@@ -183,7 +183,7 @@ def results(comparison: Comparison, folders: Iterable[tuple[Place, Path]]) -> li
             continue
         _gather(comparison, cell, records, pools, runs.setdefault(cell.order, _Runs()))
     stages = list(comparison.stages)
-    keys = sorted(pools, key=lambda k: (stages.index(k[1]), k[0], k[2] != NAIVE))
+    keys = sorted(pools, key=lambda k: (stages.index(k[1]), k[0], ATTACKERS.index(k[2])))
     return [_result(pools[k], runs[k[0]], k[1], k[2]) for k in keys]
 
 
@@ -223,7 +223,7 @@ def _pool(
     answered = any(r.attacker == ADAPTIVE for r in victims)
     for record in victims:
         attackers = [record.attacker]
-        if comparison.adaptive and not answered:
+        if comparison.adaptive and not answered and record.attacker == NAIVE:
             # Without a countermeasure, an attacker who knows the defense equals the naive one.
             attackers.append(ADAPTIVE)
         for attacker in attackers:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from fedsim.core.errors import RunError
 from fedsim.core.measures import Measure
+from fedsim.core.names import OVER_ROUNDS
 from fedsim.log.reader import of_kind, read_records
 from fedsim.log.schema import (
     NAIVE,
@@ -113,7 +114,9 @@ def _look(
         for v in reversed(victims)
         if v.partition == client and v.score.example == example
     }
-    record = own.get(attacker, own.get(NAIVE))
+    record = own.get(attacker)
+    if record is None and attacker != OVER_ROUNDS:
+        record = own.get(NAIVE)
     tensors = {r.victim: r.tensors for r in of_kind(run, ReconstructionRecord)}
     if record is None or record.victim not in tensors:
         return None

@@ -186,11 +186,6 @@ class Comparison(Section):
             scenario = Scenario.model_validate(raw)
         except ValidationError as error:
             raise ScenarioError("\n".join(explain(error, where))) from None
-        if scenario.adversary is not None and scenario.adversary.rounds_together:
-            raise ScenarioError(
-                f"{where}: adversary.rounds_together: a comparison attacks each round on its own; "
-                "remove it, and combine rounds in a run"
-            )
         measured = -(-scenario.federation.rounds // scenario.federation.evaluate_every)
         if self.last_evaluations > measured:
             raise ScenarioError(
@@ -203,7 +198,17 @@ class Comparison(Section):
                 f"stages: {late[0]!r} is round {self.stages[late[0]]}: expected a round from 1 "
                 f"to {scenario.federation.rounds}; change it or scenario.federation.rounds"
             )
+        self._ends_with_a_stage(scenario)
         return scenario
+
+    def _ends_with_a_stage(self, scenario: Scenario) -> None:
+        """Refuse to leave rounds out that an attacker over rounds would have seen."""
+        plan, rounds = scenario.adversary, scenario.federation.rounds
+        if plan is not None and plan.rounds_together and rounds not in self.stages.values():
+            raise ScenarioError(
+                "stages: scenario.adversary.rounds_together attacks all rounds together after the "
+                f"last stage, and rounds after it would be left out; add a stage at round {rounds}"
+            )
 
 
 def load_comparison(name_or_path: str, overrides: Sequence[Override] = ()) -> Comparison:

@@ -233,8 +233,8 @@ class AdversaryPlan(Section):
     )
     rounds_together: bool = Field(
         False,
-        description="after the last attacked round, also attack all of them together, for clients "
-        "whose batch is all their data",
+        description="after the last attacked round, also attack all rounds so far together, for "
+        "clients whose batch is all their data",
     )
     malicious: Annotated[Any, *named(MANIPULATIONS)] | None = Field(
         None,

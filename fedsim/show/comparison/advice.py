@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 
 from scipy.stats import t
 
+from fedsim.core.names import ADAPTIVE, NAIVE, NO_DEFENSE, OVER_ROUNDS, Attacker
 from fedsim.log.results import Result
-from fedsim.log.schema import ADAPTIVE, NAIVE, NO_DEFENSE, Attacker
 from fedsim.scenario.comparison import Comparison
 from fedsim.show.comparison.bound import (
     ENOUGH,
@@ -19,6 +19,7 @@ from fedsim.show.comparison.bound import (
     was_tested,
     was_tested_by_round,
 )
+from fedsim.show.comparison.fooled import falls_over_rounds, looks_safe
 from fedsim.show.privacy import audited, guarantee, robustness, upper
 
 _ENOUGH = 0.05
@@ -29,6 +30,12 @@ _SAME_SIZE = 0.05
 
 _WEAK_EPSILON = 20
 """Epsilon above which a formal guarantee is meaningless: e^20 is half a billion times as likely."""
+
+_WHO: dict[Attacker, str] = {
+    NAIVE: "the attacker",
+    ADAPTIVE: "an attacker who knows it",
+    OVER_ROUNDS: "an attacker of all rounds together",
+}
 
 _LEARNT = 2
 """Minimum ratio of a model's accuracy to chance for a loss of accuracy to be meaningful."""
@@ -45,9 +52,8 @@ def advice(comparison: Comparison, results: Sequence[Result]) -> list[str]:
         return ["Nothing was attacked, so there is nothing to recommend."]
     reference = next((r for r in worst if r.label == NO_DEFENSE), None)
     paragraphs = [_verdict(comparison, worst, results, reference)]
-    fooled = _looks_safe(results)
-    if fooled is not None:
-        paragraphs.append(fooled)
+    fooled = (looks_safe(results), falls_over_rounds(results))
+    paragraphs += [said for said in fooled if said is not None]
     paragraphs.append(_limits(comparison, results, worst))
     return paragraphs
 
@@ -57,7 +63,13 @@ def _worst(results: Sequence[Result]) -> list[Result]:
     by_defense: dict[tuple[int, int], list[Result]] = {}
     for result in results:
         by_defense.setdefault(result.order, []).append(result)
-    return [max(group, key=_leakage) for _, group in sorted(by_defense.items())]
+    return [max(_weighty(group), key=_leakage) for _, group in sorted(by_defense.items())]
+
+
+def _weighty(group: Sequence[Result]) -> Sequence[Result]:
+    """Return a defense's results, without single rounds that only all rounds together decide."""
+    over = any(r.attacker == OVER_ROUNDS for r in group)
+    return [r for r in group if any(r.batches) or not (over and r.apart)] or group
 
 
 def _leakage(result: Result) -> tuple[float, float, float]:
@@ -141,8 +153,8 @@ def _nothing_shown(
         parts.append(
             f"Nothing leaked in single rounds from: {', '.join(apart)}. That is not protection: "
             "clients use the attacked examples again in other rounds, which no attacker combined. "
-            "Attack the rounds of one run together (adversary.rounds_together), or use each "
-            "example in one round only."
+            "Attack all rounds together (scenario.adversary.rounds_together = true, with the last "
+            "round as a stage), or use each example in one round only."
         )
     if unsure:
         parts.append(
@@ -192,7 +204,7 @@ def _evidence(result: Result, reference: Result, candidates: int) -> str:
             own = result.privacy
             said = "; ".join(filter(None, [guarantee(own), audited(own), robustness(own)]))
         spent = f" Each client has spent {said}{weak}."
-    who = "an attacker who knows it" if result.attacker == ADAPTIVE else "the attacker"
+    who = _WHO[result.attacker]
     measure, scores = result.measure, ""
     if result.scores:
         scores = (
@@ -220,27 +232,6 @@ def _spread(result: Result) -> str:
         return " (one seed: the interval is not known)"
     half = t.ppf(0.975, runs - 1) * statistics.stdev(result.accuracy) / math.sqrt(runs)
     return f" (95 % interval ±{100 * half:.1f} points, {runs} seeds)"
-
-
-def _looks_safe(results: Sequence[Result]) -> str | None:
-    """Return a sentence on defenses that are safe only against a naive attacker, or None."""
-    pairs: dict[tuple[tuple[int, int], str], dict[Attacker, Result]] = {}
-    for result in results:
-        pairs.setdefault((result.order, result.stage), {})[result.attacker] = result
-    fooled = [
-        pair[NAIVE].name
-        for pair in pairs.values()
-        if {NAIVE, ADAPTIVE} <= set(pair)
-        and pair[NAIVE].leaked + pair[NAIVE].partly <= _ENOUGH * pair[NAIVE].examples
-        and pair[ADAPTIVE].leaked + pair[ADAPTIVE].partly > _ENOUGH * pair[ADAPTIVE].examples
-    ]
-    if not fooled:
-        return None
-    names = ", ".join(dict.fromkeys(fooled))
-    return (
-        f"Only an attacker who ignores the defense is stopped by: {names}. An attacker "
-        f"who knows it recognises some or all of the {results[0].measure.things}."
-    )
 
 
 def _limits(comparison: Comparison, results: Sequence[Result], worst: Sequence[Result]) -> str:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from scipy.stats import beta
 
+from fedsim.core.names import ADAPTIVE, OVER_ROUNDS
 from fedsim.log.results import Result
-from fedsim.log.schema import ADAPTIVE
 
 ENOUGH = 0.05
 """Maximum upper bound on the share of leaking batches for a defense to be recommended."""
@@ -60,12 +60,24 @@ def is_shown(own: Sequence[Result], candidates: int) -> bool:
 
 
 def was_tested(own: Sequence[Result]) -> bool:
-    """Return whether the adaptive attacks on a defense were evidence, at all stages."""
+    """Return whether the adaptive attacks on a defense were evidence, at all stages.
+
+    Attacks on single rounds that share examples are evidence only beside one on all rounds, and one
+    that was made must not have failed.
+    """
+    over = [r for r in own if r.attacker == OVER_ROUNDS]
+    if not all(is_attacked(r) for r in over):
+        return False
     adaptive = [r for r in own if r.attacker == ADAPTIVE]
-    return bool(adaptive) and all(is_attacked(r) for r in adaptive)
+    covered = min((len(r.batches) for r in over), default=0)
+    return bool(adaptive) and all(
+        is_attacked(r, r.apart if len(r.batches) <= covered else 0) for r in adaptive
+    )
 
 
 def was_tested_by_round(own: Sequence[Result]) -> bool:
     """Return whether the adaptive attacks were evidence except that rounds were not combined."""
+    if any(r.attacker == OVER_ROUNDS for r in own):
+        return False
     adaptive = [r for r in own if r.attacker == ADAPTIVE]
     return any(r.apart for r in adaptive) and all(is_attacked(r, r.apart) for r in adaptive)

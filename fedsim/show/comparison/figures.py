@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from fedsim.core.names import ATTACKERS, NO_DEFENSE
 from fedsim.log.results import Result
-from fedsim.log.schema import NAIVE, NO_DEFENSE
 
 # Okabe and Ito's colours, which colour-blind people can distinguish.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -34,7 +34,7 @@ def draw_frontier(results: Sequence[Result], stage: str, path: Path) -> None:
     from matplotlib.figure import Figure  # noqa: PLC0415
 
     shown = [r for r in results if r.stage == stage and r.scores and r.accuracy]
-    attackers = sorted({r.attacker for r in shown}, key=lambda a: a != NAIVE)
+    attackers = sorted({r.attacker for r in shown}, key=ATTACKERS.index)
     if not attackers:
         return
     figure = Figure(figsize=(6 * len(attackers) + 1.5, 5), layout="constrained")
@@ -111,7 +111,7 @@ def draw_strengths(results: Sequence[Result], stage: str, path: Path) -> None:
     ]
     for axis, label in zip(axes, labels, strict=False):
         own = [r for r in shown if r.label == label]
-        for i, attacker in enumerate(sorted({r.attacker for r in own}, key=lambda a: a != NAIVE)):
+        for i, attacker in enumerate(sorted({r.attacker for r in own}, key=ATTACKERS.index)):
             line = sorted((r for r in own if r.attacker == attacker), key=lambda r: r.value or 0)
             axis.errorbar(
                 [r.value or 0 for r in line],
@@ -119,7 +119,7 @@ def draw_strengths(results: Sequence[Result], stage: str, path: Path) -> None:
                 yerr=_spread(line),
                 color=COLOURS[i],
                 marker=MARKERS[i],
-                linestyle=("-", "--")[i % 2],
+                linestyle=("-", "--", "-.")[i],
                 capsize=2,
                 label=attacker,
             )

@@ -177,7 +177,7 @@ def _terminal_table(stage: str, results: Sequence[Result]) -> Table:
         name = f"{first.label} {first.strength.rpartition('=')[2]}".strip()
         table.add_row(
             name,
-            *(_leakage(found[a]) for a in attackers),
+            *(_leakage(found[a]) if a in found else Text(NOTHING) for a in attackers),
             words[_blind(measure)],
             words["accuracy_mean"],
             words["upload_bytes"],

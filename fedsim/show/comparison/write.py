@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fedsim.core.names import ATTACKERS
 from fedsim.log.comparison import cell_folder, is_finished
 from fedsim.log.results import Result, results
 from fedsim.log.run import Run
-from fedsim.log.schema import ADAPTIVE, NAIVE, Attacker
 from fedsim.log.victims import looks
 from fedsim.scenario.comparison import Comparison
 from fedsim.scenario.grid import slug
@@ -59,8 +59,8 @@ def conclude(comparison: Comparison, folder: Path) -> Outcome:
             path = folder / f"{kind}-{slug(stage)}.png"
             draw(found, stage, path)
             files += [path] if path.is_file() else []
-        attackers: tuple[Attacker, ...] = (NAIVE, ADAPTIVE) if comparison.adaptive else (NAIVE,)
-        for attacker in attackers:
+        attackers = {r.attacker for r in found if r.stage == stage}
+        for attacker in sorted(attackers, key=ATTACKERS.index):
             victim = list(looks(comparison, places, stage, attacker))
             if victim:
                 view = view_of(Run.read(victim[0].folder))

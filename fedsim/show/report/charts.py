@@ -9,15 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from fedsim.core.names import ADAPTIVE, NAIVE, OVER_ROUNDS, Attacker
-
 # Okabe and Ito's colours, which colour-blind people can distinguish; without black, which is
 # invisible on a dark page, and yellow, which is invisible on a light one.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star")
 BLIND = "#8A8A8A"
-
-ATTACKERS: tuple[Attacker, ...] = (NAIVE, ADAPTIVE, OVER_ROUNDS)
 
 Trace = dict[str, Any]
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from fedsim.core.names import ATTACKERS, NO_DEFENSE
 from fedsim.log.results import Result
-from fedsim.log.schema import ADAPTIVE, NAIVE, NO_DEFENSE
 from fedsim.scenario.grid import slug
 from fedsim.show.report.charts import BLIND, Chart, Trace, plain, style
 
@@ -33,7 +33,7 @@ def comparison_charts(found: Sequence[Result]) -> list[Chart]:
 def _frontier(found: Sequence[Result], stage: str) -> Chart | None:
     """Draw leakage against accuracy, a panel for each attacker."""
     shown = [r for r in found if r.stage == stage and r.scores and r.accuracy]
-    attackers = sorted({r.attacker for r in shown}, key=lambda a: a != NAIVE)
+    attackers = sorted({r.attacker for r in shown}, key=ATTACKERS.index)
     labels = list(dict.fromkeys(r.label for r in shown))
     labels.sort(
         key=lambda label: label == NO_DEFENSE
@@ -117,10 +117,10 @@ def _strengths(found: Sequence[Result], stage: str) -> Chart | None:
         layout["shapes"].append(_blind(own, x, y))
         if undefended:
             layout["shapes"].append(_line(statistics.median(undefended[0].scores), x, y, "solid"))
-        for i, attacker in enumerate((NAIVE, ADAPTIVE)):
+        for i, attacker in enumerate(ATTACKERS):
             line = sorted((r for r in own if r.attacker == attacker), key=lambda r: r.value or 0)
             look = style(i)
-            look["line"] |= {"dash": ("solid", "dot")[i]}
+            look["line"] |= {"dash": ("solid", "dot", "dash")[i]}
             if line:
                 data.append(
                     {
@@ -142,8 +142,9 @@ def _strengths(found: Sequence[Result], stage: str) -> Chart | None:
     return Chart(
         f"strengths-{slug(stage)}",
         f"Leakage against strength, attacked {stage}",
-        "The effect of a stronger defense, for an attacker who ignores it and one who knows it. "
-        "The solid line shows no defense, the dashed line the best blind guess.",
+        "The effect of a stronger defense, for an attacker who ignores it, one who knows it, and, "
+        "if there is one, the attacker of all rounds. The solid line shows no defense, the dashed "
+        "line the best blind guess.",
         data,
         layout,
         height=120 + 250 * rows,

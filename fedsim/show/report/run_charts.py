@@ -6,9 +6,9 @@ import statistics
 from collections.abc import Mapping, Sequence
 
 from fedsim.core.measures import Measure
-from fedsim.log.schema import NAIVE
+from fedsim.core.names import ATTACKERS, NAIVE
 from fedsim.log.summary import Summary
-from fedsim.show.report.charts import ATTACKERS, BLIND, COLOURS, Chart, Trace, plain, style
+from fedsim.show.report.charts import BLIND, COLOURS, Chart, Trace, plain, style
 from fedsim.show.report.objectives import objective_chart
 from fedsim.show.report.victims.cards import Attempt, Card, attempts_of
 

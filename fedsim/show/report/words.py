@@ -199,8 +199,8 @@ def knew(scenario: Mapping[str, Any], nouns: tuple[str, str]) -> list[str]:
         lines.append("It was naive: it did not know, or ignored, the clients' defenses.")
     if plan.get("rounds_together"):  # absent from older scenarios
         lines.append(
-            "After the last attacked round it attacked all of them together, for clients whose "
-            "batch is all their data, with the same knowledge of their defenses."
+            "After the last attacked round it attacked all rounds so far together, for clients "
+            "whose batch is all their data, with the same knowledge of their defenses."
         )
     if plan.get("malicious"):  # absent from older scenarios
         lines.append(

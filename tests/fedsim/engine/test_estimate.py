@@ -29,6 +29,14 @@ def test_evaluations_times_victims(site: Site) -> None:
     assert attack_seconds(site, CPU) == 2 * 4 * 20 * estimate.SECOND_ORDER * 0.5
 
 
+def test_an_attacker_over_rounds_evaluates_each_of_them(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = small(TWENTY_EVALUATIONS, "adversary.rounds_together=true", "adversary.rounds=[2]")
+    # One round with three clients and the control, and two rounds together for three clients.
+    assert attack_seconds(open_site(case), CPU) == (4 + 6) * 20 * estimate.SECOND_ORDER * 0.5
+
+
 def test_none_where_it_is_not_needed(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     assert attack_seconds(site, torch.device("cuda")) is None
     assert attack_seconds(open_site(small("adversary.attack='dense'")), CPU) is None

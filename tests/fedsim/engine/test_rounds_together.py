@@ -56,13 +56,35 @@ def test_rounds_together_tell_more_than_each(tmp_path: Path) -> None:
     assert any(a.attacker == OVER_ROUNDS for c in cards for a in c.attempts)
     assert run_charts(cards, log.summary)
     said = knew(case.model_dump(mode="json", exclude_none=True), ("picture", "pictures"))
-    assert "attacked all of them together" in " ".join(said)
+    assert "attacked all rounds so far together" in " ".join(said)
 
 
 def test_clients_that_draw_other_batches_are_left_out(tmp_path: Path) -> None:
     case = scenario("data.partition.examples=2", "federation.rounds=2")
     leakage = of_kind(read_records(run(case, tmp_path / "run")), LeakageRecord)
     assert {r.attacker for r in leakage} == {NAIVE}
+
+
+@pytest.mark.slow
+def test_rounds_that_are_not_attacked_on_their_own_count_too(tmp_path: Path) -> None:
+    case = scenario(
+        "clients.0.count=3",
+        "adversary={attack={name='idlg', evaluations=2}, per_round=1}",
+        "adversary.rounds=[1, 4]",
+        "adversary.rounds_together=true",
+        "adversary.adaptive=true",
+    )
+    records = list(read_records(run(case, tmp_path / "run")))
+    leakage = [r for r in of_kind(records, LeakageRecord) if not r.is_control]
+    assert {(r.round, r.attacker) for r in leakage} == {
+        *((r, a) for r in (1, 4) for a in (NAIVE, ADAPTIVE)),
+        (4, OVER_ROUNDS),
+    }
+    assert len({r.partition for r in leakage}) == 1
+    [together] = [r for r in leakage if r.attacker == OVER_ROUNDS]
+    assert Doubt.ROUNDS_APART not in together.score.doubts
+    singles = [r.score.doubts for r in leakage if r.attacker != OVER_ROUNDS]
+    assert all(Doubt.ROUNDS_APART in doubts for doubts in singles if doubts)
 
 
 @pytest.mark.slow

@@ -75,7 +75,6 @@ def test_reads_what_it_writes() -> None:
         ("scenario.clients=[]", ["scenario.clients", "[[grid]]"]),
         ("scenario.federation.rounds=0", ["federation.rounds", "greater than or equal to 1"]),
         ("grid.2.set={'federation.size'=3}", ["unknown key 'size'"]),
-        ("scenario.adversary.rounds_together=true", ["a comparison attacks each round on its own"]),
     ],
 )
 def test_what_is_wrong_is_said(override: str, reasons: list[str]) -> None:
@@ -83,6 +82,16 @@ def test_what_is_wrong_is_said(override: str, reasons: list[str]) -> None:
     assert message.startswith("tiny: ")
     for reason in reasons:
         assert reason in message
+
+
+def test_an_attacker_over_rounds_needs_the_last_round() -> None:
+    together = "scenario.adversary.rounds_together=true"
+    plan = tiny(together).cells[0].scenario.adversary
+    assert plan is not None
+    assert (plan.rounds, plan.rounds_together) == ([1, 2], True)
+    said = refusal(together, "stages={first=1}")
+    assert "stages: scenario.adversary.rounds_together" in said
+    assert "add a stage at round 2" in said
 
 
 def test_no_such_comparison() -> None:

@@ -217,6 +217,51 @@ def test_examples_of_several_rounds_need_an_attacker_of_all() -> None:
     assert "Use more evaluations" in said(NONE, other)
 
 
+def over(single: Result, **changes: Any) -> list[Result]:
+    """Return a naive, an adaptive and an over-rounds result, the singles with rounds apart."""
+    apart = replace(single, meanings={"attack failed": 20}, apart=20)
+    together = replace(single, attacker="over-rounds", **changes)
+    return [apart, replace(apart, attacker="adaptive"), together]
+
+
+def test_a_defense_that_falls_over_rounds_is_not_recommended() -> None:
+    weak = result("weak", 0, 0.7, place=1)
+    leak = {"meanings": {"leaked": 20}, "batches": (True,) * 200}
+    text = said(NONE, *over(weak, **leak))
+    assert "shown to fail: weak." in text
+    assert "Only an attacker of single rounds is stopped by: weak." in text
+    assert "protects best" not in text
+    one = {"meanings": {"protected": 19, "partly leaked": 1}, "batches": (True,) + (False,) * 199}
+    assert "weak protects best" in said(NONE, *over(weak, **one))  # the bound is 2.3 %
+    few = {**one, "batches": one["batches"][:60]}
+    assert "shown to fail: weak." in said(NONE, *over(weak, **few))
+
+
+def test_a_defense_that_holds_over_rounds_is_judged_by_them() -> None:
+    text = said(NONE, *over(result("good", 0, 0.7, place=1)))
+    assert "good protects best" in text
+    assert "an attacker of all rounds together makes 0 of 20 pictures recognisable" in text
+    assert "the attack failed or gave" not in text
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"meanings": {"attack failed": 20}},
+        {"meanings": {"unscored": 20}, "scores": [], "second": [], "blind": []},
+        {"controls": (4, 3)},
+        {"batches": (False,) * 199},  # one of the victims was not attacked over rounds
+        {"known_answer": False},
+    ],
+)
+def test_an_attack_over_rounds_that_shows_nothing_recommends_nothing(
+    changes: dict[str, Any],
+) -> None:
+    text = said(NONE, *over(result("odd", 0, 0.7, place=1), **changes))
+    assert text.startswith("No defense that was tried was shown to protect")
+    assert "Attack all rounds together" not in text
+
+
 def test_of_texts_it_speaks_in_tokens() -> None:
     none = result("none", 20, 0.5, measure=TOKENS)
     good = result("good", 0, 0.5, place=1, failed=1, measure=TOKENS)
