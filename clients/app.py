@@ -1,18 +1,22 @@
 """The ClientApp of honest clients, which train on private data and defend their uploads."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
+from torch import Tensor, nn
 
+from fedsim.clients.check_mod import refusal
 from fedsim.clients.defenses import (
     DefendedSteps,
     DefenseRecord,
     defense_generator,
     is_private,
 )
+from fedsim.clients.defenses.checking import Examined, Received, examined
 from fedsim.clients.mods import BYTES_KEY, DefenseMod, note_defenses
 from fedsim.clients.secure.answer import answer
 from fedsim.clients.site import Site, site_of
@@ -78,11 +82,13 @@ def _train(site: Site, message: Message, context: Context) -> Message:
     uploads_gradient = federation.upload == "gradient"
     block = message.content.config_records["config"].get(BLOCK_KEY)
     received = message.content.array_records["arrays"].to_torch_state_dict()
-    model = site.model(received, None if block is None else str(block))
-    names = [k for k, p in model.named_parameters() if p.requires_grad]
-
     partition, seed = _partition(context), site.scenario.seed
     defenses = site.scenario.group_of(partition).defenses
+    checked = _examined(site, message, partition, received)
+    if checked.refused is not None:
+        return refusal(message, checked.refused)
+    model = site.model(received, None if block is None else str(block))
+    names = [k for k, p in model.named_parameters() if p.requires_grad]
     private = is_private(defenses)
     did: list[DefenseRecord] = []
 
@@ -119,7 +125,10 @@ def _train(site: Site, message: Message, context: Context) -> Message:
                 proximal_mu=federation.proximal_mu,
                 max_grad_norm=federation.max_grad_norm,
             )
-        did.extend(steps.records())
+        did.extend(
+            replace(record, did={**record.did, **checked.did.get(position, {})})
+            for position, record in enumerate(steps.records())
+        )
         metrics = MetricRecord(
             {
                 "num-examples": sum(len(labels) for _, labels in different),
@@ -146,6 +155,24 @@ def _train(site: Site, message: Message, context: Context) -> Message:
     if not reply.has_error() and not private:
         note_defenses(reply.content, did, first=0)
     return reply
+
+
+def _examined(
+    site: Site, message: Message, partition: int, received: Mapping[str, Tensor]
+) -> Examined:
+    """Return the findings of a client's checks in the received model."""
+    config = message.content.config_records["config"]
+    block, server_round = config.get(BLOCK_KEY), config["server-round"]
+
+    def model() -> nn.Module:
+        return site.model(received, None if block is None else str(block))
+
+    def batch() -> tuple[Tensor, Tensor]:
+        return site.batches(partition, int(str(server_round)))[0]
+
+    expected = {k: tuple(v.shape) for k, v in site.architecture.state_dict().items()}
+    defenses = site.scenario.group_of(partition).defenses
+    return examined(defenses, Received(received, expected, model, batch))
 
 
 def _partition(context: Context) -> int:

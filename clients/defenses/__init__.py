@@ -3,6 +3,7 @@
 ``protect`` applies defenses to an upload; a guide for a new one is in ``clients/README.md``.
 """
 
+from fedsim.clients.defenses.architecture_drift import ArchitectureDrift
 from fedsim.clients.defenses.base import (
     Batch,
     BatchLoss,
@@ -15,6 +16,7 @@ from fedsim.clients.defenses.base import (
     fresh_generator,
 )
 from fedsim.clients.defenses.bfloat16 import Bfloat16
+from fedsim.clients.defenses.checking import Check, Examined, Finding, Received, examined
 from fedsim.clients.defenses.clipping import Clipping, LayerClipping
 from fedsim.clients.defenses.dgc import DeepGradientCompression
 from fedsim.clients.defenses.dp_sgd import DPSGD
@@ -35,24 +37,30 @@ from fedsim.clients.defenses.pipeline import (
 from fedsim.clients.defenses.pruning import Pruning
 from fedsim.clients.defenses.qsgd import QSGD, StochasticQuantisation
 from fedsim.clients.defenses.signsgd import SignSGD
+from fedsim.clients.defenses.single_example import SingleExampleDominance
 from fedsim.clients.defenses.soteria import Soteria
 from fedsim.clients.defenses.sparsification import RandomSparsification
 from fedsim.clients.defenses.steps import DefendedSteps, acts_on_steps
 from fedsim.clients.defenses.transform_search import TransformSearch
+from fedsim.clients.defenses.weight_statistics import WeightStatistics
 from fedsim.clients.defenses.wire import payload_bytes
 
 __all__ = [
     "DPSGD",
     "QSGD",
+    "ArchitectureDrift",
     "Batch",
     "BatchLoss",
     "Bfloat16",
+    "Check",
     "Clipping",
     "Computed",
     "DeepGradientCompression",
     "DefendedSteps",
     "Defense",
     "DefenseRecord",
+    "Examined",
+    "Finding",
     "Fp16",
     "GaussianNoise",
     "InstaHide",
@@ -69,12 +77,16 @@ __all__ = [
     "ProtectedUpload",
     "Pruning",
     "RandomSparsification",
+    "Received",
     "SignSGD",
+    "SingleExampleDominance",
     "Soteria",
     "StochasticQuantisation",
     "TransformSearch",
+    "WeightStatistics",
     "acts_on_steps",
     "defense_generator",
+    "examined",
     "fresh_generator",
     "is_private",
     "payload_bytes",

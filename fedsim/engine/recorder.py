@@ -108,8 +108,23 @@ class Recorder:
                     privacy=self._ledger.spend(upload.partition),
                     digest=digest(upload) if upload.arrays else None,
                     problem=upload.problem,
+                    noticed=self._noticed(upload),
+                    refused=bool(self._refusals(upload)),
                 )
             )
+
+    def _refusals(self, upload: Upload) -> tuple[str, ...]:
+        """Return the check with which a client refused the round, among those that it has."""
+        names = [str(d["name"]) for d in self._scenario.describe_defenses(upload.partition)]
+        said = upload.problem or ""
+        return tuple(n for n in dict.fromkeys(names) if f"refused by {n}:" in said)
+
+    def _noticed(self, upload: Upload) -> tuple[str, ...]:
+        """Return the checks of a client that suspected the server."""
+        flags = [
+            k.split(".") for k, value in upload.did.items() if value and k.endswith(".flagged")
+        ]
+        return (*self._refusals(upload), *dict.fromkeys(key[1] for key in flags if len(key) == 3))
 
     def _defenses(self, partition: int) -> tuple[Component, ...]:
         tables = self._scenario.describe_defenses(partition)

@@ -116,6 +116,8 @@ class UploadRecord(Typed):
         privacy: privacy spent by this client so far; None without a guarantee.
         digest: hash of the arrays; None if there are none.
         problem: reason why the upload is unusable, or None.
+        noticed: names of the client's checks that suspected the server.
+        refused: whether one of them refused the round.
     """
 
     kind: Literal["upload"] = "upload"
@@ -130,6 +132,8 @@ class UploadRecord(Typed):
     privacy: PrivacySpent | None
     digest: str | None
     problem: str | None
+    noticed: Names = ()
+    refused: bool = False
 
 
 class SumRecord(Typed):

@@ -119,6 +119,9 @@ class Summary:
         manipulations: changed models that a malicious server sent.
         taken: number of examples that answered a changed model and were recovered, and of all of
             them, by round.
+        noticed: rounds in which a client's check suspected the server: round, client, name of the
+            check, whether the client refused the round.
+        checked: number of uploads and refusals of clients with checks in honest rounds.
         status: finished, interrupted or failed; None while the run continues or if it died.
         error: reason for a failure, or None.
         seconds: duration of the run.
@@ -139,6 +142,8 @@ class Summary:
     notes: list[tuple[int | None, int | None, str]] = field(default_factory=list)
     manipulations: list[ManipulationRecord] = field(default_factory=list)
     taken: dict[int, tuple[int, int]] = field(default_factory=dict)
+    noticed: list[tuple[int, int, str, bool]] = field(default_factory=list)
+    checked: int = 0
     status: str | None = None
     error: str | None = None
     seconds: float | None = None
@@ -191,6 +196,8 @@ def summarise(records: Iterable[LogRecord]) -> Summary:
         notes=[(n.round, n.partition, n.text) for n in of_kind(records, NoteRecord)],
         manipulations=of_kind(records, ManipulationRecord),
         taken=_taken(records, measure),
+        noticed=[(u.round, u.partition, name, u.refused) for u in uploads for name in u.noticed],
+        checked=_checked(uploads, of_kind(records, ManipulationRecord)),
         status=None if end is None else end.status,
         error=None if end is None else end.error,
         seconds=None if end is None else end.seconds,
@@ -243,6 +250,13 @@ def _worst(leakage: Sequence[LeakageRecord]) -> dict[Meaning, int]:
             found[key] = min(found.get(key, meaning), meaning, key=WORST_FIRST.index)
     counts = Counter(found.values())
     return {meaning: counts[meaning] for meaning in WORST_FIRST if counts[meaning]}
+
+
+def _checked(uploads: Sequence[UploadRecord], sent: Sequence[ManipulationRecord]) -> int:
+    """Count the uploads and refusals of clients with checks that answer the honest model."""
+    changed = {(s.round, partition) for s in sent for partition in s.partitions}
+    honest = [u for u in uploads if (u.round, u.partition) not in changed]
+    return sum(bool(u.noticed) or any(k.endswith(".flagged") for k in u.did) for u in honest)
 
 
 def _taken(records: Sequence[LogRecord], measure: Measure) -> dict[int, tuple[int, int]]:

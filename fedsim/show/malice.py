@@ -12,8 +12,25 @@ MOST_NAMED = 6
 
 
 def malice_said(summary: Summary) -> list[str]:
-    """Return sentences on the changed models of a run; none if the server was only curious."""
-    return [_round_said(sent, summary) for sent in summary.manipulations]
+    """Return sentences on the changed models of a run, and on the clients' checks.
+
+    None if the server was only curious and no client has a check.
+    """
+    lines = [_round_said(sent, summary) for sent in summary.manipulations]
+    alarms = false_alarms(summary)
+    if summary.checked:
+        lines.append(
+            f"False alarms: {len(alarms)} in {counted(summary.checked, 'check')} of honest models"
+            + (f" ({'; '.join(alarms[:MOST_NAMED])})." if alarms else ".")
+        )
+    return lines
+
+
+def false_alarms(summary: Summary) -> list[str]:
+    """Return the honest models that a client's check suspected, as ``round 2, client 1``."""
+    changed = {(sent.round, p) for sent in summary.manipulations for p in sent.partitions}
+    found = {(r, c) for r, c, _, _ in summary.noticed} - changed
+    return [f"round {r}, client {c}" for r, c in sorted(found)]
 
 
 def sent_said(sent: ManipulationRecord) -> str:
@@ -45,4 +62,19 @@ def _round_said(sent: ManipulationRecord, summary: Summary) -> str:
         f"The changed model is right on {sent.accuracy:.1%} of the test data, the honest one on "
         f"{sent.honest_accuracy:.1%}, and uploads that answer it do not train the global model."
     )
-    return f"{sent_said(sent)} {got}{promised}. {cost}"
+    return f"{sent_said(sent)} {got}{promised}. {_noticed_said(sent, summary)} {cost}"
+
+
+def _noticed_said(sent: ManipulationRecord, summary: Summary) -> str:
+    """Return a sentence on the clients that noticed a changed model."""
+    found: dict[tuple[str, bool], list[int]] = {}
+    for server_round, client, name, refused in summary.noticed:
+        if server_round == sent.round and client in sent.partitions:
+            found.setdefault((name, refused), []).append(client)
+    if not found:
+        return "Nobody noticed."
+    said = [
+        f"{clients_named(sorted(clients))} by {name}, {'refused' if refused else 'warned only'}"
+        for (name, refused), clients in found.items()
+    ]
+    return f"Noticed: {'; '.join(said)}."

@@ -136,3 +136,24 @@ def test_an_inserted_block_travels_by_name_to_the_victims_alone() -> None:
 def test_an_inserted_block_under_secure_aggregation_is_refused() -> None:
     said = refusal("adversary.malicious='imprint'", "federation.aggregation='secagg+'")
     assert "inserts a layer" in said
+
+
+@pytest.mark.parametrize("aggregation", ["plain", "secagg+"])
+def test_clients_with_checks_refuse_or_warn(aggregation: str) -> None:
+    chain = "[{name='weight-statistics'}]"
+    warning = "[{name='weight-statistics', action='warn'}]"
+    scenario = small(
+        RELU,
+        f"clients=[{{name='a', defenses={chain}}}, {{name='b', defenses={warning}, count=3}}]",
+        TRAPS,
+        f"federation.aggregation='{aggregation}'",
+    )
+    seen = federated(scenario)
+    uploads = (
+        seen.uploads if aggregation == "plain" else {r: s.uploads for r, s in seen.sums.items()}
+    )
+    assert [u.problem for u in uploads[1]] == [None] * 4
+    assert [u.did["0.weight-statistics.flagged"] for u in uploads[1]] == [0] * 4
+    refused, *warned = uploads[2]
+    assert "refused by weight-statistics" in str(refused.problem)
+    assert [u.did["0.weight-statistics.flagged"] for u in warned] == [1] * 3

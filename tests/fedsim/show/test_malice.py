@@ -25,8 +25,8 @@ def test_one_sentence_each_for_change_gain_and_cost() -> None:
     assert said == (
         "Round 1: the server set the weights of 'dense1' so that few examples activate a row "
         "(trap-weights, scale 0.85) for client 0. It got 1 of 2 pictures at 30 dB or more; it had "
-        "expected 47% of them. The changed model is right on 9.0% of the test data, the honest one "
-        "on 15.8%, and uploads that answer it do not train the global model."
+        "expected 47% of them. Nobody noticed. The changed model is right on 9.0% of the test "
+        "data, the honest one on 15.8%, and uploads that answer it do not train the global model."
     )
     console = Console(width=1000)
     with console.capture() as shown:
@@ -45,3 +45,17 @@ def test_the_threat_model_names_the_manipulation() -> None:
     )
     assert "manipulation of the model: among F to H" in model
     assert "other manipulations of the model" in untried
+
+
+def test_it_says_who_noticed_and_counts_false_alarms() -> None:
+    refused = {"problem": "refused by weight-statistics: ...", "refused": True}
+    records = [
+        started(),
+        MANIPULATION,
+        upload(0, "a", noticed=("weight-statistics",), **refused),
+        upload(1, "b", did={"0.weight-statistics.flagged": 0.0}),
+        upload(1, "b", round=2, noticed=("single-example-dominance",)),
+    ]
+    first, alarms = malice_said(summarise(records))
+    assert "Noticed: client 0 by weight-statistics, refused." in first
+    assert alarms == "False alarms: 1 in 2 checks of honest models (round 2, client 1)."

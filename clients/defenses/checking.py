@@ -1,0 +1,95 @@
+"""Base class of checks: defenses by which a client notices a malicious server."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from fedsim.clients.defenses.base import Defense
+from fedsim.core.checked import checked
+from fedsim.core.registry import DEFENSES
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True, eq=False)
+class Received:
+    """A received model, and the client's own knowledge to check it with.
+
+    Attributes:
+        weights: the received tensors by name.
+        expected: shapes of the tensors of the client's own model.
+        model: returns the received model, in the client's mode; None if only tensors are known.
+        batch: returns the batch to train on, inputs and labels; None if it is unknown.
+    """
+
+    weights: Mapping[str, Tensor]
+    expected: Shapes
+    model: Callable[[], nn.Module] | None = None
+    batch: Callable[[], tuple[Tensor, Tensor]] | None = None
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Result of a check of one received model.
+
+    Attributes:
+        problem: reason for suspicion, or None.
+        did: measures of the check by name.
+    """
+
+    problem: str | None
+    did: Mapping[str, float] = field(default_factory=dict)
+
+
+@checked
+class Check(Defense):
+    """A check of a received model, before the client trains on it.
+
+    It changes neither batch nor upload. On suspicion the client refuses the round, or warns: then
+    it trains as asked, and its report says so.
+    """
+
+    identity: ClassVar[Mapping[str, object] | None] = {}
+
+    needs_data: ClassVar[bool] = False
+    """Whether it needs the model and the client's batch, besides the received tensors."""
+
+    action: Annotated[
+        Literal["refuse", "warn"], Field(description="what the client does on suspicion")
+    ] = "refuse"
+
+    @abstractmethod
+    def examine(self, received: Received) -> Finding:
+        """Return the finding of the check in a received model, which is not modified."""
+
+
+@dataclass(frozen=True)
+class Examined:
+    """Results of all checks of a client.
+
+    Attributes:
+        refused: reason to refuse the round, which names the check; None to train.
+        did: measures of each check by its position among the defenses, with ``flagged`` 0 or 1.
+    """
+
+    refused: str | None
+    did: Mapping[int, Mapping[str, float]]
+
+
+def examined(defenses: Sequence[Defense], received: Received) -> Examined:
+    """Return the results of the checks among a client's defenses, in their order."""
+    did: dict[int, Mapping[str, float]] = {}
+    for position, check in enumerate(defenses):
+        if not isinstance(check, Check):
+            continue
+        found = check.examine(received)
+        did[position] = {**found.did, "flagged": float(found.problem is not None)}
+        if found.problem is not None and check.action == "refuse":
+            return Examined(f"refused by {DEFENSES.name_of(check)}: {found.problem}", did)
+    return Examined(None, did)

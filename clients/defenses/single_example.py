@@ -1,0 +1,95 @@
+"""Check for single examples that dominate their own gradient."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from fedsim.clients.defenses.checking import Check, Finding, Received
+from fedsim.core.modules import probing
+from fedsim.core.registry import DEFENSES
+
+LEAST_BATCH = 4
+"""Batch size from which a batch is checked: in a smaller one each example dominates anyway."""
+
+
+@DEFENSES.register("single-example-dominance")
+class SingleExampleDominance(Check):
+    """Check before the upload how many examples of the batch a row of the gradient gives away.
+
+    For each row of a dense layer it compares the examples' own bias gradients: a row in which one
+    example has nearly all of them holds this example's input undiluted. Garov et al. (arXiv
+    2306.03013) compare whole layers' gradients of single examples (D-SNR); rows are finer, since
+    one row suffices. It says what leaks, whoever set the weights: honest ReLU networks give
+    away some examples too.
+    """
+
+    needs_data: ClassVar[bool] = True
+
+    share: Annotated[
+        float, Field(gt=0, le=1, description="share of the batch that rows give away")
+    ] = 0.5
+    dominance: Annotated[
+        float,
+        Field(gt=0.5, le=1, description="part of a row's gradients that one example has"),
+    ] = 0.99
+
+    def examine(self, received: Received) -> Finding:
+        """Measure; reports ``given_away``, the largest share of the batch over the layers."""
+        if received.model is None or received.batch is None:
+            return Finding(None)
+        inputs, labels = received.batch()
+        if len(inputs) < LEAST_BATCH:
+            return Finding(None, {"given_away": 0.0})
+        parts = row_gradients(received.model(), inputs, labels)
+        shares = {name: given_away(part, self.dominance) for name, part in parts.items()}
+        name = max(shares, key=lambda k: shares[k], default="")
+        worst = shares.get(name, 0.0)
+        problem = None
+        if worst >= self.share:
+            problem = f"rows of {name} give away {worst:.0%} of the batch, one example each"
+        return Finding(problem, {"given_away": worst})
+
+
+def row_gradients(model: nn.Module, inputs: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    """Return each example's gradient of each bias of the dense layers ``(examples, rows)``.
+
+    The cross-entropy of each example counts alone; examples of texts sum over their tokens.
+    """
+    seen: dict[nn.Module, Tensor] = {}
+
+    def keep(module: nn.Module, given: tuple[Any, ...], output: Any) -> None:
+        if isinstance(module, nn.Linear) and output.requires_grad:
+            seen[module] = output
+
+    with probing(model, keep), torch.enable_grad():
+        logits = model(inputs)
+    if labels.is_floating_point():
+        loss = nn.functional.cross_entropy(logits, labels, reduction="sum")
+    else:
+        loss = nn.functional.cross_entropy(
+            logits.flatten(0, -2), labels.flatten(), reduction="sum", ignore_index=-100
+        )
+    found = torch.autograd.grad(loss, list(seen.values()), allow_unused=True)
+    names = {module: name for name, module in model.named_modules()}
+    return {
+        names[module]: part.reshape(len(inputs), -1, part.shape[-1]).sum(1)
+        for module, part in zip(seen, found, strict=True)
+        if part is not None
+    }
+
+
+def given_away(parts: Tensor, dominance: float) -> float:
+    """Return the share of examples that have nearly all of some row's gradients.
+
+    Args:
+        parts: gradient of each row by each example ``(examples, rows)``.
+        dominance: part of the sum of absolute values.
+    """
+    sizes = parts.double().abs()
+    totals = sizes.sum(0)
+    alone = (sizes >= dominance * totals) & (totals > 0)
+    return float(alone.any(1).double().mean())

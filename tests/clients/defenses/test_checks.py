@@ -1,0 +1,111 @@
+"""Checks notice changed models, and leave honest ones alone."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from fedsim.attacks.closed.rows import DenseRows
+from fedsim.clients.defenses import (
+    ArchitectureDrift,
+    Check,
+    NoDefense,
+    Received,
+    SingleExampleDominance,
+    WeightStatistics,
+    examined,
+)
+from fedsim.models import MLP, ConvNet, LeNet, ModelSpec
+from fedsim.server.malicious import Imprint, TrapWeights
+from fedsim.server.malicious.trap_weights import trap_rows
+from tests.server.malicious.batches import changed, clothes, private, recovered
+
+SHAPE, BATCH = (1, 28, 28), 32
+CHECKS = (ArchitectureDrift(), WeightStatistics(), SingleExampleDominance())
+RELU = MLP(hidden=(256,), activation="relu")
+
+
+def received(model: nn.Module, expected: Mapping[str, Tensor], first: int = 0) -> Received:
+    shapes = {k: tuple(v.shape) for k, v in expected.items()}
+    return Received(model.state_dict(), shapes, lambda: model, lambda: private(BATCH, first))
+
+
+def noticed(found: Received) -> set[str]:
+    return {type(c).__name__ for c in CHECKS if c.examine(found).problem is not None}
+
+
+def independent(model: nn.Module) -> nn.Module:
+    """Return trap weights whose positive numbers are drawn independently of the negative ones."""
+    rows, columns = model.get_parameter("dense1.weight").shape
+    negative, positive = trap_rows(rows, columns, torch.Generator().manual_seed(1))
+    drawn = torch.randn(positive.shape, generator=torch.Generator().manual_seed(2)).abs()
+    with torch.no_grad():
+        model.get_parameter("dense1.weight").copy_(
+            0.04 * (0.85 * drawn * (positive > 0) - negative)
+        )
+        model.get_parameter("dense1.bias").zero_()
+    return model
+
+
+def test_each_manipulation_is_noticed() -> None:
+    honest = RELU.build(SHAPE, 10, seed=0).state_dict()
+    trap = changed(TrapWeights(), RELU.build(SHAPE, 10, seed=0), BATCH).model
+    assert noticed(received(trap, honest)) == {"WeightStatistics", "SingleExampleDominance"}
+    imprint = changed(Imprint(bins=64), RELU.build(SHAPE, 10, seed=0), BATCH).model
+    assert noticed(received(imprint, honest)) >= {"ArchitectureDrift", "WeightStatistics"}
+
+
+def test_an_attack_tuned_against_the_checks_passes_them() -> None:
+    """A known limit: honest ReLU networks give away nearly as much."""
+    honest = RELU.build(SHAPE, 10, seed=0).state_dict()
+    evading = independent(RELU.build(SHAPE, 10, seed=0))
+    assert noticed(received(evading, honest)) == set()
+    scores = recovered(DenseRows(), evading, private(BATCH))
+    assert float((scores > 40).double().mean()) >= 0.2
+
+
+@pytest.mark.parametrize("spec", [RELU, MLP(), LeNet(), ConvNet(channels=(8, 16))], ids=str)
+def test_honest_models_raise_no_alarm(spec: ModelSpec) -> None:
+    """Fresh and in training, over 15 rounds of 4 steps."""
+    model = spec.build(SHAPE, 10, seed=0)
+    steps = torch.optim.SGD(model.parameters(), lr=0.1)
+    pictures, labels = clothes().train.batch(np.arange(640))
+    for number in range(15):
+        assert noticed(received(model, model.state_dict(), BATCH * number)) == set()
+        for part in range(4):
+            rows = slice(64 * (part + number) % 640, 64 * (part + number) % 640 + 64)
+            steps.zero_grad()
+            nn.functional.cross_entropy(model(pictures[rows]), labels[rows]).backward()
+            steps.step()
+
+
+def test_a_refusal_ends_the_checks_and_a_warning_does_not() -> None:
+    model = changed(TrapWeights(), RELU.build(SHAPE, 10, seed=0), BATCH).model
+    found = received(model, model.state_dict())
+    chain = [NoDefense(), WeightStatistics(action="warn"), SingleExampleDominance()]
+    done = examined(chain, found)
+    assert done.refused is not None
+    assert done.refused.startswith("refused by single-example-dominance: rows of dense1 give away")
+    assert done.did[1]["flagged"] == 1
+    warned = examined([WeightStatistics(action="warn")], found)
+    assert warned.refused is None
+    assert warned.did[0] == {"alike": 0, "mirrored": 1, "flagged": 1}
+
+
+def test_small_batches_and_models_without_data_are_not_judged() -> None:
+    model = RELU.build(SHAPE, 10, seed=0)
+    blind = Received(model.state_dict(), {})
+    assert SingleExampleDominance().examine(blind).problem is None
+    single = Received({}, {}, lambda: model, lambda: private(1))
+    assert SingleExampleDominance().examine(single).did == {"given_away": 0}
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=str)
+def test_a_check_changes_neither_model_nor_weights(check: Check) -> None:
+    model = RELU.build(SHAPE, 10, seed=0)
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    check.examine(received(model, before))
+    assert model.training
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
