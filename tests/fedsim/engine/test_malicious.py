@@ -9,7 +9,7 @@ from fedsim.log.reader import read_records
 from fedsim.log.summary import summarise
 from fedsim.show.malice import malice_said
 from fedsim.show.report.run import write_run
-from tests.fedsim.small import small
+from tests.fedsim.small import groups, small
 
 RELU = "model={name='mlp', hidden=[64], activation='relu'}"
 
@@ -36,3 +36,21 @@ def test_a_run_says_what_was_changed_and_what_it_got(
     assert not summary.failures
     [said] = malice_said(summary)
     assert said.replace("'", "&#39;") in write_run(folder).read_text("utf-8")
+
+
+@pytest.mark.slow
+def test_a_run_says_who_noticed(tmp_path: Path) -> None:
+    scenario = small(
+        RELU,
+        "federation={rounds=2, batch_size=6}",
+        groups("[{name='weight-statistics'}]", "[{name='weight-statistics', action='warn'}]"),
+        "adversary={malicious='trap-weights', rounds=[2]}",
+    )
+    summary = summarise(read_records(run(scenario, tmp_path / "run")))
+    assert summary.noticed == [
+        (2, 0, "weight-statistics", True),
+        (2, 1, "weight-statistics", False),
+    ]
+    changed, alarms = malice_said(summary)
+    assert "client 0 by weight-statistics, refused; client 1 by weight-statistics" in changed
+    assert alarms == "False alarms: 0 in 2 checks of honest models."
