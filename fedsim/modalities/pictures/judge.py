@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from fedsim.attacks import Reconstruction
 from fedsim.core.modality import PICTURES
-from fedsim.core.names import CHOSEN_BY_TRUTH
 from fedsim.data import Prepared
 from fedsim.log.schema import Doubt, ExampleScore, Verdict
 from fedsim.scoring.further import Figures, FurtherMetrics
@@ -22,7 +21,7 @@ from fedsim.scoring.metrics.images import ImageScores, comparable, scorable, sco
 from fedsim.scoring.metrics.matching import match
 from fedsim.scoring.metrics.perceptual import MOST, PerceptualDistance, is_large_enough, rank
 from fedsim.scoring.metrics.selection import with_choice
-from fedsim.scoring.metrics.verdict import CHANCE, GAIN_DB, verdict
+from fedsim.scoring.metrics.verdict import CHANCE, verdict
 
 
 class PictureJudge(Judge):
@@ -89,9 +88,6 @@ class PictureJudge(Judge):
                 leakage.append(ExampleScore.unscored(i, baselines[i], label=label))
                 continue
             word = verdict(evidence[i])
-            guess = max(f["psnr"] or 0 for k, f in baselines[i].items() if k not in CHOSEN_BY_TRUTH)
-            if word is Verdict.GUESSING and figures[i]["psnr"] >= guess + GAIN_DB:
-                word = Verdict.PARTLY  # no search for an alignment may explain a gain away
             below = figures[i]["psnr"] < float(blind[i]) - self._chance_db
             conclusion = conclusion_of(word, below)
             if word is Verdict.GUESSING and evidence[i].by_choice > CHANCE:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
 from fedsim.core.names import CHOSEN_BY_TRUTH
@@ -33,6 +35,7 @@ class Evidence:
         blind_psnr, blind_ssim: the best of the baselines that are not chosen with the truth.
         public_psnr: the best of those that are; None if there are none.
         added: share of what the best baseline leaves unexplained that the reconstruction explains.
+        gain: PSNR above the best blind guess, both as they are, without an alignment.
         rank: rank of the private picture among the candidates by its similarity to the
             reconstruction; 1 is the most similar.
         candidates: how many pictures were ranked, with the private one.
@@ -40,7 +43,7 @@ class Evidence:
             picture as the reconstruction is.
         by_choice: probability of so many first ranks in a batch by the choice among its
             reconstructions (`fedsim.scoring.metrics.selection`).
-        region: whether a region is exact that no baseline and no candidate has.
+        region: content of an exact region that no baseline and no candidate has; 0 without one.
         plain: whether the private picture is plain.
         warped: evidence of a turned, scaled or far moved view that identifies the private picture.
     """
@@ -52,11 +55,12 @@ class Evidence:
     blind_ssim: float
     public_psnr: float | None = None
     added: float = 0.0
+    gain: float = -math.inf
     rank: int = 1
     candidates: int = 1
     as_similar: float = 0.0
     by_choice: float = 0.0
-    region: bool = False
+    region: float = 0.0
     plain: bool = False
     warped: Evidence | None = None
 
@@ -91,7 +95,8 @@ def gather(
         if view is not None:
             kept = {name: guess[None] for name, guess in view.guesses.items()}
             seen = compared(view.found[None], truths[i : i + 1], kept, candidates[i : i + 1])
-            evidence[i] = replace(each, warped=replace(seen[0], rank=1, region=False))
+            seen_so = replace(seen[0], rank=1, region=0.0, gain=-math.inf)
+            evidence[i] = replace(each, warped=seen_so)
     return evidence
 
 
@@ -108,6 +113,9 @@ def compared(
     mine = align(found, truths)
     own = _Scores.of(mine)
     others = {name: _Scores.of(fit) for name, fit in fits.items()}
+    unaligned = images.psnr(found, truths) - torch.stack(
+        [images.psnr(guess, truths) for n, guess in known.items() if n not in CHOSEN_BY_TRUTH]
+    ).amax(0)
     evidence = []
     for i, public in enumerate(candidates):
         blind = {n: s for n, s in others.items() if n not in CHOSEN_BY_TRUTH}
@@ -124,11 +132,13 @@ def compared(
                 max(float(s.ssim[i]) for s in blind.values()),
                 max(chosen, default=None),
                 _added(mine.fitted[i], fits[best].fitted[i], mine.truths[i]),
+                float(unaligned[i]),
                 rank,
                 len(public) + 1,
                 as_similar,
-                region=not plain
-                and exact_region(found[i], truths[i], [g[i] for g in known.values()], public),
+                region=0.0
+                if plain
+                else exact_region(found[i], truths[i], [g[i] for g in known.values()], public),
                 plain=plain,
             )
         )

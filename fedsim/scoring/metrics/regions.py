@@ -13,7 +13,7 @@ from fedsim.scoring.metrics.aligned import align, explained
 MIN_SIDE = 16
 """Shorter side in pixels below which a region of half the side shows too little."""
 
-CONTENT = 0.5
+CONTENT = 0.2
 """Least variance of a region, as a share of the whole picture's: a plain corner is not content."""
 
 EXACT = 0.9
@@ -26,8 +26,10 @@ GAIN = 0.25
 
 def exact_region(
     found: Tensor, original: Tensor, baselines: Sequence[Tensor], public: Tensor
-) -> bool:
-    """Return whether one region, a quarter of the picture, is exact.
+) -> float:
+    """Return the content of the richest exact region, a quarter of the picture; 0 if there is none.
+
+    The content is the region's variance as a share of the whole picture's.
 
     Args:
         found: ``(C, H, W)``, the reconstruction.
@@ -36,26 +38,31 @@ def exact_region(
         public: ``(M, C, H, W)``; no public picture may resemble the region as much.
     """
     if min(original.shape[1:]) < MIN_SIDE:
-        return False
+        return 0.0
     truths = _windows(original)
-    enough = CONTENT * original.var((1, 2), correction=0).sum()
+    content = truths.var((2, 3), correction=0).sum(1)
+    content = content / original.double().var((1, 2), correction=0).sum().clamp(min=1e-12)
     mine = align(_windows(found), truths)
     hidden = 1 - mine.explained
-    exact = (truths.var((2, 3), correction=0).sum(1) >= enough) & (mine.explained >= EXACT)
+    exact = (content >= CONTENT) & (mine.explained >= EXACT)
     exact &= images.detail(mine.fitted, mine.truths) >= EXACT_DETAIL
     for guess in baselines:
         if not bool(exact.any()):
-            return False
+            return 0.0
         exact &= hidden <= GAIN * (1 - explained(_windows(guess), truths))
     regions = torch.nonzero(exact).flatten().tolist()
-    if not regions or len(public) == 0:
-        return bool(regions)
+    if not regions:
+        return 0.0
+    if len(public) == 0:
+        return float(content[regions].max())
     windows = _windows(public.flatten(0, 1))
     others = windows.reshape(len(truths), *public.shape[:2], *windows.shape[2:])
-    return any(
-        bool((explained(others[at], truths[at : at + 1]) < mine.explained[at]).all())
+    own = [
+        float(content[at])
         for at in regions
-    )
+        if bool((explained(others[at], truths[at : at + 1]) < mine.explained[at]).all())
+    ]
+    return max(own, default=0.0)
 
 
 def _windows(picture: Tensor) -> Tensor:

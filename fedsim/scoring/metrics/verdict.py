@@ -2,8 +2,8 @@
 
 The thresholds below are the only place where evidence becomes a verdict. They were set on public
 pictures. ``python -m tests.fedsim.scoring.cases.calibrate`` prints, for each, the values that agree
-best with judgements by eye of 34 public pictures while the others keep theirs ("best", below), and
-the agreement on 34 further ones. The present values agree for at most one picture less than the
+best with judgements by eye of 44 public pictures while the others keep theirs ("best", below), and
+the agreement on 44 further ones. The present values agree for at most one picture less than the
 best, too little to move them. ``docs/verdicts.md`` has the judgements.
 
 A verdict only summarises a picture, so a report shows the picture beside it.
@@ -19,7 +19,11 @@ from fedsim.scoring.metrics.evidence import LEAST_CANDIDATES, Evidence
 
 GAIN_DB = 2.0
 """Least PSNR above the best baseline. 2 dB is a third less squared error: below that, noise and
-chance decide. Best: 3.75, by one picture; the lower value errs towards a leak."""
+chance decide. Best: 0.5 to 3.75."""
+
+UNALIGNED_GAIN_DB = 2.0
+"""Least PSNR above the best blind guess, of the pictures as they are, that is always a trace: no
+search for an alignment may explain a gain away. Best: 0.75 and more."""
 
 SSIM_GAIN = 0.1
 """Least SSIM above the best baseline that shows structure of this picture. Best: 0.02 to
@@ -43,6 +47,10 @@ RECOGNISABLE_DETAIL = 0.35
 """Least share of the original's fine detail. A blur of 1 pixel of 28 keeps 0.38, a blur of 2
 pixels 0.12 (medians of public clothes). Best: 0 to 0.65."""
 
+REGION = 0.75
+"""Least content of an exact region to recognise the picture by it, where other regions are partly:
+its variance as a share of the whole picture's. Best: 1.1, by one picture; 0.7 to 1 agree alike."""
+
 TRACE = 0.01
 """Share of the fine detail below which there is no structure: SSIM rates a plain black picture as
 half similar to a sandal on black. Best: 0 to 0.1."""
@@ -60,10 +68,11 @@ def verdict(evidence: Evidence | None) -> Verdict:
 
     "partly": the reconstruction is closer to the private picture than each baseline by ``GAIN_DB``
     or ``SSIM_GAIN``, and at most ``CHANCE`` of the public candidates are as similar; or it
-    identifies the private picture among them and adds to the baselines. "recognisable": in
-    addition it has structure and detail, or a region is exact. A warped view that identifies the
-    private picture counts in place of the reconstruction. A plain picture has nothing to leak. In a
-    batch, identification alone does not count if public pictures would have as many first ranks.
+    identifies the private picture among them and adds to the baselines; or a region is exact; or it
+    is closer by ``UNALIGNED_GAIN_DB`` as it is. "recognisable": in addition it has structure and
+    detail; or a region is exact whose content is at least ``REGION``. A warped view that identifies
+    the private picture counts in place of the reconstruction. A plain picture has nothing to leak.
+    In a batch, identification alone does not count if public pictures have as many first ranks.
 
     Args:
         evidence: of the reconstruction; None if it could not be scored.
@@ -75,11 +84,12 @@ def verdict(evidence: Evidence | None) -> Verdict:
     if evidence.warped is not None:
         both = verdict(evidence.warped), verdict(replace(evidence, warped=None))
         return max(both, key=_ORDER.index)
-    if evidence.region or _recognisable(evidence):
+    if evidence.region >= REGION or _recognisable(evidence):
         return Verdict.RECOGNISABLE
     gains = evidence.psnr - evidence.blind_psnr >= GAIN_DB or _gains_structure(evidence)
     told = identified(evidence) and evidence.by_choice <= CHANCE
-    if told or (gains and evidence.as_similar <= CHANCE):
+    some = gains and evidence.as_similar <= CHANCE
+    if told or some or evidence.region or evidence.gain >= UNALIGNED_GAIN_DB:
         return Verdict.PARTLY
     return Verdict.GUESSING
 

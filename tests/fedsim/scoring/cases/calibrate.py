@@ -11,17 +11,19 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
+from torch import Tensor
 
 from fedsim.data.texts.messages import messages
 from fedsim.models.text import embedded_vocabulary
-from fedsim.scoring.metrics import text_verdict, verdict
+from fedsim.scoring.metrics import regions, text_verdict, verdict
 from fedsim.scoring.metrics.baselines import blind_guesses
 from fedsim.scoring.metrics.evidence import Evidence, candidates, gather
+from fedsim.scoring.metrics.images import comparable
 from fedsim.scoring.metrics.text_baselines import TextBaselines
 from tests.fedsim.scoring.cases.judged import judged
 from tests.fedsim.scoring.cases.pictures import Case, cases
@@ -30,16 +32,26 @@ GRADED = Path(__file__).parents[1] / "metrics" / "graded_texts.tsv"
 
 PICTURES: dict[str, Sequence[float]] = {
     "GAIN_DB": np.arange(0, 8.01, 0.25),
+    "UNALIGNED_GAIN_DB": np.arange(0, 8.01, 0.25),
     "SSIM_GAIN": np.arange(0, 0.501, 0.02),
     "CHANCE": np.arange(0, 0.501, 0.025),
     "RECOGNISABLE_SSIM": np.arange(0, 0.951, 0.05),
     "RECOGNISABLE_PSNR_DB": np.arange(10, 40.1, 1),
     "CLEAR_GAIN_DB": np.arange(0, 15.1, 0.5),
     "RECOGNISABLE_DETAIL": np.arange(0, 0.951, 0.05),
+    "REGION": np.arange(0, 2.01, 0.1),
     "TRACE": np.arange(0, 0.101, 0.005),
     "ADDED": np.arange(0, 0.301, 0.01),
 }
 """Thresholds of `fedsim.scoring.metrics.verdict`, and the values that are tried."""
+
+REGIONS: dict[str, Sequence[float]] = {
+    "CONTENT": np.arange(0, 1.01, 0.1),
+    "EXACT": np.arange(0.5, 0.991, 0.05),
+    "EXACT_DETAIL": np.arange(0, 0.951, 0.1),
+    "GAIN": np.arange(0.05, 1.001, 0.1),
+}
+"""Thresholds of `fedsim.scoring.metrics.regions`, and the values that are tried."""
 
 TEXTS: dict[str, Sequence[float]] = {
     "RECOGNISABLE_CONTENT": np.arange(40, 100.1, 1),
@@ -93,10 +105,15 @@ class Range:
     other: int
 
 
+def _beside(case: Case) -> tuple[dict[str, Tensor], Tensor]:
+    """Return the blind guesses for one picture, and the public ones that it is ranked among."""
+    guesses = blind_guesses(case.original[None], case.public, case.labels, [case.label])
+    return guesses, candidates(case.public, case.labels, case.label or 0)
+
+
 def evidence(case: Case) -> Evidence:
     """Return the evidence for one picture."""
-    guesses = blind_guesses(case.original[None], case.public, case.labels, [case.label])
-    ranked = candidates(case.public, case.labels, case.label or 0)
+    guesses, ranked = _beside(case)
     return gather(case.found[None], case.original[None], guesses, [ranked])[0]
 
 
@@ -104,6 +121,19 @@ def picture(case: Case) -> Row:
     """Return a judged picture with its verdict."""
     seen = evidence(case)
     return Row(case.name, case.eye, lambda: str(verdict.verdict(seen)))
+
+
+def regional(case: Case) -> Row:
+    """Return a judged picture, whose regions are compared anew for each verdict."""
+    seen, (guesses, ranked) = evidence(case), _beside(case)
+    [found], [truth] = comparable(case.found[None], case.original[None])
+    own = [comparable(guess, case.original[None])[0][0] for guess in guesses.values()]
+
+    def word() -> str:
+        exact = 0.0 if seen.plain else regions.exact_region(found, truth, own, ranked)
+        return str(verdict.verdict(replace(seen, region=exact)))
+
+    return Row(case.name, case.eye, word)
 
 
 def texts() -> list[Row]:
@@ -178,6 +208,8 @@ def show(title: str, rows: Sequence[Row], found: Sequence[Range]) -> None:
 if __name__ == "__main__":
     pictures = [picture(case) for case in judged()]
     show("Public pictures", pictures, ranges(verdict, PICTURES, pictures))
+    rows = [regional(case) for case in judged()]
+    show("Their exact regions", rows, ranges(regions, REGIONS, rows))
     private = [picture(case) for case in cases()]
     print(f"Private pictures, which choose nothing: {count(private)} of {len(private)}")  # noqa: T201
     graded = texts()

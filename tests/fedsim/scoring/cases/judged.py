@@ -96,6 +96,22 @@ def part(picture: Tensor, height: float, width: float) -> Tensor:
     return found
 
 
+def middle(picture: Tensor) -> Tensor:
+    """Return the middle quarter of a picture on grey."""
+    found, edge = torch.full_like(picture, 0.5), picture.shape[1] // 4
+    inner = slice(edge, picture.shape[1] - edge)
+    found[:, inner, inner] = picture[:, inner, inner]
+    return found
+
+
+def amid_noise(picture: Tensor, height: float, width: float) -> Tensor:
+    """Return the upper left part of a picture, and noise elsewhere."""
+    found = 0.5 + noise(picture, 0.3)
+    rows, columns = round(height * picture.shape[1]), round(width * picture.shape[2])
+    found[:, :rows, :columns] = picture[:, :rows, :columns]
+    return found
+
+
 def nearest(picture: Tensor, others: Tensor) -> Tensor:
     """Return the public picture that is nearest to a picture."""
     return others[(others - picture).square().flatten(1).sum(1).argmin()]
@@ -124,6 +140,10 @@ MAKE: dict[str, Make] = {
     "inverted noise": lambda x, _: 1 - x + noise(x, 0.2),
     "quarter": lambda x, _: part(x, 0.5, 0.5),
     "half": lambda x, _: part(x, 1, 0.5),
+    "middle": lambda x, _: middle(x),
+    "quarter amid noise": lambda x, _: amid_noise(x, 0.5, 0.5),
+    "noisy half": lambda x, _: part(x + noise(x, 0.2), 1, 0.5),
+    "blurred half": lambda x, _: part(blur(x, 1), 1, 0.5),
     "turned": lambda x, _: turned(x),
     "enlarged": lambda x, _: enlarged(x),
     "edges": lambda x, _: edges(x),
@@ -207,6 +227,26 @@ ROWS: list[tuple[str, str, str]] = [
     ("trousers", "noise 0.5", "partly"),
     ("trousers", "another", "no more than guessing"),
     ("sandal", "enlarged", "recognisable"),
+    ("cat", "middle", "recognisable or partly"),
+    ("boot", "noisy half", "partly"),
+    ("dress", "middle", "partly"),
+    ("bag", "quarter", "partly"),
+    ("cup", "half", "recognisable"),
+    ("sneaker", "quarter amid noise", "no more than guessing"),
+    ("T-shirt", "half", "recognisable"),
+    ("cat", "quarter amid noise", "partly"),
+    ("trousers", "quarter", "partly or no more than guessing"),
+    ("cup", "middle", "partly"),
+    ("shirt", "middle", "partly"),
+    ("cat", "half", "recognisable"),
+    ("sandal", "noisy half", "partly or no more than guessing"),
+    ("coat", "quarter", "partly"),
+    ("cup", "noisy half", "partly or recognisable"),
+    ("pullover", "blurred half", "partly"),
+    ("sneaker", "middle", "partly or recognisable"),
+    ("cat", "blurred half", "recognisable or partly"),
+    ("bag", "quarter amid noise", "partly"),
+    ("boot", "middle", "partly or no more than guessing"),
 ]
 """What the picture is of, how it was changed, and what the eye found; two words if it hesitated."""
 

@@ -3,8 +3,18 @@
 import pytest
 
 from fedsim.log.schema import Verdict
-from fedsim.scoring.metrics import text_verdict, verdict
-from tests.fedsim.scoring.cases.calibrate import PICTURES, TEXTS, Row, count, picture, ranges, texts
+from fedsim.scoring.metrics import regions, text_verdict, verdict
+from tests.fedsim.scoring.cases.calibrate import (
+    PICTURES,
+    REGIONS,
+    TEXTS,
+    Row,
+    count,
+    picture,
+    ranges,
+    regional,
+    texts,
+)
 from tests.fedsim.scoring.cases.judged import MAKE, ROWS, judged
 
 
@@ -12,7 +22,14 @@ from tests.fedsim.scoring.cases.judged import MAKE, ROWS, judged
 def test_thresholds_of_pictures() -> None:
     rows = [picture(case) for case in judged()]
     found = ranges(verdict, PICTURES, rows)
-    assert (count(rows[::2]), count(rows[1::2])) == (30, 27)
+    assert (count(rows[::2]), count(rows[1::2])) == (40, 33)
+    assert all(r.now >= r.best - 1 for r in found), found
+
+
+@pytest.mark.slow
+def test_thresholds_of_exact_regions() -> None:
+    rows = [regional(case) for case in judged()[66:]]
+    found = ranges(regions, REGIONS, rows)
     assert all(r.now >= r.best - 1 for r in found), found
 
 
@@ -25,7 +42,7 @@ def test_thresholds_of_texts() -> None:
 
 
 def test_each_row_has_a_change_and_a_judgement() -> None:
-    assert len(ROWS) == 68
+    assert len(ROWS) == 88
     assert {change for _, change, _ in ROWS} == set(MAKE)
     assert {word for *_, eye in ROWS for word in eye.split(" or ")} <= set(map(str, Verdict))
 

@@ -63,8 +63,11 @@ def test_thresholds_of_a_recognisable_picture(changes: dict[str, float], expecte
         ({"rank": 1, "added": 0.04, "by_choice": 0.06}, Verdict.GUESSING),
         ({"rank": 1, "added": 0.04, "candidates": 20}, Verdict.GUESSING),
         ({"rank": 2, "added": 0.5}, Verdict.GUESSING),
-        ({"region": True}, Verdict.RECOGNISABLE),
-        ({"region": True, "plain": True}, Verdict.NOTHING),
+        ({"region": 0.75}, Verdict.RECOGNISABLE),
+        ({"region": 0.74}, Verdict.PARTLY),
+        ({"region": 1.0, "plain": True}, Verdict.NOTHING),
+        ({"gain": 2.0}, Verdict.PARTLY),
+        ({"gain": 1.9}, Verdict.GUESSING),
     ],
 )
 def test_thresholds_of_a_part(changes: dict[str, float], expected: Verdict) -> None:
