@@ -168,7 +168,9 @@ def _terminal_table(stage: str, results: Sequence[Result]) -> Table:
         padding=(0, 1, 0, 0),
     )
     table.add_column("defense", min_width=16, overflow="fold")
-    for heading in (*attackers, "blind", "acc.", "upload", *(["ε"] if private else [])):
+    for attacker in attackers:
+        table.add_column(attacker, justify="right")
+    for heading in ("blind", "acc.", "upload", *(["ε"] if private else [])):
         table.add_column(heading, justify="right", no_wrap=True)
     for order in sorted({r.order for r in own}):
         found = {r.attacker: r for r in own if r.order == order}
