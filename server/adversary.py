@@ -31,7 +31,7 @@ from fedsim.server.observing import Observing
 from fedsim.server.priors import PriorsAlone
 from fedsim.server.rounds import RoundsTogether
 from fedsim.server.uploads import Sum, Upload
-from fedsim.server.victims import Listeners, Outcome, Victim
+from fedsim.server.victims import Listeners, Outcome, Victim, alike
 
 LAST_WORDS_S = 60.0
 """Maximum time in which a cancelled adversary returns its current results."""
@@ -191,7 +191,7 @@ class Adversary:
             self._attack_together([v for v in victims if v.is_control], model, deadline)
             victims = [v for v in victims if not v.is_control]
             deadline = time.monotonic() + self._plan.time_limit_s
-        for group in _alike(victims):
+        for group in alike(victims):
             self._attack_together(group, model, deadline)
         deadline = time.monotonic() + self._plan.time_limit_s
         for victim, models in joint:
@@ -292,16 +292,3 @@ class Adversary:
             reason = f"{type(error).__name__}: {error}"
             return [naive, replace(adaptive, observation=None, problem=problem or reason)]
         return [naive] if adapted is None else [naive, replace(adaptive, attack=adapted)]
-
-
-def _alike(victims: Sequence[Victim]) -> list[list[Victim]]:
-    """Group victims by attack, so that each group is one batch."""
-    groups: list[list[Victim]] = []
-    for victim in victims:
-        for group in groups:
-            if group[0].attack == victim.attack:
-                group.append(victim)
-                break
-        else:
-            groups.append([victim])
-    return groups

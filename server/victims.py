@@ -85,6 +85,19 @@ def group_name(scenario: Scenario, victim: Victim) -> str | None:
     return SUM if victim.partition is None else scenario.group_of(victim.partition).name
 
 
+def alike(victims: Sequence[Victim]) -> list[list[Victim]]:
+    """Group victims by attack, so that each group is one batch."""
+    groups: list[list[Victim]] = []
+    for victim in victims:
+        for group in groups:
+            if group[0].attack == victim.attack:
+                group.append(victim)
+                break
+        else:
+            groups.append([victim])
+    return groups
+
+
 OnOutcome = Callable[[Outcome], None]
 OnVictims = Callable[[Sequence[Victim]], None]
 OnAttackProgress = Callable[[Sequence[Victim], Progress], None]
