@@ -12,11 +12,12 @@ from pathlib import Path
 import torch
 
 from fedsim.attacks.matching.attack import GradientMatching
+from fedsim.attacks.types import Status
 from fedsim.core.measures import Measure
 from fedsim.core.modality import MODALITIES, PICTURES
 from fedsim.engine.ladder.settings import Setting, final_setting, settings_of
 from fedsim.engine.ladder.trial import Bench
-from fedsim.log.ladder import Cell, LadderRecord, Rung
+from fedsim.log.ladder import Cell, Found, LadderRecord, Rung
 
 MOST_EXAMPLES = 128
 """Largest number of examples of a client that trains whole epochs, in a ladder."""
@@ -26,6 +27,10 @@ SECOND_ORDER = 4.0
 
 OVERHEAD_S = 0.7
 """Time of a rung beside its attack, in seconds: scores and records."""
+
+
+OUT_OF_TIME = "the time ran out"
+"""Reason why a rung was not run."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,11 @@ class Told(Watch):
     def tried(self, what: str, done: int, total: int) -> None:
         """Write what is attacked next."""
         _tell(f"  {done + 1} of {total}: {what}")
+
+
+def _began(found: Found) -> bool:
+    """Return whether an attack got as far as one evaluation before its time ran out."""
+    return found.status != Status.STOPPED or found.evaluations > 0
 
 
 def _tell(line: str) -> None:
@@ -133,13 +143,14 @@ class Ladder:
             rung = Rung(changed=changed, setting=setting.words())
             reason, limit = self._unfit(setting), limits.next()
             if reason is None and limit is None:
-                reason = "the time ran out"
+                reason = OUT_OF_TIME
             if reason is not None or limit is None:
                 yield rung.model_copy(update={"not_run": reason})
                 continue
             place = f"rungs/{number + 1}"
             found = self._bench.try_out(setting, folder / place, limit)
-            yield rung.model_copy(update={"found": found, "folder": place})
+            outcome = {"found": found} if _began(found) else {"not_run": OUT_OF_TIME}
+            yield rung.model_copy(update={**outcome, "folder": place})
 
     def _unfit(self, setting: Setting) -> str | None:
         if setting.examples <= len(self._bench):
@@ -172,7 +183,8 @@ class Ladder:
             if limit is not None and self._unfit(setting) is None:
                 with tempfile.TemporaryDirectory(prefix="fedsim-ladder-") as scratch:
                     tried = self._bench.try_out(setting, Path(scratch) / "run", limit)
-                cell = cell.model_copy(update={"found": tried})
+                if _began(tried):
+                    cell = cell.model_copy(update={"found": tried})
             found[i] = cell
         yield from (found[i] for i in range(len(cells)))
 

@@ -3,15 +3,20 @@
 A gradient is a sum over its batch, so an attack cannot know the batch's order. Each original gets a
 different reconstruction: with the best one for each, a single good reconstruction could count for
 several originals.
+
+By the total squared error an exact reconstruction can go to another original, if failed ones beside
+it gain more than it loses, and its leak is not counted. By the total PSNR it keeps its original.
 """
 
 import torch
 from scipy.optimize import linear_sum_assignment  # type: ignore[import-untyped]
 from torch import Tensor
 
+from fedsim.scoring.metrics.images import PSNR_CAP_DB
+
 
 def match(reconstructed: Tensor, originals: Tensor) -> Tensor:
-    """Return the one-to-one assignment with the least total squared error.
+    """Return the one-to-one assignment with the greatest total PSNR.
 
     Solved exactly (scipy's ``linear_sum_assignment``). Reconstructions are clamped to [0, 1], as
     for scoring. A reconstruction that is not finite has the same cost for every original, higher
@@ -39,8 +44,9 @@ def match(reconstructed: Tensor, originals: Tensor) -> Tensor:
     guesses = reconstructed.detach().to("cpu", torch.float64).flatten(1)
     truths = originals.detach().to("cpu", torch.float64).flatten(1)
     usable = torch.isfinite(guesses).all(dim=1)
-    cost = _squared_distances(truths, torch.nan_to_num(guesses).clamp(0, 1))
-    cost[:, ~usable] = 2.0 * truths.shape[1]
+    errors = _squared_distances(truths, torch.nan_to_num(guesses).clamp(0, 1)) / truths.shape[1]
+    errors[:, ~usable] = 2.0
+    cost = errors.clamp_min(10 ** (-PSNR_CAP_DB / 10)).log10()
     _, chosen = linear_sum_assignment(cost.numpy())
     return torch.from_numpy(chosen).long()
 

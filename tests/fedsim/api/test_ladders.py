@@ -10,6 +10,7 @@ from torch import nn
 import fedsim
 from fedsim.api.ladders import Climbed
 from fedsim.core.errors import RunError
+from fedsim.engine.ladder.trial import Bench
 from fedsim.log.ladder import Found, LadderRecord, Rung, read_ladder
 from fedsim.log.run import Run
 from fedsim.log.schema import Meaning
@@ -108,6 +109,26 @@ def test_rungs_and_cells_without_time_are_shown_as_not_run(tmp_path: Path) -> No
     assert "no rung was run" in late.headline
     assert {cell.found for cell in late.record.cells} == {None}
     assert late.report.read_text("utf-8").count("not run") >= len(late.record.rungs)
+
+
+def test_an_attack_stopped_before_it_began_was_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped = Found(examples=1, meanings={Meaning.ATTACK_FAILED: 1}, status="stopped")
+    monkeypatch.setattr(Bench, "try_out", lambda *given: stopped)
+    late = fedsim.ladder(
+        mlp,
+        input_shape=(1, 6, 6),
+        learning_rate=0.1,
+        local_steps=2,
+        public=(PICTURES, LABELS),
+        attack=WEAK,
+        map_limit_s=1.0,
+        out=tmp_path / "late",
+    )
+    assert {rung.not_run for rung in late.record.rungs} == {"the time ran out"}
+    assert "no rung was run" in late.headline
+    assert {cell.found for cell in late.record.cells} == {None}
 
 
 def test_a_rung_without_enough_public_examples_is_not_run(tmp_path: Path) -> None:
