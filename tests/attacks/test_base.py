@@ -5,12 +5,13 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fedsim.attacks import Attack, Observation, Status
 from fedsim.attacks.matching.attack import GradientMatching
 from fedsim.core.registry import ATTACKS
 from fedsim.models import MLP, ModelSpec, ViT
+from fedsim.models.base import ImageShape
 from tests.attacks.kinds import ON_PICTURES
 from tests.rounding import assert_same
 from tests.victims import random_victims
@@ -68,8 +69,28 @@ def make(name: str) -> Attack:
     return attack
 
 
+class WithBins(MLP):
+    """A network whose dense layer measures brightness, as an imprint layer does."""
+
+    def build(self, image_shape: ImageShape, num_classes: int, seed: int) -> nn.Module:
+        model = super().build(image_shape, num_classes, seed)
+        layer, head = model.get_submodule("dense1"), model.get_submodule("head")
+        weight, bias = layer.get_parameter("weight"), layer.get_parameter("bias")
+        after = head.get_parameter("weight")
+        with torch.no_grad():
+            weight.fill_(1 / weight.shape[1])
+            bias.copy_(-torch.linspace(0.2, 0.8, len(bias)))
+            after.copy_(after[:, :1].expand_as(after))
+        return model
+
+
 def suited(name: str) -> ModelSpec:
-    """Return a network that an attack can do something with: APRIL needs a position embedding."""
+    """Return a network that an attack can do something with.
+
+    APRIL needs a position embedding, and bins need equal rows.
+    """
+    if name == "dense-bins":
+        return WithBins(hidden=(40,), activation="relu")
     if name == "april":
         return ViT(patch=2, width=8, depth=1, heads=1)
     return MLP(hidden=(40,), activation="relu")

@@ -50,7 +50,7 @@ def test_pictures_behind_dense_layers_are_found_with_their_draws() -> None:
 def test_a_closed_form_is_the_start_whatever_the_draws() -> None:
     victims, seen = clients("mlp", 1)
     found = adaptive(BestOf(evaluations=60)).run(victims.model, seen)
-    assert victims.psnr(found).min() > 60
+    assert victims.psnr(found).min() > 50
     assert max(f.relative_objective for f in found) < 1e-7
 
 

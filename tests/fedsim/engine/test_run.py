@@ -68,6 +68,8 @@ def test_a_run_leaves_a_complete_folder(tmp_path: Path, capfd: pytest.CaptureFix
         ("data set", "fashion-mnist-mini"),
         ("partition", "iid"),
         ("aggregation", "plain"),
+        ("loss", "cross-entropy"),
+        ("schedule", "constant"),
         ("optimizer", "sgd"),
     ]
     assert "arXiv 1906.08935" in start.sources[0].text
