@@ -43,6 +43,11 @@ QUICK_ATTACKS = ["april", "bag-of-tokens", "dager", "dense", "idlg"]
 """The others' checks take minutes together; `tests/attacks` has contracts of its own."""
 
 
+SOME = "some victims are reconstructed"
+CRAFTED = ["dense-bins"]
+"""Attacks that read only models that a server has changed, which the checks do not have."""
+
+
 def ours(registry: Registry) -> list[str]:
     """Names of the classes of fedsim itself that run: tests and audits register their own."""
     return [
@@ -73,6 +78,7 @@ def test_attacks(check: Check) -> None:
         for name in ours(ATTACKS)
         if name not in QUICK_ATTACKS
         for check in attack_checks(name, **ONLY_SEARCH.get(name, {}))
+        if not (name in CRAFTED and check.name.endswith(SOME))
     ]
 )
 @pytest.mark.slow

@@ -6,7 +6,7 @@ import torch
 from fedsim.attacks import Status
 from fedsim.attacks.closed.bins import DenseBins
 from fedsim.core.errors import DataError
-from fedsim.models import MLP, ConvNet, LeNet, ResNet18
+from fedsim.models import MLP, ConvNet, LeNet, ModelSpec, ResNet18
 from fedsim.models.blocks import Imprinted, with_block
 from fedsim.server.federation import accuracy
 from fedsim.server.malicious import Changed, Imprint, Public
@@ -56,10 +56,18 @@ def test_the_model_behind_it_goes_on_working() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("spec", [ConvNet(), ResNet18(batch_norm="eval")], ids=str)
-def test_batch_of_64_in_colour(spec: ConvNet | ResNet18) -> None:
-    """Pictures of the size of ImageNet's, whose limits come from others of the same kind."""
-    side = 32 if isinstance(spec, ConvNet) else 224
+@pytest.mark.parametrize(("spec", "side"), [(ConvNet(), 32), (LeNet(), 224)], ids=str)
+def test_batch_of_64_in_colour(spec: ConvNet | LeNet, side: int) -> None:
+    check_batch_of_64_in_colour(spec, side)
+
+
+@pytest.mark.paper
+def test_batch_of_64_in_front_of_a_residual_network() -> None:
+    check_batch_of_64_in_colour(ResNet18(batch_norm="eval", small_images=False), 224)
+
+
+def check_batch_of_64_in_colour(spec: ModelSpec, side: int) -> None:
+    """Pictures whose limits come from others of the same kind; ImageNet's have 224 pixels."""
     model = spec.build((3, side, side), 10, seed=0)
     generator = torch.Generator().manual_seed(0)
     levels = torch.rand(128, 1, 1, 1, generator=generator)
