@@ -23,8 +23,8 @@ class SingleExampleDominance(Check):
     For each row of a dense layer it compares the examples' own bias gradients: a row in which one
     example has nearly all of them holds this example's input undiluted. Garov et al. (arXiv
     2306.03013) compare whole layers' gradients of single examples (D-SNR); rows are finer, since
-    one row suffices. It says what leaks, whoever set the weights: honest ReLU networks give
-    away some examples too.
+    one row suffices. It says what leaks, not who is to blame: honest ReLU networks give away some
+    examples too, and wide ones as many as trap weights do.
     """
 
     needs_data: ClassVar[bool] = True

@@ -66,6 +66,21 @@ def test_an_attack_tuned_against_the_checks_passes_them() -> None:
     assert float((scores > 40).double().mean()) >= 0.2
 
 
+def test_an_honest_wide_network_gives_away_as_much_as_trap_weights() -> None:
+    """A known limit: dominance measures a leak and not malice."""
+    wide = MLP(hidden=(1024,), activation="relu").build(SHAPE, 10, seed=0)
+    public = clothes().test.batch(np.arange(BATCH))
+    steps = torch.optim.SGD(wide.parameters(), lr=0.1)
+    shares = []
+    for _ in range(10):
+        found = Received(wide.state_dict(), {}, lambda: wide, lambda: public)
+        shares.append(SingleExampleDominance().examine(found).did["given_away"])
+        steps.zero_grad()
+        nn.functional.cross_entropy(wide(public[0]), public[1]).backward()
+        steps.step()
+    assert max(shares) >= SingleExampleDominance().share
+
+
 @pytest.mark.parametrize("spec", [RELU, MLP(), LeNet(), ConvNet(channels=(8, 16))], ids=str)
 def test_honest_models_raise_no_alarm(spec: ModelSpec) -> None:
     """Fresh and in training, over 15 rounds of 4 steps."""
