@@ -126,6 +126,28 @@ def check_one_example(
         )
 
 
+def check_one_step(
+    observation: Observation,
+    closed_form: str,
+    instead: str = "an attack that matches gradients",
+) -> None:
+    """Check that an upload is the gradient of one step.
+
+    Args:
+        observation: the upload.
+        closed_form: its name in the error.
+        instead: what to use for other uploads.
+
+    Raises:
+        AttackError: it is an update of several steps.
+    """
+    if observation.training is not None:
+        raise AttackError(
+            f"{closed_form} needs the gradient of one step, but this is an update of several "
+            f"steps; use {instead}"
+        )
+
+
 class _Judge:
     """The squared distance of gradients, for observations of one shape, loss and range."""
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from fedsim.attacks.closed.base import ClosedForm, Found
+from fedsim.attacks.closed.base import ClosedForm, Found, check_one_step
 from fedsim.attacks.closed.dense import first_dense
 from fedsim.attacks.labels.known import known_or_inferred
 from fedsim.attacks.types import Observation
@@ -56,11 +56,7 @@ class BatchReading(ClosedForm):
         self, model: nn.Module, observations: Mapping[int, Observation], seed: int
     ) -> Mapping[int, Found | str]:
         first = next(iter(observations.values()))
-        if first.training is not None:
-            raise AttackError(
-                "reading a batch from a dense layer needs the gradient of one step, but this is "
-                "an update of several; use an attack that matches gradients"
-            )
+        check_one_step(first, "reading a batch from a dense layer")
         name = first_dense(model, first.input_shape)
         return {i: self._read(model, name, o) for i, o in observations.items()}
 

@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.func import grad, vmap
 
-from fedsim.attacks.closed.base import ClosedForm, Found
+from fedsim.attacks.closed.base import ClosedForm, Found, check_one_step
 from fedsim.attacks.closed.dense import first_dense
 from fedsim.attacks.functional import as_function, count_classes, parameters
 from fedsim.attacks.types import Observation
@@ -57,11 +57,7 @@ class SPEAR(ClosedForm):
         self, model: nn.Module, observations: Mapping[int, Observation], seed: int
     ) -> Mapping[int, Found | str]:
         first = next(iter(observations.values()))
-        if first.training is not None:
-            raise AttackError(
-                "SPEAR needs the gradient of one step, but this is an update of several steps; "
-                "use an attack that matches gradients"
-            )
+        check_one_step(first, "SPEAR")
         if not first.is_classification:
             raise AttackError(
                 "SPEAR tries the labels by the mean cross-entropy, and this observation has "

@@ -184,10 +184,9 @@ def knew(scenario: Mapping[str, Any], nouns: tuple[str, str]) -> list[str]:
     seen = "each upload that it attacked, as it arrived"
     if _is_secure(federation):
         seen = "the sum of a round's uploads, but no single upload"
-    told = ["batch size", "number of local steps", "learning rate"]
     lines = [
         f"It knew the global model that it had sent, and {seen}.",
-        f"It knew what it had asked for: {listed(told)}.",
+        f"It knew what it had asked for: {listed(_asked(federation))}.",
         f"It had public {nouns[1]}: {_public(scenario)}.",
     ]
     if plan["adaptive"]:
@@ -214,6 +213,19 @@ def knew(scenario: Mapping[str, Any], nouns: tuple[str, str]) -> list[str]:
     return lines
 
 
+def _asked(federation: Mapping[str, Any]) -> list[str]:
+    """Return the settings of the local training that the server had sent."""
+    told = ["batch size", "number of local steps", "learning rate"]
+    usual = {"optimizer": "sgd", "loss": "cross-entropy", "schedule": "constant"}
+    for key, name in usual.items():  # absent from older scenarios
+        component = federation.get(key, {"name": name})
+        set_apart = any(v for k, v in component.items() if k not in ("name", "over"))
+        if component["name"] != name or set_apart:
+            told.append("optimiser" if key == "optimizer" else key)
+    told += ["norm for clipping"] if federation.get("max_grad_norm") else []
+    return told + (["proximal term"] if federation.get("proximal_mu") else [])
+
+
 def _public(scenario: Mapping[str, Any]) -> str:
     """Return a description of the public data, which a data set can give itself."""
     dataset = scenario["data"]["dataset"]
@@ -228,7 +240,7 @@ def _is_secure(federation: Mapping[str, Any]) -> bool:
 
 def _aggregated(federation: Mapping[str, Any]) -> str:
     if not _is_secure(federation):
-        return "The server adds up the uploads and updates the model as usual."
+        return "The server adds up the uploads and updates the model."
     return (
         f"They are aggregated by {named(federation['aggregation'])}, so that the server learns "
         "only their sum."

@@ -113,9 +113,8 @@ def _who(row: Row) -> Text:
 
 def _leaked(row: Row) -> str:
     others = [f"{row.count(m)} {SHORT[m]}" for m in SHORT if row.count(m)]
-    return f"{row.count(Meaning.LEAKED)}/{row.examples}" + (
-        f", {', '.join(others)}" if others else ""
-    )
+    # One below the other: beside each other they push the last columns out of 80 characters.
+    return "\n".join([f"{row.count(Meaning.LEAKED)}/{row.examples}", *others])
 
 
 def _row_style(row: Row) -> str:

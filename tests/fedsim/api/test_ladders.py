@@ -93,7 +93,8 @@ def test_a_folder_with_files_is_refused(climbed: Climbed) -> None:
         fedsim.ladder(mlp, input_shape=(1, 6, 6), learning_rate=0.1, out=climbed.folder)
 
 
-def test_rungs_and_cells_without_time_are_shown_as_not_run(tmp_path: Path) -> None:
+def too_late(folder: Path, **limits: float) -> Climbed:
+    """Return a ladder after a check that none of its rungs and cells was run."""
     late = fedsim.ladder(
         mlp,
         input_shape=(1, 6, 6),
@@ -101,13 +102,17 @@ def test_rungs_and_cells_without_time_are_shown_as_not_run(tmp_path: Path) -> No
         local_steps=2,
         public=(PICTURES, LABELS),
         attack=WEAK,
-        time_limit_s=1e-9,
-        map_limit_s=1e-9,
-        out=tmp_path / "late",
+        out=folder,
+        **limits,
     )
     assert {rung.not_run for rung in late.record.rungs} == {"the time ran out"}
     assert "no rung was run" in late.headline
     assert {cell.found for cell in late.record.cells} == {None}
+    return late
+
+
+def test_rungs_and_cells_without_time_are_shown_as_not_run(tmp_path: Path) -> None:
+    late = too_late(tmp_path / "late", time_limit_s=1e-9, map_limit_s=1e-9)
     assert late.report.read_text("utf-8").count("not run") >= len(late.record.rungs)
 
 
@@ -116,19 +121,7 @@ def test_an_attack_stopped_before_it_began_was_not_run(
 ) -> None:
     stopped = Found(examples=1, meanings={Meaning.ATTACK_FAILED: 1}, status="stopped")
     monkeypatch.setattr(Bench, "try_out", lambda *given: stopped)
-    late = fedsim.ladder(
-        mlp,
-        input_shape=(1, 6, 6),
-        learning_rate=0.1,
-        local_steps=2,
-        public=(PICTURES, LABELS),
-        attack=WEAK,
-        map_limit_s=1.0,
-        out=tmp_path / "late",
-    )
-    assert {rung.not_run for rung in late.record.rungs} == {"the time ran out"}
-    assert "no rung was run" in late.headline
-    assert {cell.found for cell in late.record.cells} == {None}
+    too_late(tmp_path / "late", map_limit_s=1.0)
 
 
 def test_a_rung_without_enough_public_examples_is_not_run(tmp_path: Path) -> None:

@@ -1,9 +1,9 @@
-"""Flower's PyTorch quickstart in the form in which ``flwr new`` creates it, with data at hand.
+"""An app of the shape of Flower's PyTorch quickstart, with data at hand.
 
 ``python -m tests.fedsim.engine.audit.quickstart FOLDER`` writes it, and with ``--secure`` the same
-app under SecAgg+. It differs from Flower's
-(``@flwrlabs/quickstart-pytorch``) only in ``load_data`` and ``load_centralized_dataset``: pictures
-of clothes, in colour and at 32 x 32, for those of CIFAR-10, which must be downloaded.
+training under SecAgg+. Model, training, batch size, strategy, configuration and module names are
+those of ``flwr new @flwrlabs/quickstart-pytorch``; the code is our own. The data are pictures of
+clothes, in colour and at 32 x 32, for those of CIFAR-10, which must be downloaded.
 """
 
 import sys
@@ -43,8 +43,8 @@ TASK = '''
 """pytorchexample: a model, its data and its training."""
 
 import torch
-import torch.nn as nn
 import torch.nn.functional as F
+from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 MOST = None
@@ -54,20 +54,16 @@ class Net(nn.Module):
     """A small network of two convolutions and three dense layers."""
 
     def __init__(self):
-        super(Net, self).__init__()
-        self.conv1 = nn.Conv2d(3, 6, 5)
-        self.pool = nn.MaxPool2d(2, 2)
-        self.conv2 = nn.Conv2d(6, 16, 5)
-        self.fc1 = nn.Linear(16 * 5 * 5, 120)
-        self.fc2 = nn.Linear(120, 84)
-        self.fc3 = nn.Linear(84, 10)
+        super().__init__()
+        self.conv1, self.conv2 = nn.Conv2d(3, 6, 5), nn.Conv2d(6, 16, 5)
+        self.fc1, self.fc2, self.fc3 = nn.Linear(400, 120), nn.Linear(120, 84), nn.Linear(84, 10)
 
     def forward(self, x):
-        x = self.pool(F.relu(self.conv1(x)))
-        x = self.pool(F.relu(self.conv2(x)))
-        x = x.view(-1, 16 * 5 * 5)
-        x = F.relu(self.fc1(x))
-        x = F.relu(self.fc2(x))
+        for convolution in (self.conv1, self.conv2):
+            x = F.max_pool2d(F.relu(convolution(x)), 2)
+        x = x.flatten(1)
+        for dense in (self.fc1, self.fc2):
+            x = F.relu(dense(x))
         return self.fc3(x)
 
 
@@ -89,53 +85,39 @@ class Clothes(Dataset):
         return {"img": (image - 0.5) / 0.5, "label": labels[0]}
 
 
-def load_data(partition_id: int, num_partitions: int, batch_size: int):
+def load_data(number, clients, batch_size):
     """Return the loaders of a client: 80 % of its share to train, 20 % to test."""
     every = torch.randperm(len(Clothes("train")), generator=torch.Generator().manual_seed(42))
-    own = every[partition_id::num_partitions]
+    own = every[number::clients]
     cut = int(0.8 * len(own))
-    train, test = Clothes("train", own[:cut][:MOST]), Clothes("train", own[cut:])
-    trainloader = DataLoader(train, batch_size=batch_size, shuffle=True)
-    return trainloader, DataLoader(test, batch_size=batch_size)
+    kept, held_out = Clothes("train", own[:cut][:MOST]), Clothes("train", own[cut:])
+    shuffled = DataLoader(kept, batch_size=batch_size, shuffle=True)
+    return shuffled, DataLoader(held_out, batch_size=batch_size)
 
 
-def load_centralized_dataset():
-    """Return the loader of the test set."""
-    return DataLoader(Clothes("test"), batch_size=128)
+def train(net, loader, epochs, lr, device):
+    """Train the model for some epochs; return the mean loss of a step."""
+    costs = []
+    steps = torch.optim.SGD(net.to(device).train().parameters(), lr=lr, momentum=0.9)
+    for batch in [b for _ in range(epochs) for b in loader]:
+        outputs = net(batch["img"].to(device))
+        cost = nn.CrossEntropyLoss()(outputs, batch["label"].to(device))
+        steps.zero_grad()
+        cost.backward()
+        steps.step()
+        costs.append(cost.item())
+    return sum(costs) / len(costs)
 
 
-def train(net, trainloader, epochs, lr, device):
-    """Train the model and return its mean loss."""
-    net.to(device)
-    criterion = torch.nn.CrossEntropyLoss().to(device)
-    optimizer = torch.optim.SGD(net.parameters(), lr=lr, momentum=0.9)
-    net.train()
-    running_loss = 0.0
-    for _ in range(epochs):
-        for batch in trainloader:
-            images = batch["img"].to(device)
-            labels = batch["label"].to(device)
-            optimizer.zero_grad()
-            loss = criterion(net(images), labels)
-            loss.backward()
-            optimizer.step()
-            running_loss += loss.item()
-    return running_loss / (epochs * len(trainloader))
-
-
-def test(net, testloader, device):
-    """Return loss and accuracy."""
-    net.to(device)
-    criterion = torch.nn.CrossEntropyLoss()
-    correct, loss = 0, 0.0
-    with torch.no_grad():
-        for batch in testloader:
-            images = batch["img"].to(device)
-            labels = batch["label"].to(device)
-            outputs = net(images)
-            loss += criterion(outputs, labels).item()
-            correct += (torch.max(outputs.data, 1)[1] == labels).sum().item()
-    return loss / len(testloader), correct / len(testloader.dataset)
+@torch.no_grad()
+def test(net, loader, device):
+    """Return the mean loss and the accuracy."""
+    costs, hits = [], []
+    for batch in loader:
+        outputs, labels = net.to(device)(batch["img"].to(device)), batch["label"].to(device)
+        costs.append(float(F.cross_entropy(outputs, labels)))
+        hits += (outputs.argmax(1) == labels).tolist()
+    return sum(costs) / len(costs), sum(hits) / len(hits)
 '''
 
 CLIENT = '''
@@ -145,57 +127,40 @@ import torch
 from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
-from pytorchexample.task import Net, load_data
-from pytorchexample.task import test as test_fn
-from pytorchexample.task import train as train_fn
+from pytorchexample import task
 
 app = ClientApp()
+DEVICE = torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
+
+
+def given(msg, context):
+    """Return the received model, and the loaders of the client."""
+    net = task.Net()
+    net.load_state_dict(msg.content["arrays"].to_torch_state_dict())
+    place, settings = context.node_config, context.run_config
+    return net, *task.load_data(
+        place["partition-id"], place["num-partitions"], settings["batch-size"]
+    )
 
 
 @app.train()
 def train(msg: Message, context: Context):
-    """Train the model on local data."""
-    model = Net()
-    model.load_state_dict(msg.content["arrays"].to_torch_state_dict())
-    device = torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
-    model.to(device)
-
-    partition_id = context.node_config["partition-id"]
-    num_partitions = context.node_config["num-partitions"]
-    batch_size = context.run_config["batch-size"]
-    trainloader, _ = load_data(partition_id, num_partitions, batch_size)
-
-    train_loss = train_fn(
-        model,
-        trainloader,
-        context.run_config["local-epochs"],
-        msg.content["config"]["lr"],
-        device,
-    )
-
-    model_record = ArrayRecord(model.state_dict())
-    metrics = {"train_loss": train_loss, "num-examples": len(trainloader.dataset)}
-    content = RecordDict({"arrays": model_record, "metrics": MetricRecord(metrics)})
-    return Message(content=content, reply_to=msg)
+    """Return the model after local training."""
+    net, loader, _ = given(msg, context)
+    epochs, rate = context.run_config["local-epochs"], msg.content["config"]["lr"]
+    loss = task.train(net, loader, epochs, rate, DEVICE)
+    metrics = MetricRecord({"train_loss": loss, "num-examples": len(loader.dataset)})
+    content = {"arrays": ArrayRecord(net.state_dict()), "metrics": metrics}
+    return Message(RecordDict(content), reply_to=msg)
 
 
 @app.evaluate()
 def evaluate(msg: Message, context: Context):
-    """Evaluate the model on local data."""
-    model = Net()
-    model.load_state_dict(msg.content["arrays"].to_torch_state_dict())
-    device = torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
-    model.to(device)
-
-    partition_id = context.node_config["partition-id"]
-    num_partitions = context.node_config["num-partitions"]
-    batch_size = context.run_config["batch-size"]
-    _, valloader = load_data(partition_id, num_partitions, batch_size)
-    eval_loss, eval_acc = test_fn(model, valloader, device)
-
-    metrics = {"eval_loss": eval_loss, "eval_acc": eval_acc, "num-examples": len(valloader.dataset)}
-    content = RecordDict({"metrics": MetricRecord(metrics)})
-    return Message(content=content, reply_to=msg)
+    """Return loss and accuracy on held-out data."""
+    net, _, loader = given(msg, context)
+    loss, accuracy = task.test(net, loader, DEVICE)
+    found = {"eval_loss": loss, "eval_acc": accuracy, "num-examples": len(loader.dataset)}
+    return Message(RecordDict({"metrics": MetricRecord(found)}), reply_to=msg)
 '''
 
 SERVER = '''
@@ -206,47 +171,37 @@ from flwr.app import ArrayRecord, ConfigRecord, Context, MetricRecord
 from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.strategy import FedAvg
 
-from pytorchexample.task import Net, load_centralized_dataset, test
+from pytorchexample.task import Clothes, DataLoader, Net, test
 
 app = ServerApp()
 
 
 @app.main()
-def main(grid: Grid, context: Context) -> None:
+def main(grid: Grid, context: Context):
     """Train for some rounds, and save the model."""
-    fraction_evaluate: float = context.run_config["fraction-evaluate"]
-    num_rounds: int = context.run_config["num-server-rounds"]
-    lr: float = context.run_config["learning-rate"]
-
-    global_model = Net()
-    arrays = ArrayRecord(global_model.state_dict())
+    settings = context.run_config
+    fraction_evaluate, lr = settings["fraction-evaluate"], settings["learning-rate"]
     strategy = FedAvg(fraction_evaluate=fraction_evaluate)
     result = strategy.start(
-        grid=grid,
-        initial_arrays=arrays,
+        grid,
+        ArrayRecord(Net().state_dict()),
+        num_rounds=settings["num-server-rounds"],
         train_config=ConfigRecord({"lr": lr}),
-        num_rounds=num_rounds,
-        evaluate_fn=global_evaluate,
+        evaluate_fn=measured,
     )
-
-    print("Saving final model to disk...")
     torch.save(result.arrays.to_torch_state_dict(), "final_model.pt")
 
 
-def global_evaluate(server_round: int, arrays: ArrayRecord) -> MetricRecord:
-    """Evaluate the model on central data."""
-    model = Net()
-    model.load_state_dict(arrays.to_torch_state_dict())
-    device = torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
-    model.to(device)
-    test_loss, test_acc = test(model, load_centralized_dataset(), device)
-    return MetricRecord({"accuracy": test_acc, "loss": test_loss})
+def measured(server_round: int, arrays: ArrayRecord):
+    """Return loss and accuracy of the global model on central data."""
+    net = Net()
+    net.load_state_dict(arrays.to_torch_state_dict())
+    loss, accuracy = test(net, DataLoader(Clothes("test"), batch_size=128), torch.device("cpu"))
+    return MetricRecord({"loss": loss, "accuracy": accuracy})
 '''
 
 SECURE_CLIENT = '''
 """pytorchexample: the clients, whose uploads Flower's mod masks."""
-
-from collections import OrderedDict
 
 import torch
 from flwr.client import NumPyClient
@@ -254,49 +209,43 @@ from flwr.client.mod import secaggplus_mod
 from flwr.clientapp import ClientApp
 from flwr.common import Context
 
-from pytorchexample.task import Net, load_data
-from pytorchexample.task import test as test_fn
-from pytorchexample.task import train as train_fn
+from pytorchexample import task
+
+CPU = torch.device("cpu")
 
 
-class FlowerClient(NumPyClient):
-    """Trains on local data."""
+class Trainer(NumPyClient):
+    """Trains and tests on local data, with weights as arrays."""
 
-    def __init__(self, trainloader, valloader, epochs, lr):
-        self.net = Net()
-        self.trainloader, self.valloader = trainloader, valloader
-        self.epochs, self.lr = epochs, lr
+    def __init__(self, context):
+        place, self.settings = context.node_config, context.run_config
+        size = self.settings["batch-size"]
+        self.loaders = task.load_data(place["partition-id"], place["num-partitions"], size)
 
-    def set_weights(self, parameters):
-        state = zip(self.net.state_dict(), map(torch.tensor, parameters))
-        self.net.load_state_dict(OrderedDict(state), strict=True)
+    def given(self, arrays):
+        net = task.Net()
+        net.load_state_dict(dict(zip(net.state_dict(), map(torch.tensor, arrays), strict=True)))
+        return net
 
     def fit(self, parameters, config):
-        self.set_weights(parameters)
-        loss = train_fn(self.net, self.trainloader, self.epochs, self.lr, torch.device("cpu"))
-        weights = [value.cpu().numpy() for value in self.net.state_dict().values()]
-        return weights, len(self.trainloader.dataset), {"train_loss": loss}
+        net, loader = self.given(parameters), self.loaders[0]
+        epochs, rate = self.settings["local-epochs"], self.settings["learning-rate"]
+        loss = task.train(net, loader, epochs, rate, CPU)
+        arrays = [tensor.numpy() for tensor in net.state_dict().values()]
+        return arrays, len(loader.dataset), {"train_loss": loss}
 
     def evaluate(self, parameters, config):
-        self.set_weights(parameters)
-        loss, accuracy = test_fn(self.net, self.valloader, torch.device("cpu"))
-        return loss, len(self.valloader.dataset), {"accuracy": accuracy}
+        loader = self.loaders[1]
+        loss, accuracy = task.test(self.given(parameters), loader, CPU)
+        return loss, len(loader.dataset), {"accuracy": accuracy}
 
 
-def client_fn(context: Context):
-    """Return the client of a node."""
-    config, node = context.run_config, context.node_config
-    loaders = load_data(node["partition-id"], node["num-partitions"], config["batch-size"])
-    return FlowerClient(*loaders, config["local-epochs"], config["learning-rate"]).to_client()
-
-
-app = ClientApp(client_fn=client_fn, mods=[secaggplus_mod])
+app = ClientApp(client_fn=lambda context: Trainer(context).to_client(), mods=[secaggplus_mod])
 '''
 
 SECURE_SERVER = '''
 """pytorchexample: the server, which sees the sum of the uploads alone."""
 
-import torch
 from flwr.common import Context, ndarrays_to_parameters
 from flwr.server import LegacyContext, ServerConfig
 from flwr.server.strategy import FedAvg
@@ -311,17 +260,15 @@ app = ServerApp()
 @app.main()
 def main(grid: Grid, context: Context) -> None:
     """Train for some rounds, with secure aggregation."""
-    weights = [value.cpu().numpy() for value in Net().state_dict().values()]
+    start = ndarrays_to_parameters([tensor.numpy() for tensor in Net().state_dict().values()])
     strategy = FedAvg(
-        fraction_fit=1.0,
-        fraction_evaluate=0.0,
-        min_available_clients=3,
-        initial_parameters=ndarrays_to_parameters(weights),
+        fraction_evaluate=0.0, min_available_clients=3, initial_parameters=start
     )
-    config = ServerConfig(num_rounds=context.run_config["num-server-rounds"])
-    context = LegacyContext(context=context, config=config, strategy=strategy)
-    fit_workflow = SecAggPlusWorkflow(num_shares=3, reconstruction_threshold=2, max_weight=1000)
-    DefaultWorkflow(fit_workflow=fit_workflow)(grid, context)
+    rounds = ServerConfig(num_rounds=context.run_config["num-server-rounds"])
+    masked = SecAggPlusWorkflow(num_shares=3, reconstruction_threshold=2, max_weight=1000)
+    DefaultWorkflow(fit_workflow=masked)(
+        grid, LegacyContext(context=context, config=rounds, strategy=strategy)
+    )
 '''
 
 
@@ -356,7 +303,10 @@ def write(
         pyproject = pyproject.replace("pytorchexample.client_app", "client")
     (folder / "pyproject.toml").write_text(pyproject)
     for name, text in files.items():
-        own = text if package else text.replace("pytorchexample.", "")
+        own = text
+        if not package:
+            own = text.replace("from pytorchexample import task", "import task")
+            own = own.replace("pytorchexample.", "")
         (place / f"{name}.py").write_text(own)
     return folder
 

@@ -126,6 +126,21 @@ def test_what_only_the_sum_tells() -> None:
     )
 
 
+def test_what_the_server_had_asked_for_is_known_to_it() -> None:
+    scenario = load_scenario("quickstart").model_dump(mode="json", exclude_none=True)
+    plain = "batch size, number of local steps and learning rate."
+    assert plain in " ".join(knew(scenario, ("picture", "pictures")))
+    scenario["federation"] |= {
+        "optimizer": {"name": "sgd", "momentum": 0.9},
+        "loss": {"name": "cross-entropy", "smoothing": 0.1},
+        "schedule": {"name": "constant", "over": "rounds", "warmup": 2},
+        "max_grad_norm": 1.0,
+        "proximal_mu": 0.1,
+    }
+    more = "learning rate, optimiser, loss, schedule, norm for clipping and proximal term."
+    assert more in " ".join(knew(scenario, ("picture", "pictures")))
+
+
 def test_figures_in_words() -> None:
     assert [size(n) for n in (12, 53_704, 2.5e6, 7e9)] == ["12 bytes", "53.7 kB", "2.5 MB", "7 GB"]
     assert [duration(s) for s in (61, 600, 7200)] == ["61 seconds", "10 minutes", "2.0 hours"]

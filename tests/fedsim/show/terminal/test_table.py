@@ -64,17 +64,20 @@ def test_it_fits_a_terminal_with_its_every_column(width: int) -> None:
     records = [
         upload(0, "clients with a long name", bytes=44_700_000.0, defenses=PRUNING),
         accuracy(1, 0.875),
-        leakage("a", "clients with a long name", meaning="partly leaked"),
+        *[leakage("a", "clients with a long name", meaning="partly leaked") for _ in range(12)],
+        *[leakage("a", "clients with a long name", meaning="attack failed") for _ in range(20)],
     ]
     text = shown(records, width)
     assert max(map(len, text.splitlines())) <= width
-    for part in ("0/1, 1 partly", "41 (41) / 11", "100%", "44.7 MB", "87.5%"):
+    for part in ("0/32", "12 partly", "20 failed", "41 (41) / 11", "100%", "44.7 MB", "87.5%"):
         assert part in text
 
 
 def test_what_failed_is_told_from_what_was_protected() -> None:
     text = shown([upload(0, "a"), leakage("v", "a", psnr=9.0, meaning="attack failed")])
-    assert "0/1, 1 failed" in text
+    [row] = lines_of(text, "a ")
+    assert row[2] == "0/1"
+    assert "1 failed" in text
     assert "That is not protection" in " ".join(text.split())
 
 
