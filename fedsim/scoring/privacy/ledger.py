@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import replace
 from functools import lru_cache
 
-from fedsim.clients.defenses import Defense, Mechanism
+from fedsim.clients.defenses import Check, Defense, Mechanism
 from fedsim.clients.site import Site
 from fedsim.log.schema import PrivacySpent
 from fedsim.scoring.privacy.accountant import Release
@@ -22,7 +22,8 @@ class PrivacyLedger:
 
     If a chain has several private mechanisms, the first is accounted for; the others can only add
     privacy. Nothing is guaranteed, and no epsilon stated, if something is sent that no mechanism
-    bounds: BatchNorm statistics, the lengths of texts, or examples that another defense has mixed.
+    bounds: BatchNorm statistics, the lengths of texts, examples that another defense has mixed, or
+    the refusal of a check that looks at the batch.
 
     Args:
         site: the scenario with its data.
@@ -147,12 +148,18 @@ class PrivacyLedger:
             return "another defense mixes or changes the examples before they are bounded"
         if self._site.dataset.train.ragged:
             return "the lengths of the texts are sent in the clear"
+        if any(map(_refuses_by_data, self._chain(partition))):
+            return "a check refuses rounds by what is in the batch, which nothing bounds"
         return None
 
 
 @lru_cache(maxsize=512)
 def _bounds(release: Release, uploads: int, delta: float) -> tuple[float, float]:
     return release.epsilon(uploads, delta), release.success(uploads, BLIND)
+
+
+def _refuses_by_data(defense: Defense) -> bool:
+    return isinstance(defense, Check) and defense.needs_data and defense.action == "refuse"
 
 
 def _mixes(chain: list[Defense]) -> bool:

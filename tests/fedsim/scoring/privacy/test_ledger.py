@@ -84,6 +84,7 @@ def test_other_clients_spend_their_own() -> None:
     [
         (WHOLE, ["model='resnet18'"], "running statistics"),
         (SINGLE.replace("[", "[{name='mixup', alpha=1.0}, "), [], "mixes or changes the examples"),
+        (SINGLE.replace("[", "['single-example-dominance', "), [], "by what is in the batch"),
     ],
 )
 def test_what_no_mechanism_bounds_withdraws_the_guarantee(
@@ -92,6 +93,14 @@ def test_what_no_mechanism_bounds_withdraws_the_guarantee(
     spent = spent_by(site(chain, *overrides))
     assert (spent.epsilon, spent.success) == (None, None)
     assert reason in str(spent.withheld)
+
+
+@pytest.mark.parametrize(
+    "check", ["{name='single-example-dominance', action='warn'}", "'weight-statistics'"]
+)
+def test_checks_that_tell_nothing_of_the_batch_leave_the_guarantee(check: str) -> None:
+    """A client with a mechanism of privacy sends no warnings."""
+    assert spent_by(site(SINGLE.replace("[", f"[{check}, "))).epsilon
 
 
 def test_mixed_examples_do_not_weaken_the_guarantee_of_a_whole_client() -> None:
