@@ -25,6 +25,7 @@ from fedsim.attacks.types import (
 from fedsim.core.checked import Parameters
 from fedsim.core.errors import AttackError
 from fedsim.core.modality import PICTURES, modality_of, suits
+from fedsim.core.precision import full_float32
 
 
 class Attack(Parameters, ABC):
@@ -84,9 +85,10 @@ class Attack(Parameters, ABC):
             groups[_alike(checked)][i] = checked
         for members in groups.values():
             try:
-                found = self._reconstruct(
-                    model, members, seed=seed, on_progress=on_progress, should_stop=should_stop
-                )
+                with full_float32():
+                    found = self._reconstruct(
+                        model, members, seed=seed, on_progress=on_progress, should_stop=should_stop
+                    )
             except AttackError as error:  # none of them can be attacked
                 found = dict.fromkeys(members, Reconstruction.failed(str(error)))
             except RuntimeError as error:

@@ -19,6 +19,7 @@ from fedsim.clients.site import Site, open_site
 from fedsim.clients.training import one_thread
 from fedsim.core.errors import RunError
 from fedsim.core.plugins import loaded_plugins
+from fedsim.core.precision import full_float32
 from fedsim.engine.flower import logs_to
 from fedsim.engine.observer import Observer
 from fedsim.engine.recorder import Recorder
@@ -61,7 +62,9 @@ def run(
         KeyboardInterrupt: the user stopped the run; the folder has everything finished so far.
     """
     threads = max(1, torch.get_num_threads() - 1)
-    with one_thread():  # the adversary's thread uses the others
+    # The adversary's thread uses the other threads. What clients compute is scored to float32's
+    # precision.
+    with one_thread(), full_float32():
         site = open_site(scenario)
         return _Run(site, RunLog(folder), engine, observer or Observer(), threads).go()
 

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from fedsim.attacks import Attack, Observation
+from fedsim.core.precision import full_float32
 from fedsim.core.registry import ATTACKS
 from fedsim.scoring.metrics.images import psnr
 from tests.benchmarks import breaching_peer
@@ -71,7 +72,8 @@ class Race:
 
     def alone(self, name: str, victim: int, work: Callable[[Observation], Tensor]) -> None:
         """Run a peer on one victim."""
-        seconds, data = timed(lambda: work(self.observations[victim]), self.device)
+        with full_float32():  # as ours
+            seconds, data = timed(lambda: work(self.observations[victim]), self.device)
         self.singly[name] += seconds
         good = bool(torch.isfinite(data).all())
         truth = self.victims.images[victim]

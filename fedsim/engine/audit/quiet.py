@@ -9,6 +9,8 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
+from fedsim.core.precision import full_float32
+
 
 @contextmanager
 def harmless(on_problem: Callable[[str], None]) -> Iterator[None]:
@@ -23,7 +25,8 @@ def harmless(on_problem: Callable[[str], None]) -> Iterator[None]:
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
     devices = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
     try:
-        yield
+        with full_float32():
+            yield
     except Exception as error:
         on_problem(f"{type(error).__name__}: {error}")
     finally:
