@@ -8,7 +8,7 @@ from flwr.serverapp.strategy import Strategy
 
 from fedsim.server.delegate import Delegate
 from fedsim.server.manipulating import Sent
-from fedsim.server.uploads import Shapes, Upload, read_upload
+from fedsim.server.uploads import NO_LIMITS, Limits, Shapes, Upload, read_upload
 
 OnUploads = Callable[[int, ArrayRecord, Sequence[Upload]], None]
 """``(server_round, the global model that was sent, uploads sorted by partition)``."""
@@ -33,6 +33,7 @@ class Eavesdropper(Delegate):
         on_uploads: the listener; called before the wrapped strategy aggregates.
         changed: the changed model of the round, if the wrapped strategy sends one. The listener
             then gets it instead of the global model.
+        limits: types of the values, and numbers of examples.
     """
 
     def __init__(
@@ -42,10 +43,11 @@ class Eavesdropper(Delegate):
         shapes: Shapes,
         on_uploads: OnUploads,
         changed: SentNow = lambda: None,
+        limits: Limits = NO_LIMITS,
     ) -> None:
         super().__init__(strategy)
         self._partitions = partitions
-        self._shapes = shapes
+        self._shapes, self._limits = shapes, limits
         self._on_uploads = on_uploads
         self._changed = changed
         self._sent = ArrayRecord()
@@ -67,7 +69,7 @@ class Eavesdropper(Delegate):
         """Pass the uploads to the listener and return the wrapped strategy's aggregate."""
         replies = list(replies)
         uploads = [
-            read_upload(reply, partition, self._expected(partition))
+            read_upload(reply, partition, self._expected(partition), self._limits)
             for reply in replies
             for partition in [self._partitions[reply.metadata.src_node_id]]
         ]

@@ -1,7 +1,7 @@
 """Federated rounds of a scenario."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import torch
@@ -17,14 +17,16 @@ from fedsim.server.eavesdropper import Eavesdropper, OnUploads
 from fedsim.server.fedsgd import FedSGD
 from fedsim.server.manipulating import Manipulating, OnSent, Sent, nothing_sent
 from fedsim.server.orderly import Orderly
+from fedsim.server.replies import OneReplyEach
 from fedsim.server.secure.strategy import OnSum, Protocol, ProtocolOf, SecureAggregation
-from fedsim.server.uploads import Shapes
+from fedsim.server.standing_out import OnNote, StandingOut, no_note
+from fedsim.server.uploads import Limits, Shapes, Upload
 
 OnRound = Callable[[int, float], None]
 """``(server_round, test accuracy of the global model)``; round 0 is before the first round."""
 
 
-def federate(
+def federate(  # noqa: PLR0913  (each is one thing that it needs)
     grid: Grid,
     scenario: Scenario,
     model: nn.Module,
@@ -34,6 +36,8 @@ def federate(
     on_round: OnRound,
     on_sum: OnSum = lambda server_round, arrays, total: None,
     on_sent: OnSent = nothing_sent,
+    on_note: OnNote = no_note,
+    sizes: Sequence[int] = (),
 ) -> Result:
     """Run all rounds of a scenario and return Flower's result.
 
@@ -47,20 +51,30 @@ def federate(
         on_sum: called with the revealed sum of a round, instead of its uploads, under a secure
             aggregation.
         on_sent: called with each model that a malicious server has changed.
+        on_note: called with each remark on a round: replies that are ignored, results that are not
+            finite, and uploads far out of their cohort.
+        sizes: number of examples of each client, which bounds those that it can report.
 
     Raises:
         RunError: too few clients connect, or the run had no usable upload.
     """
     federation = scenario.federation
     partitions = ask_partitions(grid, scenario.num_clients, federation.timeout_s)
-    shapes = upload_shapes(scenario, model)
+    grid = OneReplyEach(grid, partitions, on_note)
+    shapes, limits = upload_shapes(scenario, model), upload_limits(scenario, model, sizes)
+    protocol, gradients = secure_protocol(scenario, partitions), gradient_names(scenario, model)
     inner: Strategy = Orderly(
         base_strategy(scenario, model),
         partitions,
         shapes,
         seed=scenario.seed,
         fraction=federation.fraction,
+        limits=limits if protocol is None else Limits(limits.types),
+        on_note=on_note,
+        summed=protocol is not None,
     )
+    manipulating = _manipulating(inner, scenario, partitions, model, test, on_sent)
+    inner = inner if manipulating is None else manipulating
 
     def evaluate(server_round: int, arrays: ArrayRecord) -> MetricRecord | None:
         if server_round % federation.evaluate_every and server_round != federation.rounds:
@@ -70,31 +84,14 @@ def federate(
         on_round(server_round, measured)
         return MetricRecord({"accuracy": measured})
 
-    manipulating: Manipulating | None = None
-    plan = scenario.adversary
-    if plan is not None and plan.malicious is not None:
-        inner = manipulating = Manipulating(
-            inner,
-            scenario,
-            plan,
-            plan.malicious,
-            partitions,
-            model,
-            test,
-            accuracy=partial(accuracy, split=test),
-            shapes_of=partial(upload_shapes, scenario),
-            on_sent=on_sent,
-        )
-
     def changed() -> Sent | None:
         return None if manipulating is None else manipulating.sent
 
-    protocol = secure_protocol(scenario, partitions)
     strategy: Strategy
     if protocol is None:
-        strategy = Eavesdropper(inner, partitions, shapes, on_uploads, changed)
+        heard = _with_remarks(on_uploads, StandingOut(gradients, on_note), changed)
+        strategy = Eavesdropper(inner, partitions, shapes, heard, changed, limits)
     else:
-        gradients = gradient_names(scenario, model)
         strategy = SecureAggregation(
             inner, protocol, partitions, shapes, gradients, on_sum, changed
         )
@@ -111,6 +108,48 @@ def federate(
             "see the problem of each upload in the run's records"
         )
     return result
+
+
+def _manipulating(
+    inner: Strategy,
+    scenario: Scenario,
+    partitions: Mapping[int, int],
+    model: nn.Module,
+    test: Examples,
+    on_sent: OnSent,
+) -> Manipulating | None:
+    """Return the strategy of a malicious server around another one, or None without one."""
+    plan = scenario.adversary
+    if plan is None or plan.malicious is None:
+        return None
+    return Manipulating(
+        inner,
+        scenario,
+        plan,
+        plan.malicious,
+        partitions,
+        model,
+        test,
+        accuracy=partial(accuracy, split=test),
+        shapes_of=partial(upload_shapes, scenario),
+        on_sent=on_sent,
+    )
+
+
+def _with_remarks(
+    on_uploads: OnUploads, standing_out: StandingOut, changed: Callable[[], Sent | None]
+) -> OnUploads:
+    """Return a listener that also gets remarks on uploads that stand out of their cohort.
+
+    Answers to a model that a malicious server has changed are not compared.
+    """
+
+    def heard(server_round: int, arrays: ArrayRecord, uploads: Sequence[Upload]) -> None:
+        on_uploads(server_round, arrays, uploads)
+        if changed() is None:
+            standing_out.remark(server_round, arrays.to_torch_state_dict(), uploads)
+
+    return heard
 
 
 def base_strategy(scenario: Scenario, model: nn.Module) -> Strategy:
@@ -153,6 +192,25 @@ def upload_shapes(scenario: Scenario, model: nn.Module) -> Shapes:
     return {k: shape for k, shape in state.items() if k not in frozen}
 
 
+def upload_limits(scenario: Scenario, model: nn.Module, sizes: Sequence[int]) -> Limits:
+    """Return the types of a usable upload, and the number of examples that each client can report.
+
+    Args:
+        scenario: the scenario.
+        model: the global model.
+        sizes: number of examples of each client; empty if unknown.
+    """
+    federation = scenario.federation
+    types = {k: v.dtype for k, v in model.state_dict().items()}
+    if sizes:
+        asked = {p: min(size, federation.uses_of(size)) for p, size in enumerate(sizes)}
+    elif federation.local_epochs is None:
+        asked = dict.fromkeys(range(scenario.num_clients), federation.uses_of(0))
+    else:
+        asked = {}
+    return Limits(types, asked)
+
+
 def ask_partitions(grid: Grid, clients: int, timeout_s: float) -> Mapping[int, int]:
     """Ask every node for its partition, and return the partitions by node id.
 
@@ -173,6 +231,11 @@ def ask_partitions(grid: Grid, clients: int, timeout_s: float) -> Mapping[int, i
     asked = [Message(RecordDict(), dst_node_id=n, message_type=MessageType.QUERY) for n in nodes]
     replies = grid.send_and_receive(asked, timeout=timeout_s)
     found = {r.metadata.src_node_id: _partition(r) for r in replies}
+    if len(found) < len(nodes):
+        raise RunError(
+            f"{len(nodes) - len(found)} of {len(nodes)} clients did not answer within "
+            f"{timeout_s:g} s; see their logs, or raise federation.timeout_s"
+        )
     if sorted(found.values()) != list(range(clients)):
         raise RunError(
             f"the clients hold the partitions {sorted(found.values())}; expected each of "

@@ -9,7 +9,8 @@ from flwr.app import Message
 from torch import Tensor
 
 from fedsim.core.errors import UploadError
-from fedsim.server.uploads import Shapes, Upload, printable
+from fedsim.core.text import printable
+from fedsim.server.uploads import Shapes, Upload
 
 PARTITION_KEY = "partition-id"
 """Metric in which a client can report its partition."""

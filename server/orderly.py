@@ -4,7 +4,9 @@ import copy
 import random
 from collections.abc import Iterable, Mapping, Sequence
 
-from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
+import numpy as np
+import torch
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.proto.node_pb2 import NodeInfo
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
@@ -12,7 +14,8 @@ from flwr.serverapp.strategy import Strategy
 from fedsim.core.seeds import derive
 from fedsim.server.delegate import Delegate
 from fedsim.server.grids import DelegateGrid
-from fedsim.server.uploads import Shapes, read_upload
+from fedsim.server.standing_out import OnNote, blame, no_note
+from fedsim.server.uploads import NO_LIMITS, Limits, Shapes, read_upload
 
 
 class Orderly(Delegate):
@@ -22,8 +25,10 @@ class Orderly(Delegate):
     cohort of a round is drawn from the sorted partitions by the run's seed, and the wrapped
     strategy, which should take all the nodes that it sees, sees no others. Replies are sorted by
     partition. Unusable replies are dropped, and of the others the wrapped strategy sees only the
-    records and metrics that they have in common: otherwise one client with a NaN, a missing tensor
-    or an additional metric would end the run or damage the global model.
+    records and metrics that they have in common, in the model's types: otherwise one client with a
+    NaN, a missing tensor, half precision or an additional metric would end the run or damage the
+    global model. If a round's result is not finite all the same, as a learning rate can make it,
+    the global model stays as it was, with a remark on the client.
 
     Args:
         strategy: the wrapped strategy.
@@ -31,6 +36,9 @@ class Orderly(Delegate):
         shapes: the shapes of a usable upload.
         seed: the run's seed.
         fraction: share of the clients in each round, at least one client.
+        limits: types of the values, and numbers of examples.
+        on_note: called with each remark.
+        summed: whether a reply is the mean of several clients', so that none can be blamed.
     """
 
     def __init__(
@@ -41,17 +49,23 @@ class Orderly(Delegate):
         *,
         seed: int,
         fraction: float = 1.0,
+        limits: Limits = NO_LIMITS,
+        on_note: OnNote = no_note,
+        summed: bool = False,
     ) -> None:
         super().__init__(strategy)
         self._partitions = partitions
-        self._shapes = shapes
+        self._shapes, self._limits = shapes, limits
         self._seed = seed
         self._fraction = fraction
+        self._on_note, self._summed = on_note, summed
+        self._current = ArrayRecord()
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
         """Return the wrapped strategy's messages to this round's cohort, sorted."""
+        self._current = arrays
         nodes = {partition: node for node, partition in self._partitions.items()}
         cohort = draw_cohort(self._seed, server_round, sorted(nodes), self._fraction)
         view = _CohortGrid(grid, [nodes[p] for p in cohort])
@@ -63,10 +77,37 @@ class Orderly(Delegate):
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
         """Return the wrapped strategy's aggregate of the usable replies, sorted."""
         ordered = sorted(replies, key=lambda r: self._partitions[r.metadata.src_node_id])
-        usable = [r for r in ordered if read_upload(r, 0, self._shapes).problem is None]
+        usable = [r for r in ordered if self._is_usable(r)]
         if not usable:
             return None, None
-        return self.strategy.aggregate_train(server_round, _in_common(usable))
+        alike = _alike(usable, self._limits.types)
+        arrays, metrics = self.strategy.aggregate_train(server_round, alike)
+        if arrays is None or self._is_finite(arrays):
+            return arrays, metrics
+        self._say_not_finite(server_round, alike)
+        return self._current, MetricRecord()
+
+    def _is_usable(self, reply: Message) -> bool:
+        partition = self._partitions[reply.metadata.src_node_id]
+        return read_upload(reply, partition, self._shapes, self._limits).problem is None
+
+    def _is_finite(self, arrays: ArrayRecord) -> bool:
+        """Return whether all values are finite in the model's types."""
+        for name, array in arrays.to_torch_state_dict().items():
+            kind = self._limits.types.get(name, array.dtype)
+            if kind.is_floating_point and not bool(torch.isfinite(array.to(kind)).all()):
+                return False
+        return True
+
+    def _say_not_finite(self, server_round: int, replies: Sequence[Message]) -> None:
+        """Remark on the client whose upload made the result of a round not finite."""
+        said = "the result of the round is not finite, and the global model stays as it was"
+        if self._summed:
+            self._on_note(server_round, None, f"{said}; single uploads are hidden")
+            return
+        largest = {self._partitions[r.metadata.src_node_id]: _largest(r) for r in replies}
+        partition, why = blame(largest)
+        self._on_note(server_round, partition, f"{said}: {why}")
 
 
 def draw_cohort(
@@ -78,10 +119,11 @@ def draw_cohort(
     return sorted(rng.sample(list(partitions), size))
 
 
-def _in_common(replies: Sequence[Message]) -> list[Message]:
-    """Return copies of usable replies, restricted to common records and metrics.
+def _alike(replies: Sequence[Message], types: Mapping[str, torch.dtype]) -> list[Message]:
+    """Return copies of usable replies, restricted to common metrics and in the model's types.
 
-    Flower's strategies end the run if the names of a reply differ from the others'.
+    Flower's strategies end the run if the names of a reply differ from the others', and compute
+    in the type of the first reply.
     """
     numbers = [_numbers(r) for r in replies]
     shared = set.intersection(*(set(n) for n in numbers))
@@ -90,8 +132,27 @@ def _in_common(replies: Sequence[Message]) -> list[Message]:
         [arrays] = reply.content.array_records.values()
         metrics = MetricRecord({k: v for k, v in own.items() if k in shared})
         alike.append(copy.copy(reply))
-        alike[-1].content = RecordDict({"arrays": arrays, "metrics": metrics})
+        alike[-1].content = RecordDict({"arrays": _in_types(arrays, types), "metrics": metrics})
     return alike
+
+
+def _in_types(arrays: ArrayRecord, types: Mapping[str, torch.dtype]) -> ArrayRecord:
+    """Return arrays in the model's types; those in the right one are not copied."""
+    return ArrayRecord({k: _in_type(array, types.get(k)) for k, array in arrays.items()})
+
+
+def _in_type(array: Array, kind: torch.dtype | None) -> Array:
+    wanted = str(kind).removeprefix("torch.")
+    if kind is None or array.dtype == wanted:
+        return array
+    values = array.numpy()
+    return Array((values if kind.is_floating_point else np.rint(values)).astype(wanted))
+
+
+def _largest(reply: Message) -> float:
+    """Return the largest absolute value of a usable reply."""
+    [arrays] = reply.content.array_records.values()
+    return max((float(np.abs(a.numpy()).max(initial=0)) for a in arrays.values()), default=0.0)
 
 
 def _numbers(reply: Message) -> dict[str, int | float]:

@@ -8,17 +8,42 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
-from flwr.app import ConfigRecord, Message, MetricRecord, RecordDict
+from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from torch import Tensor
 
 from fedsim.core.errors import UploadError
+from fedsim.core.text import printable
 from fedsim.data import LENGTHS_KEY
 
 Shapes = Mapping[str, tuple[int, ...]]
-MAX_REASON = 500
+BYTES_KEY = "upload-bytes"
 MAX_LENGTH, MAX_LENGTHS = 4096, 100_000
 MAX_EXAMPLES = 2**53
 """Maximum number of examples of a client, for which sums of weights stay accurate and finite."""
+MAX_COUNT = 2**53
+"""Maximum magnitude of a counter in a buffer, up to which its mean is accurate."""
+MAX_DID = 500
+"""Maximum number of entries in a client's report on its defenses."""
+MAX_HEADER, WIDEST = 10_000, 16
+"""Maximum bytes of an array's header, and of one of its values."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Limits of a usable upload besides its shapes.
+
+    Attributes:
+        types: the model's type of each tensor, in which the values must be finite; float32 for
+            others.
+        examples: number of examples that each client was asked to train on, by partition;
+            `MAX_EXAMPLES` for others.
+    """
+
+    types: Mapping[str, torch.dtype] = field(default_factory=dict)
+    examples: Mapping[int, int] = field(default_factory=dict)
+
+
+NO_LIMITS = Limits()
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,21 +109,19 @@ def digest(upload: Upload | Sum) -> str:
     return whole.hexdigest()
 
 
-def printable(text: str) -> str:
-    """Return untrusted text, shortened and without terminal control characters."""
-    return "".join(c if c.isprintable() else " " for c in text)[:MAX_REASON]
-
-
-def read_upload(reply: Message, partition: int, expected: Shapes) -> Upload:
+def read_upload(
+    reply: Message, partition: int, expected: Shapes, limits: Limits = NO_LIMITS
+) -> Upload:
     """Read a reply to a train message; an invalid reply gives an upload with a problem.
 
     Args:
         reply: the reply.
         partition: the client that it came from.
         expected: the required shape of each tensor.
+        limits: types of the values, and numbers of examples.
     """
     try:
-        return _read(reply, partition, expected)
+        return _read(reply, partition, expected, limits)
     except UploadError as error:
         return Upload(partition, problem=printable(str(error)))
     except Exception as error:  # the round continues for any behaviour of a client
@@ -110,25 +133,29 @@ def read_clear(content: RecordDict, partition: int) -> Upload:
     """Read the visible part of a hidden upload; invalid content gives a problem."""
     try:
         records = [v for k, v in content.metric_records.items() if k == "metrics"]
-        metrics = _metrics(records)
+        metrics = _metrics(records, MAX_EXAMPLES)
         return Upload(partition, metrics=metrics, did=_did(content), lengths=_lengths(records[0]))
     except UploadError as error:
         return Upload(partition, problem=printable(str(error)))
 
 
-def _read(reply: Message, partition: int, expected: Shapes) -> Upload:
+def _read(reply: Message, partition: int, expected: Shapes, limits: Limits) -> Upload:
     if reply.has_error():
         raise UploadError(f"the client failed: {reply.error.reason}")
     records = list(reply.content.array_records.values())
     if len(records) != 1:
         raise UploadError(f"expected one record of arrays, found {len(records)}")
-    metrics = _metrics(list(reply.content.metric_records.values()))
+    most = limits.examples.get(partition, MAX_EXAMPLES)
+    metrics = _metrics(list(reply.content.metric_records.values()), most)
+    _check_names_and_sizes(records[0], expected)
     try:
         arrays = records[0].to_torch_state_dict()
     except Exception as error:  # untrusted bytes can fail to decode with any exception
         raise UploadError(f"the arrays cannot be decoded: {error}") from error
-    _check_arrays(arrays, expected)
+    _check_arrays(arrays, expected, limits.types)
+    _check_said_types(records[0], arrays)
     lengths = _lengths(next(iter(reply.content.metric_records.values())))
+    metrics = _with_true_size(metrics, sum(len(array.data) for array in records[0].values()))
     return Upload(partition, arrays, metrics, _did(reply.content), lengths)
 
 
@@ -144,27 +171,52 @@ def _lengths(metrics: MetricRecord) -> tuple[int, ...]:
 
 def _did(content: RecordDict) -> dict[str, float]:
     said = content.config_records.get("defenses") or ConfigRecord()
-    return {k: float(v) for k, v in said.items() if isinstance(v, int | float)}
+    if len(said) > MAX_DID:
+        raise UploadError(
+            f"the report on its defenses has {len(said)} entries: expected at most {MAX_DID}"
+        )
+    return {printable(k): float(v) for k, v in said.items() if isinstance(v, int | float)}
 
 
-def _metrics(records: list[MetricRecord]) -> dict[str, float]:
+def _metrics(records: list[MetricRecord], most: int) -> dict[str, float]:
     if len(records) != 1:
         raise UploadError(f"expected one record of metrics, found {len(records)}")
     metrics = {k: float(v) for k, v in records[0].items() if isinstance(v, int | float)}
     examples = metrics.get("num-examples", math.nan)
-    if not 0 < examples <= MAX_EXAMPLES:
-        raise UploadError(
-            f"num-examples is {examples}: expected a positive number up to {MAX_EXAMPLES}"
-        )
+    if not 1 <= examples <= most or examples != int(examples):
+        raise UploadError(f"num-examples is {examples:g}: expected a whole number from 1 to {most}")
     return metrics
 
 
-def _check_arrays(arrays: Mapping[str, Tensor], expected: Shapes) -> None:
+def _with_true_size(metrics: Mapping[str, float], received: int) -> dict[str, float]:
+    """Return metrics in which the size of an upload is at most that of what was received.
+
+    Defenses that encode an upload report less than its arrays have here.
+    """
+    said = metrics.get(BYTES_KEY)
+    if said is None or 0 <= said <= received:
+        return dict(metrics)
+    return {**metrics, BYTES_KEY: float(received)}
+
+
+def _check_names_and_sizes(arrays: ArrayRecord, expected: Shapes) -> None:
+    """Check what can be checked before anything is decoded."""
     missing, surplus = sorted(set(expected) - set(arrays)), sorted(set(arrays) - set(expected))
     if missing:
         raise UploadError(f"the tensor {missing[0]!r} is missing")
     if surplus:
         raise UploadError(f"there is a tensor {surplus[0]!r}, which the model does not have")
+    for name, shape in expected.items():
+        found, most = len(arrays[name].data), math.prod(shape) * WIDEST + MAX_HEADER
+        if found > most:
+            raise UploadError(
+                f"the tensor {name!r} has {found} bytes: expected at most {most} for {shape}"
+            )
+
+
+def _check_arrays(
+    arrays: Mapping[str, Tensor], expected: Shapes, types: Mapping[str, torch.dtype]
+) -> None:
     for name, shape in expected.items():
         found = tuple(arrays[name].shape)
         if found != shape:
@@ -173,3 +225,26 @@ def _check_arrays(arrays: Mapping[str, Tensor], expected: Shapes) -> None:
             raise UploadError(f"the tensor {name!r} is of {arrays[name].dtype}, which is not real")
         if not bool(torch.isfinite(arrays[name]).all()):
             raise UploadError(f"the tensor {name!r} holds NaN or infinite values")
+        _check_range(name, arrays[name], types.get(name, torch.float32))
+
+
+def _check_said_types(record: ArrayRecord, arrays: Mapping[str, Tensor]) -> None:
+    """Check that the types beside the arrays, which Flower trusts, are theirs."""
+    for name, array in arrays.items():
+        found = str(array.dtype).removeprefix("torch.")
+        if printable(str(record[name].dtype)) != found:
+            raise UploadError(
+                f"the tensor {name!r} is said to be of {record[name].dtype}, but is of {found}"
+            )
+
+
+def _check_range(name: str, array: Tensor, kind: torch.dtype) -> None:
+    """Check that finite values are so in the model's type, too."""
+    if array.dtype == kind and kind.is_floating_point:
+        return
+    if kind.is_floating_point:
+        fits = bool(torch.isfinite(array.to(kind)).all())
+    else:
+        fits = bool((array.to(torch.float64).abs() <= MAX_COUNT).all())
+    if not fits:
+        raise UploadError(f"the tensor {name!r} holds values that do not fit the model's {kind}")

@@ -12,6 +12,7 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid
 from flwr.supercore.run import Run
 
+from fedsim.core.errors import UploadError
 from fedsim.engine.flower import identify_task
 
 CLIENT_APP_RAISED = 2
@@ -99,10 +100,25 @@ class InlineGrid(Grid):
         # A client gets a copy of the message, as it would over a network.
         own = copy.deepcopy(message)
         try:
-            return self._client_app(own, context)
-        except Exception as error:
+            return _checked(self._client_app(own, context), message)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # SystemExit, too, ends the client and not the run
             last = traceback.format_exception_only(error)[-1].strip()
-            return Message(Error(code=CLIENT_APP_RAISED, reason=last), reply_to=own)
+            return Message(Error(code=CLIENT_APP_RAISED, reason=last), reply_to=message)
+
+
+def _checked(reply: object, asked: Message) -> Message:
+    """Return the reply of a client, which can be anything, if it is one to its message.
+
+    Raises:
+        UploadError: it is not.
+    """
+    if not isinstance(reply, Message):
+        raise UploadError(f"expected a Message as the reply, not {type(reply).__name__}")
+    if reply.metadata.src_node_id != asked.metadata.dst_node_id:
+        raise UploadError("the reply is in the name of another node")
+    return reply
 
 
 def run_inline(server: Callable[[Grid], None], client_app: ClientApp, clients: int) -> None:

@@ -24,6 +24,7 @@ from fedsim.engine.flower import logs_to
 from fedsim.engine.observer import Observer
 from fedsim.engine.recorder import Recorder
 from fedsim.log.folders import SCENARIO
+from fedsim.log.schema import NoteRecord
 from fedsim.log.writer import RunLog
 from fedsim.scenario import Scenario
 from fedsim.scoring import Scorer
@@ -152,6 +153,8 @@ class _Run:
                 on_round=on_round,
                 on_sum=on_sum,
                 on_sent=self._recorder.sent,
+                on_note=self._note,
+                sizes=[len(own) for own in self._site.partitions],
             )
             self._log.save_tensors("final-model", result.arrays.to_torch_state_dict())
 
@@ -191,6 +194,9 @@ class _Run:
             sizes=[len(own) for own in self._site.partitions],
             assumed=Assumptions(self._scenario.federation.loss.function()),
         )
+
+    def _note(self, server_round: int | None, partition: int | None, text: str) -> None:
+        self._recorder.note(NoteRecord(round=server_round, partition=partition, text=text))
 
     def _on_outcome(self, outcome: Outcome) -> None:
         """Score one victim and record it; called from the adversary's thread."""

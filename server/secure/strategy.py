@@ -13,12 +13,13 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 from torch import Tensor
 
+from fedsim.core.text import printable
 from fedsim.core.vectors import restored, unflat
 from fedsim.scenario import Federation
 from fedsim.scenario.aggregation import Aggregation
 from fedsim.server.delegate import Delegate
 from fedsim.server.manipulating import Sent
-from fedsim.server.uploads import Shapes, Sum, Upload, printable, read_clear
+from fedsim.server.uploads import Shapes, Sum, Upload, read_clear
 
 OnSum = Callable[[int, ArrayRecord, Sum], None]
 """``(server_round, the global model that was sent, the revealed sum)``."""

@@ -87,6 +87,16 @@ def send_no_metrics(reply: Message) -> None:
     del reply.content["metrics"]
 
 
+def send_more_than_the_model_holds(reply: Message) -> None:
+    """Send doubles that are finite, but not in the model's single precision."""
+    set_first(reply, lambda x: np.full(x.shape, 1e300))
+
+
+def claim_a_trillion_examples(reply: Message) -> None:
+    """Claim more examples than the round asked for."""
+    reply.content.metric_records["metrics"]["num-examples"] = 10**12
+
+
 def claim_infinite_examples(reply: Message) -> None:
     """Claim a weight beside which all others vanish."""
     reply.content.metric_records["metrics"]["num-examples"] = float("inf")
@@ -113,6 +123,8 @@ UNUSABLE: dict[Damage, str] = {
     send_two_records: "found 2",
     send_no_metrics: "found 0",
     claim_infinite_examples: "num-examples is inf",
+    claim_a_trillion_examples: "num-examples is 1e+12: expected a whole number from 1 to 2",
+    send_more_than_the_model_holds: "do not fit the model's torch.float32",
     fail: "out of battery",
     reply_with_nothing: "found 0",
 }

@@ -32,6 +32,10 @@ class Seen:
 
     uploads: dict[int, Sequence[Upload]] = field(default_factory=dict)
     accuracies: dict[int, float] = field(default_factory=dict)
+    notes: list[tuple[int | None, int | None, str]] = field(default_factory=list)
+
+    def on_note(self, server_round: int | None, partition: int | None, text: str) -> None:
+        self.notes.append((server_round, partition, text))
 
     def on_uploads(self, server_round: int, arrays: ArrayRecord, uploads: Sequence[Upload]) -> None:
         self.uploads[server_round] = uploads
@@ -47,6 +51,8 @@ def train(scenario: Scenario, app: ClientApp) -> tuple[Result, Seen]:
         site.dataset.test,
         on_uploads=seen.on_uploads,
         on_round=seen.accuracies.__setitem__,
+        on_note=seen.on_note,
+        sizes=[len(own) for own in site.partitions],
     )
     return result, seen
 

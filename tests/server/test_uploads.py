@@ -20,7 +20,8 @@ from flwr.app import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedsim.server.uploads import MAX_EXAMPLES, MAX_REASON, Upload, digest, read_upload
+from fedsim.core.text import MAX_SHOWN
+from fedsim.server.uploads import MAX_EXAMPLES, Upload, digest, read_upload
 from tests.server.wire import reply_of, same, train_message
 
 SHAPES = {"w": (2, 3), "n": ()}
@@ -144,7 +145,7 @@ def test_a_long_reason_is_cut() -> None:
     error = Error(code=2, reason="x" * 10_000)
     upload = read_upload(Message(error, reply_to=train_message({})), 0, SHAPES)
     assert upload.problem is not None
-    assert len(upload.problem) == MAX_REASON
+    assert len(upload.problem) == MAX_SHOWN
 
 
 def test_a_good_reply_is_read_whole() -> None:

@@ -99,3 +99,30 @@ def test_the_engine_gives_the_server_a_grid_of_all_clients() -> None:
 
     run_inline(server, app_of(echo), 5)
     assert len(set(seen)) == 5
+
+
+def test_a_client_that_exits_is_an_error_reply() -> None:
+    def leave(message: Message, context: Context) -> Message:
+        raise SystemExit(3)
+
+    grid = InlineGrid(app_of(leave), 1)
+    [reply] = grid.send_and_receive(messages(grid))
+    assert reply.error.reason == "SystemExit: 3"
+
+
+@pytest.mark.parametrize("found", [None, "text", RecordDict()])
+def test_a_reply_that_is_not_a_message_is_an_error_reply(found: object) -> None:
+    grid = InlineGrid(lambda message, context: found, 1)  # type: ignore[arg-type, return-value]
+    [reply] = grid.send_and_receive(messages(grid))
+    assert "expected a Message as the reply" in reply.error.reason
+
+
+def test_a_client_cannot_reply_in_the_name_of_another() -> None:
+    def forge(message: Message, context: Context) -> Message:
+        own = Message(message.content, dst_node_id=2, message_type="train")
+        return Message(RecordDict(), reply_to=own)
+
+    grid = InlineGrid(forge, 2)
+    first, second = grid.send_and_receive(messages(grid))
+    assert "in the name of another node" in first.error.reason
+    assert second.has_content()
