@@ -152,7 +152,7 @@ def _told(explanation: Explanation) -> str:
 
 def _lines(explanation: Explanation) -> list[str]:
     case = explanation.case
-    lines = [f"{case.group}, {case.attacker}: {case.leaked} of {len(case.leakage)} leaked"]
+    lines = [f"{case.group}, {case.attacker}: {case.count}"]
     for number, finding in enumerate(explanation.findings, start=1):
         lines.append(f"{number}. {finding.cause}. {finding.evidence} → {finding.advice}")
     return lines

@@ -67,6 +67,17 @@ class Case:
         return sum(record.score.meaning is Meaning.LEAKED for record in self.leakage)
 
     @property
+    def partly(self) -> int:
+        """Number of examples that leaked in part."""
+        return sum(record.score.meaning is Meaning.PARTLY for record in self.leakage)
+
+    @property
+    def count(self) -> str:
+        """What leaked, in words."""
+        partly = f", {self.partly} partly" if self.partly else ""
+        return f"{self.leaked} of {len(self.leakage)} leaked{partly}"
+
+    @property
     def all_leaked(self) -> bool:
         """Whether all examples leaked, so that there is nothing to explain."""
         return bool(self.leakage) and self.leaked == len(self.leakage)

@@ -18,12 +18,14 @@ def show(explanations: Sequence[Explanation], console: Console) -> None:
     """Print explanations, the most likely cause of each first."""
     if not explanations:
         console.print("Nothing was attacked in this run, so nothing failed.")
-    if any(e.case.is_control and e.findings for e in explanations):
+    controls = [e.case for e in explanations if e.case.is_control and e.findings]
+    if controls:
+        some = any(case.leaked or case.partly for case in controls)
         console.print(
             Text(
-                "The positive control, an undefended gradient of public data, was not "
-                "reconstructed either: look for the cause in the attack and the model first, not "
-                "in a defense.\n",
+                "The positive control, an undefended gradient of public data, was "
+                f"{'reconstructed in part only' if some else 'not reconstructed either'}: look for "
+                "the cause in the attack and the model first, not in a defense.\n",
                 style="bold magenta",
             )
         )
@@ -34,7 +36,7 @@ def show(explanations: Sequence[Explanation], console: Console) -> None:
 def _show(explanation: Explanation, console: Console) -> None:
     case = explanation.case
     told = Text(f"{case.group}, {case.attacker}: ", style="bold")
-    told.append(f"{case.leaked} of {len(case.leakage)} leaked")
+    told.append(case.count)
     console.print(told)
     if not explanation.findings:
         console.print(Padding(Text("the attack succeeded; nothing to explain"), (0, 0, 1, 2)))

@@ -1,14 +1,19 @@
 """Causes and remedies from constructed records: none advises what the run has done already."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from io import StringIO
 from typing import Any
 
 import pytest
+from rich.console import Console
 
-from fedsim.log.schema import ADAPTIVE, NAIVE, Doubt, ModelTraits
+from fedsim.log.schema import ADAPTIVE, CONTROL, NAIVE, Doubt, ModelTraits
 from fedsim.show.explain.cases import Case
 from fedsim.show.explain.causes import CAUSES
+from fedsim.show.explain.explanation import Explanation
 from fedsim.show.explain.finding import Finding
+from fedsim.show.explain.terminal import show
 from tests.fedsim.runs import leakage, reconstruction, upload
 
 NOISE = [{"name": "gaussian-noise", "std": 0.1}]
@@ -43,6 +48,23 @@ def case(
 def findings(one: Case) -> dict[str, Finding]:
     found = (cause(one, None) for cause in CAUSES)
     return {f.cause: f for f in found if f is not None}
+
+
+@pytest.mark.parametrize(
+    ("meaning", "count", "said"),
+    [
+        ("attack failed", "0 of 1 leaked", "was not reconstructed either"),
+        ("partly leaked", "0 of 1 leaked, 1 partly", "was reconstructed in part only"),
+    ],
+)
+def test_what_leaked_in_part_is_counted(meaning: str, count: str, said: str) -> None:
+    score = leakage("v", CONTROL, psnr=9.0, meaning=meaning)
+    control = replace(case(), group=CONTROL, leakage=[score])
+    console = Console(width=200, record=True, file=StringIO())
+    show([Explanation(control, [Finding("a cause", 1.0, "evidence", "advice")])], console)
+    text = console.export_text()
+    assert f"{control.group}, naive: {count}\n" in text
+    assert said in text
 
 
 def test_a_fit_is_compared_with_that_of_the_truth_and_its_rounding() -> None:
