@@ -73,7 +73,7 @@ class Case:
 
     @property
     def count(self) -> str:
-        """What leaked, in words."""
+        """Count of recognisable examples and of partial leaks, as a phrase."""
         partly = f", {self.partly} partly" if self.partly else ""
         return f"{self.leaked} of {len(self.leakage)} leaked{partly}"
 
