@@ -68,6 +68,6 @@ class BestOf(LBFGSMatching):
 
     def _labels(self, model: nn.Module, observation: Observation) -> Tensor | None:
         try:
-            return known_or_inferred(model, observation)
+            return known_or_inferred(model, observation, evaluations=self.evaluations)
         except AttackError:
             return None

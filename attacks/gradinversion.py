@@ -122,7 +122,7 @@ class GradInversion(SignedAdamMatching):
         return self.consistency * (offset**2).sum(1), 2 * self.consistency * offset
 
     def _labels(self, model: nn.Module, observation: Observation) -> Tensor | None:
-        return known_or_inferred(model, observation)
+        return known_or_inferred(model, observation, evaluations=self.evaluations)
 
 
 def _known(model: nn.Module, observation: Observation) -> Mapping[str, Tensor] | None:

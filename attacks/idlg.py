@@ -18,4 +18,4 @@ class IDLG(LBFGSMatching):
     """
 
     def _labels(self, model: nn.Module, observation: Observation) -> Tensor | None:
-        return known_or_inferred(model, observation)
+        return known_or_inferred(model, observation, evaluations=self.evaluations)

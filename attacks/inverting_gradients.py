@@ -41,4 +41,4 @@ class InvertingGradients(SignedAdamMatching):
         return (*self.priors, TotalVariation(self.total_variation))
 
     def _labels(self, model: nn.Module, observation: Observation) -> Tensor | None:
-        return known_or_inferred(model, observation)
+        return known_or_inferred(model, observation, evaluations=self.evaluations)

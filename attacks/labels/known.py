@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 
+import torch
 import torch.nn.functional as F  # noqa: N812  (the name that everybody knows)
 from torch import Tensor, nn
 
+from fedsim.attacks.labels.fitted import LEAST_BUDGET, is_fittable, labels_by_fitting
 from fedsim.attacks.labels.infer import infer_labels
+from fedsim.attacks.labels.proxies import drifted_labels
 from fedsim.attacks.labels.scaled import unscaled
 from fedsim.attacks.labels.sequences import search_labels
 from fedsim.attacks.labels.tried import tried_labels
 from fedsim.attacks.types import LocalTraining, Observation
 from fedsim.core.errors import AttackError
 
+FIRST = 4
+"""Candidates of the quick search with which that by fitting begins."""
 
-def known_or_inferred(model: nn.Module, observation: Observation) -> Tensor:
-    """Return the labels that the threat model makes public, else those read off the gradient.
+
+def known_or_inferred(
+    model: nn.Module, observation: Observation, *, evaluations: int = 0
+) -> Tensor:
+    """Return the labels that the threat model makes public, else those found from the upload.
+
+    Args:
+        model: the global model, in the client's mode.
+        observation: the upload.
+        evaluations: objective evaluations of the attack that asks. From `LEAST_BUDGET` on, labels
+            of several local steps are found by fitting pictures, which takes about as long.
 
     Returns:
         ``(batch_size,)``; after several local steps, whose order matters, candidates
@@ -33,14 +48,43 @@ def known_or_inferred(model: nn.Module, observation: Observation) -> Tensor:
         return labels
     if observation.has_classes and observation.training is None:
         return tried_labels(model, observation)
-    require_cross_entropy(observation)
-    if observation.training is not None and observation.training.max_norm is not None:
-        return _of_clipped(model, observation, observation.training)
     if observation.training is not None:
-        return search_labels(model, observation)
+        return _of_training(model, observation, observation.training, evaluations)
+    require_cross_entropy(observation)
     return infer_labels(
         model, observation.gradient, observation.input_shape, observation.batch_size
     )
+
+
+def _of_training(
+    model: nn.Module, observation: Observation, training: LocalTraining, evaluations: int
+) -> Tensor:
+    """Return the labels of a local training.
+
+    Raises:
+        AttackError: they cannot be found.
+    """
+    if evaluations < LEAST_BUDGET or not is_fittable(model, observation):
+        return _read_off(model, observation, training)
+    first = []
+    with suppress(AttackError):
+        first.append(_read_off(model, observation, training)[:FIRST])
+    if observation.labels is None and training.max_norm is None:
+        with suppress(AttackError):
+            first.append(drifted_labels(model, observation)[None])
+    return labels_by_fitting(model, observation, torch.cat(first) if first else None)
+
+
+def _read_off(model: nn.Module, observation: Observation, training: LocalTraining) -> Tensor:
+    """Return the labels of a local training by rules and simulations.
+
+    Raises:
+        AttackError: they cannot be found so.
+    """
+    require_cross_entropy(observation)
+    if training.max_norm is not None:
+        return _of_clipped(model, observation, training)
+    return search_labels(model, observation)
 
 
 def _of_clipped(model: nn.Module, observation: Observation, training: LocalTraining) -> Tensor:
