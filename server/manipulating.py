@@ -140,7 +140,7 @@ class Manipulating(Delegate):
         samples = self._public.samples(MOST_PUBLIC)
         if samples is None:
             raise RunError("adversary.malicious: there are no public pictures to choose by")
-        public = Public(samples[0], self._scenario.federation.batch_size)
+        public = Public(samples[0], self._scenario.federation.batch_size, samples[1])
         generator = torch.Generator().manual_seed(seed)
         changed = self._manipulation.change(model, public, generator)
         return Sent(

@@ -18,6 +18,7 @@ from fedsim.clients.defenses.base import (
 from fedsim.clients.defenses.bfloat16 import Bfloat16
 from fedsim.clients.defenses.checking import Check, Examined, Finding, Received, examined
 from fedsim.clients.defenses.clipping import Clipping, LayerClipping
+from fedsim.clients.defenses.dead_units import DeadUnits
 from fedsim.clients.defenses.dgc import DeepGradientCompression
 from fedsim.clients.defenses.dp_sgd import DPSGD
 from fedsim.clients.defenses.fp16 import Fp16
@@ -55,6 +56,7 @@ __all__ = [
     "Check",
     "Clipping",
     "Computed",
+    "DeadUnits",
     "DeepGradientCompression",
     "DefendedSteps",
     "Defense",

@@ -4,7 +4,8 @@ An attack in ``fedsim.attacks`` reads the result; a guide is in ``server/README.
 """
 
 from fedsim.server.malicious.base import Changed, Manipulation, Public
+from fedsim.server.malicious.fishing import Fishing
 from fedsim.server.malicious.imprint import Imprint
 from fedsim.server.malicious.trap_weights import TrapWeights
 
-__all__ = ["Changed", "Imprint", "Manipulation", "Public", "TrapWeights"]
+__all__ = ["Changed", "Fishing", "Imprint", "Manipulation", "Public", "TrapWeights"]

@@ -21,10 +21,12 @@ class Public:
     Attributes:
         inputs: public examples ``(N, *input_shape)``, as the model takes them.
         batch_size: examples in a client's batch.
+        labels: classes of the public examples ``(N,)``; None where there are none.
     """
 
     inputs: Tensor
     batch_size: int
+    labels: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,9 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from fedsim.attacks.closed.rows import DenseRows
+from fedsim.attacks.fished import Fished
 from fedsim.clients.defenses import (
     ArchitectureDrift,
     Check,
+    DeadUnits,
     NoDefense,
     Received,
     SingleExampleDominance,
@@ -18,12 +20,12 @@ from fedsim.clients.defenses import (
     examined,
 )
 from fedsim.models import MLP, ConvNet, LeNet, ModelSpec
-from fedsim.server.malicious import Imprint, TrapWeights
+from fedsim.server.malicious import Fishing, Imprint, TrapWeights
 from fedsim.server.malicious.trap_weights import trap_rows
 from tests.server.malicious.batches import changed, clothes, private, recovered
 
 SHAPE, BATCH = (1, 28, 28), 32
-CHECKS = (ArchitectureDrift(), WeightStatistics(), SingleExampleDominance())
+CHECKS = (ArchitectureDrift(), WeightStatistics(), DeadUnits(), SingleExampleDominance())
 RELU = MLP(hidden=(256,), activation="relu")
 
 
@@ -55,6 +57,26 @@ def test_each_manipulation_is_noticed() -> None:
     assert noticed(received(trap, honest)) == {"WeightStatistics", "SingleExampleDominance"}
     imprint = changed(Imprint(bins=64), RELU.build(SHAPE, 10, seed=0), BATCH).model
     assert noticed(received(imprint, honest)) >= {"ArchitectureDrift", "WeightStatistics"}
+    for by in ("class", "feature"):
+        fishing = changed(Fishing(label=1, by=by), RELU.build(SHAPE, 10, seed=0), BATCH).model
+        assert noticed(received(fishing, honest)) == {"DeadUnits"}
+
+
+def test_fishing_with_small_numbers_in_place_of_zeros_passes_the_checks() -> None:
+    """A known limit: rows that hardly matter look as rows of a small network do."""
+    honest = RELU.build(SHAPE, 10, seed=0).state_dict()
+    evading = changed(Fishing(label=1), RELU.build(SHAPE, 10, seed=0), BATCH).model
+    rows = evading.get_parameter("head.weight")
+    with torch.no_grad():
+        small = torch.randn(rows.shape, generator=torch.Generator().manual_seed(0))
+        small *= 2e-3 * rows[1].norm() / small[0].norm()
+        rows += small * (rows == 0)
+    assert noticed(received(evading, honest)) == set()
+    pictures, labels = private(300)
+    rest, ours = (labels != 1).nonzero().flatten(), (labels == 1).nonzero().flatten()
+    chosen = torch.cat([rest[: BATCH - 1], ours[:1]])
+    batch = pictures[chosen], labels[chosen]
+    assert float(recovered(Fished(evaluations=1), evading, batch)[-1]) > 25
 
 
 def test_an_attack_tuned_against_the_checks_passes_them() -> None:

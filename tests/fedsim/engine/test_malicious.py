@@ -15,7 +15,9 @@ RELU = "model={name='mlp', hidden=[64], activation='relu'}"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("plan", ["'trap-weights'", "{name='imprint', bins=64}"])
+@pytest.mark.parametrize(
+    "plan", ["'trap-weights'", "{name='imprint', bins=64}", "{name='fishing', label=0}"]
+)
 @pytest.mark.parametrize("upload", ["gradient", "update"])
 def test_a_run_says_what_was_changed_and_what_it_got(
     tmp_path: Path, plan: str, upload: str

@@ -21,8 +21,8 @@ def clothes() -> Dataset:
 
 
 def public(batch_size: int) -> Public:
-    inputs, _ = clothes().test.batch(np.arange(len(clothes().test)))
-    return Public(inputs, batch_size)
+    inputs, labels = clothes().test.batch(np.arange(len(clothes().test)))
+    return Public(inputs, batch_size, labels)
 
 
 def private(batch_size: int, first: int = 0) -> tuple[Tensor, Tensor]:
