@@ -12,6 +12,8 @@ from safetensors.torch import save_file
 from fedsim.clients.watching import Watched, watching
 
 ROUND_KEY = "server-round"
+MU_KEY = "proximal-mu"
+"""Key of FedProx's mu in the messages of Flower's strategy."""
 
 
 class AuditMod:
@@ -39,6 +41,9 @@ class AuditMod:
         place = self.folder / file_name(message.metadata.dst_node_id, round_of(message))
         with watching() as watched:
             reply = call_next(message, context)
+        mu = _asked(message, MU_KEY)
+        if isinstance(mu, int | float) and mu > 0:
+            watched.facts["proximal_mu"] = float(mu)
         keep(watched, place)
         return reply
 
@@ -48,12 +53,17 @@ def round_of(message: Message) -> int:
 
     Messages of workflows from before Flower's Message API have it as the name of their group.
     """
-    for config in message.content.config_records.values():
-        value = config.get(ROUND_KEY)
-        if isinstance(value, int):
-            return value
+    value = _asked(message, ROUND_KEY)
+    if isinstance(value, int):
+        return value
     group = message.metadata.group_id
     return int(group) if group.isdecimal() else 0
+
+
+def _asked(message: Message, key: str) -> object:
+    """Return a value of a message's configuration, or None."""
+    configs = message.content.config_records.values()
+    return next((config[key] for config in configs if key in config), None)
 
 
 def file_name(node: int, server_round: int) -> str:
@@ -70,6 +80,8 @@ def keep(watched: Watched, path: Path) -> None:
     inputs, labels = examples
     sizes = [len(inputs) for inputs, _ in watched.steps]
     facts = {**watched.facts, "steps": len(sizes), "batch_size": max(sizes)}
+    if len(set(watched.rates)) > 1:
+        facts["rates"] = watched.rates
     scratch = path.with_name(f".{path.name}.part")
     tensors = {"inputs": inputs.contiguous(), "labels": labels.contiguous()}
     save_file(tensors, scratch, metadata={"facts": json.dumps(facts)})

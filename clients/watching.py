@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
 from torch.overrides import TorchFunctionMode
 
+from fedsim.clients.watching_clips import clipping
+
 LOSSES = (
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
@@ -26,6 +28,7 @@ LOSSES = (
 """Functions of ``torch.nn.functional`` that are watched, also inside loss modules."""
 
 _NAMES = {getattr(F, name): name for name in LOSSES}
+_DROPOUTS = (F.dropout, F.dropout1d, F.dropout2d, F.dropout3d, F.alpha_dropout)
 
 Step = tuple[Tensor, Tensor | None]
 
@@ -37,10 +40,13 @@ class Watched:
     Attributes:
         steps: inputs of the outermost model and targets of the loss, one pair for each step of an
             optimiser; if no optimiser stepped, one for each forward pass.
-        facts: the optimiser's class and settings, and the mode and loss of the last step.
+        rates: learning rate of each of these steps of an optimiser.
+        facts: the optimiser's class and settings, and the mode and loss of the last step; the norm
+            for clipping and the probability of dropout, if there are any.
     """
 
     steps: list[Step] = field(default_factory=list)
+    rates: list[float] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
 
     def examples(self) -> tuple[Tensor, Tensor] | None:
@@ -71,7 +77,7 @@ def watching() -> Iterator[Watched]:
     nn.Module.__call__ = watch.call(plain_call)  # type: ignore[method-assign]
     handle = register_optimizer_step_post_hook(watch.on_step)
     try:
-        with _Losses(watch):
+        with _Calls(watch), clipping(watch.on_clip):
             yield watch.seen
     finally:
         handle.remove()
@@ -79,8 +85,8 @@ def watching() -> Iterator[Watched]:
         watch.end()
 
 
-class _Losses(TorchFunctionMode):
-    """Mode in which the calls of PyTorch's loss functions are noted."""
+class _Calls(TorchFunctionMode):
+    """Mode in which the calls of PyTorch's loss functions and of dropout are noted."""
 
     def __init__(self, watch: _Watch) -> None:
         super().__init__()
@@ -96,7 +102,12 @@ class _Losses(TorchFunctionMode):
         named = dict(kwargs or {})
         if func in _NAMES:
             target = args[1] if len(args) > 1 else named.get("target")
-            self._watch.on_loss(_NAMES[func], target)
+            weight = args[2] if len(args) > 2 else named.get("weight")
+            self._watch.on_loss(_NAMES[func], target, weight, named.get("label_smoothing", 0.0))
+        elif func in _DROPOUTS:
+            given = dict(zip(("input", "p", "training"), args, strict=False)) | named
+            if given.get("training", True):
+                self._watch.on_dropout(float(given.get("p", 0.5)))
         return func(*args, **named)
 
 
@@ -121,10 +132,23 @@ class _Watch:
 
         return called
 
-    def on_loss(self, name: str, target: object) -> None:
+    def on_loss(self, name: str, target: object, weight: object, smoothing: float) -> None:
         if isinstance(target, Tensor) and torch.is_grad_enabled() and self._depth < 2:
             self._target = _kept(target)
             self.seen.facts["loss"] = name
+            if smoothing:
+                self.seen.facts["smoothing"] = float(smoothing)
+            if isinstance(weight, Tensor):
+                self.seen.facts["weights"] = _kept(weight).tolist()
+
+    def on_dropout(self, probability: float) -> None:
+        if torch.is_grad_enabled() and probability > 0:
+            known = float(self.seen.facts.get("dropout", 0.0))
+            self.seen.facts["dropout"] = max(known, probability)
+
+    def on_clip(self, norm: float, kind: float) -> None:
+        self.seen.facts["max_grad_norm"] = norm
+        self.seen.facts["norm_type"] = kind
 
     def on_step(self, optimiser: torch.optim.Optimizer, *_: Any) -> None:
         self._stepped = True
@@ -132,12 +156,15 @@ class _Watch:
         self.seen.facts["optimiser"] = type(optimiser).__name__
         for name in ("lr", "momentum", "nesterov", "weight_decay", "eps"):
             value = settings.get(name)
+            if isinstance(value, Tensor) and value.numel() == 1:
+                value = float(value)
             if isinstance(value, int | float):
                 self.seen.facts[name] = value if isinstance(value, bool) else float(value)
         for name, value in zip(("beta1", "beta2"), settings.get("betas", ()), strict=False):
             self.seen.facts[name] = float(value)
         if self._inputs is not None:
             self.seen.steps.append((self._inputs, self._target))
+            self.seen.rates.append(float(self.seen.facts["lr"]))
             self._inputs = self._target = None
 
     def end(self) -> None:

@@ -96,7 +96,11 @@ def ladder(  # noqa: PLR0913  (what there is to say about clients)
     local_epochs: int | None = None,
     examples: int | None = None,
     optimizer: str | dict[str, Any] = "sgd",
-    loss: Callable[[Any, Any], Tensor] | None = None,
+    schedule: str | dict[str, Any] = "constant",
+    max_grad_norm: float | None = None,
+    proximal_mu: float = 0.0,
+    augmentations: Sequence[str | dict[str, Any]] = (),
+    loss: str | dict[str, Any] | Callable[[Any, Any], Tensor] | None = None,
     uploads: Literal["weights", "gradients"] = "weights",
     mode: Literal["train", "eval"] = "train",
     normalisation: tuple[Numbers, Numbers] | None = None,
@@ -130,7 +134,11 @@ def ladder(  # noqa: PLR0913  (what there is to say about clients)
         examples: number of a client's examples, for ``local_epochs``; two batches by default. A
             ladder takes at most 128.
         optimizer: the clients' optimiser, as in `audit`.
-        loss: the clients' mean loss of a batch; by default the cross-entropy.
+        schedule: schedule of the learning rate, as in `audit`.
+        max_grad_norm: norm for the clipping of each step's gradient, as in `audit`.
+        proximal_mu: weight of FedProx's term, as in `audit`.
+        augmentations: random changes of the pictures, as in `audit`.
+        loss: the clients' mean loss of a batch; by default the cross-entropy. As in `audit`.
         uploads: whether replies hold the trained weights, or gradients.
         mode: mode of the model's layers when the clients train.
         normalisation: mean and standard deviation with which the clients normalise their data.
@@ -152,7 +160,8 @@ def ladder(  # noqa: PLR0913  (what there is to say about clients)
     from fedsim.core.environment import prepare  # noqa: PLC0415
 
     prepare()
-    from fedsim.engine.audit.making import plan_of  # noqa: PLC0415  (loads torch and Flower)
+    from fedsim.engine.audit.details import TrainingDetails  # noqa: PLC0415  (loads torch)
+    from fedsim.engine.audit.making import plan_of  # noqa: PLC0415
 
     plan = plan_of(
         model=model,
@@ -163,6 +172,7 @@ def ladder(  # noqa: PLR0913  (what there is to say about clients)
         local_epochs=local_epochs,
         optimizer=optimizer,
         loss=loss,
+        details=TrainingDetails(schedule, max_grad_norm, proximal_mu, tuple(augmentations)),
         uploads=uploads,
         mode=mode,
         normalisation=normalisation,

@@ -32,7 +32,11 @@ def audit(  # noqa: PLR0913  (what there is to say about an app)
     local_steps: int | None = None,
     local_epochs: int | None = None,
     optimizer: str | dict[str, Any] = "sgd",
-    loss: Callable[[Any, Any], Tensor] | None = None,
+    schedule: str | dict[str, Any] = "constant",
+    max_grad_norm: float | None = None,
+    proximal_mu: float = 0.0,
+    augmentations: Sequence[str | dict[str, Any]] = (),
+    loss: str | dict[str, Any] | Callable[[Any, Any], Tensor] | None = None,
     uploads: Literal["weights", "gradients"] = "weights",
     mode: Literal["train", "eval"] = "train",
     normalisation: tuple[Numbers, Numbers] | None = None,
@@ -69,7 +73,16 @@ def audit(  # noqa: PLR0913  (what there is to say about an app)
             ``num-examples`` examples.
         optimizer: the clients' optimiser: ``"sgd"``, ``"adam"``, ``"adamw"``, or a table of name
             and parameters such as ``{"name": "sgd", "momentum": 0.9}``.
-        loss: the clients' mean loss of a batch; by default the cross-entropy.
+        schedule: schedule of the learning rate, a name or a table as in ``federation.schedule``,
+            such as ``{"name": "cosine", "over": "steps", "warmup": 5}``.
+        max_grad_norm: L2 norm to which clients clip the gradient of each step; None for no
+            clipping.
+        proximal_mu: weight of FedProx's proximal term in the clients' loss.
+        augmentations: random changes of the pictures before each step, names or tables as in
+            ``federation.augmentations``; no example of such clients is called protected.
+        loss: the clients' mean loss of a batch; by default the cross-entropy. A function, a module,
+            or a name or a table as in ``federation.loss``, such as
+            ``{"name": "cross-entropy", "smoothing": 0.1}``.
         uploads: whether replies hold the trained weights, or gradients.
         mode: mode of the model's layers when the clients train.
         normalisation: mean and standard deviation with which the clients normalise their pictures,
@@ -98,7 +111,8 @@ def audit(  # noqa: PLR0913  (what there is to say about an app)
     from fedsim.core.environment import prepare  # noqa: PLC0415
 
     prepare()
-    from fedsim.engine.audit.making import plan_of  # noqa: PLC0415  (loads torch and Flower)
+    from fedsim.engine.audit.details import TrainingDetails  # noqa: PLC0415  (loads torch)
+    from fedsim.engine.audit.making import plan_of  # noqa: PLC0415
 
     plan = plan_of(
         model=model,
@@ -109,6 +123,7 @@ def audit(  # noqa: PLR0913  (what there is to say about an app)
         local_epochs=local_epochs,
         optimizer=optimizer,
         loss=loss,
+        details=TrainingDetails(schedule, max_grad_norm, proximal_mu, tuple(augmentations)),
         uploads=uploads,
         mode=mode,
         normalisation=normalisation,

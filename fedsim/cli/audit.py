@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import sys
+import re
 import tomllib
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
 from fedsim.cli.ladder import climb, show_ladder
 from fedsim.cli.options import Out
+from fedsim.cli.threshold import conclude_by
 from fedsim.core.errors import RunError
 from fedsim.log.folders import ladder_place, new_folder
 
 if TYPE_CHECKING:
     from fedsim.engine.audit.request import Request
-    from fedsim.log.run import Run
-
-LEAKS, NO_EVIDENCE = 3, 4
 
 
 class Uploads(StrEnum):
@@ -83,11 +79,31 @@ def audit(  # noqa: PLR0913, PLR0917  (each is an option of its own)
             help="The clients' optimiser, as sgd,momentum=0.9 or adam; plain sgd if left out.",
         ),
     ] = None,
+    schedule: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME[,KEY=VALUE]",
+            help="Schedule of the learning rate, as cosine,over=steps,warmup=5.",
+        ),
+    ] = None,
+    max_grad_norm: Annotated[
+        float | None, typer.Option(help="Norm to which clients clip a step's gradient.")
+    ] = None,
+    proximal_mu: Annotated[float | None, typer.Option(help="Weight of FedProx's term.")] = None,
+    augment: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME[,KEY=VALUE]",
+            help="Random change of the pictures, as flip. Can be given several times.",
+        ),
+    ] = None,
     mode: Annotated[Mode | None, typer.Option(help="Mode of BatchNorm and dropout.")] = None,
     loss: Annotated[
         str | None,
         typer.Option(
-            metavar="MODULE:NAME", help="The clients' loss; the cross-entropy if left out."
+            metavar="MODULE:NAME",
+            help="The clients' loss, or one of fedsim list losses as cross-entropy,smoothing=0.1; "
+            "the cross-entropy if left out.",
         ),
     ] = None,
     normalise: Annotated[
@@ -170,12 +186,18 @@ def audit(  # noqa: PLR0913, PLR0917  (each is an option of its own)
         local_epochs=epochs,
         learning_rate=learning_rate,
         mode=None if mode is None else mode.value,
-        loss=loss,
+        loss=loss if loss is None or ":" in loss else _table(loss),
         normalise=normalise,
         value_range=value_range,
         public=None if public is None else str(public.absolute()),
         uploads=uploads.value,
         optimizer=None if optimizer is None else _table(optimizer),
+        details={
+            "schedule": None if schedule is None else _table(schedule),
+            "max_grad_norm": max_grad_norm,
+            "proximal_mu": proximal_mu,
+            "augmentations": [_table(each) for each in augment] if augment else None,
+        },
         others={
             "attack": attack,
             "evaluations": evaluations,
@@ -199,7 +221,7 @@ def audit(  # noqa: PLR0913, PLR0917  (each is an option of its own)
         return
     if limit is not None and not as_json:
         show_ladder(ladder_place(folder), as_json=False)
-    _conclude(folder, as_json=as_json, fail_above=fail_above)
+    conclude_by(folder, as_json=as_json, fail_above=fail_above)
 
 
 def _app(
@@ -225,8 +247,8 @@ def _recorded(
 
 
 def _table(text: str) -> dict[str, Any]:
-    """Return ``sgd,momentum=0.9`` as a table of name and parameters."""
-    name, *settings = text.split(",")
+    """Return ``sgd,momentum=0.9`` as a table of name and parameters; lists are in brackets."""
+    name, *settings = re.split(r",(?![^\[]*\])", text)
     return {"name": name, **dict(map(_setting, settings))}
 
 
@@ -238,74 +260,3 @@ def _setting(text: str) -> tuple[str, Any]:
         return key.strip(), tomllib.loads(f"value = {value}")["value"]
     except ValueError:
         return key.strip(), value
-
-
-def _conclude(folder: Path, *, as_json: bool, fail_above: float | None) -> None:
-    """Print the result, and exit by the threshold.
-
-    Raises:
-        Exit: the threshold was passed, or there is no evidence for it.
-    """
-    from fedsim.cli.main import conclude  # noqa: PLC0415  (which has this command)
-    from fedsim.log.run import Run  # noqa: PLC0415
-
-    run = Run.read(folder)
-    if as_json:
-        sys.stdout.write(json.dumps(result(run)) + "\n")
-    else:
-        conclude(Console(), folder)
-    code = exit_code(run, fail_above)
-    if code:
-        raise typer.Exit(code)
-
-
-def result(run: Run) -> dict[str, Any]:
-    """Return the result of an audit in plain values.
-
-    ``leakage`` is the share of the attacked private examples that leaked, in part or fully; None if
-    none could be compared. ``possible`` is the share that is neither protected nor nothing to leak:
-    an attack that failed says nothing about them. ``control`` is whether the positive control was
-    reconstructed.
-    """
-    from fedsim.log.schema import Meaning  # noqa: PLC0415
-    from fedsim.show.headline import notes_said, run_headline  # noqa: PLC0415
-
-    summary = run.summary
-    worst = summary.worst
-    unknown = (Meaning.NOT_COMPARED, Meaning.NOTHING)
-    compared = sum(n for meaning, n in worst.items() if meaning not in unknown)
-    leaked = worst.get(Meaning.LEAKED, 0) + worst.get(Meaning.PARTLY, 0)
-    attacked = sum(worst.values())
-    safe = worst.get(Meaning.PROTECTED, 0) + worst.get(Meaning.NOTHING, 0)
-    return {
-        "headline": run_headline(summary) or "Nothing was attacked.",
-        "leakage": leaked / compared if compared else None,
-        "possible": 1 - safe / attacked if attacked else None,
-        "examples": {meaning.value: n for meaning, n in worst.items()},
-        "control": summary.control is not None and not summary.control_failed,
-        "remarks": [
-            *notes_said(summary),
-            *(f"{victim}: no reconstruction: {why}" for victim, why in summary.failures),
-        ],
-        "problems": [f"round {r}, client {c}: {why}" for r, c, why in summary.problems],
-        "folder": str(run.folder),
-    }
-
-
-def exit_code(run: Run, fail_above: float | None) -> int:
-    """Return the exit code for a threshold on the share of leaked examples.
-
-    Args:
-        run: the run.
-        fail_above: the threshold, or None.
-
-    Returns:
-        3 if more leaked; 4 without evidence: more would have leaked if a better attack found all
-        examples that are neither protected nor nothing to leak; else 0.
-    """
-    if fail_above is None:
-        return 0
-    found = result(run)
-    if found["leakage"] is not None and found["leakage"] > fail_above:
-        return LEAKS
-    return 0 if found["possible"] is not None and found["possible"] <= fail_above else NO_EVIDENCE

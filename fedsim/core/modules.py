@@ -55,6 +55,12 @@ def using_draws(model: nn.Module, draws: Tensor | None) -> Iterator[None]:
             layer.draws = None
 
 
+def drops(model: nn.Module) -> bool:
+    """Return whether a model has layers of dropout that draw, in its present mode."""
+    kind = nn.modules.dropout._DropoutNd
+    return any(isinstance(m, kind) and m.training and m.p > 0 for m in model.modules())
+
+
 def batch_norms(model: nn.Module) -> dict[str, nn.Module]:
     """Return the BatchNorm layers by name."""
     kind = nn.modules.batchnorm._BatchNorm

@@ -6,7 +6,7 @@ import math
 from abc import abstractmethod
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from fedsim.core.checked import Parameters, checked
 from fedsim.core.registry import SCHEDULES
@@ -90,3 +90,28 @@ class Cosine(Schedule):
         """Return the value of the cosine."""
         share = (1 + math.cos(math.pi * min(position, length) / length)) / 2
         return self.least + (1 - self.least) * share
+
+
+Factors = Annotated[
+    tuple[Annotated[float, Field(ge=0)], ...],
+    BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value),
+]
+
+
+@SCHEDULES.register("listed")
+class Listed(Schedule):
+    """Learning rate times a factor for each round or step, the last of them for all that follow."""
+
+    factors: Annotated[
+        Factors, Field(min_length=1, examples=[(1.0, 0.5, 0.25)], description="one for each")
+    ]
+
+    @model_validator(mode="after")
+    def _moves(self) -> Listed:
+        if not any(self.factors):
+            raise ValueError("every factor is 0: expected one above 0")
+        return self
+
+    def after_warmup(self, position: int, length: int) -> float:
+        """Return the factor of the position."""
+        return float(self.factors[min(position, len(self.factors) - 1)])

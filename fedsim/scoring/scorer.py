@@ -18,7 +18,7 @@ from fedsim.clients.defenses import Defense
 from fedsim.clients.site import Site
 from fedsim.core.errors import UploadError
 from fedsim.core.modality import MODALITIES
-from fedsim.core.modules import normalises_by_batch
+from fedsim.core.modules import drops, normalises_by_batch
 from fedsim.core.names import ADAPTIVE, NAIVE, NO_DEFENSE, Attacker
 from fedsim.core.registry import COUNTERMEASURES
 from fedsim.data import IndexArray
@@ -158,6 +158,8 @@ class Scorer:
     def approximate(self, victim: Victim) -> bool:
         """Return whether the attack's equations are known to hold only approximately."""
         if isinstance(victim.attack, GradientMatching) and victim.attack.approximate:
+            return True
+        if not victim.is_control and drops(self._site.architecture):
             return True
         several, attack = not victim.is_control and self._steps(victim) > 1, victim.attack
         if not victim.is_control and not self._is_linear:

@@ -15,7 +15,7 @@ from fedsim.clients.training import Batch, local_training
 from fedsim.core.registry import SCHEDULES
 from fedsim.models import LeNet
 from fedsim.scenario import optimizers
-from fedsim.scenario.schedules import Constant, Cosine, Schedule, Step
+from fedsim.scenario.schedules import Constant, Cosine, Listed, Schedule, Step
 from fedsim.server.local_training import training_of
 from tests.fedsim.small import refusal, small
 from tests.rounding import assert_same
@@ -139,6 +139,7 @@ def test_labels_are_read_off_a_clipped_step(size: int) -> None:
         (Constant(), [1, 1, 1, 1]),
         (Constant(warmup=3), [0.25, 0.5, 0.75, 1]),
         (Step(every=2, gamma=0.5), [1, 1, 0.5, 0.5]),
+        (Listed(factors=(1.0, 0.25)), [1, 0.25, 0.25, 0.25]),
         (Step(every=1, gamma=0.5, warmup=1), [0.5, 1, 0.5, 0.25]),
         (Cosine(least=0.5), [1, 0.5 + 0.25 * (1 + 0.5**0.5), 0.75, 0.5 + 0.25 * (1 - 0.5**0.5)]),
     ],

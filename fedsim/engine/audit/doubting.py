@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from torch import Tensor
 
 from fedsim.core.names import NAIVE
-from fedsim.engine.audit.kept import KeptBatches, optimizer_in, optimizer_of
+from fedsim.engine.audit.differences import differences
+from fedsim.engine.audit.kept import KeptBatches
 from fedsim.engine.audit.site import AppSite
 from fedsim.engine.audit.suspicions import Evidence, explanation
 from fedsim.scoring import Scored
@@ -83,37 +83,4 @@ class Doubting:
         truth = self._plan.truth
         if isinstance(truth, KeptBatches) and partition in self._site.nodes:
             facts = truth.facts(self._site.nodes[partition], server_round)
-            yield from differences(facts, self._site, partition)
-
-
-def differences(facts: Mapping[str, Any], site: AppSite, partition: int) -> Iterator[str]:
-    """Yield the differences between a watched training and what the auditor stated.
-
-    Args:
-        facts: facts of the training (`fedsim.AuditMod`).
-        site: the audited app.
-        partition: the client.
-    """
-    plan, federation = site.plan, site.scenario.federation
-    examples = len(site.partitions[partition])
-    # A client of whole passes may have less than a batch.
-    most = plan.batch_size if plan.local_epochs is None else examples
-    stated = {
-        "learning rate": (facts.get("lr"), plan.learning_rate),
-        "batch size": (facts.get("batch_size"), min(plan.batch_size, most)),
-        "number of local steps": (facts.get("steps"), federation.steps_of(examples)),
-        "mode of the layers": (
-            facts.get("mode"),
-            "train" if plan.architecture.training else "eval",
-        ),
-    }
-    for name, (found, said) in stated.items():
-        if found is not None and found != said:
-            yield f"the client trained with another {name} than stated: {found}, not {said}"
-    table = optimizer_in(facts)
-    if table is None:
-        yield f"the client trained with {facts['optimiser']}, which no attack follows"
-    elif optimizer_of(table) != federation.optimizer:
-        said = ", ".join(f"{k} {v}" for k, v in table.items() if k != "name" and v)
-        given = f"{table['name']} ({said})" if said else table["name"]
-        yield f"the client trained with another optimizer than stated: {given}"
+            yield from differences(facts, self._site, partition, server_round)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache
 
 import torch
 import torch.nn.functional as F  # noqa: N812  (the name that everybody knows)
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from fedsim.attacks import Assumptions
 from fedsim.core.errors import RunError
-from fedsim.data import Examples, FashionMnistMini, IndexArray
+from fedsim.data import Dataset, Examples, FashionMnistMini, IndexArray
 
 PUBLIC = 200
 """Number of public examples if the auditor gives none."""
@@ -109,6 +110,12 @@ def pictures(inputs: Tensor, input_shape: tuple[int, ...], assumed: Assumptions)
     return assumed.scale(shape).on(flat).from_input(flat)
 
 
+@cache
+def clothes() -> Dataset:
+    """Return the pictures of clothes that serve as public examples, unpacked once."""
+    return FashionMnistMini().load(None)
+
+
 def public_examples(input_shape: tuple[int, ...], outputs: int, *, classes: bool) -> Tensors:
     """Return public examples for an app whose auditor gives none.
 
@@ -122,7 +129,7 @@ def public_examples(input_shape: tuple[int, ...], outputs: int, *, classes: bool
     """
     shape, generator = picture_shape(input_shape), torch.Generator().manual_seed(0)
     if shape[1] > 1:
-        inputs = resized(FashionMnistMini().load(None).test.samples(PUBLIC)[0], shape)
+        inputs = resized(clothes().test.samples(PUBLIC)[0], shape)
     else:
         inputs = torch.rand((PUBLIC, *shape), generator=generator)
     targets = torch.arange(len(inputs)) % outputs

@@ -16,6 +16,8 @@ from fedsim.attacks.functional import count_classes
 from fedsim.attacks.outputs import Heads, returning_tensor
 from fedsim.clients.defenses import Defense
 from fedsim.core.errors import RunError
+from fedsim.core.losses import LossOfClasses
+from fedsim.engine.audit.details import CROSS_ENTROPY, TrainingDetails, named_loss
 from fedsim.engine.audit.examples import (
     Tensors,
     as_targets,
@@ -39,6 +41,7 @@ def plan_of(  # noqa: PLR0913  (what there is to say about an app)
     local_epochs: int | None,
     optimizer: Any,
     loss: object,
+    details: TrainingDetails,
     uploads: Literal["weights", "gradients"],
     mode: str,
     normalisation: tuple[Numbers, Numbers] | None,
@@ -60,15 +63,20 @@ def plan_of(  # noqa: PLR0913  (what there is to say about an app)
     """
     shape = shape_of(input_shape)
     own, heads = model_of(model, shape, mode)
-    assumed = assumptions(loss_of(loss, heads), normalisation, value_range, shape)
-    classes = loss is None or isinstance(loss, nn.CrossEntropyLoss)
+    known = named_loss(loss)
+    taken = loss if known is None else known.function()
+    assumed = assumptions(loss_of(taken, heads), normalisation, value_range, shape)
+    classes = loss is None or isinstance(taken, LossOfClasses | nn.CrossEntropyLoss)
     classes |= assumed.loss is mean_cross_entropy
     examples, said, outputs = public_of(public, own, shape, assumed, classes=classes)
+    objection = None if known is None else known.objection(outputs)
+    if objection is not None:
+        raise RunError(f"loss: {objection}")
     plan = AuditPlan(
         architecture=own,
         factory=name_of(model),
         input_shape=shape,
-        loss="cross-entropy" if loss is None else name_of(loss),
+        loss=CROSS_ENTROPY if loss is None else name_of(known or loss),
         assumed=assumed,
         public=examples,
         public_said=said,
@@ -86,6 +94,8 @@ def plan_of(  # noqa: PLR0913  (what there is to say about an app)
         time_limit_s=time_limit_s,
         seed=seed,
         defenses=tuple(defenses),
+        named_loss=known,
+        details=details,
     )
     plan.check()
     return plan

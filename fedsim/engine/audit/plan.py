@@ -11,9 +11,11 @@ from torch import Tensor, nn
 from fedsim.attacks import Assumptions
 from fedsim.clients.defenses import Defense
 from fedsim.core.errors import RunError
+from fedsim.engine.audit.details import CROSS_ENTROPY, TrainingDetails
 from fedsim.engine.audit.examples import Tensors
 from fedsim.engine.audit.kept import KeptBatches
 from fedsim.engine.audit.parts import OwnData, OwnModel, OwnSplit
+from fedsim.models.losses import Loss
 from fedsim.scenario import Scenario
 from fedsim.scenario.aggregation import Aggregation
 
@@ -35,6 +37,8 @@ class AuditPlan:
         factory: name of the model.
         input_shape: shape of an example as the app's model takes it.
         loss: name of the loss.
+        named_loss: the loss, if it is one that scenarios have.
+        details: details of the local training.
         assumed: loss and normalisation.
         public: public examples, for the positive control and the blind guesses.
         public_said: description of the public examples.
@@ -77,6 +81,8 @@ class AuditPlan:
     time_limit_s: float
     seed: int
     defenses: Sequence[Defense] = field(default=())
+    named_loss: Loss | None = None
+    details: TrainingDetails = field(default=TrainingDetails())
     aggregation: Aggregation | None = None
 
     def check(self) -> None:
@@ -111,8 +117,8 @@ class AuditPlan:
                 "title": f"Audit of {self.factory} under {strategy}",
                 "description": (
                     f"The clients and the strategy ({strategy}) are those of an audited app. "
-                    "Batch size, local steps, learning rate, loss and normalisation are what the "
-                    f"auditor stated. Public data: {self.public_said}."
+                    "The local training, the loss and the normalisation are what the auditor "
+                    f"stated. Public data: {self.public_said}."
                 ),
                 "seed": self.seed,
                 "data": {"dataset": OwnData(public=self.public_said), "partition": OwnSplit()},
@@ -130,6 +136,8 @@ class AuditPlan:
                     "local_epochs": self.local_epochs,
                     "optimizer": self.optimizer,
                     "learning_rate": self.learning_rate,
+                    "loss": self.named_loss or CROSS_ENTROPY,
+                    **self.details.tables(),
                     "aggregation": self.aggregation or "plain",
                 },
                 "clients": [{"name": CLIENTS, "count": clients, "defenses": [*self.defenses]}],

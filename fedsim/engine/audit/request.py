@@ -12,12 +12,11 @@ import torch
 from torch import Tensor
 
 from fedsim.core.errors import RunError
+from fedsim.engine.audit.details import CROSS_ENTROPY, details_in, loss_in
 from fedsim.engine.audit.kept import KeptBatches, optimizer_in
 from fedsim.engine.audit.loading import imported, load_tensors, numbers, shape_in
 from fedsim.engine.audit.making import plan_of
 from fedsim.engine.audit.plan import AuditPlan, Truth
-
-LOSS_WATCHED = "cross_entropy"
 
 
 @dataclass(frozen=True)
@@ -27,11 +26,12 @@ class Request:
     Attributes:
         model: import path of the model's factory.
         input_shape: such as ``3x32x32``.
-        loss: import path of the loss.
+        loss: import path of the loss, or table of its registered name and parameters.
         normalise: mean and standard deviation, ``0.5/0.25`` or ``0.5,0.5,0.5/0.25,0.25,0.25``.
         value_range: such as ``-1,1``.
         public: file with ``inputs`` and ``labels``.
         optimizer: table of the optimiser's name and parameters.
+        details: schedule, max_grad_norm, proximal_mu and augmentations.
         others: arguments of `fedsim.audit` that are plain values.
     """
 
@@ -42,12 +42,13 @@ class Request:
     local_epochs: int | None
     learning_rate: float | None
     mode: str | None
-    loss: str | None
+    loss: str | Mapping[str, Any] | None
     normalise: str | None
     value_range: str | None
     public: str | None
     uploads: str
     optimizer: Mapping[str, Any] | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
     others: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> str:
@@ -72,7 +73,7 @@ class Request:
         Raises:
             FedsimError: an option is invalid, or missing and unknown.
         """
-        rate = self.learning_rate or facts.get("lr")
+        rate = self.learning_rate or max(facts.get("rates", [facts.get("lr", 0.0)])) or None
         if rate is None:
             raise RunError("--learning-rate is missing: give the clients' learning rate")
         steps, epochs = self._effort(facts, 0 if example is None else len(example))
@@ -81,8 +82,6 @@ class Request:
             shape = tuple(example.shape[1:])
         if shape is None:
             raise RunError("--input-shape is missing: give the shape of an example, as 3x32x32")
-        if self.loss is None and facts.get("loss", LOSS_WATCHED) != LOSS_WATCHED:
-            raise RunError(f"the clients' loss is {facts['loss']}: give it with --loss module:name")
         return plan_of(
             model=imported(self.model),
             input_shape=shape,
@@ -91,7 +90,8 @@ class Request:
             local_steps=steps,
             local_epochs=epochs,
             optimizer=self.optimizer or optimizer_in(facts) or "sgd",
-            loss=None if self.loss is None else imported(self.loss),
+            loss=self._loss(facts),
+            details=details_in(facts, self.details, rate),
             uploads="gradients" if self.uploads == "gradients" else "weights",
             mode=self.mode or facts.get("mode") or "train",
             normalisation=self._normalisation(),
@@ -101,6 +101,19 @@ class Request:
             defenses=(),
             **self.others,
         )
+
+    def _loss(self, facts: Mapping[str, Any]) -> Any:
+        """Return the loss, as stated or as watched.
+
+        Raises:
+            RunError: it cannot be imported, or was left out and is not the cross-entropy.
+        """
+        if isinstance(self.loss, str):
+            return imported(self.loss)
+        found = self.loss or loss_in(facts)
+        if found is None:
+            raise RunError(f"the clients' loss is {facts['loss']}: give it with --loss module:name")
+        return None if found == {"name": CROSS_ENTROPY} else found
 
     def _effort(self, facts: Mapping[str, Any], examples: int) -> tuple[int | None, int | None]:
         """Return the numbers of local steps and of epochs, of which one is None.

@@ -22,6 +22,7 @@ from fedsim.attacks.functional import count_classes
 from fedsim.attacks.labels.known import target_rows
 from fedsim.attacks.matching.client import Client
 from fedsim.core.errors import FedsimError
+from fedsim.core.modules import drops
 
 FITS = 1e-3
 """Relative objective below which the private data are said to fit, if it also fell by `FALL`."""
@@ -296,10 +297,15 @@ def explanation(evidence: Evidence) -> str:
     said = f"the private data do not explain the upload (misfit {misfit:.2g})"
     if best <= min(FITS, FALL * misfit):
         return f"{said}; they do (misfit {best:.2g}) if {text}"
+    if drops(evidence.model):
+        return (
+            f"{said}: dropout draws in the clients' training, which no attacker knows, so that the "
+            "attack's equations are an approximation"
+        )
     return (
         f"{said}, nor do they under any suspicion that was tested (the least misfit was "
-        f"{best:.2g}); compare optimiser, learning rate, batch size, number of steps, loss, "
-        "augmentation and defenses with what was stated"
+        f"{best:.2g}); compare optimiser, learning rate and its schedule, batch size, number of "
+        "steps, loss, clipping, FedProx's term, augmentation and defenses with what was stated"
     )
 
 

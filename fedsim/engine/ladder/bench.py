@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from fedsim.core.errors import RunError
-from fedsim.data import FashionMnistMini
-from fedsim.engine.audit.examples import Tensors, picture_shape, resized
+from fedsim.engine.audit.examples import Tensors, clothes, picture_shape, resized
 from fedsim.engine.audit.plan import AuditPlan
 from fedsim.engine.ladder.trial import Bench
 
@@ -49,7 +48,7 @@ def _clothes(plan: AuditPlan) -> tuple[Tensor, Tensor]:
     shape = picture_shape(plan.input_shape)
     generator = torch.Generator().manual_seed(1)
     if shape[1] > 1:
-        inputs = resized(FashionMnistMini().load(None).train.samples(ATTACKED)[0], shape)
+        inputs = resized(clothes().train.samples(ATTACKED)[0], shape)
     else:
         inputs = torch.rand((ATTACKED, *shape), generator=generator)
     like = plan.public.targets

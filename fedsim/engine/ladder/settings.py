@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from fedsim.engine.audit.details import TrainingDetails, said_in_words
 from fedsim.engine.audit.plan import AuditPlan
 from fedsim.engine.ladder.simplify import ACTIVATIONS, POOLINGS, depends_on_mode, used
 
@@ -29,6 +30,7 @@ class Setting:
         training: whether the layers are in train mode.
         activation: names of the activations; None where GELU takes their place.
         pooling: names of the max poolings; None where average pooling takes their place.
+        details: schedule, clipping, FedProx's term and augmentation.
     """
 
     batch_size: int = 1
@@ -40,6 +42,7 @@ class Setting:
     training: bool = False
     activation: tuple[str, ...] | None = None
     pooling: tuple[str, ...] | None = None
+    details: TrainingDetails = TrainingDetails()  # noqa: RUF009  (frozen)
 
     @property
     def steps(self) -> int:
@@ -58,11 +61,12 @@ class Setting:
         return {
             "batch size": str(self.batch_size),
             "local steps": f"{self.steps}{passes}",
-            "optimizer": optimizer_said(self.optimizer),
+            "optimizer": said_in_words(self.optimizer),
             "upload": "gradient" if self.uploads == "gradients" else "weights",
             "mode": "train" if self.training else "eval",
             "activation": "smooth" if self.activation is None else "own",
             "pooling": "average" if self.pooling is None else "own",
+            "training": ", ".join(self.details.words()) or "plain",
         }
 
 
@@ -112,7 +116,10 @@ def _climbing(plan: AuditPlan, example: Tensor, examples: int) -> Iterator[Step]
         yield f"{last.steps} local steps{passes}", now
     if not is_plain(plan.optimizer):
         now = replace(now, optimizer=plan.optimizer)
-        yield f"its own optimizer ({optimizer_said(plan.optimizer)})", now
+        yield f"its own optimizer ({said_in_words(plan.optimizer)})", now
+    for details in plan.details.one_by_one():
+        now = replace(now, details=details)
+        yield details.words()[-1], now
 
 
 def final_setting(plan: AuditPlan, now: Setting, examples: int) -> Setting:
@@ -137,14 +144,6 @@ def is_plain(optimizer: Any) -> bool:
         return optimizer == "sgd"
     named = isinstance(optimizer, Mapping) and optimizer.get("name") == "sgd"
     return named and not any(v for k, v in optimizer.items() if k != "name")
-
-
-def optimizer_said(optimizer: Any) -> str:
-    """Return an optimiser in words."""
-    if not isinstance(optimizer, Mapping):
-        return str(optimizer)
-    values = [f"{k} {v}" for k, v in optimizer.items() if k != "name" and v]
-    return " ".join([str(optimizer.get("name")), ", ".join(values)]).strip()
 
 
 def counted(number: int | None, noun: str) -> str:

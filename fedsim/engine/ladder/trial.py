@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from fedsim.attacks.labels.known import target_rows
 from fedsim.clients.defenses import Computed
 from fedsim.clients.training import Batch, gradient, local_training
 from fedsim.core.errors import FedsimError
-from fedsim.core.registry import OPTIMIZERS
+from fedsim.data.augmentations import Augmentation, augmented
 from fedsim.engine.audit.opened import OpenFolder
 from fedsim.engine.audit.plan import AuditPlan
 from fedsim.engine.ladder.settings import Setting
@@ -26,7 +26,6 @@ from fedsim.log.ladder import Found
 from fedsim.log.run import Run
 from fedsim.log.schema import LeakageRecord, Meaning, ReconstructionRecord
 from fedsim.log.writer import RunLog
-from fedsim.scenario.optimizers import Optimizer
 from fedsim.server.uploads import Upload
 
 ROUND = 1
@@ -102,6 +101,7 @@ class Bench:
             local_steps=setting.local_steps,
             local_epochs=setting.local_epochs,
             optimizer=setting.optimizer,
+            details=setting.details,
             truth=lambda partition, server_round: (inputs, targets),
             defenses=(),
             rounds=(ROUND,),
@@ -110,29 +110,39 @@ class Bench:
         )
 
     def _upload(self, setting: Setting, model: nn.Module, plan: AuditPlan) -> Upload:
-        batches, compute = list(self._batches(setting)), self._compute(plan)
+        federation = plan.scenario(LADDER, ROUND, 1).federation
+        batches = list(self._batches(setting, federation.augmentations))
+        compute = self._compute(plan)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(plan.seed)  # of dropout
             if setting.uploads == "gradients":
                 trained = gradient(model, batches[0], compute)
             else:
-                own = optimizer_of(setting)
-                rate = plan.learning_rate
-                trained = local_training(model, batches, rate, compute, optimizer=own)
+                trained = local_training(
+                    model,
+                    batches,
+                    federation.learning_rate,
+                    compute,
+                    optimizer=federation.optimizer,
+                    factors=federation.rate_factors(ROUND, setting.examples),
+                    proximal_mu=federation.proximal_mu,
+                    max_grad_norm=federation.max_grad_norm,
+                )
         size = sum(t.numel() * t.element_size() for t in trained.arrays.values())
         metrics = {"upload-bytes": float(size), "num-examples": float(setting.examples)}
         return Upload(0, trained.arrays, metrics)
 
-    def _batches(self, setting: Setting) -> Iterator[Batch]:
+    def _batches(self, setting: Setting, augmentations: Sequence[Augmentation]) -> Iterator[Batch]:
         generator = torch.Generator().manual_seed(self.plan.seed)
-        inputs = self.entered(self.inputs[: setting.examples])
+        inputs = self.inputs[: setting.examples]
         targets = self.targets[: setting.examples]
         for epoch in range(setting.local_epochs or 1):
             order = torch.arange(len(inputs))
             if epoch:
                 order = torch.randperm(len(inputs), generator=generator)
             for rows in torch.split(order, setting.batch_size):
-                yield inputs[rows], targets[rows]
+                taken = augmented(augmentations, inputs[rows], generator)
+                yield self.entered(taken), targets[rows]
 
     def _compute(self, plan: AuditPlan) -> Callable[[nn.Module, Batch], Computed]:
         def compute(model: nn.Module, batch: Batch) -> Computed:
@@ -143,17 +153,6 @@ class Bench:
             return Computed(dict(zip(named, found, strict=True)), float(loss.detach()))
 
         return compute
-
-
-def optimizer_of(setting: Setting) -> Optimizer:
-    """Return the optimiser of a setting."""
-    given = setting.optimizer
-    if isinstance(given, Optimizer):
-        return given
-    table = {"name": given} if isinstance(given, str) else dict(given)
-    name = table.pop("name")
-    found: Optimizer = OPTIMIZERS.get(name)(**table)
-    return found
 
 
 def _attack(plan: AuditPlan, sent: Mapping[str, Tensor], upload: Upload, folder: Path) -> None:

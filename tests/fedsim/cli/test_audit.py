@@ -14,8 +14,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from typer.testing import CliRunner, Result
 
-from fedsim.cli.audit import LEAKS, NO_EVIDENCE
 from fedsim.cli.main import app
+from fedsim.cli.threshold import LEAKS, NO_EVIDENCE
 from fedsim.core.errors import RunError
 from fedsim.engine.audit.hosted import AppFolder
 from fedsim.engine.audit.loading import imported, load_tensors, numbers, shape_in
@@ -48,8 +48,8 @@ def recorded(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fedsim.show.conclude.conclude_run", lambda folder: None)
     monkeypatch.setattr("fedsim.api.watch.draw", lambda run, anew=False: None)
+    monkeypatch.setattr("fedsim.show.conclude.conclude_run", lambda folder: None)
 
 
 def audit(folder: Path, *options: str, after: str = "after.safetensors") -> Result:
@@ -88,7 +88,8 @@ def test_an_attack_that_failed_is_no_evidence_although_its_control_did_not(recor
     other = {name: tensor + 0.01 * torch.randn_like(tensor) for name, tensor in sent.items()}
     save_file(other, recorded / "wrong.safetensors")
     truth = ("--truth", str(recorded / "truth.safetensors"))
-    result = audit(recorded, *truth, "--fail-above", "0", after="wrong.safetensors")
+    effort = ("--fail-above", "0", "--evaluations", "20")
+    result = audit(recorded, *truth, *effort, after="wrong.safetensors")
     found = said(result)
     assert (found["leakage"], found["control"], found["possible"]) == (0.0, True, 1.0)
     assert result.exit_code == NO_EVIDENCE, result.output

@@ -245,7 +245,7 @@ def test_epochs_give_the_number_of_steps(tmp_path: Path) -> None:
         ({"local_steps": 2, "local_epochs": 2}, RunError, "give one of them"),
         ({"local_epochs": 0}, RunError, "at least 1"),
         ({"value_range": (1, 0)}, RunError, "low < high"),
-        ({"loss": "mse"}, fedsim.AttackError, "expected a function"),
+        ({"loss": 3}, fedsim.AttackError, "expected a function"),
         ({"public": (torch.rand(2, *SHAPE), torch.zeros(3))}, RunError, "2 examples and 3 labels"),
         ({"public": (torch.rand(2, 3, 8, 8), torch.zeros(2))}, RunError, "as the model takes them"),
     ],

@@ -10,6 +10,7 @@ import torch
 import fedsim
 from fedsim.clients.audit_mod import round_of
 from fedsim.core.errors import RunError
+from fedsim.engine.audit.details import TrainingDetails
 from fedsim.engine.audit.making import plan_of
 from fedsim.engine.audit.plan import AuditPlan
 from fedsim.engine.audit.sums import hidden, sum_of
@@ -37,7 +38,8 @@ def plan(**given: Any) -> AuditPlan:
             "local_steps": None, "local_epochs": None, "optimizer": "sgd", "loss": None,
             "uploads": "weights", "mode": "train", "normalisation": None, "value_range": (0, 1),
             "truth": None, "public": None, "defenses": (), "attack": "best", "evaluations": 1,
-            "rounds": (1,), "clients": 1, "time_limit_s": 1.0, "seed": 0, **given,
+            "rounds": (1,), "clients": 1, "time_limit_s": 1.0, "seed": 0,
+            "details": TrainingDetails(), **given,
         }
     )  # fmt: skip
 

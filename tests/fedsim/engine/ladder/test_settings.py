@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from fedsim.engine.audit.details import TrainingDetails
 from fedsim.engine.audit.making import plan_of
 from fedsim.engine.audit.plan import AuditPlan
 from fedsim.engine.ladder.settings import settings_of
@@ -23,6 +24,7 @@ def planned(model: nn.Module, **changes: Any) -> AuditPlan:
         "local_epochs": 1,
         "optimizer": {"name": "sgd", "momentum": 0.9},
         "loss": None,
+        "details": TrainingDetails(),
         "uploads": "weights",
         "mode": "train",
         "normalisation": None,
@@ -42,7 +44,8 @@ def planned(model: nn.Module, **changes: Any) -> AuditPlan:
 
 def test_each_rung_changes_one_thing() -> None:
     model = nn.Sequential(nn.Dropout(0.1), seeded(Small))
-    steps = settings_of(planned(model), EXAMPLES, 20)
+    details = TrainingDetails("cosine", 1.0, 0.1, ("flip",))
+    steps = settings_of(planned(model, details=details), EXAMPLES, 20)
     words = [setting.words() for _, setting in steps]
     for before, after in itertools.pairwise(words):
         assert sum(before[k] != after[k] for k in before) == 1, (before, after)
@@ -54,7 +57,10 @@ def test_each_rung_changes_one_thing() -> None:
         "mode": "train",
         "activation": "own",
         "pooling": "own",
+        "training": "its schedule of the learning rate (cosine), gradients clipped to the norm 1, "
+        "FedProx's term of weight 0.1, pictures changed at random (flip)",
     }
+    assert steps[-1][1].details == details
 
 
 def test_what_a_model_lacks_has_no_rung() -> None:
