@@ -9,6 +9,7 @@ from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 from torch import Tensor, nn
 
+from fedsim.clients.announcing import Announcing
 from fedsim.clients.check_mod import refusal
 from fedsim.clients.defenses import (
     DefendedSteps,
@@ -21,6 +22,7 @@ from fedsim.clients.mods import BYTES_KEY, DefenseMod, note_defenses
 from fedsim.clients.secure.answer import answer
 from fedsim.clients.site import Site, site_of
 from fedsim.clients.training import differentiate, gradient, local_training, one_thread
+from fedsim.core.agreement import ANNOUNCE, simulated_key
 from fedsim.core.errors import UploadError
 from fedsim.core.plugins import Plugin
 from fedsim.data import LENGTHS_KEY
@@ -74,7 +76,16 @@ def _client_app(scenario_of: Callable[[Context], str]) -> ClientApp:
         own = MetricRecord({"partition-id": _partition(context)})
         return Message(RecordDict({"partition": own}), reply_to=message)
 
+    @app.query(ANNOUNCE)
+    def announce(message: Message, context: Context) -> Message:
+        site = site_of(scenario_of(context))
+        return _announcing(site, _partition(context)).announcement(message)
+
     return app
+
+
+def _announcing(site: Site, partition: int) -> Announcing:
+    return Announcing(partition, simulated_key(site.scenario.seed))
 
 
 def _train(site: Site, message: Message, context: Context) -> Message:
@@ -172,7 +183,8 @@ def _examined(
 
     expected = {k: tuple(v.shape) for k, v in site.architecture.state_dict().items()}
     defenses = site.scenario.group_of(partition).defenses
-    return examined(defenses, Received(received, expected, model, batch))
+    others = _announcing(site, partition).others(message)
+    return examined(defenses, Received(received, expected, model, batch, others))
 
 
 def _partition(context: Context) -> int:

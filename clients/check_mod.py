@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from flwr.app import Context, Error, Message, MessageType
 from flwr.clientapp.typing import ClientAppCallable
 
+from fedsim.clients.announcing import Announcing
 from fedsim.clients.defenses.checking import Check, Received, Shapes, examined
 from fedsim.clients.defenses.pipeline import record_of
 from fedsim.clients.mods import note_defenses
@@ -29,13 +30,17 @@ class CheckMod:
     Attributes:
         checks: in the order in which they are made.
         expected: shapes of the tensors of the client's own model, by name.
+        announcing: the client's number and key, for checks that compare with other clients. The
+            server must relay announcements (`fedsim.server.relaying.Relaying`); the mod answers
+            its queries.
 
     Raises:
-        ValueError: a check needs the client's batch, which a mod does not see.
+        ValueError: a check needs the client's batch, which a mod does not see, or ``announcing``.
     """
 
     checks: Sequence[Check]
     expected: Shapes
+    announcing: Announcing | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "checks", tuple(self.checks))
@@ -46,12 +51,21 @@ class CheckMod:
                 "does not see; call its 'examine' in the train function, or use other checks"
             )
 
+        alone = [DEFENSES.name_of(c) for c in self.checks if c.needs_others]
+        if alone and self.announcing is None:
+            raise ValueError(
+                f"CheckMod: {', '.join(map(repr, alone))} compares with other clients; give "
+                "'announcing' the client's number and the clients' common key"
+            )
+
     def __call__(self, msg: Message, ctx: Context, call_next: ClientAppCallable) -> Message:
         """Return the reply of ``call_next``, or a refusal.
 
         Raises:
             UploadError: the message does not have exactly one ArrayRecord.
         """
+        if self.announcing is not None and self.announcing.asked(msg):
+            return self.announcing.announcement(msg)
         if msg.metadata.message_type.split(".")[0] != MessageType.TRAIN:
             return call_next(msg, ctx)
         records = list(msg.content.array_records.values())
@@ -60,7 +74,8 @@ class CheckMod:
                 f"CheckMod: the message has {len(records)} ArrayRecords; expected exactly one"
             )
         weights = records[0].to_torch_state_dict()
-        found = examined(self.checks, Received(weights, self.expected))
+        others = None if self.announcing is None else self.announcing.others(msg)
+        found = examined(self.checks, Received(weights, self.expected, others=others))
         if found.refused is not None:
             return refusal(msg, found.refused)
         reply = call_next(msg, ctx)

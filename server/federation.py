@@ -17,6 +17,7 @@ from fedsim.server.eavesdropper import Eavesdropper, OnUploads
 from fedsim.server.fedsgd import FedSGD
 from fedsim.server.manipulating import Manipulating, OnSent, Sent, nothing_sent
 from fedsim.server.orderly import Orderly
+from fedsim.server.relaying import Relaying
 from fedsim.server.replies import OneReplyEach
 from fedsim.server.secure.strategy import OnSum, Protocol, ProtocolOf, SecureAggregation
 from fedsim.server.standing_out import OnNote, StandingOut, no_note
@@ -75,6 +76,8 @@ def federate(  # noqa: PLR0913  (each is one thing that it needs)
     )
     manipulating = _manipulating(inner, scenario, partitions, model, test, on_sent)
     inner = inner if manipulating is None else manipulating
+    if any(d.needs_others for group in scenario.clients for d in group.defenses):
+        inner = Relaying(inner, federation.timeout_s)
 
     def evaluate(server_round: int, arrays: ArrayRecord) -> MetricRecord | None:
         if server_round % federation.evaluate_every and server_round != federation.rounds:
@@ -93,7 +96,14 @@ def federate(  # noqa: PLR0913  (each is one thing that it needs)
         strategy = Eavesdropper(inner, partitions, shapes, heard, changed, limits)
     else:
         strategy = SecureAggregation(
-            inner, protocol, partitions, shapes, gradients, on_sum, changed
+            inner,
+            protocol,
+            partitions,
+            shapes,
+            gradients,
+            on_sum,
+            changed,
+            unit=1.0 if gradients else -1 / scenario.federation.learning_rate,
         )
     result = strategy.start(
         grid,
@@ -132,6 +142,7 @@ def _manipulating(
         test,
         accuracy=partial(accuracy, split=test),
         shapes_of=partial(upload_shapes, scenario),
+        gradients_of=partial(gradient_names, scenario),
         on_sent=on_sent,
     )
 

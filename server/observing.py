@@ -61,13 +61,14 @@ class Observing:
         """
         # The mean of clients' mean gradients is that of all their examples as one batch.
         size = self.federation.batch_size * len(upload.partitions)
+        apart = upload.rounding if isinstance(upload, Upload) else 1.0
         names = [k for k, p in self.architecture.named_parameters() if p.requires_grad]
         arrays = {k: upload.arrays[k].to(weights[k].dtype) for k in names}
         different = self._different(upload, size)
         shape, lengths = self._shape_of(upload, different)
         statistics = self._statistics(upload, weights, shape)
         if self.federation.upload == "gradient":
-            step = self.federation.aggregation.resolution
+            step = apart * self.federation.aggregation.resolution
             observed = Observation(arrays, shape, size, resolution=step)
             return self._completed(observed, lengths, statistics)
         training = self._training(different, len(upload.partitions))
@@ -75,7 +76,7 @@ class Observing:
         observed = Observation.from_training(
             before, arrays, training, input_shape=shape, examples=different
         )
-        step = training.unit * self.federation.aggregation.resolution
+        step = apart * training.unit * self.federation.aggregation.resolution
         if observed.training is not None:
             statistics = None
         return self._completed(replace(observed, resolution=step), lengths, statistics)

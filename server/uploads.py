@@ -57,6 +57,8 @@ class Upload:
         lengths: the sorted numbers of tokens of its texts, if it reports them.
         did: the client's report on its defenses, by ``position.name.measure``.
         problem: reason why the upload is unusable, or None.
+        rounding: size of its rounding in units of an aggregation's resolution; more than 1 if it
+            was taken out of a sum.
     """
 
     partition: int
@@ -65,6 +67,7 @@ class Upload:
     did: Mapping[str, float] = field(default_factory=dict)
     lengths: tuple[int, ...] = ()
     problem: str | None = None
+    rounding: float = 1.0
 
     @property
     def partitions(self) -> tuple[int, ...]:
@@ -84,6 +87,7 @@ class Sum:
         dropped: the clients that dropped out at some stage, with the reason.
         costs: bytes and seconds, by stage.
         problem: reason for a missing sum, or None.
+        isolated: uploads of single clients that a malicious server took out of it.
     """
 
     partitions: tuple[int, ...]
@@ -93,6 +97,7 @@ class Sum:
     dropped: Mapping[int, str] = field(default_factory=dict)
     costs: Mapping[str, float] = field(default_factory=dict)
     problem: str | None = None
+    isolated: tuple[Upload, ...] = ()
 
     @property
     def lengths(self) -> tuple[int, ...]:

@@ -27,6 +27,7 @@ from fedsim.clients.defenses.int8 import Int8
 from fedsim.clients.defenses.layer_dropout import PartialUpload
 from fedsim.clients.defenses.local_dp import LocalDP
 from fedsim.clients.defenses.mixup import Mixup
+from fedsim.clients.defenses.model_agreement import ModelAgreement
 from fedsim.clients.defenses.noise import GaussianNoise, LaplacianNoise
 from fedsim.clients.defenses.none import NoDefense
 from fedsim.clients.defenses.pipeline import (
@@ -72,6 +73,7 @@ __all__ = [
     "LocalDP",
     "Mechanism",
     "Mixup",
+    "ModelAgreement",
     "NoDefense",
     "PartialUpload",
     "Private",

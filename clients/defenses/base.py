@@ -118,6 +118,9 @@ class Defense(Parameters):
     identity: ClassVar[Mapping[str, object] | None] = None
     """Parameters with which it changes nothing; None if there are none."""
 
+    needs_others: ClassVar[bool] = False
+    """Whether clients compare what they received, which a server must relay."""
+
     @property
     def other_units(self) -> Mapping[str, float]:
         """Its strength in units that others use, by name, shown beside the parameters."""

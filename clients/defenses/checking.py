@@ -26,12 +26,15 @@ class Received:
         expected: shapes of the tensors of the client's own model.
         model: returns the received model, in the client's mode; None if only tensors are known.
         batch: returns the batch to train on, inputs and labels; None if it is unknown.
+        others: hashes of the models that other clients vouch for having received, by client; None
+            if the server relays none.
     """
 
     weights: Mapping[str, Tensor]
     expected: Shapes
     model: Callable[[], nn.Module] | None = None
     batch: Callable[[], tuple[Tensor, Tensor]] | None = None
+    others: Mapping[int, bytes] | None = None
 
 
 @dataclass(frozen=True)

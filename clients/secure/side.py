@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from flwr.app import Context, Message
@@ -12,6 +12,7 @@ from torch import Tensor
 from fedsim.clients.site import Site
 from fedsim.core.errors import UploadError
 from fedsim.core.vectors import differences, flat
+from fedsim.models.blocks import BLOCK_KEY
 from fedsim.scenario.aggregation import Aggregation
 
 VectorOf = Callable[[Message, Message], Tensor]
@@ -43,14 +44,12 @@ class ClientSide:
                 `UploadError`.
             parameter: the aggregation's parameter that sets the limit, for the message.
         """
-        site = self.site
-        federation, own = site.scenario.federation, set[str]()
-        if federation.upload == "gradient":
-            own = {k for k, p in site.architecture.named_parameters() if p.requires_grad}
+        federation = self.site.scenario.federation
         most = federation.batch_size * federation.local_steps
 
         def vector_of(message: Message, reply: Message) -> Tensor:
             received = message.content.array_records["arrays"].to_torch_state_dict()
+            own = self._gradients(message, received)
             arrays = reply.content.array_records["arrays"].to_torch_state_dict()
             vector = flat(differences(arrays, received, own))
             # The server cannot check, so the client must not spoil the sum. How far
@@ -65,6 +64,14 @@ class ClientSide:
             return vector
 
         return vector_of
+
+    def _gradients(self, message: Message, received: Mapping[str, Tensor]) -> set[str]:
+        """Return the names of the tensors of an upload that are gradients."""
+        if self.site.scenario.federation.upload != "gradient":
+            return set()
+        block = message.content.config_records["config"].get(BLOCK_KEY)
+        model = self.site.model(received, None if block is None else str(block))
+        return {k for k, p in model.named_parameters() if p.requires_grad}
 
 
 Answer = Callable[[Aggregation, ClientSide, Message, Context], Message]

@@ -169,6 +169,7 @@ class Recorder:
                 expected=changed.expected,
                 accuracy=sent.accuracy,
                 honest_accuracy=sent.honest_accuracy,
+                others=tuple(p for p in sent.receivers if p not in sent.partitions),
             )
         )
 

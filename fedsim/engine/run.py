@@ -133,7 +133,7 @@ class _Run:
             self._recorder.uploads(server_round, total.uploads)
             self._recorder.total(server_round, total)
             if total.problem is None:
-                attack(server_round, arrays, [total])
+                attack(server_round, arrays, total.isolated or [total])
 
         def on_round(server_round: int, accuracy: float) -> None:
             self._recorder.accuracy(server_round, accuracy)

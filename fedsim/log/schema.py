@@ -169,10 +169,10 @@ class SumRecord(Typed):
 
 
 class ManipulationRecord(Typed):
-    """A changed model that a malicious server sent to some clients.
+    """Deeds of a malicious server in a round: a changed model, or a breach of the protocol.
 
     Attributes:
-        partitions: the clients that it was sent to.
+        partitions: the clients whose uploads it reads.
         manipulation: its name and parameters.
         what: the change, as a clause without a subject.
         tensors: names of the changed and inserted tensors.
@@ -180,6 +180,7 @@ class ManipulationRecord(Typed):
         expected: share of a client's batch that the server expected to isolate.
         accuracy: accuracy of the changed model on test data.
         honest_accuracy: accuracy of the global model on test data, before the round.
+        others: clients that serve the attack on those: their model was changed too.
     """
 
     kind: Literal["manipulation"] = "manipulation"
@@ -192,6 +193,7 @@ class ManipulationRecord(Typed):
     expected: Figure
     accuracy: float
     honest_accuracy: float
+    others: Clients = ()
 
 
 class VictimRecord(Typed):

@@ -254,7 +254,7 @@ def _worst(leakage: Sequence[LeakageRecord]) -> dict[Meaning, int]:
 
 def _checked(uploads: Sequence[UploadRecord], sent: Sequence[ManipulationRecord]) -> int:
     """Count the uploads and refusals of clients with checks that answer the honest model."""
-    changed = {(s.round, partition) for s in sent for partition in s.partitions}
+    changed = {(s.round, partition) for s in sent for partition in (*s.partitions, *s.others)}
     honest = [u for u in uploads if (u.round, u.partition) not in changed]
     return sum(bool(u.noticed) or any(k.endswith(".flagged") for k in u.did) for u in honest)
 

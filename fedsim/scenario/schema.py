@@ -117,16 +117,27 @@ class Scenario(Section):
                 "adversary.malicious sends another model in each round, which "
                 "adversary.rounds_together cannot combine; remove one of them"
             )
-        if federation.aggregation.hides and plan.malicious.block is not None:
-            raise ValueError(
-                f"adversary.malicious: {MANIPULATIONS.name_of(plan.malicious)!r} inserts a layer, "
-                "which the secure aggregations here do not sum; use aggregation = 'plain', or a "
-                "manipulation that keeps the architecture"
-            )
-        if federation.aggregation.hides and plan.victims != "all":
+        if plan.malicious.isolates:
+            self._can_isolate(MANIPULATIONS.name_of(plan.malicious))
+        elif federation.aggregation.hides and plan.victims != "all":
             raise ValueError(
                 "adversary.malicious with a secure aggregation sends all clients the same model; "
                 "set adversary.victims = 'all'"
+            )
+
+    def _can_isolate(self, name: str) -> None:
+        """Refuse to take single uploads out of sums that do not hide them, or are no gradients."""
+        federation = self.federation
+        if not federation.aggregation.hides:
+            raise ValueError(
+                f"adversary.malicious: {name!r} takes single uploads out of a secure sum, which "
+                "aggregation = 'plain' has none of; use 'secagg+' or 'ckks', or another "
+                "manipulation"
+            )
+        if not federation.takes_one_step or federation.optimizer != Sgd():
+            raise ValueError(
+                f"adversary.malicious: {name!r} needs the gradient of one step; set "
+                "federation.local_steps = 1 and leave out federation.optimizer"
             )
 
     def _of_one_kind(self) -> None:

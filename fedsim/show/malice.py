@@ -28,7 +28,9 @@ def malice_said(summary: Summary) -> list[str]:
 
 def false_alarms(summary: Summary) -> list[str]:
     """Return the honest models that a client's check suspected, as ``round 2, client 1``."""
-    changed = {(sent.round, p) for sent in summary.manipulations for p in sent.partitions}
+    changed = {
+        (sent.round, p) for sent in summary.manipulations for p in (*sent.partitions, *sent.others)
+    }
     found = {(r, c) for r, c, _, _ in summary.noticed} - changed
     return [f"round {r}, client {c}" for r, c in sorted(found)]
 
@@ -36,8 +38,9 @@ def false_alarms(summary: Summary) -> list[str]:
 def sent_said(sent: ManipulationRecord) -> str:
     """Return a sentence on a changed model and the clients that got it."""
     chosen = "".join(f", {name} {value:g}" for name, value in sent.constants.items() if value)
+    whom = "for" if sent.expected is not None else "to read"
     return (
-        f"Round {sent.round}: the server {sent.what} ({sent.manipulation.name}{chosen}) for "
+        f"Round {sent.round}: the server {sent.what} ({sent.manipulation.name}{chosen}) {whom} "
         f"{clients_named(sent.partitions)}."
     )
 
@@ -58,10 +61,13 @@ def _round_said(sent: ManipulationRecord, summary: Summary) -> str:
     if asked:
         got = f"It got {recovered} of {things} at {measure.show(measure.recovered)} or more"
     promised = "" if sent.expected is None else f"; it had expected {sent.expected:.0%} of them"
-    cost = (
-        f"The changed model is right on {sent.accuracy:.1%} of the test data, the honest one on "
-        f"{sent.honest_accuracy:.1%}, and uploads that answer it do not train the global model."
-    )
+    cost = "It changed no model, and the round does not train the global one."
+    if sent.tensors:
+        cost = (
+            f"The changed model is right on {sent.accuracy:.1%} of the test data, the honest one "
+            f"on {sent.honest_accuracy:.1%}, and uploads that answer it do not train the global "
+            "model."
+        )
     return f"{sent_said(sent)} {got}{promised}. {_noticed_said(sent, summary)} {cost}"
 
 
@@ -69,7 +75,7 @@ def _noticed_said(sent: ManipulationRecord, summary: Summary) -> str:
     """Return a sentence on the clients that noticed a changed model."""
     found: dict[tuple[str, bool], list[int]] = {}
     for server_round, client, name, refused in summary.noticed:
-        if server_round == sent.round and client in sent.partitions:
+        if server_round == sent.round and client in (*sent.partitions, *sent.others):
             found.setdefault((name, refused), []).append(client)
     if not found:
         return "Nobody noticed."

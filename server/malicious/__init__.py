@@ -6,6 +6,21 @@ An attack in ``fedsim.attacks`` reads the result; a guide is in ``server/README.
 from fedsim.server.malicious.base import Changed, Manipulation, Public
 from fedsim.server.malicious.fishing import Fishing
 from fedsim.server.malicious.imprint import Imprint
+from fedsim.server.malicious.inconsistent_models import InconsistentModels
+from fedsim.server.malicious.invented_clients import InventedClients
+from fedsim.server.malicious.isolating import Isolating, Isolation, Mixture
 from fedsim.server.malicious.trap_weights import TrapWeights
 
-__all__ = ["Changed", "Fishing", "Imprint", "Manipulation", "Public", "TrapWeights"]
+__all__ = [
+    "Changed",
+    "Fishing",
+    "Imprint",
+    "InconsistentModels",
+    "InventedClients",
+    "Isolating",
+    "Isolation",
+    "Manipulation",
+    "Mixture",
+    "Public",
+    "TrapWeights",
+]

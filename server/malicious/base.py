@@ -37,14 +37,15 @@ class Changed:
         model: the model to send.
         what: the change, as a clause without a subject.
         tensors: names of the changed and inserted tensors.
-        expected: share of a client's batch that public data, or theory, say it isolates.
+        expected: share of a client's batch that public data, or theory, say it isolates; None if
+            it isolates no examples.
         constants: constants that were chosen on public data, by name.
     """
 
     model: nn.Module
     what: str
     tensors: tuple[str, ...]
-    expected: float
+    expected: float | None
     constants: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -65,6 +66,9 @@ class Manipulation(Parameters, ABC):
     block: ClassVar[str | None] = None
     """Name of the block of `fedsim.models.blocks` that it inserts; None for an unchanged
     architecture."""
+
+    isolates: ClassVar[bool] = False
+    """Whether it takes uploads of single clients out of a secure sum; see `Isolating`."""
 
     def architecture(self, model: nn.Module, input_shape: tuple[int, ...]) -> nn.Module:
         """Return the model of the attacked clients, with any weights.

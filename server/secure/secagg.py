@@ -27,6 +27,8 @@ from fedsim.scenario import Federation
 from fedsim.scenario.aggregation import MODULUS, SecAggPlus
 from fedsim.server.eavesdropper import NO_REPLY
 from fedsim.server.grids import DelegateGrid
+from fedsim.server.secure.alone import Alone
+from fedsim.server.secure.invented import AmongInvented
 from fedsim.server.secure.strategy import Protocol, Revealed
 from fedsim.server.uploads import read_clear
 
@@ -57,6 +59,12 @@ class SecAggPlusProtocol(Protocol):
         self._plan = plan
         self._most_examples = most_examples
         self._timeout_s = timeout_s
+
+    def broken(self, invented: int) -> Protocol:
+        """Return the protocol among invented clients, or with one client alone."""
+        if invented == 0:
+            return Alone(self._plan, self._most_examples, self._timeout_s)
+        return AmongInvented(self, invented)
 
     def reveal(
         self, grid: Grid, server_round: int, messages: Sequence[Message], size: int

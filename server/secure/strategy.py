@@ -13,11 +13,13 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 from torch import Tensor
 
+from fedsim.core.errors import RunError
 from fedsim.core.text import printable
 from fedsim.core.vectors import restored, unflat
 from fedsim.scenario import Federation
 from fedsim.scenario.aggregation import Aggregation
 from fedsim.server.delegate import Delegate
+from fedsim.server.malicious.isolating import Mixture
 from fedsim.server.manipulating import Sent
 from fedsim.server.uploads import Shapes, Sum, Upload, read_clear
 
@@ -69,6 +71,20 @@ class Protocol(ABC):
             size: number of values in each client's vector.
         """
 
+    def broken(self, invented: int) -> Protocol:
+        """Return the protocol of a server that asks some clients and plays others itself.
+
+        Args:
+            invented: number of clients that it plays.
+
+        Raises:
+            RunError: this protocol has no such form.
+        """
+        raise RunError(
+            f"adversary.malicious: no clients can be invented under {type(self).__name__}; use "
+            "aggregation = 'secagg+' or 'ckks'"
+        )
+
 
 ProtocolOf = Callable[[Aggregation, Federation, Mapping[int, int]], Protocol]
 """``(aggregation, federation, partition of each node)`` to the protocol; named by
@@ -88,7 +104,8 @@ class SecureAggregation(Delegate):
         shapes: the shape of each tensor of an upload.
         gradients: names of the tensors that are gradients, not values.
         on_sum: called with the revealed sum before the wrapped strategy takes its step.
-        changed: the changed model of the round, if the wrapped strategy sends one to all clients.
+        changed: the changed model of the round, if the wrapped strategy sends one.
+        unit: units of a gradient per unit of a change of the weights; 1 if gradients are uploaded.
     """
 
     def __init__(
@@ -100,6 +117,8 @@ class SecureAggregation(Delegate):
         gradients: Collection[str],
         on_sum: OnSum,
         changed: Callable[[], Sent | None] = lambda: None,
+        *,
+        unit: float = 1.0,
     ) -> None:
         super().__init__(strategy)
         self._protocol = protocol
@@ -107,7 +126,7 @@ class SecureAggregation(Delegate):
         self._shapes = shapes
         self._gradients = frozenset(gradients)
         self._on_sum = on_sum
-        self._changed = changed
+        self._changed, self._unit = changed, unit
         self._sent = ArrayRecord()
         self._asked: tuple[Grid, Sequence[Message]] | None = None
 
@@ -136,16 +155,29 @@ class SecureAggregation(Delegate):
 
     def _sum(self, grid: Grid, server_round: int, messages: Sequence[Message]) -> Sum:
         began = time.monotonic()
-        size = sum(torch.Size(shape).numel() for shape in self._shapes.values())
-        revealed = self._protocol.reveal(grid, server_round, messages, size)
+        changed = self._changed()
+        shapes = self._shapes if changed is None else changed.sent_shapes
+        size = sum(torch.Size(shape).numel() for shape in shapes.values())
+        protocol = self._protocol
+        if changed is not None and changed.isolation is not None:
+            invented = changed.isolation.invented
+            protocol = protocol if invented is None else protocol.broken(invented)
+        revealed = protocol.reveal(grid, server_round, messages, size)
         asked = [m.metadata.dst_node_id for m in messages]
         uploads = [self._clear(node, revealed) for node in asked]
         dropped = {self._partitions[n]: printable(why) for n, why in revealed.dropped.items()}
         partitions = tuple(sorted(self._partitions[n] for n in revealed.nodes))
         arrays: Mapping[str, Tensor] = {}
+        isolated: tuple[Upload, ...] = ()
         if revealed.mean is not None:
-            received = self._sent.to_torch_state_dict()
-            arrays = restored(unflat(revealed.mean, self._shapes), received, self._gradients)
+            changes = unflat(revealed.mean, shapes)
+            if changed is not None and changed.isolation is not None:
+                found = changed.isolation.separate(_mixture(changes, uploads, self._unit))
+                isolated = _taken_apart(changed, found, uploads)
+            else:
+                received = self._sent.to_torch_state_dict()
+                gradients = self._gradients if changed is None else changed.gradients
+                arrays = restored(changes, received, gradients)
         counts = [u.metrics["num-examples"] for u in uploads if u.problem is None]
         return Sum(
             partitions,
@@ -155,6 +187,7 @@ class SecureAggregation(Delegate):
             dropped,
             {**revealed.costs, "seconds": time.monotonic() - began},
             None if revealed.problem is None else printable(revealed.problem),
+            isolated,
         )
 
     def _clear(self, node: int, revealed: Revealed) -> Upload:
@@ -164,6 +197,35 @@ class SecureAggregation(Delegate):
         upload = read_clear(revealed.clear[node], partition)
         metrics = {**upload.metrics, "upload-bytes": float(revealed.sizes[node])}
         return replace(upload, arrays={}, metrics=metrics)
+
+
+def _mixture(changes: Mapping[str, Tensor], uploads: Sequence[Upload], unit: float) -> Mixture:
+    """Return a revealed mean, with the number of examples of each client in it."""
+    examples = {u.partition: u.metrics["num-examples"] for u in uploads if u.problem is None}
+    return Mixture(changes, examples, unit)
+
+
+def _taken_apart(
+    sent: Sent, found: Mapping[int, Mapping[str, Tensor]], uploads: Sequence[Upload]
+) -> tuple[Upload, ...]:
+    """Return the uploads of single clients that a malicious server takes out of a sum.
+
+    Args:
+        sent: what the server sent.
+        found: the changes of each of these clients, by client and name.
+        uploads: the visible part of each client's reply.
+    """
+    clear = {u.partition: u for u in uploads if u.problem is None}
+    total = sum(u.metrics["num-examples"] for u in clear.values())
+    read = sent.arrays.to_torch_state_dict()
+    return tuple(
+        replace(
+            clear[client],
+            arrays=restored(changes, read, sent.gradients),
+            rounding=total / clear[client].metrics["num-examples"],
+        )
+        for client, changes in sorted(found.items())
+    )
 
 
 def clear_of(total: Sum) -> tuple[str, ...]:

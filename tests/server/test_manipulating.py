@@ -133,9 +133,15 @@ def test_an_inserted_block_travels_by_name_to_the_victims_alone() -> None:
         assert all(torch.equal(ours.arrays[k], v) for k, v in theirs.arrays.items())
 
 
-def test_an_inserted_block_under_secure_aggregation_is_refused() -> None:
-    said = refusal("adversary.malicious='imprint'", "federation.aggregation='secagg+'")
-    assert "inserts a layer" in said
+def test_a_secure_sum_holds_an_inserted_block() -> None:
+    plan = "adversary={malicious={name='imprint', bins=8}, rounds=[1]}"
+    seen = federated(small(plan, "federation.rounds=1", "federation.aggregation='secagg+'"))
+    assert seen.sums[1].problem is None
+    mean = seen.sums[1].arrays
+    assert mean["imprint.weight"].shape == (8, 784)
+    single = federated(small(plan, "federation.rounds=1")).uploads[1]
+    means = torch.stack([u.arrays["model.head.bias"] for u in single]).mean(0)
+    torch.testing.assert_close(mean["model.head.bias"], means, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("aggregation", ["plain", "secagg+"])

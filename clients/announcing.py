@@ -1,0 +1,77 @@
+"""Client side of the comparison of received models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from flwr.app import ConfigRecord, Message, RecordDict
+from torch import Tensor
+
+from fedsim.core.agreement import (
+    AGREEMENT_RECORD,
+    ANNOUNCE,
+    model_digest,
+    tag_of,
+    vouched,
+)
+
+
+@dataclass(frozen=True)
+class Announcing:
+    """A client that announces what it received, and reads the announcements of others.
+
+    Attributes:
+        client: number of the client.
+        key: key that all clients share and the server does not know.
+    """
+
+    client: int
+    key: bytes = field(repr=False)
+
+    def asked(self, message: Message) -> bool:
+        """Return whether a message asks for an announcement."""
+        return message.metadata.message_type == f"query.{ANNOUNCE}"
+
+    def announcement(self, message: Message) -> Message:
+        """Return the reply to such a message, which holds the model."""
+        digest = model_digest(received_in(message))
+        said = {
+            "client": self.client,
+            "digest": digest,
+            "tag": tag_of(self.key, self.client, round_of(message), digest),
+        }
+        return Message(RecordDict({AGREEMENT_RECORD: ConfigRecord(said)}), reply_to=message)
+
+    def others(self, message: Message) -> dict[int, bytes]:
+        """Return the digests for which other clients vouch in a train message, by client."""
+        said = message.content.config_records.get(AGREEMENT_RECORD, ConfigRecord())
+        lists = [said.get(name) for name in ("clients", "digests", "tags")]
+        clients, digests, tags = (v if isinstance(v, list) else [] for v in lists)
+        return vouched(
+            self.key,
+            self.client,
+            round_of(message),
+            [c for c in clients if isinstance(c, int)],
+            [d for d in digests if isinstance(d, bytes)],
+            [t for t in tags if isinstance(t, bytes)],
+        )
+
+
+def received_in(message: Message) -> Mapping[str, Tensor]:
+    """Return the tensors of the model in a message.
+
+    Raises:
+        ValueError: there is not exactly one record of arrays.
+    """
+    [record] = message.content.array_records.values()
+    return record.to_torch_state_dict()
+
+
+def round_of(message: Message) -> int:
+    """Return the round of a message; 0 if it does not say."""
+    for record in message.content.config_records.values():
+        value = record.get("server-round")
+        if isinstance(value, int):
+            return value
+    return 0
