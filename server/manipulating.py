@@ -40,7 +40,7 @@ class Sent:
         changed: the model and the description of the change.
         accuracy: accuracy of the changed model on test data.
         honest_accuracy: accuracy of the honest model of the round.
-        isolation: what the server does to take single uploads out of a secure sum, or None.
+        isolation: deeds of the server to take single uploads out of a secure sum, or None.
         wire_shapes: shapes of the tensors that clients upload under an isolation.
     """
 

@@ -6,6 +6,7 @@ An attack in ``fedsim.attacks`` reads the result; a guide is in ``server/README.
 from fedsim.server.malicious.base import Changed, Manipulation, Public
 from fedsim.server.malicious.fishing import Fishing
 from fedsim.server.malicious.imprint import Imprint
+from fedsim.server.malicious.imprint_parts import ImprintParts
 from fedsim.server.malicious.inconsistent_models import InconsistentModels
 from fedsim.server.malicious.invented_clients import InventedClients
 from fedsim.server.malicious.isolating import Isolating, Isolation, Mixture
@@ -15,6 +16,7 @@ __all__ = [
     "Changed",
     "Fishing",
     "Imprint",
+    "ImprintParts",
     "InconsistentModels",
     "InventedClients",
     "Isolating",

@@ -124,7 +124,7 @@ def _speaking(model: nn.Module, inputs: Tensor, generator: torch.Generator) -> s
 
 
 def _entering_head(model: nn.Module, inputs: Tensor) -> Tensor:
-    """Return what enters the classification layer ``(examples, features)``."""
+    """Return the inputs of the classification layer ``(examples, features)``."""
     head, seen = last_linear(model), list[Tensor]()
 
     def look(module: nn.Module, given: tuple[Any, ...], output: Any) -> None:

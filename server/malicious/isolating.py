@@ -74,7 +74,7 @@ class Isolating(Manipulation):
         public: Public,
         generator: torch.Generator,
     ) -> Isolation:
-        """Return what the server does in a round.
+        """Return the deeds of the server in a round.
 
         Args:
             changed: result of `change`.
