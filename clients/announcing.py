@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from flwr.app import ConfigRecord, Message, RecordDict
+from flwr.app import ConfigRecord, ConfigRecordValues, Message, RecordDict
 from torch import Tensor
 
 from fedsim.core.agreement import (
@@ -36,7 +36,7 @@ class Announcing:
     def announcement(self, message: Message) -> Message:
         """Return the reply to such a message, which holds the model."""
         digest = model_digest(received_in(message))
-        said = {
+        said: dict[str, ConfigRecordValues] = {
             "client": self.client,
             "digest": digest,
             "tag": tag_of(self.key, self.client, round_of(message), digest),

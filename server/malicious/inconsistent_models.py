@@ -148,7 +148,9 @@ def _counting(entering: Tensor) -> Tensor:
     products = entering @ entering.T
     ridge = RIDGE * products.diagonal().mean()
     inner = products + ridge * torch.eye(len(products), dtype=products.dtype)
-    return entering.T @ torch.linalg.solve(inner, torch.ones(len(products), dtype=products.dtype))
+    ones = torch.ones(len(products), dtype=products.dtype)
+    dual: Tensor = torch.linalg.solve(inner, ones)
+    return entering.T @ dual
 
 
 def _upload_of(
