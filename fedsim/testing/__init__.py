@@ -14,8 +14,24 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from fedsim.core.registry import ATTACKS, COUNTERMEASURES, DATASETS, DEFENSES, METRICS, MODELS
-from fedsim.testing import attacks, countermeasures, datasets, defenses, metrics, models
+from fedsim.core.registry import (
+    ATTACKS,
+    COUNTERMEASURES,
+    DATASETS,
+    DEFENSES,
+    MANIPULATIONS,
+    METRICS,
+    MODELS,
+)
+from fedsim.testing import (
+    attacks,
+    countermeasures,
+    datasets,
+    defenses,
+    manipulations,
+    metrics,
+    models,
+)
 from fedsim.testing.contract import Check, ContractError, checks_of, run_all, subject_of
 
 __all__ = [
@@ -26,11 +42,13 @@ __all__ = [
     "check_countermeasure",
     "check_dataset",
     "check_defense",
+    "check_manipulation",
     "check_metric",
     "check_model",
     "countermeasure_checks",
     "dataset_checks",
     "defense_checks",
+    "manipulation_checks",
     "metric_checks",
     "model_checks",
 ]
@@ -144,3 +162,18 @@ def check_metric(metric: type[Any] | str, **parameters: Any) -> None:
         ContractError: a claim does not hold.
     """
     run_all(metric_checks(metric, **parameters))
+
+
+def manipulation_checks(manipulation: type[Any] | str, **parameters: Any) -> list[Check]:
+    """Return the checks of a malicious server's manipulation; see `attack_checks`."""
+    subject = subject_of(MANIPULATIONS, manipulation, parameters)
+    return checks_of(subject, manipulations.claims(subject.cls))
+
+
+def check_manipulation(manipulation: type[Any] | str, **parameters: Any) -> None:
+    """Check a malicious server's manipulation on small models and public pictures.
+
+    Raises:
+        ContractError: a claim does not hold.
+    """
+    run_all(manipulation_checks(manipulation, **parameters))

@@ -9,6 +9,7 @@ from fedsim.core.registry import (
     ATTACKS,
     COUNTERMEASURES,
     DEFENSES,
+    MANIPULATIONS,
     METRICS,
     MODELS,
     Registry,
@@ -20,6 +21,7 @@ from fedsim.testing import (
     countermeasure_checks,
     dataset_checks,
     defense_checks,
+    manipulation_checks,
     metric_checks,
     model_checks,
 )
@@ -115,4 +117,9 @@ def test_countermeasures(check: Check) -> None:
 
 @every([c for name in ours(METRICS) for c in metric_checks(name)])
 def test_metrics(check: Check) -> None:
+    check()
+
+
+@every([c for name in ours(MANIPULATIONS) for c in manipulation_checks(name)])
+def test_manipulations(check: Check) -> None:
     check()

@@ -1,7 +1,7 @@
 """Classes that break a contract are found, and the error says what does not hold."""
 
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import pytest
 import torch
@@ -10,24 +10,27 @@ from torch import Tensor, nn
 
 from fedsim.attacks import IDLG
 from fedsim.clients.defenses import Defense, Protected
-from fedsim.core.registry import ATTACKS, DATASETS, DEFENSES, METRICS, MODELS
+from fedsim.core.registry import ATTACKS, DATASETS, DEFENSES, MANIPULATIONS, METRICS, MODELS
 from fedsim.data import Dataset, FashionMnistMini
 from fedsim.models import MLP, ImageShape
 from fedsim.scoring.metrics import Metric, PictureMetric
+from fedsim.server.malicious import Changed, Manipulation, Public
 from fedsim.testing import (
     ContractError,
     check_attack,
     check_dataset,
     check_defense,
+    check_manipulation,
     check_metric,
     check_model,
     defense_checks,
+    manipulation_checks,
 )
 
 
 @pytest.fixture(autouse=True)
 def _own_registries(monkeypatch: pytest.MonkeyPatch) -> None:
-    for registry in (ATTACKS, DATASETS, DEFENSES, METRICS, MODELS):
+    for registry in (ATTACKS, DATASETS, DEFENSES, MANIPULATIONS, METRICS, MODELS):
         registry.names()
         monkeypatch.setattr(registry, "_classes", dict(registry._classes))
 
@@ -161,3 +164,23 @@ def test_a_metric_of_no_modality() -> None:
 
     with pytest.raises(ContractError, match="no modality is named None"):
         check_metric(Lost)
+
+
+def test_a_manipulation_that_breaks_a_claim() -> None:
+    @MANIPULATIONS.register("drawing-globally")
+    class Careless(Manipulation):
+        """Weights of the global generator."""
+
+        readout: ClassVar[str] = "dense-rows"
+
+        def change(self, model: nn.Module, public: Public, generator: torch.Generator) -> Changed:
+            with torch.no_grad():
+                next(model.parameters()).normal_()
+            return Changed(model, "drew weights", ("elsewhere",), 2.0)
+
+    with pytest.raises(ContractError, match="global random state was changed"):
+        check_manipulation(Careless)
+    claims = {str(check): check for check in manipulation_checks(Careless)}
+    [described] = [c for name, c in claims.items() if "describes" in name]
+    with pytest.raises(ContractError, match="'elsewhere'"):
+        described()
