@@ -79,14 +79,14 @@ def the_client_can_build_what_it_sends(subject: Subject) -> None:
 
 
 def it_describes_its_change(subject: Subject) -> None:
-    """What it did is one clause; named tensors and constants exist; a share is from 0 to 1."""
+    """Its deed is one clause; named tensors and constants exist; a share is from 0 to 1."""
     changed, honest = _changed(subject, _public())
     expect(bool(changed.what) and changed.what.isprintable(), "'what' is empty or has line breaks")
     known = {*changed.model.state_dict(), *honest.state_dict()}
     missing = sorted(set(changed.tensors) - known)
     expect(not missing, f"the named tensors {missing} do not exist")
     share = changed.expected
-    expect(share is None or 0 <= share <= 1, f"expected = {share} is no share")
+    expect(share is None or 0 <= share <= 1, f"expected = {share} is not in 0 to 1")
     expect(all(map(math.isfinite, changed.constants.values())), "a constant is not finite")
 
 
