@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Annotated
 
 from pydantic import Field
@@ -15,7 +16,18 @@ from fedsim.attacks.closed.rgap.attack import RGAP
 from fedsim.attacks.closed.spear import SPEAR
 from fedsim.attacks.labels.known import known_or_inferred
 from fedsim.attacks.matching.attack import LBFGSMatching
-from fedsim.attacks.types import Observation, Reconstruction, Status
+from fedsim.attacks.matching.hooks import MatchingHooks, StepsAs
+from fedsim.attacks.matching.objectives import CosineDistance, SquaredDistance
+from fedsim.attacks.surrogate import Surrogate
+from fedsim.attacks.types import (
+    LocalTraining,
+    Observation,
+    OnProgress,
+    Reconstruction,
+    ShouldStop,
+    Status,
+    TruthFit,
+)
 from fedsim.core.errors import AttackError
 from fedsim.core.registry import ATTACKS
 
@@ -31,6 +43,10 @@ class BestOf(LBFGSMatching):
     explains the gradient to within ``tolerance`` is returned as it is. For all other victims the
     best of them is where the first trial of DLG's matching begins, and the others begin at grey.
     What is returned is chosen by the objective alone.
+
+    Several local steps are unrolled up to ``most_unrolled`` of them; longer trainings are attacked
+    by `Surrogate`, whose cost does not grow with the steps. The rule depends on the number of steps
+    alone, which the server has set.
     """
 
     trials: Annotated[
@@ -39,6 +55,9 @@ class BestOf(LBFGSMatching):
     closed_forms: Annotated[
         bool, Field(description="try closed forms before gradient matching")
     ] = True
+    most_unrolled: Annotated[
+        int, Field(ge=1, description="local steps to unroll; of more, a surrogate model is matched")
+    ] = 20
     tolerance: Annotated[
         float, Field(ge=0, description="relative objective at which a trial has converged")
     ] = 1e-8
@@ -66,8 +85,68 @@ class BestOf(LBFGSMatching):
         """Return whether an initial reconstruction explains the gradient."""
         return initial.relative_objective <= self.tolerance
 
-    def _labels(self, model: nn.Module, observation: Observation) -> Tensor | None:
-        try:
-            return known_or_inferred(model, observation, evaluations=self.evaluations)
-        except AttackError:
+    def steps_as(self, training: LocalTraining) -> StepsAs:
+        """Return how a local training is taken: unrolled, unless it has too many steps."""
+        long = self.local_steps == "unroll" and training.steps > self.most_unrolled
+        return "surrogate" if long else self.local_steps
+
+    def truth_fit(
+        self, model: nn.Module, observation: Observation, data: Tensor, labels: Tensor
+    ) -> TruthFit:
+        """Return the fit of the private batch under the equations that are used for the upload."""
+        surrogate = self._surrogate(observation)
+        if surrogate is not None:
+            return surrogate.truth_fit(model, observation, data, labels)
+        return super().truth_fit(model, observation, data, labels)
+
+    def relative_objective_of(
+        self, model: nn.Module, observation: Observation, data: Tensor, labels: Tensor
+    ) -> float:
+        """Return the relative objective of a batch under the equations used for the upload."""
+        surrogate = self._surrogate(observation)
+        if surrogate is not None:
+            return surrogate.relative_objective_of(model, observation, data, labels)
+        return super().relative_objective_of(model, observation, data, labels)
+
+    def _reconstruct(
+        self,
+        model: nn.Module,
+        observations: dict[int, Observation],
+        *,
+        seed: int,
+        on_progress: OnProgress,
+        should_stop: ShouldStop,
+    ) -> dict[int, Reconstruction]:
+        surrogate = self._surrogate(next(iter(observations.values())))
+        run = super()._reconstruct if surrogate is None else surrogate._reconstruct
+        return run(model, observations, seed=seed, on_progress=on_progress, should_stop=should_stop)
+
+    def _surrogate(self, observation: Observation) -> _LongTraining | None:
+        """Return the attack on a training that is too long to unroll, with this one's settings."""
+        training = observation.training
+        if training is None or self.steps_as(training) != "surrogate":
             return None
+        own = {f.name: getattr(self, f.name) for f in fields(MatchingHooks)}
+        if own["objective"] == SquaredDistance():
+            own["objective"] = CosineDistance()
+        return _LongTraining(**{**own, "local_steps": "surrogate"})
+
+    def _labels(self, model: nn.Module, observation: Observation) -> Tensor | None:
+        return _labels_or_none(self, model, observation)
+
+
+class _LongTraining(Surrogate):
+    """Surrogate model that optimises labels which cannot be found."""
+
+    def _labels(self, model: nn.Module, observation: Observation) -> Tensor | None:
+        return _labels_or_none(self, model, observation)
+
+
+def _labels_or_none(
+    attack: MatchingHooks, model: nn.Module, observation: Observation
+) -> Tensor | None:
+    evaluations = attack.evaluations_for_labels(observation)
+    try:
+        return known_or_inferred(model, observation, evaluations=evaluations)
+    except AttackError:
+        return None

@@ -122,7 +122,9 @@ class GradInversion(SignedAdamMatching):
         return self.consistency * (offset**2).sum(1), 2 * self.consistency * offset
 
     def _labels(self, model: nn.Module, observation: Observation) -> Tensor | None:
-        return known_or_inferred(model, observation, evaluations=self.evaluations)
+        return known_or_inferred(
+            model, observation, evaluations=self.evaluations_for_labels(observation)
+        )
 
 
 def _known(model: nn.Module, observation: Observation) -> Mapping[str, Tensor] | None:

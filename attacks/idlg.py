@@ -18,4 +18,6 @@ class IDLG(LBFGSMatching):
     """
 
     def _labels(self, model: nn.Module, observation: Observation) -> Tensor | None:
-        return known_or_inferred(model, observation, evaluations=self.evaluations)
+        return known_or_inferred(
+            model, observation, evaluations=self.evaluations_for_labels(observation)
+        )

@@ -41,4 +41,6 @@ class InvertingGradients(SignedAdamMatching):
         return (*self.priors, TotalVariation(self.total_variation))
 
     def _labels(self, model: nn.Module, observation: Observation) -> Tensor | None:
-        return known_or_inferred(model, observation, evaluations=self.evaluations)
+        return known_or_inferred(
+            model, observation, evaluations=self.evaluations_for_labels(observation)
+        )

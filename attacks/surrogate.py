@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
 from fedsim.attacks.inverting_gradients import InvertingGradients
+from fedsim.attacks.matching.hooks import StepsAs
 from fedsim.core.registry import ATTACKS
 
 
@@ -23,7 +24,7 @@ class Surrogate(InvertingGradients):
     """
 
     local_steps: Annotated[
-        Literal["unroll", "average", "surrogate"],
+        StepsAs,
         Field(description="the surrogate model, or what other attacks do instead"),
     ] = "surrogate"
     evaluations: Annotated[

@@ -17,8 +17,10 @@ from fedsim.attacks.matching.priors import Prior
 from fedsim.attacks.matching.processing import Change
 from fedsim.attacks.matching.space import Space, space_type
 from fedsim.attacks.matching.undo import Undo
-from fedsim.attacks.types import Observation, Reconstruction
+from fedsim.attacks.types import LocalTraining, Observation, Reconstruction
 from fedsim.core.checked import CodeOnly, checked
+
+StepsAs = Literal["unroll", "average", "surrogate"]
 
 
 @checked
@@ -58,7 +60,7 @@ class MatchingHooks(Attack):
         Field(description="first dummy: mid-grey with a little noise, or N(0, 1)"),
     ] = "grey"
     local_steps: Annotated[
-        Literal["unroll", "average", "surrogate"],
+        StepsAs,
         Field(
             description="follow a client's local steps, take them for one step on one large batch, "
             "or for one at weights between the received and the sent ones"
@@ -84,6 +86,24 @@ class MatchingHooks(Attack):
     scaled: CodeOnly[bool] = False
     draws: CodeOnly[bool] = False
     approximate: CodeOnly[bool] = False
+
+    def steps_as(self, training: LocalTraining) -> StepsAs:
+        """Return how the attack takes a local training.
+
+        Args:
+            training: of several steps.
+        """
+        return self.local_steps
+
+    def evaluations_for_labels(self, observation: Observation) -> int:
+        """Return the evaluations that a search of labels may be compared with.
+
+        None for labels that are public and whose order does not matter.
+        """
+        training = observation.training
+        if training is None or observation.labels is None or self.steps_as(training) == "unroll":
+            return self.evaluations
+        return 0
 
     @abstractmethod
     def _labels(self, model: nn.Module, observation: Observation) -> Tensor | None:

@@ -77,8 +77,9 @@ class Problem:
         first = next(iter(observations.values()))
         self.attack, self.observations, self.victims = attack, observations, list(observations)
         self.like = next(model.parameters()).detach()
-        self.training = first.training if attack.local_steps == "unroll" else None
-        self.replaced = first.training if attack.local_steps == "surrogate" else None
+        way = None if first.training is None else attack.steps_as(first.training)
+        self.training = first.training if way == "unroll" else None
+        self.replaced = first.training if way == "surrogate" else None
         positions = attack.reads_positions
         kind = attack.space_type(model)
         space = kind(model, first, dtype or self.like.dtype, read_positions=positions)

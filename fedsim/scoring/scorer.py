@@ -164,10 +164,17 @@ class Scorer:
         several, attack = not victim.is_control and self._steps(victim) > 1, victim.attack
         if not victim.is_control and not self._is_linear:
             return True
-        follows = isinstance(attack, GradientMatching) and attack.local_steps == "unroll"
+        follows = isinstance(attack, GradientMatching) and self._unrolls(attack, victim)
         if victim.is_sum:  # after a first step each client has different weights
             return several or self._batch_statistics
         return several and (not follows or self._order_unknown(victim))
+
+    @staticmethod
+    def _unrolls(attack: GradientMatching, victim: Victim) -> bool:
+        training = None if victim.observation is None else victim.observation.training
+        if training is None:
+            return attack.local_steps == "unroll"
+        return attack.steps_as(training) == "unroll"
 
     def _order_unknown(self, victim: Victim) -> bool:
         """Whether the steps use examples again, in an order that the attack has to guess."""

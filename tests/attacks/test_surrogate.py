@@ -7,7 +7,15 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from fedsim.attacks import SGD, LocalTraining, Observation, SquaredDistance, Surrogate
+from fedsim.attacks import (
+    DLG,
+    SGD,
+    BestOf,
+    LocalTraining,
+    Observation,
+    SquaredDistance,
+    Surrogate,
+)
 from fedsim.attacks.functional import parameters
 from fedsim.attacks.matching.client import Client
 from fedsim.attacks.matching.problem import Problem
@@ -95,3 +103,27 @@ def test_a_point_inside_the_line_fits_the_private_data_best() -> None:
     points = torch.cat([data.flatten().expand(21, -1), starts[:, None]], dim=1)
     values = problem.values(points, against)
     assert 0 < int(values.argmin()) < 20
+
+
+@pytest.mark.parametrize(("epochs", "way"), [(2, "unroll"), (3, "surrogate")])
+def test_best_unrolls_short_trainings(epochs: int, way: str) -> None:
+    model, _, seen, data = victim(epochs)
+    labels = torch.arange(4) % CLASSES
+    attack = BestOf(evaluations=2, most_unrolled=4)
+    assert seen.training is not None
+    assert attack.steps_as(seen.training) == way
+    same = DLG() if way == "unroll" else Surrogate(total_variation=1e-2)
+    objective = same.relative_objective_of(model, seen, data, labels)
+    assert attack.relative_objective_of(model, seen, data, labels) == objective
+    fit = attack.truth_fit(model, seen, data, labels)
+    assert fit.explained is (way == "unroll")
+    [found] = attack.run(model, [seen])
+    assert found.data is not None
+    assert found.evaluations == 2
+
+
+def test_best_leaves_another_choice_as_it_is() -> None:
+    _, _, seen, _ = victim(3)
+    assert seen.training is not None
+    attack = BestOf(local_steps="average", most_unrolled=1)
+    assert attack.steps_as(seen.training) == "average"

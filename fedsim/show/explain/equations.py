@@ -61,7 +61,7 @@ def many_local_steps(case: Case, control: Case | None) -> Finding | None:
     if case.local_steps < 2:
         return None
     approximate = any(r.approximate for r in case.reconstructions)
-    how = case.attack.get("local_steps", "unroll")
+    how = _treatment(case)
     fits = "" if case.truth_misfit is None else f"{case.truth_misfit:.2g}"
     evidence = f"{case.local_steps} local steps on {case.batch_size} examples are in one upload. "
     if approximate:
@@ -82,6 +82,13 @@ def many_local_steps(case: Case, control: Case | None) -> Finding | None:
         + (_TO_UNROLL if approximate and how != "unroll" else "")
         + "use more evaluations and trials (each trial guesses another order).",
     )
+
+
+def _treatment(case: Case) -> str:
+    """Return how the attack takes local steps: the default attack unrolls only so many."""
+    how: str = case.attack.get("local_steps", "unroll")
+    most = case.attack.get("most_unrolled")
+    return "surrogate" if how == "unroll" and most and case.local_steps > most else how
 
 
 def defended_upload(case: Case, control: Case | None) -> Finding | None:

@@ -120,3 +120,6 @@ def test_fits_are_for_attacks_of_enough_evaluations(
     monkeypatch.setattr("fedsim.attacks.labels.known.labels_by_fitting", fitting)
     IDLG(evaluations=evaluations)._labels(model, seen)
     assert len(calls) == fits
+    public = replace(seen, labels=LABELS)
+    IDLG(evaluations=evaluations, local_steps="average")._labels(model, public)
+    assert len(calls) == fits, "the order of public labels does not matter to an average"
