@@ -77,18 +77,41 @@ def many_local_steps(case: Case, control: Case | None) -> Finding | None:
     return Finding(
         "too many local steps",
         0.92 if approximate else 0.86,
-        evidence,
+        evidence + _expected(case),
         "Use fewer local_steps to test this cause; "
         + (_TO_UNROLL if approximate and how != "unroll" else "")
         + "use more evaluations and trials (each trial guesses another order).",
     )
 
 
+def _expected(case: Case) -> str:
+    """Return what to expect of such steps (``tests/paper/test_local_training.py``)."""
+    if _shuffled(case):
+        return (
+            " In several passes examples come in orders that are not known, and these attacks find "
+            "little more than a blind guess, which does not say that a better one would not (LeNet, "
+            "8 clothes in batches of 4, 2 passes of SGD at 0.03, 300 evaluations: 7.3 dB unrolled, "
+            "7.5 by a surrogate model, 7.5 for plain grey)."
+        )
+    return (
+        " Expect less than after one step, and least of Adam (LeNet, 8 clothes in batches of 4, "
+        "one pass of SGD, momentum and Adam, 300 evaluations: 14.8, 14.7 and 9.3 dB unrolled, 8.1, "
+        "8.8 and 5.0 taken for one step, 7.5 for plain grey)."
+    )
+
+
+def _shuffled(case: Case) -> bool:
+    """Whether examples are used again in other steps than the first ones."""
+    return 1 < int(case.federation.get("local_epochs") or 1) < case.local_steps
+
+
 def _treatment(case: Case) -> str:
-    """Return how the attack takes local steps: the default attack unrolls only so many."""
+    """Return how the attack takes local steps; `best` unrolls a few steps of a known order."""
     how: str = case.attack.get("local_steps", "unroll")
     most = case.attack.get("most_unrolled")
-    return "surrogate" if how == "unroll" and most and case.local_steps > most else how
+    if how != "unroll" or most is None:
+        return how
+    return "surrogate" if _shuffled(case) or case.local_steps > most else how
 
 
 def defended_upload(case: Case, control: Case | None) -> Finding | None:

@@ -129,6 +129,22 @@ def test_unrolling_is_advised_only_to_an_attack_that_averages() -> None:
     assert "unroll" not in advice({"name": "dense"})
 
 
+@pytest.mark.parametrize(
+    ("federation", "surrogate"),
+    [({"local_steps": 3}, False), ({"local_steps": 30}, True), ({"local_epochs": 2}, True)],
+)
+def test_long_trainings_say_what_the_default_attack_did(
+    monkeypatch: pytest.MonkeyPatch, federation: dict[str, Any], surrogate: bool
+) -> None:
+    monkeypatch.setattr(Case, "batch_size", 4)
+    attack = {"name": "best", "local_steps": "unroll", "most_unrolled": 20}
+    scenario = {"federation": {"batch_size": 1, **federation}, "adversary": {"attack": attack}}
+    one = case(scenario=scenario, approximate=True, explained=False)
+    evidence = findings(one)["too many local steps"].evidence
+    assert ("between the received and the sent weights" in evidence) is surrogate
+    assert ("not known" in evidence) is ("local_epochs" in federation)
+
+
 def test_the_attack_in_use_is_not_advised() -> None:
     def advice(attack: dict[str, Any]) -> str:
         one = case(explained=True, scenario={"adversary": {"attack": attack}})
