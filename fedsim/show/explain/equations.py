@@ -89,7 +89,7 @@ def _expected(case: Case) -> str:
     if _shuffled(case):
         return (
             " In several passes examples come in orders that are not known, and these attacks find "
-            "little more than a blind guess, which does not say that a better one would not (LeNet, "
+            "little more than a blind guess. A better attack may find more (LeNet, "
             "8 clothes in batches of 4, 2 passes of SGD at 0.03, 300 evaluations: 7.3 dB unrolled, "
             "7.5 by a surrogate model, 7.5 for plain grey)."
         )
