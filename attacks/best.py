@@ -88,7 +88,7 @@ class BestOf(LBFGSMatching):
         return initial.relative_objective <= self.tolerance
 
     def steps_as(self, training: LocalTraining) -> StepsAs:
-        """Return how a local training is taken: unrolled if its order is known and it is short."""
+        """Return the way to take a local training: unrolled if in a known order, and short."""
         passes = training.epochs or 1
         shuffled = 1 < passes < training.steps
         long = shuffled or training.steps > self.most_unrolled

@@ -88,7 +88,7 @@ class MatchingHooks(Attack):
     approximate: CodeOnly[bool] = False
 
     def steps_as(self, training: LocalTraining) -> StepsAs:
-        """Return how the attack takes a local training.
+        """Return the way in which the attack takes a local training.
 
         Args:
             training: of several steps.

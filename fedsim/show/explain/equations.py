@@ -85,7 +85,7 @@ def many_local_steps(case: Case, control: Case | None) -> Finding | None:
 
 
 def _expected(case: Case) -> str:
-    """Return what to expect of such steps (``tests/paper/test_local_training.py``)."""
+    """Return the results to expect of such steps (``tests/paper/test_local_training.py``)."""
     if _shuffled(case):
         return (
             " In several passes examples come in orders that are not known, and these attacks find "
@@ -106,7 +106,7 @@ def _shuffled(case: Case) -> bool:
 
 
 def _treatment(case: Case) -> str:
-    """Return how the attack takes local steps; `best` unrolls a few steps of a known order."""
+    """Return the way to take local steps; `best` unrolls a few steps of a known order."""
     how: str = case.attack.get("local_steps", "unroll")
     most = case.attack.get("most_unrolled")
     if how != "unroll" or most is None:
