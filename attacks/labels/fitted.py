@@ -22,6 +22,7 @@ from fedsim.attacks.functional import parameters
 from fedsim.attacks.labels.fitting import Fit, Fitting
 from fedsim.attacks.types import Observation
 from fedsim.core.errors import AttackError
+from fedsim.core.modules import draw_size
 
 
 @dataclass(frozen=True)
@@ -98,12 +99,14 @@ def is_fittable(model: nn.Module, observation: Observation) -> bool:
 
     It is for one pass over the examples, since later passes have another order; for steps of two
     examples or more, since labels of steps of one are told by `fedsim.attacks.labels.sequences`;
-    and for a known learning rate and targets that are classes.
+    and for a known learning rate, targets that are classes and a model without draws of its own.
     """
     training, examples = observation.training, observation.batch_size
     if training is None or not training.exact or not 1 < training.steps <= MOST_STEPS:
         return False
     if training.batch_size < 2 or not (observation.is_classification or observation.has_classes):
+        return False
+    if draw_size(model):
         return False
     numbers = sum(w.numel() for w in parameters(model).values())
     return sum(training.sizes(examples)) == examples and examples * numbers <= LARGEST
