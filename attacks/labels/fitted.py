@@ -44,6 +44,9 @@ class Effort:
     rounds: int = 6
 
 
+PATIENCE = 2
+"""Rounds in sequence without a better fit before the search ends."""
+
 LEAST_BUDGET = 300
 """Evaluations of an attack that are worth this search, which takes about as long as 700 of one
 lane."""
@@ -88,8 +91,10 @@ def labels_by_fitting(
     if first is None or observation.training is None or observation.training.optimiser.is_linear:
         for probabilities, pictures in search.fitting.free(effort.starts, effort.free):
             search.add(search.whole(probabilities)[None], pictures)
+    failures = 0
     for _ in range(effort.rounds):
-        if not search.climb():
+        failures = 0 if search.climb() else failures + 1
+        if failures == PATIENCE:
             break
     return search.labels()
 
