@@ -7,7 +7,6 @@ training: a failed attack is recorded as an outcome.
 from __future__ import annotations
 
 import copy
-import queue
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -32,6 +31,7 @@ from fedsim.server.priors import PriorsAlone
 from fedsim.server.rounds import RoundsTogether
 from fedsim.server.uploads import Sum, Upload
 from fedsim.server.victims import Listeners, Outcome, Victim, alike
+from fedsim.server.waiting import BoundedQueue
 
 LAST_WORDS_S = 60.0
 """Maximum time in which a cancelled adversary returns its current results."""
@@ -97,7 +97,7 @@ class Adversary:
         )
         self._listeners, self._device = listeners, device
         self._cancelled, self._done = threading.Event(), threading.Event()
-        self._jobs: queue.Queue[_Job | None] = queue.Queue()
+        self._jobs: BoundedQueue[_Job] = BoundedQueue(plan.queue_mb * 1e6)
         self._choosing = Choosing(scenario, plan)
         self._priors = PriorsAlone(derive(scenario.seed, "prior"))
         self._together = RoundsTogether(
@@ -114,7 +114,10 @@ class Adversary:
     def intercept(
         self, server_round: int, arrays: ArrayRecord, uploads: Sequence[Upload | Sum]
     ) -> None:
-        """Queue a round's uploads, or only their sum, and return at once."""
+        """Queue a round's uploads, or only their sum.
+
+        It returns at once, unless the queue is full and the plan says to wait.
+        """
         attacks, follows = self._plan.attacks(server_round), self._together.follows(server_round)
         if attacks or follows:
             # Decoded here: NumPy parses the arrays' headers with Python's ast, which in 3.11 fails
@@ -122,7 +125,17 @@ class Adversary:
             received = arrays.to_torch_state_dict()
             chosen = self._choosing.chosen(server_round, uploads) if attacks else []
             followed = self._choosing.followed(uploads) if follows else []
-            self._jobs.put((server_round, received, chosen, followed))
+            self._queue((server_round, received, chosen, followed))
+
+    def _queue(self, job: _Job) -> None:
+        """Add a job; if there is no room for it, wait or skip its victims, as the plan says."""
+        server_round, received, chosen, followed = job
+        tensors = [received, *(u.arrays for u in {id(u): u for u in chosen + followed}.values())]
+        size = sum(t.numel() * t.element_size() for each in tensors for t in each.values())
+        if self._plan.queue_full == "skip" and not self._jobs.fits(size):
+            self._listeners.on_skipped(server_round, [p for u in chosen for p in u.partitions])
+            return
+        self._jobs.put(job, size, lambda: self._cancelled.is_set() or self._done.is_set())
 
     def finish(self) -> None:
         """Wait until every attack has ended.
@@ -130,7 +143,7 @@ class Adversary:
         Raises:
             Exception: re-raised from a callback. Attack failures never propagate.
         """
-        self._jobs.put(None)
+        self._jobs.end()
         # No join before this: in Python before 3.13 an interrupted join treats the thread as ended.
         while not self._done.wait(timeout=0.2):
             pass
@@ -141,7 +154,7 @@ class Adversary:
     def cancel(self) -> None:
         """End running attacks with their current results, and start no others."""
         self._cancelled.set()
-        self._jobs.put(None)
+        self._jobs.end()
         if self._done.wait(timeout=LAST_WORDS_S):
             self._thread.join()
 

@@ -105,9 +105,13 @@ OnAttackProgress = Callable[[Sequence[Victim], Progress], None]
 
 @dataclass(frozen=True, eq=False)
 class Listeners:
-    """Callbacks of the adversary, called in its own thread."""
+    """Callbacks of the adversary, called in its own thread unless it is said."""
 
     on_outcome: OnOutcome
     on_victims: OnVictims = field(default=lambda victims: None)
     on_progress: OnAttackProgress = field(default=lambda victims, progress: None)
     on_round_done: Callable[[int], None] = field(default=lambda server_round: None)
+    on_skipped: Callable[[int, Sequence[int]], None] = field(
+        default=lambda server_round, partitions: None
+    )
+    """``(server_round, clients)`` whose uploads are not attacked, in the training's thread."""

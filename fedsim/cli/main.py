@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import warnings
@@ -23,6 +24,8 @@ from fedsim.cli.options import (
 )
 from fedsim.core.environment import prepare
 from fedsim.core.errors import FedsimError
+from fedsim.core.signals import ended_as_interrupts
+from fedsim.core.text import escaped
 from fedsim.core.version import __version__
 from fedsim.log.folders import new_folder
 
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
     from fedsim.scenario import Scenario
 
 FAILED = 1
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
+"""Errors of a disk that is full or cannot be written, which are no faults of fedsim."""
 INTERRUPTED = 130
 
 app = typer.Typer(
@@ -361,7 +366,16 @@ def main() -> None:
     prepare()
     warnings.showwarning = told_in_one_line(warnings.showwarning)
     try:
-        app()
+        with ended_as_interrupts():
+            app()
     except FedsimError as error:
-        Console(stderr=True).print(f"error: {error}", style="red", markup=False, soft_wrap=True)
-        sys.exit(FAILED)
+        _fail(escaped(str(error)))
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        _fail(f"{error.strerror}: {escaped(str(error.filename or 'a file'))}")
+
+
+def _fail(reason: str) -> None:
+    Console(stderr=True).print(f"error: {reason}", style="red", markup=False, soft_wrap=True)
+    sys.exit(FAILED)

@@ -22,13 +22,29 @@ VARIABLES = {
 }
 
 
+ADDRESS_VARIABLE = "RAY_ADDRESS"
+"""Names a Ray cluster; without it, Ray starts on this machine."""
+
+ONE_MACHINE = {
+    # Ray then listens on the loopback interface alone, on every system; by default, on all
+    # interfaces, where any who reach its ports could run code.
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+}
+"""Variables that are set unless a Ray cluster is named."""
+
+
 def prepare() -> None:
-    """Switch off telemetry and update checks and limit spinning threads; call it at the start.
+    """Switch off telemetry, update checks and outside ports, and limit spinning threads.
+
+    It is called at the start.
 
     Variables that the user has set do not change.
     """
     for key, value in VARIABLES.items():
         os.environ.setdefault(key, value)
+    if ADDRESS_VARIABLE not in os.environ:
+        for key, value in ONE_MACHINE.items():
+            os.environ.setdefault(key, value)
     # Flower stores an anonymous id in its home even with telemetry off: not in the user's home.
     if "FLWR_HOME" not in os.environ:
         user = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")

@@ -13,9 +13,11 @@ from typing import Any
 from fedsim.core.environment import VARIABLES
 from fedsim.core.errors import FedsimError, RunError
 from fedsim.core.plugins import Plugin, loaded_plugins
+from fedsim.core.signals import ended_as_interrupts
 from fedsim.engine import run
 from fedsim.engine.observer import Observer
-from fedsim.log.comparison import CELLS, COMPARISON, cell_folder, is_finished
+from fedsim.log.comparison import COMPARISON, cell_folder, is_finished
+from fedsim.log.lock import LOCK, locked
 from fedsim.scenario import Scenario
 from fedsim.scenario.comparison import Comparison
 from fedsim.scenario.grid import Cell
@@ -35,6 +37,10 @@ class Done:
     error: str | None = None
     before: bool = False
 
+
+SCRATCH = f".{COMPARISON}.part"
+LEFT_OVER = (LOCK, SCRATCH)
+"""Files that a process leaves in the folder if it dies before it has begun the comparison."""
 
 OnDone = Callable[[Done], None]
 ObserverOf = Callable[[Cell], Observer]
@@ -65,9 +71,19 @@ def run_cells(
         The outcome of each cell, in order.
 
     Raises:
-        RunError: the folder cannot be written, or has other contents.
+        RunError: the folder cannot be written, has other contents, or another process runs the
+            comparison in it.
+        KeyboardInterrupt: the user stopped the comparison, or SIGTERM or SIGHUP did; its finished
+            runs are kept.
     """
     open_folder(comparison, folder)
+    with locked(folder), ended_as_interrupts():
+        return _run_cells(comparison, folder, jobs, on_done, observer_of)
+
+
+def _run_cells(
+    comparison: Comparison, folder: Path, jobs: int, on_done: OnDone, observer_of: ObserverOf
+) -> list[Done]:
     done: dict[str, Done] = {}
     todo: list[Cell] = []
     for cell in comparison.cells:
@@ -100,10 +116,11 @@ def open_folder(comparison: Comparison, folder: Path) -> None:
                 )
             return
         folder.mkdir(parents=True, exist_ok=True)
-        if any(folder.iterdir()):
+        if any(f.name not in LEFT_OVER for f in folder.iterdir()):
             raise RunError(f"{folder}: the folder is not empty; give --out a new one")
-        (folder / CELLS).mkdir()
-        place.write_text(text, "utf-8")
+        scratch = folder / SCRATCH
+        scratch.write_text(text, "utf-8")
+        scratch.replace(place)
     except OSError as error:
         raise RunError(
             f"{folder}: the folder cannot be written: {error.strerror or error}; "
@@ -136,24 +153,29 @@ def _on_ray(cells: Sequence[Cell], folder: Path, jobs: int) -> Iterator[Done]:
             runtime_env={"env_vars": {**variables, "OMP_NUM_THREADS": "1"}},
         )
     try:
-        remote: Any = ray.remote(num_cpus=1)(_in_a_worker)
-        plugins = loaded_plugins()
-        waiting = {
-            remote.remote(
-                cell.scenario.to_toml(), str(cell_folder(folder, cell).absolute()), plugins
-            ): cell
-            for cell in cells
-        }
-        while waiting:
-            [ready], _ = ray.wait(list(waiting), num_returns=1)
-            cell = waiting.pop(ready)
-            try:
-                yield Done(cell, ray.get(ready))
-            except ray.exceptions.RayError as error:
-                yield Done(cell, f"the worker failed: {error}")
+        # Anew, because Ray has set a handler of SIGTERM of its own.
+        with ended_as_interrupts(always=True):
+            yield from _done_on_ray(ray, cells, folder)
     finally:
         if ours:
             ray.shutdown()
+
+
+def _done_on_ray(ray: Any, cells: Sequence[Cell], folder: Path) -> Iterator[Done]:
+    remote, plugins = ray.remote(num_cpus=1)(_in_a_worker), loaded_plugins()
+    waiting = {
+        remote.remote(
+            cell.scenario.to_toml(), str(cell_folder(folder, cell).absolute()), plugins
+        ): cell
+        for cell in cells
+    }
+    while waiting:
+        [ready], _ = ray.wait(list(waiting), num_returns=1)
+        cell = waiting.pop(ready)
+        try:
+            yield Done(cell, ray.get(ready))
+        except ray.exceptions.RayError as error:
+            yield Done(cell, f"the worker failed: {error}")
 
 
 def _in_a_worker(scenario_toml: str, folder: str, plugins: Sequence[Plugin]) -> str | None:

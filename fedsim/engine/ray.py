@@ -8,9 +8,8 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 from flwr.simulation import run_simulation
 
+from fedsim.core.environment import ADDRESS_VARIABLE
 from fedsim.core.errors import RunError
-
-ADDRESS_VARIABLE = "RAY_ADDRESS"
 
 
 def run_ray(server: Callable[[Grid], None], client_app: ClientApp, clients: int) -> None:

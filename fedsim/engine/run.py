@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Literal
 
@@ -20,6 +21,7 @@ from fedsim.clients.training import one_thread
 from fedsim.core.errors import RunError
 from fedsim.core.plugins import loaded_plugins
 from fedsim.core.precision import full_float32
+from fedsim.core.signals import ended_as_interrupts
 from fedsim.engine.flower import logs_to
 from fedsim.engine.observer import Observer
 from fedsim.engine.recorder import Recorder
@@ -60,12 +62,13 @@ def run(
 
     Raises:
         FedsimError: the run could not start or continue; the folder records this too.
-        KeyboardInterrupt: the user stopped the run; the folder has everything finished so far.
+        KeyboardInterrupt: the user stopped the run, or SIGTERM or SIGHUP did; the folder has
+            everything finished so far.
     """
     threads = max(1, torch.get_num_threads() - 1)
     # The adversary's thread uses the other threads. What clients compute is scored to float32's
     # precision.
-    with one_thread(), full_float32():
+    with ended_as_interrupts(), one_thread(), full_float32():
         site = open_site(scenario)
         return _Run(site, RunLog(folder), engine, observer or Observer(), threads).go()
 
@@ -117,9 +120,17 @@ class _Run:
             error = f"{type(problem).__name__}: {problem}"
             raise
         finally:
-            self._recorder.end(status, error, time.monotonic() - began)
-            self._log.close()
+            self._end(status, error, time.monotonic() - began)
         return self._log.folder
+
+    def _end(self, status: str, error: str | None, seconds: float) -> None:
+        try:
+            with closing(self._log):
+                self._recorder.end(status, error, seconds)
+        except RunError:
+            if status == "finished":
+                raise
+            # The reason for the end of the run is told, not that there was no room to record it.
 
     def _federate(self, device: torch.device) -> None:
         adversary = self._adversary(device)
@@ -178,6 +189,7 @@ class _Run:
             on_victims=self._observer.on_victims,
             on_progress=self._observer.on_progress,
             on_round_done=self._observer.on_round_attacked,
+            on_skipped=self._on_skipped,
         )
         architecture = self._site.architecture
         if plan.malicious is not None:
@@ -197,6 +209,15 @@ class _Run:
 
     def _note(self, server_round: int | None, partition: int | None, text: str) -> None:
         self._recorder.note(NoteRecord(round=server_round, partition=partition, text=text))
+
+    def _on_skipped(self, server_round: int, partitions: Sequence[int]) -> None:
+        clients = ", ".join(map(str, partitions))
+        self._note(
+            server_round,
+            None,
+            f"the uploads of clients {clients} were not attacked: the adversary's queue was full "
+            "(adversary.queue_mb), and adversary.queue_full = 'skip'",
+        )
 
     def _on_outcome(self, outcome: Outcome) -> None:
         """Score one victim and record it; called from the adversary's thread."""

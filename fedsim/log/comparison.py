@@ -8,7 +8,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from fedsim.core.errors import RunError
-from fedsim.log.reader import of_kind, read_records
+from fedsim.core.text import harmless
+from fedsim.log.reader import of_kind, read_inside, read_records
 from fedsim.log.schema import RunEnded
 from fedsim.scenario.comparison import Comparison
 from fedsim.scenario.grid import Place
@@ -25,8 +26,9 @@ def read_comparison(folder: Path) -> Comparison:
     """
     path = folder / COMPARISON
     try:
-        return Comparison.model_validate(tomllib.loads(path.read_text("utf-8")))
-    except (OSError, ValueError, RecursionError, ValidationError) as error:
+        text = read_inside(folder, COMPARISON).decode("utf-8")
+        return Comparison.model_validate(harmless(tomllib.loads(text)))
+    except (RunError, OSError, ValueError, RecursionError, ValidationError) as error:
         raise RunError(f"{path}: not a comparison: {error}") from None
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, ValidationError
 
 from fedsim.core.errors import RunError
+from fedsim.core.text import harmless
+from fedsim.log.reader import read_inside
 from fedsim.log.score import Meaning
 from fedsim.log.values import Figure, Lax, Typed
 
@@ -145,9 +148,12 @@ def read_ladder(folder: Path) -> LadderRecord:
     """
     place = folder / LADDER
     try:
-        return LadderRecord.model_validate_json(place.read_text("utf-8"))
+        found = harmless(json.loads(read_inside(folder, LADDER)))
+        return LadderRecord.model_validate_json(json.dumps(found))
     except OSError as error:
         raise RunError(f"{place}: cannot be read: {error.strerror}") from None
     except ValidationError as error:
         first = error.errors()[0]
         raise RunError(f"{place}: not a ladder: {first['loc']}: {first['msg']}") from None
+    except (ValueError, RecursionError) as error:
+        raise RunError(f"{place}: not a ladder: {error}") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -11,12 +12,21 @@ from pydantic import ValidationError
 
 from fedsim.core.errors import RunError, UnknownNameError
 from fedsim.core.measures import Measure
+from fedsim.core.text import harmless
 from fedsim.log.folders import RECORDS
 from fedsim.log.migrate import FORMATS, migrate, unnamed_modality
 from fedsim.log.schema import KINDS, LeakageRecord, LogRecord, Meaning, RunStarted, parse
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+MAX_SIZE = 2**30
+"""Maximum size of a file of records, in bytes."""
+
+UNSAFE = re.compile(
+    rb"\\[ubfrnt]|\x7f|\xc2[\x80-\x9f]|\xd8\x9c|\xe2\x80[\x8e\x8f\xa8-\xae]|\xe2\x81[\xa6-\xa9]"
+)
+"""A line of JSON that can hold control characters: escaped ones, or as UTF-8."""
 
 Kind = TypeVar("Kind", bound=LogRecord)
 
@@ -32,8 +42,8 @@ def read_records(folder: Path) -> Iterator[LogRecord]:
     """
     path = folder / RECORDS
     try:
-        whole = path.read_bytes()
-    except OSError:
+        whole = read_inside(folder, RECORDS)
+    except (OSError, RunError):
         raise RunError(
             f"{folder}: not a run folder: it has no readable {RECORDS}; "
             "give the folder that `fedsim run` printed"
@@ -76,6 +86,21 @@ def inside(folder: Path, name: str) -> Path:
     return path
 
 
+def read_inside(folder: Path, name: str) -> bytes:
+    """Return the contents of a file in a folder, which is not trusted.
+
+    Raises:
+        RunError: there is no such file, it is larger than a gigabyte, or it is not a plain file
+            inside the folder: a link that leads out, a pipe or a device.
+        OSError: it cannot be read.
+    """
+    path = inside(folder, name)
+    size = path.stat().st_size
+    if size > MAX_SIZE:
+        raise RunError(f"{path}: {size} bytes; expected at most {MAX_SIZE}")
+    return path.read_bytes()
+
+
 def load_tensors(folder: Path, name: str) -> dict[str, Tensor]:
     """Load the tensors of a file named by a record.
 
@@ -96,6 +121,8 @@ def load_tensors(folder: Path, name: str) -> dict[str, Tensor]:
 def _values(line: bytes, place: str) -> dict[str, Any]:
     try:
         values = json.loads(line)
+        if UNSAFE.search(line):
+            values = harmless(values)
     except (ValueError, RecursionError) as error:
         raise RunError(f"{place}: not valid JSON: {error}") from None
     if not isinstance(values, dict):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,10 +16,11 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from fedsim.core.errors import RunError
+from fedsim.core.errors import FedsimError, FedsimWarning, RunError
+from fedsim.core.text import harmless
 from fedsim.core.version import __version__
 from fedsim.log.folders import SCENARIO
-from fedsim.log.reader import Kind, inside, of_kind, read_records
+from fedsim.log.reader import Kind, inside, of_kind, read_inside, read_records
 from fedsim.log.schema import LogRecord, RunStarted
 from fedsim.log.summary import Summary, summarise
 
@@ -34,7 +36,9 @@ def legible(folder: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
+    except (FedsimError, OSError):
+        raise
+    except Exception as error:  # what a stranger's log can cause has no other bounds
         raise RunError(
             f"{folder}: this log does not have the form of fedsim {__version__}: "
             f"{type(error).__name__}: {error}; read it with the version that wrote it"
@@ -67,7 +71,7 @@ class Run:
             raise RunError(f"{folder}: this run has not recorded anything yet")
         place = folder / SCENARIO
         try:
-            text = place.read_text("utf-8") if place.is_file() else ""
+            text = read_inside(folder, SCENARIO).decode("utf-8") if place.exists() else ""
         except (OSError, UnicodeDecodeError) as error:
             raise RunError(f"{place}: cannot be read as text: {error}") from None
         return cls(folder, records, text)
@@ -80,14 +84,20 @@ class Run:
             RunError: the file is not TOML.
         """
         try:
-            return tomllib.loads(self.scenario_text)
+            found: Mapping[str, Any] = harmless(tomllib.loads(self.scenario_text))
+            return found
         except (ValueError, RecursionError) as error:
             raise RunError(f"{self.folder / SCENARIO}: not valid TOML: {error}") from None
 
     @cached_property
     def summary(self) -> Summary:
-        """Summary of the records."""
-        return summarise(self.records)
+        """Summary of the records.
+
+        Raises:
+            RunError: the records do not have the form of this version of fedsim.
+        """
+        with legible(self.folder):
+            return summarise(self.records)
 
     @property
     def start(self) -> RunStarted:
@@ -105,10 +115,13 @@ class Run:
         return of_kind(self.records, kind)
 
     def arrays(self, place: str) -> Arrays | None:
-        """Return the arrays of a file named by a record, or None if the file was removed.
+        """Return the arrays of a file named by a record.
+
+        Returns:
+            None if the file was removed, or, with a warning, if it is damaged.
 
         Raises:
-            RunError: the path is outside the folder, or not a file of tensors.
+            RunError: the path is outside the folder.
         """
         try:
             path = inside(self.folder, place)
@@ -118,6 +131,8 @@ class Run:
             raise
         try:
             found: dict[str, NDArray[np.generic]] = load_file(path)
-        except SafetensorError as error:
-            raise RunError(f"{path}: not a file of tensors: {error}") from None
+        except (SafetensorError, LookupError, TypeError, ValueError, OSError) as error:
+            said = f"{path}: not a file of tensors, and left out: {error}"
+            warnings.warn(said, FedsimWarning, stacklevel=2)
+            return None
         return found

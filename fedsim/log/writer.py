@@ -20,8 +20,10 @@ from __future__ import annotations
 
 import json
 import re
+import stat
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,32 +69,71 @@ class RunLog:
             ) from None
 
     def append(self, record: LogRecord) -> None:
-        """Append one record; safe to call from several threads."""
+        """Append one record; safe to call from several threads.
+
+        Raises:
+            RunError: the folder can no longer be written, as on a full disk.
+        """
         line = json.dumps(dump(record), ensure_ascii=False, allow_nan=False)
-        with self._lock:
+        with self._lock, self._told():
             self._records.write(line + "\n")
             self._records.flush()
 
     def write_text(self, name: str, text: str) -> None:
-        """Write a text file at the top of the folder."""
+        """Write a text file at the top of the folder.
+
+        Raises:
+            RunError: the folder can no longer be written, as on a full disk.
+        """
         path = self._path("", name)
         scratch = path.with_name(f".{path.name}.part")
-        scratch.write_text(text, encoding="utf-8")
-        scratch.replace(path)
+        with self._told():
+            scratch.write_text(text, encoding="utf-8")
+            scratch.replace(path)
 
     def save_tensors(self, name: str, tensors: Mapping[str, Tensor]) -> str:
-        """Save tensors under a name made by fedsim; return the file's path in the folder."""
-        from safetensors.torch import save_file  # noqa: PLC0415  (readers do not need torch)
+        """Save tensors under a name made by fedsim; return the file's path in the folder.
+
+        Raises:
+            RunError: the folder can no longer be written, as on a full disk.
+        """
+        # Readers do not need torch.
+        from safetensors import SafetensorError  # noqa: PLC0415
+        from safetensors.torch import save_file  # noqa: PLC0415
 
         path = self._path("tensors", f"{name}.safetensors")
         scratch = path.with_name(f".{path.name}.part")
-        save_file({k: t.detach().cpu().contiguous() for k, t in tensors.items()}, scratch)
-        scratch.replace(path)
+        plain = {k: t.detach().cpu().contiguous() for k, t in tensors.items()}
+        with self._told():
+            try:
+                save_file(plain, scratch)
+            except SafetensorError as error:
+                raise OSError(str(error)) from error
+            # Those who may read the records may read the tensors: safetensors keeps them to itself.
+            scratch.chmod(stat.S_IMODE((self.folder / RECORDS).stat().st_mode))
+            scratch.replace(path)
         return path.relative_to(self.folder).as_posix()
 
     def close(self) -> None:
-        """Close the file of records; the folder can be read before and after."""
-        self._records.close()
+        """Close the file of records; the folder can be read before and after.
+
+        Raises:
+            RunError: the folder can no longer be written, as on a full disk.
+        """
+        with self._told():
+            self._records.close()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Convert errors of the file system into ones that say what to do."""
+        try:
+            yield
+        except OSError as error:
+            raise RunError(
+                f"{self.folder}: the run folder can no longer be written: "
+                f"{error.strerror or error}; what was finished before stays readable; make space, "
+                "or give --out another place, and run again"
+            ) from error
 
     def _path(self, part: str, name: str) -> Path:
         """Return a path inside the folder for a plain file name."""

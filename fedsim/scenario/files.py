@@ -58,7 +58,7 @@ def toml_text(
             f"no {kind} {name_or_path!r}: it is neither a file nor a bundled {kind}; {hint}"
         )
     try:
-        return path.read_text("utf-8"), str(path)
+        return path.read_text("utf-8-sig"), str(path)  # as Notepad writes it
     except (OSError, UnicodeDecodeError) as error:
         raise ScenarioError(f"{path}: cannot be read as text: {error}") from None
 

@@ -41,6 +41,8 @@ from fedsim.scenario.sections import (
 )
 from fedsim.scenario.text import explain, toml_of
 
+MAX_CLIENTS = 100_000
+
 
 class Scenario(Section):
     """the scenario: data, model, federation, clients and adversary of one experiment."""
@@ -56,6 +58,11 @@ class Scenario(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Scenario:
+        if self.num_clients > MAX_CLIENTS:
+            raise ValueError(
+                f"clients: {self.num_clients} in all; expected at most {MAX_CLIENTS}, since each "
+                "is a node of the simulation"
+            )
         names = [g.name for g in self.clients]
         twice = sorted({n for n in names if names.count(n) > 1})
         if twice:
@@ -83,6 +90,11 @@ class Scenario(Section):
         plan, federation = self.adversary, self.federation
         if plan is None or not plan.rounds_together:
             return
+        if plan.queue_full == "skip":
+            raise ValueError(
+                "adversary.rounds_together needs the uploads of all rounds; set "
+                "adversary.queue_full = 'wait', or remove it"
+            )
         if not federation.takes_one_step:
             raise ValueError(
                 "adversary.rounds_together needs uploads of one local step; set "

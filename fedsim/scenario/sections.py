@@ -76,12 +76,14 @@ class Data(Section):
 class Federation(Section):
     """[federation]: the rounds, and the local training in each."""
 
-    rounds: int = Field(2, ge=1)
+    rounds: int = Field(2, ge=1, le=1_000_000)
     upload: Literal["gradient", "update"] = Field(
         "gradient", description="a gradient (FedSGD), or the weights after local SGD (FedAvg)"
     )
     batch_size: int = Field(1, ge=1, description="images per local step")
-    local_steps: int = Field(1, ge=1, description="local steps of all clients; 1 for gradients")
+    local_steps: int = Field(
+        1, ge=1, le=1_000_000, description="local steps of all clients; 1 for gradients"
+    )
     local_epochs: int | None = Field(
         None, ge=1, description="passes over each client's data, instead of local_steps"
     )
@@ -242,6 +244,14 @@ class AdversaryPlan(Section):
         "read-out is the default of attack",
     )
     time_limit_s: float = Field(600.0, gt=0, description="time limit for the attacks of one round")
+    queue_mb: float = Field(
+        1000.0, gt=0, description="maximum memory of the uploads that wait for the attack, in MB"
+    )
+    queue_full: Literal["wait", "skip"] = Field(
+        "wait",
+        description="when that memory is full: 'wait', so that training waits for the attack, or "
+        "'skip' the round's victims, which is recorded",
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedsim.log.run import Run
+from fedsim.log.run import Run, legible
 from fedsim.log.schema import Meaning
 from fedsim.show.explain.cases import Case, cases
 from fedsim.show.explain.causes import CAUSES
@@ -58,8 +58,9 @@ def explain(folder: Path | str) -> list[Explanation]:
     Raises:
         RunError: it is not a run folder, or its log cannot be read.
     """
-    found = cases(Run.read(Path(folder)))
-    return [Explanation(case, _findings(case, _control_of(case, found))) for case in found]
+    with legible(Path(folder)):
+        found = cases(Run.read(Path(folder)))
+        return [Explanation(case, _findings(case, _control_of(case, found))) for case in found]
 
 
 def _control_of(case: Case, found: Sequence[Case]) -> Case | None:

@@ -1,7 +1,9 @@
 """The run folder: whole at any moment, and nothing leaves it."""
 
+import errno
 import io
 import json
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -154,3 +156,18 @@ def test_unsafe_names_are_refused_for_every_kind_of_file(log: RunLog, name: str)
     if name:  # tensors get a suffix, which would be hidden
         with pytest.raises(RunError, match="is not a valid file name"):
             log.save_tensors(name, {"a": torch.ones(1)})
+
+
+def test_a_full_disk_is_a_clear_error(log: RunLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: Path, *args: object, **kwargs: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(RunError, match=r"No space left on device; what was finished .* make space"):
+        log.write_text("a.txt", "text")
+
+
+def test_tensors_can_be_read_by_those_who_can_read_the_records(log: RunLog) -> None:
+    place = log.save_tensors("a", {"x": torch.zeros(2)})
+    modes = {(log.folder / f).stat().st_mode for f in (place, "records.jsonl")}
+    assert len(modes) == 1
