@@ -10,6 +10,7 @@ from flwr.simulation import run_simulation
 
 from fedsim.core.environment import ADDRESS_VARIABLE
 from fedsim.core.errors import RunError
+from fedsim.core.signals import ended_as_interrupts
 
 
 def run_ray(server: Callable[[Grid], None], client_app: ClientApp, clients: int) -> None:
@@ -25,6 +26,7 @@ def run_ray(server: Callable[[Grid], None], client_app: ClientApp, clients: int)
 
     Raises:
         RunError: Flower ended the simulation before the server function had finished.
+        KeyboardInterrupt: the process was asked to end.
     """
     ended = False
     app = ServerApp()
@@ -39,15 +41,16 @@ def run_ray(server: Callable[[Grid], None], client_app: ClientApp, clients: int)
     init_args: dict[str, ConfigRecordValues] = {"logging_level": "error", "log_to_driver": False}
     if address := os.environ.get(ADDRESS_VARIABLE):
         init_args["address"] = address
-    run_simulation(
-        server_app=app,
-        client_app=client_app,
-        num_supernodes=clients,
-        backend_config={
-            "client_resources": {"num_cpus": 1, "num_gpus": 0.0},
-            "init_args": init_args,
-        },
-    )
+    with ended_as_interrupts():
+        run_simulation(
+            server_app=app,
+            client_app=client_app,
+            num_supernodes=clients,
+            backend_config={
+                "client_resources": {"num_cpus": 1, "num_gpus": 0.0},
+                "init_args": init_args,
+            },
+        )
     if not ended:
         raise RunError(
             "Flower's simulation ended before the last round; see flower.log in the run folder"

@@ -35,6 +35,9 @@ from fedsim.server.federation import federate
 from fedsim.server.uploads import Sum, Upload
 from fedsim.server.victims import Listeners, Outcome
 
+MOST_NAMED = 20
+"""Maximum number of clients that a remark names."""
+
 EngineName = Literal["inline", "ray"]
 Engine = Callable[[Callable[[Grid], None], ClientApp, int], None]
 """``(server function, client app, number of clients)``: calls the function with their grid."""
@@ -211,7 +214,8 @@ class _Run:
         self._recorder.note(NoteRecord(round=server_round, partition=partition, text=text))
 
     def _on_skipped(self, server_round: int, partitions: Sequence[int]) -> None:
-        clients = ", ".join(map(str, partitions))
+        named = ", ".join(map(str, partitions[:MOST_NAMED]))
+        clients = named if len(partitions) <= MOST_NAMED else f"{named}, ... ({len(partitions)})"
         self._note(
             server_round,
             None,

@@ -29,6 +29,7 @@ from fedsim.server.eavesdropper import NO_REPLY
 from fedsim.server.grids import DelegateGrid
 from fedsim.server.secure.alone import Alone
 from fedsim.server.secure.invented import AmongInvented
+from fedsim.server.secure.stages import problem_of
 from fedsim.server.secure.strategy import Protocol, Revealed
 from fedsim.server.uploads import read_clear
 
@@ -172,7 +173,7 @@ class _Watched(DelegateGrid):
     def __init__(self, grid: Grid, size: int, most_examples: int) -> None:
         super().__init__(grid)
         self._size, self._most_examples = size, most_examples
-        self._stage = 0
+        self._stage, self._nodes = 0, set[int]()
         self.clear: dict[int, RecordDict] = {}
         self.sizes: dict[int, int] = {}
         self.dropped: dict[int, str] = {}
@@ -184,6 +185,7 @@ class _Watched(DelegateGrid):
         """Return the replies of one stage; unusable ones are errors."""
         began = time.monotonic()
         asked = {m.metadata.dst_node_id: m for m in messages}
+        self._nodes |= set(asked)
         replies = [
             self._checked(reply, asked[reply.metadata.src_node_id])
             for reply in super().send_and_receive(asked.values(), timeout=timeout)
@@ -198,9 +200,12 @@ class _Watched(DelegateGrid):
         return replies
 
     def _checked(self, reply: Message, asked: Message) -> Message:
-        if self._stage != MASKING or reply.has_error():
+        if reply.has_error():
             return reply
-        problem = self._take(reply)
+        if self._stage == MASKING:
+            problem = self._take(reply)
+        else:
+            problem = problem_of(self._stage, reply, self._nodes)
         if problem is None:
             return reply
         return Message(Error(code=UNUSABLE, reason=problem), reply_to=asked)

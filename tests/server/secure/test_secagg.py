@@ -1,9 +1,11 @@
 """SecAgg+: the sum is right, no single upload is seen, and clients may drop out at any stage."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
-from flwr.app import Context, Message
+from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.common import ndarray_to_bytes
 from pydantic.dataclasses import dataclass as pydantic_dataclass
@@ -224,6 +226,40 @@ def test_two_may_drop_out_when_three_shares_are_enough(stage: str) -> None:
     for name, value in mean_of(plain_uploads(case, [0, 3, 4])).items():
         found = seen.sums[1].arrays[name].double()
         torch.testing.assert_close(found, value, atol=STEP, rtol=1e-6)
+
+
+def no_record(reply: Message) -> None:
+    reply.content = RecordDict()
+
+
+def garbage(reply: Message) -> None:
+    for record in reply.content.config_records.values():
+        for key, value in record.items():
+            record[key] = b"garbage" if isinstance(value, bytes) else [b"garbage"]
+
+
+@pytest.mark.parametrize("damage", [no_record, garbage])
+@pytest.mark.parametrize("stage", [*AT.values(), UNMASK])
+def test_a_malformed_reply_is_a_drop_out_and_not_the_end_of_the_round(
+    stage: str, damage: Callable[[Message], None]
+) -> None:
+    case = masked(clients=5)
+    honest, app = make_client_app(case.to_toml()), ClientApp()
+
+    @app.train()
+    def answer(message: Message, context: Context) -> Message:
+        asked = stage_of(message)  # the client takes it out of the message
+        reply = honest(message, context)
+        if context.node_config["partition-id"] == 1 and asked == stage:
+            damage(reply)
+        return reply
+
+    app.query()(honest)
+    _, seen, _ = train(case, app)
+    total = seen.sums[1]
+    assert total.problem is None
+    assert set(total.dropped) == {1}
+    assert total.partitions == ((0, 1, 2, 3, 4) if stage == UNMASK else (0, 2, 3, 4))
 
 
 def test_who_drops_out_after_that_is_unmasked_by_the_others() -> None:
