@@ -44,7 +44,7 @@ def test_a_signal_ends_a_run_as_an_interrupt(number: signal.Signals, tmp_path: P
 
 
 def test_a_signal_ends_a_comparison_and_keeps_its_finished_runs(tmp_path: Path) -> None:
-    comparison, begun = tiny(), list[Observer]()
+    comparison, begun = tiny("adaptive=false", "grid=[{}]"), list[Observer]()
 
     def observer_of(cell: object) -> Observer:
         begun.append(Killing(signal.SIGTERM) if len(begun) == 1 else Observer())

@@ -49,12 +49,14 @@ def test_numbers_that_are_not_finite_become_null(log: RunLog) -> None:
     assert record["did"] == {"0.fp16.rms": None, "1.int8.rms": None, "2.none": 1.0}
 
 
-def test_text_of_any_kind_survives(log: RunLog) -> None:
+def test_text_of_any_kind_survives_with_escapes_for_control_characters(log: RunLog) -> None:
     text = 'é "quotes" \\ \n \r \u2028 \x00 \x1b[2J 漢 \udc80'
     log.append(STARTED.model_copy(update={"title": text, "command": (text,)}))
     log.append(accuracy(1, 0.5))
     first, second = read_records(log.folder)
-    assert first == STARTED.model_copy(update={"title": text, "command": (text,)})
+    lines = 'é "quotes" \\ \n \\r \\u2028 \\x00 \\x1b[2J 漢 \\udc80'
+    line = lines.replace("\n", "\\n")
+    assert first == STARTED.model_copy(update={"title": line, "command": (lines,)})
     assert second == accuracy(1, 0.5)
 
 
