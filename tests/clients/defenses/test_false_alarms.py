@@ -1,0 +1,96 @@
+"""Checks of clients in 1,000 honest rounds over bundled models and data."""
+
+import functools
+
+import pytest
+import torch
+
+from fedsim.clients.defenses import (
+    ArchitectureDrift,
+    DeadUnits,
+    ModelAgreement,
+    Received,
+    SingleExampleDominance,
+    WeightStatistics,
+    examined,
+)
+from fedsim.clients.site import site_of
+from fedsim.clients.training import differentiate
+from fedsim.core.agreement import model_digest
+from tests.fedsim.small import small
+
+CHECKS = tuple(
+    check(action="warn")
+    for check in (
+        ArchitectureDrift,
+        WeightStatistics,
+        DeadUnits,
+        SingleExampleDominance,
+        ModelAgreement,
+    )
+)
+TEXTS = "data.dataset='messages'"
+SETTINGS = {
+    "mlp-relu": ("model={name='mlp', hidden=[256], activation='relu'}", "federation.batch_size=32"),
+    "mlp-sigmoid": ("model={name='mlp', hidden=[256]}", "federation.batch_size=8"),
+    "lenet": ("model={name='lenet'}", "federation.batch_size=16"),
+    "lenet-by-class": (
+        "model={name='lenet'}",
+        "federation.batch_size=8",
+        "data.partition={name='by-class'}",
+    ),
+    "convnet": ("model={name='convnet', channels=[8, 16]}", "federation.batch_size=8"),
+    "texts": (TEXTS, "model={name='bert'}", "federation.batch_size=4"),
+}
+ROUNDS = {
+    "mlp-relu": 250,
+    "mlp-sigmoid": 250,
+    "lenet": 150,
+    "lenet-by-class": 150,
+    "convnet": 150,
+    "texts": 50,
+}
+"""1,000 in all."""
+
+
+@functools.cache
+def alarms(name: str) -> tuple[str, ...]:
+    """Return the alarms of one client in rounds of honest training."""
+    settings = (f"federation.rounds={ROUNDS[name]}", "clients=[{name='a', count=4}]")
+    site = site_of(small(*settings, *SETTINGS[name]).to_toml())
+    model, expected = site.model(site.architecture.state_dict()), site.architecture.state_dict()
+    shapes = {k: tuple(v.shape) for k, v in expected.items()}
+    steps = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1)
+    named = {k: p for k, p in model.named_parameters() if p.requires_grad}
+    found = []
+    for server_round in range(1, ROUNDS[name] + 1):
+        batch = site.batches(server_round % 4, server_round)[0]
+        weights = {k: v.clone() for k, v in model.state_dict().items()}
+        others = dict.fromkeys((4, 5), model_digest(weights))
+        received = Received(
+            weights, shapes, lambda w=weights: site.model(w), lambda b=batch: b, others
+        )
+        did = examined(CHECKS, received).did
+        found += [
+            f"{name}, round {server_round}: {type(check).__name__}"
+            for place, check in enumerate(CHECKS)
+            if did[place]["flagged"]
+        ]
+        gradients = differentiate(model, batch).gradients
+        for key, parameter in named.items():
+            parameter.grad = gradients[key].clone()
+        steps.step()
+    return tuple(found)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_setting_raises_hardly_any_alarm(name: str) -> None:
+    assert len(alarms(name)) < 5, alarms(name)
+
+
+@pytest.mark.slow
+def test_a_thousand_rounds_raise_fewer_than_five_alarms() -> None:
+    assert sum(ROUNDS.values()) == 1000
+    found = [alarm for name in SETTINGS for alarm in alarms(name)]
+    assert len(found) < 5, found
