@@ -6,13 +6,13 @@ import copy
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 from torch import nn
 
-from fedsim.core.errors import RunError
 from fedsim.core.seeds import derive
 from fedsim.data import Examples
 from fedsim.models.blocks import BLOCK_KEY
@@ -172,8 +172,8 @@ class Manipulating(Delegate):
         honest = self._accuracy(model)
         seed = derive(self._scenario.seed, "manipulation", server_round)
         samples = self._public.samples(MOST_PUBLIC)
-        if samples is None:
-            raise RunError("adversary.malicious: there are no public pictures to choose by")
+        if samples is None:  # texts, as a client would get them
+            samples = self._public.batch(np.arange(min(len(self._public), MOST_PUBLIC)))
         public = Public(samples[0], self._scenario.federation.batch_size, samples[1])
         generator = torch.Generator().manual_seed(seed)
         changed = self._manipulation.change(model, public, generator)

@@ -48,7 +48,7 @@ class TextReading(Attack):
         """
         return replace(self, public=Bigrams.of(texts) if texts else None)
 
-    def against_defenses(self) -> Attack:
+    def against_defenses(self) -> Attack | None:
         """Return the search among tokens, which can weigh what a defense leaves uncertain."""
         return TokenSearch(public=self.public)
 

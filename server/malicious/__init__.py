@@ -4,6 +4,7 @@ An attack in ``fedsim.attacks`` reads the result; a guide is in ``server/README.
 """
 
 from fedsim.server.malicious.base import Changed, Manipulation, Public
+from fedsim.server.malicious.decepticon import Decepticon
 from fedsim.server.malicious.fishing import Fishing
 from fedsim.server.malicious.imprint import Imprint
 from fedsim.server.malicious.imprint_parts import ImprintParts
@@ -14,6 +15,7 @@ from fedsim.server.malicious.trap_weights import TrapWeights
 
 __all__ = [
     "Changed",
+    "Decepticon",
     "Fishing",
     "Imprint",
     "ImprintParts",
