@@ -47,7 +47,7 @@ TRIED = 60_000
 
 @dataclass(frozen=True, eq=False)
 class Bins:
-    """What lies between neighbouring thresholds of the layer.
+    """Contents of the bins between neighbouring thresholds of the layer.
 
     Attributes:
         weight: sum of tokens' inputs times their derivatives ``(bins, D)``.
@@ -143,7 +143,7 @@ class _Single:
 
 
 class _Known:
-    """What is known of a batch's texts, cell by cell.
+    """Texts of a batch as far as they were read, cell by cell.
 
     Attributes:
         tokens: the tokens ``(B, L)``, -1 where unknown.
@@ -232,7 +232,7 @@ class _Known:
                 self._write(*cells[chosen[c]])
 
     def _states(self) -> tuple[list[tuple[Cell, int]], Tensor]:
-        """Return what can stand in the cells, and its hidden state ``(n, D)``."""
+        """Return the possible tokens of the open cells, and their hidden states ``(n, D)``."""
         cells, states = [], []
         width = self._embedded.shape[-1]
         for text, mark in self._marks.items():

@@ -51,7 +51,7 @@ class Decepticon(Manipulation):
         """Return the model that sorts tokens.
 
         Raises:
-            RunError: it is no encoder with two layers that look like BERT's.
+            RunError: it is not an encoder with two layers named as BERT's.
         """
         texts = self._supported(model)
         first, second = (layer_names(texts, number) for number in (0, 1))
@@ -134,7 +134,7 @@ def _spread(model: nn.Module, layer: str, marked: int, factor: float) -> None:
 
 
 def _measured(model: nn.Module, dense: nn.Module, tokens: Tensor, pad: int) -> Tensor:
-    """Return what enters a dense layer for the tokens of texts ``(tokens, D)``, without padding."""
+    """Return the inputs of a dense layer for the tokens of texts ``(tokens, D)``."""
     seen: list[Tensor] = []
 
     def keep(module: nn.Module, given: tuple[Any, ...], _output: object) -> None:
