@@ -5,14 +5,13 @@ Each run waits for Ray to start, which is nine tenths of its time: CI runs these
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from fedsim.engine import run
 from fedsim.log.reader import load_tensors, of_kind, read_records
-from fedsim.log.schema import RunEnded, SumRecord, UploadRecord
+from fedsim.log.schema import SumRecord, UploadRecord
 from fedsim.scenario import Scenario
 from tests.fedsim.small import groups, small
 from tests.packaging.folders import full_of_others
@@ -61,21 +60,3 @@ def test_it_gives_the_sum_that_inline_gives(tmp_path: Path) -> None:
     assert inline == ray
     assert None not in ray
     assert same(*[load_tensors(f, "tensors/final-model.safetensors") for f in folders])
-
-
-def test_sigterm_ends_it_as_an_interrupt(tmp_path: Path) -> None:
-    """Ray has a handler of its own, which would end the process without a report."""
-    (tmp_path / "case.toml").write_text(small("federation.rounds=100000").to_toml(), "utf-8")
-    command = [sys.executable, "-c", "from fedsim.cli.main import main; main()"]
-    arguments = ["run", "case.toml", "--engine", "ray", "--out", "run"]
-    with subprocess.Popen([*command, *arguments], cwd=tmp_path) as process:
-        records = tmp_path / "run" / "records.jsonl"
-        while process.poll() is None:
-            if records.is_file() and '"kind": "round", "round": 1' in records.read_text("utf-8"):
-                break
-            time.sleep(0.1)
-        process.terminate()
-        assert process.wait(120) == 130
-    [end] = of_kind(read_records(tmp_path / "run"), RunEnded)
-    assert (end.status, end.error) == ("interrupted", None)
-    assert "interrupted" in (tmp_path / "run" / "report.html").read_text("utf-8")
