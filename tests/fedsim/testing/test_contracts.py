@@ -46,7 +46,7 @@ QUICK_ATTACKS = ["april", "bag-of-tokens", "dager", "dense", "idlg"]
 
 
 SOME = "some victims are reconstructed"
-CRAFTED = ["dense-bins"]
+CRAFTED = ["dense-bins", "fished", "token-bins"]
 """Attacks that read only models that a server has changed, which the checks do not have."""
 
 
