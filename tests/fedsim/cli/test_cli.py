@@ -11,10 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import jsonschema
 import pytest
 from PIL import Image
 
 from fedsim.cli.main import main
+from fedsim.cli.options import Described
+from fedsim.cli.schemas import schema_of
 from fedsim.core.registry import DEFENSES
 from fedsim.log.reader import of_kind, read_records
 from fedsim.log.schema import LeakageRecord, RunEnded, RunStarted, UploadRecord
@@ -223,8 +226,11 @@ def test_leak_attacks_ones_own_sentence(fedsim: Fedsim, tmp_path: Path) -> None:
     """Exactly, by DAGER; and in a defended upload nothing of it is called a leak."""
     sentence = "the bank lost it"
     small = ("--set", "model.width=48")
-    done = fedsim("leak", "--text", sentence, "--out", "run", *small)
+    done = fedsim("leak", "--text", sentence, "--out", "run", *small, "--json")
     assert done.returncode == 0, done.stderr
+    printed = json.loads(done.stdout)  # and nothing else
+    jsonschema.validate(printed, json.loads(schema_of(Described.LEAK)))
+    assert printed["examples"] == {"leaked": 1}
     records = of_kind(read_records(tmp_path / "run"), LeakageRecord)
     [leak] = [r.score for r in records if r.group == "you"]
     assert leak.metrics["exact"] == 1

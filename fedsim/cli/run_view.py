@@ -1,0 +1,90 @@
+"""Terminal view of a run: its progress, then its table, pictures and folder; or its JSON."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from fedsim.cli.options import EngineChoice
+from fedsim.log.folders import new_folder
+
+if TYPE_CHECKING:
+    from fedsim.log.run import Run
+    from fedsim.scenario import Scenario
+
+INTERRUPTED = 130
+
+
+def watch(
+    scenario: Scenario, name: str, engine: EngineChoice, out: Path | None, *, as_json: bool
+) -> None:
+    """Run a scenario with a suitable view for the terminal, and print its results.
+
+    Args:
+        scenario: the scenario.
+        name: its name, for a new folder.
+        engine: where the clients run.
+        out: the run folder; a new one if None.
+        as_json: whether standard output gets the result as JSON and nothing else.
+    """
+    from fedsim.api.live import view_for  # noqa: PLC0415
+    from fedsim.api.watch import run_and_conclude  # noqa: PLC0415
+
+    console = Console(stderr=as_json)
+    folder = out if out is not None else new_folder(name)
+    view = view_for(console)
+    interrupted = False
+    try:
+        with view:
+            run_and_conclude(scenario, folder, engine=engine.value, observer=view)
+    except KeyboardInterrupt:
+        interrupted = True
+    finally:
+        if view.folder is not None:
+            conclude(console, view.folder, as_json=as_json)
+    if interrupted:
+        console.print("interrupted: the run folder holds everything finished so far")
+        sys.stdout.flush()
+        # Not a normal exit, which would wait for threads of Ray whose workers are gone.
+        os._exit(INTERRUPTED)
+
+
+def conclude(console: Console, folder: Path, *, as_json: bool = False) -> None:
+    """Print the table of a finished or interrupted run, and its folder; or its result as JSON."""
+    from fedsim.log.run import Run  # noqa: PLC0415
+
+    run = Run.read(folder)
+    if as_json:
+        from fedsim.show.as_json import run_result  # noqa: PLC0415
+
+        sys.stdout.write(run_result(run).text())
+    else:
+        _print(console, run)
+
+
+def _print(console: Console, run: Run) -> None:
+    from fedsim.log.schema import Meaning  # noqa: PLC0415
+    from fedsim.show.report.page import REPORT  # noqa: PLC0415
+    from fedsim.show.terminal.gallery import gallery  # noqa: PLC0415
+    from fedsim.show.terminal.table import remarks, summary_table  # noqa: PLC0415
+    from fedsim.show.threat import threat_said  # noqa: PLC0415
+
+    summary, folder = run.summary, run.folder
+    pictures = gallery(run)
+    if console.is_terminal and pictures is not None:
+        console.print(pictures)
+    if summary.rows:
+        console.print(summary_table(summary))
+    for line in remarks(summary):
+        console.print(line)
+    for said in threat_said(run.scenario, summary):
+        console.print(said, style="dim", markup=False, highlight=False)
+    if any(r.count(Meaning.LEAKED) + r.count(Meaning.NOTHING) < r.examples for r in summary.rows):
+        console.print(f"why? fedsim explain {folder}", markup=False, soft_wrap=True)
+    report = [page] if (page := folder / REPORT).is_file() else []
+    for file in (*sorted(folder.glob("pictures/round-*")), *report, folder):
+        console.print(str(file), markup=False, highlight=False, soft_wrap=True)
