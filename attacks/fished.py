@@ -68,7 +68,7 @@ class Fished(Attack):
         search = BestOf(evaluations=self.evaluations, trials=self.trials)
         results = search.run(single, alone, seed=seed, on_progress=report, should_stop=should_stop)
         for i, result in zip(keys, results, strict=True):
-            found[i] = _in_batch(result, first, label)
+            found[i] = _in_batch(result, observations[i], label)
         return found
 
 
@@ -153,7 +153,7 @@ def _in_batch(result: Reconstruction, observation: Observation, label: int) -> R
     return replace(
         result,
         data=_filled(result.data, size),
-        labels=torch.full((size,), label),
+        labels=torch.full((size,), label) if observation.labels is None else observation.labels,
         history=tuple(replace(s, data=_filled(s.data, size)) for s in result.history),
     )
 

@@ -84,11 +84,23 @@ class WithBins(MLP):
         return model
 
 
+class Fishing(MLP):
+    """A network whose last layer depends on the input in one row alone."""
+
+    def build(self, image_shape: ImageShape, num_classes: int, seed: int) -> nn.Module:
+        model = super().build(image_shape, num_classes, seed)
+        with torch.no_grad():
+            model.get_submodule("head").get_parameter("weight")[1:] = 0
+        return model
+
+
 def suited(name: str) -> ModelSpec:
     """Return a network that an attack can do something with.
 
-    APRIL needs a position embedding, and bins need equal rows.
+    APRIL needs a position embedding, bins need equal rows, and what is fished one row.
     """
+    if name == "fished":
+        return Fishing(hidden=(40,), activation="relu")
     if name == "dense-bins":
         return WithBins(hidden=(40,), activation="relu")
     if name == "april":
