@@ -8,9 +8,11 @@ from torch import Tensor
 
 from fedsim.core.names import NAIVE
 from fedsim.engine.audit.differences import differences
+from fedsim.engine.audit.evidence import Evidence
+from fedsim.engine.audit.explanation import explanation
 from fedsim.engine.audit.kept import KeptBatches
+from fedsim.engine.audit.replays import replayed_misfits
 from fedsim.engine.audit.site import AppSite
-from fedsim.engine.audit.suspicions import Evidence, explanation
 from fedsim.scoring import Scored
 from fedsim.server.uploads import Upload
 from fedsim.server.victims import Outcome
@@ -69,7 +71,8 @@ class Doubting:
             self._site.scenario.num_clients,
             self._truth,
         )
-        yield explanation(evidence)
+        federation = self._site.scenario.federation
+        yield explanation(evidence, lambda: replayed_misfits(evidence, federation))
 
     def _truth(self, partition: int, server_round: int) -> tuple[Tensor, Tensor] | None:
         """Return the private data of any client in any round, or None."""

@@ -9,25 +9,18 @@ from __future__ import annotations
 
 import copy
 import itertools
-import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from fedsim.attacks import Attack, Observation
 from fedsim.attacks.functional import count_classes
 from fedsim.attacks.labels.known import target_rows
 from fedsim.attacks.matching.client import Client
-from fedsim.core.errors import FedsimError
-from fedsim.core.modules import drops
+from fedsim.engine.audit.evidence import Evidence
 
-FITS = 1e-3
-"""Relative objective below which the private data are said to fit, if it also fell by `FALL`."""
-
-FALL = 1e-2
 MOST_SWAPS = 30
 
 NORMALISATIONS: Mapping[str, tuple[Sequence[float], Sequence[float]]] = {
@@ -38,66 +31,6 @@ NORMALISATIONS: Mapping[str, tuple[Sequence[float], Sequence[float]]] = {
     "1/255": ((0.0,), (255.0,)),
 }
 """Common normalisations: mean and standard deviation."""
-
-Truths = Callable[[int, int], "tuple[Tensor, Tensor] | None"]
-
-
-@dataclass(frozen=True, eq=False)
-class Evidence:
-    """One victim whose private data do not explain its upload.
-
-    Attributes:
-        attack: the attack, whose objective is the misfit.
-        model: the model that was sent, in the assumed mode.
-        observation: the observation.
-        inputs: the private data ``(N, C, H, W)`` as the attack takes them.
-        labels: their labels.
-        arrays: the tensors of the upload, as they arrived.
-        sent: the state of the model that was sent.
-        earlier: the states that were sent in earlier rounds, the latest first.
-        partition, server_round: the client and the round.
-        clients: number of clients.
-        truths: private data of any client in any round, or None.
-    """
-
-    attack: Attack
-    model: nn.Module
-    observation: Observation
-    inputs: Tensor
-    labels: Tensor
-    arrays: Mapping[str, Tensor]
-    sent: Mapping[str, Tensor]
-    earlier: Sequence[Mapping[str, Tensor]]
-    partition: int
-    server_round: int
-    clients: int
-    truths: Truths
-
-    def misfit(self) -> float:
-        """Return the relative objective of the private data; infinite if it cannot be computed."""
-        try:
-            found = self.attack.relative_objective_of(
-                self.model, self.observation, self.inputs, self.labels
-            )
-        except (FedsimError, RuntimeError, ValueError, IndexError):
-            return float("inf")
-        return float("inf") if found is None or math.isnan(found) else found
-
-    def seen_as_inputs(self) -> Tensor:
-        """Return the private data as the model takes them, by the stated normalisation."""
-        scale = self.observation.scale.on(self.inputs)
-        return scale.to_input(scale.from_data(self.inputs))
-
-    def with_inputs(self, entered: Tensor) -> Evidence:
-        """Return the evidence with other inputs of the model."""
-        around = float(entered.min()) - 1, float(entered.max()) + 1
-        bare = replace(self.observation, normalisation=None, value_range=around)
-        return replace(self, observation=bare, inputs=entered)
-
-    def with_gradient(self, gradient: Mapping[str, Tensor]) -> Evidence:
-        """Return the evidence with another gradient."""
-        return replace(self, observation=replace(self.observation, gradient=dict(gradient)))
-
 
 Case = tuple[str, Evidence]
 """A suspicion as a clause with its remedy, and the evidence under it."""
@@ -286,27 +219,6 @@ SUSPICIONS: tuple[Suspicion, ...] = (
     OtherNormalisation(),
     OtherOrder(),
 )
-
-
-def explanation(evidence: Evidence) -> str:
-    """Return the suspicion under which the private data fit the upload, as a sentence."""
-    misfit = evidence.misfit()
-    cases = [case for suspicion in SUSPICIONS for case in suspicion.cases(evidence)]
-    measured = [(changed.misfit(), text) for text, changed in cases]
-    best, text = min(measured, key=lambda pair: pair[0], default=(float("inf"), ""))
-    said = f"the private data do not explain the upload (misfit {misfit:.2g})"
-    if best <= min(FITS, FALL * misfit):
-        return f"{said}; they do (misfit {best:.2g}) if {text}"
-    if drops(evidence.model):
-        return (
-            f"{said}: dropout draws in the clients' training, which no attacker knows, so that the "
-            "attack's equations are an approximation"
-        )
-    return (
-        f"{said}, nor do they under any suspicion that was tested (the least misfit was "
-        f"{best:.2g}); compare optimiser, learning rate and its schedule, batch size, number of "
-        "steps, loss, clipping, FedProx's term, augmentation and defenses with what was stated"
-    )
 
 
 def _upload_of(evidence: Evidence) -> dict[str, Tensor] | None:

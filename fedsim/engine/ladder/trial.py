@@ -5,20 +5,19 @@ from __future__ import annotations
 import copy
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from fedsim.attacks.labels.known import target_rows
-from fedsim.clients.defenses import Computed
 from fedsim.clients.training import Batch, gradient, local_training
 from fedsim.core.errors import FedsimError
 from fedsim.data.augmentations import Augmentation, augmented
 from fedsim.engine.audit.opened import OpenFolder
 from fedsim.engine.audit.plan import AuditPlan
+from fedsim.engine.audit.replays import computing
 from fedsim.engine.ladder.settings import Setting
 from fedsim.engine.ladder.simplify import ACTIVATIONS, POOLINGS, replaced
 from fedsim.engine.observer import Observer
@@ -112,7 +111,7 @@ class Bench:
     def _upload(self, setting: Setting, model: nn.Module, plan: AuditPlan) -> Upload:
         federation = plan.scenario(LADDER, ROUND, 1).federation
         batches = list(self._batches(setting, federation.augmentations))
-        compute = self._compute(plan)
+        compute = computing(plan.assumed.loss, plan.outputs)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(plan.seed)  # of dropout
             if setting.uploads == "gradients":
@@ -143,16 +142,6 @@ class Bench:
             for rows in torch.split(order, setting.batch_size):
                 taken = augmented(augmentations, inputs[rows], generator)
                 yield self.entered(taken), targets[rows]
-
-    def _compute(self, plan: AuditPlan) -> Callable[[nn.Module, Batch], Computed]:
-        def compute(model: nn.Module, batch: Batch) -> Computed:
-            outputs = model(batch[0])
-            loss = plan.assumed.loss(outputs, target_rows(batch[1], plan.outputs, outputs))
-            named = {k: p for k, p in model.named_parameters() if p.requires_grad}
-            found = torch.autograd.grad(loss, list(named.values()))
-            return Computed(dict(zip(named, found, strict=True)), float(loss.detach()))
-
-        return compute
 
 
 def _attack(plan: AuditPlan, sent: Mapping[str, Tensor], upload: Upload, folder: Path) -> None:
