@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, replace_all_batch_norm_modules_
 
 from fedsim.core.errors import AttackError
-from fedsim.core.modules import batch_norms, using_draws
+from fedsim.core.modules import batch_norms, using_draws, without_dropout
 
 Forward = Callable[[Mapping[str, Tensor], Tensor], Tensor]
 
@@ -82,10 +82,7 @@ def _own_copy(model: nn.Module) -> nn.Module:
     for module in batch_norms(own).values():
         if module.training:
             replace_all_batch_norm_modules_(module)
-    for module in own.modules():
-        if isinstance(module, nn.modules.dropout._DropoutNd):
-            module.eval()
-    return own
+    return without_dropout(own)
 
 
 def _call(own: nn.Module, params: Mapping[str, Tensor], inputs: Tensor) -> Tensor:

@@ -21,7 +21,15 @@ from fedsim.clients.defenses.checking import Examined, Received, examined
 from fedsim.clients.mods import BYTES_KEY, DefenseMod, note_defenses
 from fedsim.clients.secure.answer import answer
 from fedsim.clients.site import Site, site_of
-from fedsim.clients.training import differentiate, gradient, local_training, one_thread
+from fedsim.clients.training import (
+    Batch,
+    Trained,
+    differentiate,
+    dropping_out,
+    gradient,
+    local_training,
+    one_thread,
+)
 from fedsim.core.agreement import ANNOUNCE, simulated_key
 from fedsim.core.errors import UploadError
 from fedsim.core.plugins import Plugin
@@ -88,6 +96,30 @@ def _announcing(site: Site, partition: int) -> Announcing:
     return Announcing(partition, simulated_key(site.scenario.seed))
 
 
+def _trained(
+    site: Site,
+    model: nn.Module,
+    batches: Sequence[Batch],
+    steps: DefendedSteps,
+    server_round: int,
+    partition: int,
+) -> Trained:
+    """Return the gradient of a client's batch, or its weights after local training."""
+    federation = site.scenario.federation
+    if federation.upload == "gradient":
+        return gradient(model, batches[0], steps.compute)
+    return local_training(
+        model,
+        batches,
+        federation.learning_rate,
+        steps.compute,
+        optimizer=federation.optimizer,
+        factors=federation.rate_factors(server_round, len(site.partitions[partition])),
+        proximal_mu=federation.proximal_mu,
+        max_grad_norm=federation.max_grad_norm,
+    )
+
+
 def _train(site: Site, message: Message, context: Context) -> Message:
     federation = site.scenario.federation
     uploads_gradient = federation.upload == "gradient"
@@ -123,19 +155,8 @@ def _train(site: Site, message: Message, context: Context) -> Message:
         plain = functools.partial(differentiate, loss=loss)
         steps = DefendedSteps(defenses, others, chance, plain, loss)
         defended = [steps.protect(batch) for batch in batches]
-        if uploads_gradient:
-            trained = gradient(model, defended[0], steps.compute)
-        else:
-            trained = local_training(
-                model,
-                defended,
-                federation.learning_rate,
-                steps.compute,
-                optimizer=federation.optimizer,
-                factors=federation.rate_factors(server_round, len(site.partitions[partition])),
-                proximal_mu=federation.proximal_mu,
-                max_grad_norm=federation.max_grad_norm,
-            )
+        with dropping_out(model, generator(server_round, "dropout")):
+            trained = _trained(site, model, defended, steps, server_round, partition)
         did.extend(
             replace(record, did={**record.did, **checked.did.get(position, {})})
             for position, record in enumerate(steps.records())

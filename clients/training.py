@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from fedsim.clients.defenses import BatchLoss, Computed
+from fedsim.core.modules import drops
 from fedsim.models import cross_entropy
 from fedsim.scenario.optimizers import Optimizer, Sgd
 
@@ -108,6 +109,22 @@ def local_training(
         losses.append(computed.loss)
     arrays = {k: v.detach().clone() for k, v in model.state_dict().items()}
     return Trained(arrays, sum(losses) / len(losses))
+
+
+@contextlib.contextmanager
+def dropping_out(model: nn.Module, generator: torch.Generator) -> Iterator[None]:
+    """Context in which dropout draws from a generator; the global random state is left alone.
+
+    Args:
+        model: the model that is trained.
+        generator: source of the draws, which PyTorch takes from its global state.
+    """
+    if not drops(model):
+        yield
+        return
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(generator.initial_seed())
+        yield
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from fedsim.attacks import Assumptions, Attack, Observation, mean_cross_entropy
 from fedsim.attacks.batch_norm import uploaded_statistics
 from fedsim.attacks.labels.known import target_rows
+from fedsim.core.modules import without_dropout
 from fedsim.core.names import ADAPTIVE
 from fedsim.core.seeds import derive
 from fedsim.data import Examples, IndexArray, draw_batch
@@ -45,7 +46,7 @@ def control_observation(
     """Return the undefended single-step gradient of public examples at the global model.
 
     If the attack cannot reconstruct these, its failure on the clients' data is not evidence for
-    their defenses.
+    their defenses. Dropout does not draw in it: what it would draw is unknown to the attack.
 
     Args:
         model: the global model in the clients' mode. Not modified: it is the one that is
@@ -57,7 +58,7 @@ def control_observation(
         assumed: the clients' loss and normalisation; by default the mean cross-entropy and none.
     """
     assumed = assumed or Assumptions()
-    before, model = model.state_dict(), copy.deepcopy(model)
+    before, model = model.state_dict(), without_dropout(copy.deepcopy(model))
     inputs, labels = public.batch(indices)
     device = next(model.parameters()).device
     shape = tuple(inputs.shape[1:])

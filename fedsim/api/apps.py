@@ -13,6 +13,10 @@ from typing import TYPE_CHECKING, Any
 from fedsim.core.environment import prepare
 from fedsim.core.errors import FedsimError, RunError
 from fedsim.log.folders import RECORDS, ladder_place
+from fedsim.log.run import Run
+
+PLAIN = "plain"
+"""Name of the aggregation that shows single uploads."""
 
 if TYPE_CHECKING:
     from fedsim.engine.audit import AuditPlan
@@ -134,7 +138,22 @@ def host(order: Mapping[str, Any]) -> None:
             time_limit_s=limit,
             map_limit_s=limit,
             tell=True,
+            notes=ladder_notes(Run.read(out)),
         )
+
+
+def ladder_notes(run: Run) -> list[str]:
+    """Return remarks on the ladder beside an audited app.
+
+    Args:
+        run: the audit of the app.
+    """
+    if run.scenario["federation"]["aggregation"]["name"] == PLAIN:
+        return []
+    return [
+        "Each rung is the upload of a single client. The app's server sees sums of uploads alone, "
+        "which are attacked like larger batches."
+    ]
 
 
 def answer(place: Path) -> int:

@@ -208,6 +208,7 @@ def climb(
     time_limit_s: float = 60.0,
     map_limit_s: float = 0.0,
     tell: bool = False,
+    notes: Sequence[str] = (),
 ) -> Climbed:
     """Climb the ladder of an audit's plan, and write record and page.
 
@@ -219,6 +220,7 @@ def climb(
         time_limit_s: time limit of all rungs, in seconds.
         map_limit_s: time limit of the map, in seconds; 0 for no map.
         tell: whether to write the estimated time and the progress to standard error.
+        notes: further remarks for its readers.
 
     Raises:
         RunError: the folder is not empty or cannot be written, or there are too few examples.
@@ -234,6 +236,7 @@ def climb(
     bench = bench_of(plan, own=own_public)
     effort = Effort(time_limit_s, map_limit_s)
     found = Ladder(bench, examples, effort, Told() if tell else Watch()).climb(folder)
+    found = found.model_copy(update={"notes": (*notes, *found.notes)})
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / LADDER).write_text(found.model_dump_json(indent=1) + "\n", "utf-8")

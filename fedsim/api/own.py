@@ -28,7 +28,7 @@ class OwnParts:
     registered: bool
 
 
-def own_parts(model: Any, data: Any, loss: Any = None) -> OwnParts:
+def own_parts(model: Any, data: Any, loss: Any = None, *, dropout: bool = False) -> OwnParts:
     """Return the changes for a model, data and loss that are a scenario's, or objects of one's own.
 
     Objects of one's own are registered in this process under the name `NAME`.
@@ -37,6 +37,7 @@ def own_parts(model: Any, data: Any, loss: Any = None) -> OwnParts:
         model: a module or a function that returns one; or as in a scenario; or None.
         data: a data set, or a pair of them for training and testing; or as in a scenario; or None.
         loss: a function of outputs and rows of targets; or as in a scenario; or None.
+        dropout: whether dropout draws in a module of one's own.
     """
     changes, registered = {}, False
     if model is not None:
@@ -47,7 +48,7 @@ def own_parts(model: Any, data: Any, loss: Any = None) -> OwnParts:
         prepare()
         from fedsim.models.own import register_model  # noqa: PLC0415  (loads torch)
 
-        changes["model"] = register_model(NAME, model)()
+        changes["model"] = register_model(NAME, model)(dropout=dropout)
         registered = True
     if data is not None and not _of_scenario(data):
         prepare()

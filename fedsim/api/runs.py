@@ -176,6 +176,7 @@ def run(
     model: Any = None,
     data: Any = None,
     loss: Any = None,
+    dropout: bool = False,
     **overrides: Any,
 ) -> Run:
     """Run a scenario to its end.
@@ -193,6 +194,8 @@ def run(
             testing, in place of the scenario's: see `fedsim.data.register_data`.
         loss: a function of the model's outputs and one-hot rows, such as ``torch.nn.MSELoss()``, or
             a registered loss, in place of the scenario's: see `fedsim.models.register_loss`.
+        dropout: whether dropout draws in a module of your own while clients train; otherwise it is
+            off. No example is called protected by an attack that does not know the draws.
         out: the run folder; a new one in ``runs`` if None.
         engine: where the clients run: in this process, or on Ray's workers.
         live: whether to show the progress, as the command line does.
@@ -207,7 +210,7 @@ def run(
             names the place.
         RunError: the folder is in use, or the run could not continue.
     """
-    own = own_parts(model, data, loss)
+    own = own_parts(model, data, loss, dropout=dropout)
     if own.registered and engine != "inline":
         raise RunError(
             "a module, data set or loss of your own runs in this process only: use "

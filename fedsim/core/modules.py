@@ -61,6 +61,14 @@ def drops(model: nn.Module) -> bool:
     return any(isinstance(m, kind) and m.training and m.p > 0 for m in model.modules())
 
 
+def without_dropout(model: nn.Module) -> nn.Module:
+    """Put the layers of dropout into evaluation mode, and return the model."""
+    for module in model.modules():
+        if isinstance(module, nn.modules.dropout._DropoutNd):
+            module.eval()
+    return model
+
+
 def batch_norms(model: nn.Module) -> dict[str, nn.Module]:
     """Return the BatchNorm layers by name."""
     kind = nn.modules.batchnorm._BatchNorm

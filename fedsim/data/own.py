@@ -139,9 +139,17 @@ def _bytes(image: Any) -> Tensor:
     return (tensor * 255).round().to(torch.uint8)
 
 
+def _feature_names(items: Items) -> Any:
+    """Return the class names of a Hugging Face data set, if it has them."""
+    features = getattr(items, "features", None)
+    if not isinstance(features, Mapping):
+        return None
+    return next((getattr(features[n], "names", None) for n in _LABELS if n in features), None)
+
+
 def _classes(items: Items, count: int) -> tuple[str, ...]:
     """Return the names of classes: the data set's own, or numbers."""
-    own = getattr(items, "classes", None)
+    own = getattr(items, "classes", None) or _feature_names(items)
     if isinstance(own, (list, tuple)) and len(own) >= count:
         return tuple(map(str, own))
     return tuple(map(str, range(max(2, count))))

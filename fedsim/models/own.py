@@ -5,11 +5,13 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
+from fedsim.core.checked import checked
 from fedsim.core.errors import DataError
 from fedsim.core.modality import PICTURES
 from fedsim.core.registry import MODELS
@@ -23,17 +25,23 @@ Maker = nn.Module | Callable[..., nn.Module]
 with those of ``image_shape`` and ``num_classes`` that it has as parameters."""
 
 
+@checked
 class OwnModel(Spec):
     """A module of the user's own, in the class attribute ``maker``."""
 
     modality = PICTURES
     maker: ClassVar[Any]
 
+    dropout: Annotated[
+        bool, Field(description="whether dropout draws while clients train; otherwise it is off")
+    ] = False
+
     def for_data(self, dataset: Dataset, seed: int) -> tuple[Dataset, nn.Module]:
         """Return the data set, and the module in training mode.
 
-        Dropout is off, and nothing works in place. Of outputs that are mappings, such as Hugging
-        Face's, the logits are taken.
+        Dropout is off unless the specification says otherwise, and nothing works in place. What
+        dropout draws is unknown to attacks, whose equations are an approximation then. Of outputs
+        that are mappings, such as Hugging Face's, the logits are taken.
 
         Raises:
             DataError: the module cannot be made, or does not return logits for these pictures.
@@ -42,7 +50,7 @@ class OwnModel(Spec):
         # A factory draws from the global state, which is restored.
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(derive(seed, "model"))
-            model = settled(_made(self.maker, shape, classes), "train")
+            model = settled(_made(self.maker, shape, classes), "train", dropout=self.dropout)
             model.register_forward_hook(_take_logits)
             _check(copy.deepcopy(model).eval(), shape, classes)
         return dataset, model.float().cpu().train()

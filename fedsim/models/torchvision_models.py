@@ -101,20 +101,22 @@ class Torchvision(ModelSpec):
             load_weights(model.net, read_state(source), source)
 
 
-def settled(net: nn.Module, batch_norm: Literal["train", "eval"]) -> nn.Module:
+def settled(
+    net: nn.Module, batch_norm: Literal["train", "eval"], *, dropout: bool = False
+) -> nn.Module:
     """Return a network without dropout and operations in place, and with the wanted BatchNorm.
 
     Args:
         net: the network; modified.
         batch_norm: whether BatchNorm layers stay in evaluation mode.
+        dropout: whether to leave dropout as it is.
     """
     module: Any
     for module in list(net.modules()):
         if getattr(module, "inplace", False):
             module.inplace = False
-        if isinstance(module, nn.modules.dropout._DropoutNd) or "StochasticDepth" in str(
-            type(module)
-        ):
+        drawing = isinstance(module, nn.modules.dropout._DropoutNd) and not dropout
+        if drawing or "StochasticDepth" in str(type(module)):
             module.p = 0.0
         for name, child in module.named_children():
             if batch_norm == "eval" and type(child) is nn.BatchNorm2d:

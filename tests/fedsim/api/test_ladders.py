@@ -2,12 +2,15 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
 import fedsim
+from fedsim.api.apps import ladder_notes
 from fedsim.api.ladders import Climbed
 from fedsim.core.errors import RunError
 from fedsim.engine.ladder.trial import Bench
@@ -217,3 +220,9 @@ def test_a_smooth_model_leaks_at_first(
     assert found.record.rungs[0].found is not None
     assert found.record.rungs[0].found.worst is Meaning.LEAKED
     assert found.record.narrows == 1
+
+
+def test_the_ladder_of_an_app_with_secure_aggregation_says_what_its_rungs_are() -> None:
+    for name, count in (("plain", 0), ("secagg+", 1)):
+        run: Any = SimpleNamespace(scenario={"federation": {"aggregation": {"name": name}}})
+        assert len(ladder_notes(run)) == count

@@ -1,6 +1,7 @@
 """A module and a data set of one's own in a run."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -8,14 +9,14 @@ import pytest
 import torch
 from PIL import Image
 from torch import Tensor, nn
-from torch.utils.data import TensorDataset
+from torch.utils.data import Dataset, TensorDataset
 
 import fedsim
 from fedsim.core import plugins
 from fedsim.core.errors import DataError, RunError
 from fedsim.core.registry import DATASETS, LOSSES, MODELS
 from fedsim.data import load_dataset, register_data
-from fedsim.log.schema import ReconstructionRecord
+from fedsim.log.schema import Doubt, LeakageRecord, Meaning, ReconstructionRecord, UploadRecord
 from fedsim.models import register_model
 from fedsim.models.own import logits_of
 from fedsim.show.explain import explain
@@ -114,7 +115,7 @@ def test_a_transformer_of_hugging_faces_gives_its_picture_away(tmp_path: Path) -
 PLUGIN = """
 import torch
 from torch import nn
-from torch.utils.data import TensorDataset
+from torch.utils.data import Dataset, TensorDataset
 from fedsim.data import register_data
 from fedsim.models import register_model
 
@@ -229,3 +230,58 @@ def test_a_run_with_a_loss_of_ones_own(tmp_path: Path) -> None:
     assert 'name = "own"' in (run.folder / "scenario.toml").read_text("utf-8")
     with pytest.raises(RunError, match="loss of your own runs in this process only"):
         fedsim.run(PLAN, loss=loss, engine="ray")
+
+
+def test_dropout_draws_the_same_in_each_run_and_leaves_a_doubt(tmp_path: Path) -> None:
+    noise_added = {"name": "gaussian-noise", "std": 0.1}
+    defended = {**PLAN, "clients": [{"name": "noisy", "defenses": [noise_added]}]}
+    plan = {**defended, "adversary": {"attack": {"name": "best", "evaluations": 3}}}
+    before = torch.get_rng_state()
+    runs = [
+        fedsim.run(plan, model=Net, data=noise(), dropout=drawing, out=tmp_path / str(i))
+        for i, drawing in enumerate((True, True, False))
+    ]
+    assert torch.equal(torch.get_rng_state(), before)
+    uploads = [[r.digest for r in run.records if isinstance(r, UploadRecord)] for run in runs]
+    assert uploads[0] == uploads[1] != uploads[2]
+    [said] = [r.score for r in runs[0].records if isinstance(r, LeakageRecord) and not r.is_control]
+    assert said.meaning is Meaning.ATTACK_FAILED
+    assert {Doubt.APPROXIMATE, Doubt.WRONG_EQUATIONS} <= set(said.doubts)
+
+
+@pytest.mark.slow  # its import takes seconds
+def test_a_data_set_of_hugging_faces(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    rng = np.random.default_rng(0)
+    pictures = [Image.fromarray(rng.integers(0, 256, (8, 8), dtype=np.uint8)) for _ in range(12)]
+    features = datasets.Features(
+        {"img": datasets.Image(), "label": datasets.ClassLabel(names=["cat", "dog", "owl"])}
+    )
+    columns = {"img": pictures, "label": [i % 3 for i in range(12)]}
+    given = datasets.Dataset.from_dict(columns, features=features)
+    held = given.train_test_split(test_size=4, shuffle=False)
+    register_data("animals", held["train"], held["test"])
+    found = load_dataset(DATASETS.get("animals")())
+    assert found.classes == ("cat", "dog", "owl")
+    assert (len(found.train), len(found.test)) == (8, 4)
+    assert found.train.images[5, 0].tolist() == np.asarray(pictures[5]).tolist()
+    run = fedsim.run(PLAN, model=Net, data=given, out=tmp_path / "run")
+    assert run.table()[0]["leaked"] == 2
+
+
+def test_a_data_set_of_ones_own_class() -> None:
+    class Halves(Dataset[tuple[Tensor, int]]):
+        def __init__(self) -> None:
+            self.features = {"label": SimpleNamespace(names=["dark", "light"])}  # Hugging Face's
+
+        def __len__(self) -> int:
+            return 10
+
+        def __getitem__(self, place: int) -> tuple[Tensor, int]:
+            return torch.full((3, 4, 4), place / 10), place % 2
+
+    register_data("halves", Halves())
+    found = load_dataset(DATASETS.get("halves")())
+    assert (len(found.train), len(found.test)) == (8, 2)
+    assert found.train.images.shape[1:] == (3, 4, 4)
+    assert found.classes == ("dark", "light")
