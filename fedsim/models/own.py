@@ -56,7 +56,7 @@ class OwnModel(Spec):
         return dataset, model.float().cpu().train()
 
 
-def register_model(name: str, maker: Maker) -> type[Spec]:
+def register_model(name: str, maker: Maker) -> type[OwnModel]:
     """Register a module as a model, and return the class of its specification.
 
     To be called in a plugin file (``fedsim run --plugin FILE``) or in a script; scenarios then name

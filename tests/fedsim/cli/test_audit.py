@@ -234,19 +234,27 @@ def test_a_quickstart_is_audited_as_it_is(
     assert (folder / "final_model.pt").is_file()
 
 
-@pytest.mark.slow
-def test_of_secure_aggregation_the_sum_alone_is_seen(tmp_path: Path) -> None:
-    folder = write(tmp_path / "app", most=2, secure=True)
-    place = folder / "pytorchexample"
+def secure(folder: Path) -> list[str]:
+    """Write a small app under secure aggregation, and return the options of its audit."""
+    place = write(folder, most=2, secure=True) / "pytorchexample"
     with (place / "task.py").open("a") as task:
         task.write(DENSE)
     server = place / "server_app.py"  # Flower rounds the few examples' share of 1000 coarsely
     server.write_text(server.read_text().replace("max_weight=1000", "max_weight=2"))
-    given = [str(folder), "--model", "pytorchexample.task:Net", "--set", "num-server-rounds=1"]
-    refused = process(*given, "--out", str(tmp_path / "none"))
+    return [str(folder), "--model", "pytorchexample.task:Net", "--set", "num-server-rounds=1"]
+
+
+@pytest.mark.slow
+def test_secure_aggregation_among_too_few_clients_is_refused(tmp_path: Path) -> None:
+    refused = process(*secure(tmp_path / "app"), "--out", str(tmp_path / "none"))
     assert refused.returncode == 1
     assert "give --clients 3" in refused.stderr
-    done = process(*given, "--out", str(tmp_path / "run"), "--clients", "3", "--fail-above", "0")
+
+
+@pytest.mark.slow
+def test_of_secure_aggregation_the_sum_alone_is_seen(tmp_path: Path) -> None:
+    effort = ("--clients", "3", "--fail-above", "0", "--evaluations", "60")
+    done = process(*secure(tmp_path / "app"), "--out", str(tmp_path / "run"), *effort)
     found = json.loads(done.stdout.strip().splitlines()[-1])
     run = Run.read(tmp_path / "run")
     [total] = run.of_kind(SumRecord)
