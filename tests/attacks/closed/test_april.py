@@ -99,6 +99,7 @@ class Logits(nn.Module):
         return logits
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["ViT", "DeiT"])
 def test_hugging_faces_transformers_by_what_they_do(kind: str) -> None:
     transformers = pytest.importorskip("transformers")

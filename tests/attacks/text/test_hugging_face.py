@@ -83,6 +83,7 @@ EVERY = [
 every_model = pytest.mark.parametrize("name", EVERY)
 
 
+@pytest.mark.slow
 @every_model
 def test_the_text_is_read(name: str) -> None:
     model, seen, tokens = case(name)

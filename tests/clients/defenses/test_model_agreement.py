@@ -43,6 +43,7 @@ def test_only_tags_under_the_key_count() -> None:
     assert vouched(simulated_key(2), 0, 3, *arguments) == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("aggregation", ["plain", "secagg+"])
 def test_honest_rounds_raise_no_alarm(aggregation: str) -> None:
     seen = federated(small(*SMALL, CHECKED, f"federation.aggregation='{aggregation}'"))

@@ -3,6 +3,7 @@
 import io
 from pathlib import Path
 
+import pytest
 import torch
 from rich.console import Console
 
@@ -151,6 +152,7 @@ def test_accuracy_of_a_language_model_has_its_own_name() -> None:
     assert console.file.getvalue() == "round 1: accuracy on masked tokens 25.0%\n"  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 def test_a_run_under_the_live_view_draws_pictures(tmp_path: Path) -> None:
     console = terminal()
     with LiveView(console) as view:

@@ -30,6 +30,7 @@ class Watching(Observer):
         self.drawn.append({path.name for path in (self.folder / "pictures").iterdir()})
 
 
+@pytest.mark.slow
 def test_each_round_is_drawn_as_it_ends(tmp_path: Path) -> None:
     watching = Watching()
     folder = run_and_conclude(small(*ATTACKED), tmp_path / "run", observer=watching)

@@ -210,6 +210,7 @@ def test_an_interrupt_ends_with_130(
     assert end.status == "interrupted"
 
 
+@pytest.mark.slow
 def test_leak_attacks_ones_own_picture(fedsim: Fedsim, tmp_path: Path) -> None:
     Image.linear_gradient("L").convert("RGB").save(tmp_path / "mine.png")
     options = ("--evaluations", "15", "--size", "16", "--defense", "pruning,fraction=0.5")

@@ -83,6 +83,7 @@ def test_a_run_leaves_a_complete_folder(tmp_path: Path, capfd: pytest.CaptureFix
     assert (end.status, end.error) == ("finished", None)
 
 
+@pytest.mark.slow
 def test_tensors_are_what_the_records_say(tmp_path: Path) -> None:
     folder = run(small(*ATTACKED, "federation.batch_size=2"), tmp_path / "run")
     for record in recorded(folder, ReconstructionRecord):
@@ -124,6 +125,7 @@ def test_the_same_seed_gives_the_same_run(tmp_path: Path) -> None:
     assert not digests & {r.digest for r in recorded(changed, UploadRecord)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("local_steps", ["average", "unroll"])
 def test_local_steps_taken_for_one_are_an_approximation(tmp_path: Path, local_steps: str) -> None:
     update = "federation={upload='update', local_steps=2, rounds=1}"

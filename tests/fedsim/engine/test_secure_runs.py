@@ -122,6 +122,7 @@ def test_a_sum_of_pruned_uploads_has_an_adaptive_attacker(tmp_path: Path) -> Non
     assert not explained["r0001-sum-naive"]
 
 
+@pytest.mark.slow
 def test_a_sum_of_signs_has_only_the_naive_attacker(tmp_path: Path) -> None:
     signs = "['signsgd']"
     case = secure("federation.rounds=1", groups(signs, count=3), "adversary.adaptive=true")

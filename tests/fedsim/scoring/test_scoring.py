@@ -182,6 +182,7 @@ def test_a_picture_between_truth_and_noise_is_a_part_of_it() -> None:
     assert set(meanings) == set(rank)
 
 
+@pytest.mark.slow
 def test_a_picture_that_beats_every_guess_is_never_a_guess() -> None:
     case = adversary("federation.batch_size=8")
     judge, real = scorer(case), outcome(case)
@@ -305,6 +306,7 @@ def test_a_fit_of_several_steps_taken_for_one_is_no_merit_of_a_defense() -> None
     assert found == {(Doubt.WRONG_EQUATIONS, Doubt.APPROXIMATE)}
 
 
+@pytest.mark.slow
 def test_the_truth_is_judged_by_the_attackers_own_objective() -> None:
     pruned = groups("[{name='pruning', fraction=0.9}]")
     case = adversary(pruned, "adversary.adaptive=true")

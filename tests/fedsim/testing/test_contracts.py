@@ -25,6 +25,7 @@ from fedsim.testing import (
     metric_checks,
     model_checks,
 )
+from tests.attacks.kinds import CRAFTED
 
 pytestmark = pytest.mark.numeric
 
@@ -46,8 +47,6 @@ QUICK_ATTACKS = ["april", "bag-of-tokens", "dager", "dense", "idlg"]
 
 
 SOME = "some victims are reconstructed"
-CRAFTED = ["dense-bins", "fished", "token-bins"]
-"""Attacks that read only models that a server has changed, which the checks do not have."""
 
 
 def ours(registry: Registry) -> list[str]:

@@ -34,6 +34,7 @@ def test_one_picture_has_no_choice() -> None:
     assert (alone.by_choice, verdict(alone)) == (0.0, Verdict.RECOGNISABLE)
 
 
+@pytest.mark.slow
 def test_a_leak_among_others_stays_one() -> None:
     private = clothes()[0]
     rows = [0, 1, 2, 3]

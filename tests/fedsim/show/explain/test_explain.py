@@ -35,11 +35,13 @@ def test_told_in_the_terminal(noisy: Path) -> None:
     assert "positive control, naive: 1 of 1 leaked the attack succeeded" in text
 
 
+@pytest.mark.slow
 def test_in_python(noisy: Path) -> None:
     run = fedsim.open_run(noisy)
     assert [e.case.group for e in run.explain()] == ["a [bold]name[/bold]", "positive control"]
 
 
+@pytest.mark.slow
 def test_a_run_that_died_and_lost_its_tensors(noisy: Path, tmp_path: Path) -> None:
     lines = (noisy / "records.jsonl").read_text().splitlines(keepends=True)
     (tmp_path / "records.jsonl").write_text("".join(lines[: 2 * len(lines) // 3]))
