@@ -59,6 +59,12 @@ class Fished(Attack):
             if float(part) == 0:
                 found[i] = Reconstruction.failed("the fished output has no gradient")
                 continue
+            # The division by that part would hide it.
+            if not all(bool(g.square().sum().isfinite()) for g in observation.gradient.values()):
+                found[i] = Reconstruction.failed(
+                    "the squares of the upload's values are not finite"
+                )
+                continue
             keys.append(i)
             alone.append(of_one(observation, name, label, part))
 
