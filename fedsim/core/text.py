@@ -13,8 +13,10 @@ STEERING = re.compile(f"[{CONTROLS}{DIRECTIONS}]")
 """Characters that steer a terminal, or the direction of text; tabs and ends of lines are not."""
 
 
-LINES = frozenset({"text", "error", "problem", "original", "found", "moments", "command"})
-"""Keys of records whose texts can have several lines."""
+LINES = frozenset(
+    {"text", "texts", "error", "problem", "original", "found", "moments", "command", "description"}
+)
+"""Keys of records and scenarios whose texts can have several lines."""
 
 
 def printable(text: str, most: int | None = MAX_SHOWN) -> str:

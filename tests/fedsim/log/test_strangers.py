@@ -4,6 +4,7 @@ import io
 import json
 import os
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from fedsim.core.text import STEERING, escaped, harmless
 from fedsim.engine import run
 from fedsim.log.reader import read_records
 from fedsim.log.run import Run
+from fedsim.scenario import bundled, scenario_text
+from fedsim.scenario.comparison import comparison_text, comparisons
 from fedsim.show.explain import explain
 from fedsim.show.explain.terminal import show
 from fedsim.show.report.write import write_report
@@ -75,6 +78,14 @@ def test_control_characters_are_shown_as_text() -> None:
     assert escaped("a\x1b[2Jb\n") == "a\\x1b[2Jb\n"
     assert harmless({"k\x1b": ["a\nb", 1, None]}) == {"k\\x1b": ["a\\nb", 1, None]}
     assert harmless({"text": "a\nb"}) == {"text": "a\nb"}
+
+
+def test_bundled_scenarios_and_comparisons_are_left_as_they_are() -> None:
+    files = [scenario_text(name) for name in bundled()]
+    files += [comparison_text(name) for name in comparisons()]
+    assert any("\n" in tomllib.loads(text)["description"] for text, _ in files)
+    for text, name in files:
+        assert harmless(tomllib.loads(text)) == tomllib.loads(text), name
 
 
 def test_nothing_in_a_log_steers_the_terminal(folder: Path) -> None:
