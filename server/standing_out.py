@@ -104,8 +104,10 @@ def norm_of(
         if not received[name].is_floating_point():
             continue
         change = array.double() if name in gradients else array.double() - received[name].double()
-        total += float(torch.linalg.vector_norm(change)) ** 2
-    return math.sqrt(total)
+        largest = float(change.abs().max()) if change.numel() else 0.0
+        if largest:  # the squares of finite numbers need not be finite
+            total = math.hypot(total, largest * float(torch.linalg.vector_norm(change / largest)))
+    return total
 
 
 def blame(largest: Mapping[int, float]) -> tuple[int | None, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -91,7 +91,9 @@ def examined(defenses: Sequence[Defense], received: Received) -> Examined:
     for position, check in enumerate(defenses):
         if not isinstance(check, Check):
             continue
-        found = check.examine(received)
+        # What refuses by the batch withdraws an epsilon, so no other check gets to see it.
+        seen = received if check.needs_data else replace(received, model=None, batch=None)
+        found = check.examine(seen)
         did[position] = {**found.did, "flagged": float(found.problem is not None)}
         if found.problem is not None and check.action == "refuse":
             return Examined(f"refused by {DEFENSES.name_of(check)}: {found.problem}", did)

@@ -39,13 +39,15 @@ def exit_code(run: Run, fail_above: float | None) -> int:
 
     Returns:
         3 if more leaked; 4 without evidence: more would have leaked if a better attack found all
-        examples that are neither protected nor nothing to leak; else 0.
+        examples that are neither protected nor nothing to leak, or the run did not finish; else 0.
     """
     if fail_above is None:
         return 0
     from fedsim.show.as_json import run_result  # noqa: PLC0415
 
     found = run_result(run)
+    if found.status != "finished" and not (found.leakage or 0) > fail_above:
+        return NO_EVIDENCE
     if found.leakage is not None and found.leakage > fail_above:
         return LEAKS
     return 0 if found.possible is not None and found.possible <= fail_above else NO_EVIDENCE

@@ -65,8 +65,8 @@ class RunResult(JsonResult):
         "none could be compared"
     )
     possible: Figure = Field(
-        description="share that is neither protected nor nothing to leak: an attack that failed "
-        "says nothing about it"
+        description="share of the attacked that is neither protected nor nothing to leak: an "
+        "attack that failed says nothing about it"
     )
     examples: dict[str, int] = Field(
         description="private examples by the verdict of the attacker who learnt most"

@@ -54,5 +54,5 @@ class InventedClients(Isolating):
 
 
 def _alone(victim: int, mixture: Mixture) -> Mapping[int, Mapping[str, Tensor]]:
-    """Return the mean as the upload of the only client in it."""
-    return {victim: mixture.changes}
+    """Return the mean as the upload of the only client in it; nothing if it dropped out."""
+    return {victim: mixture.changes} if victim in mixture.examples else {}

@@ -169,11 +169,14 @@ class SecureAggregation(Delegate):
         partitions = tuple(sorted(self._partitions[n] for n in revealed.nodes))
         arrays: Mapping[str, Tensor] = {}
         isolated: tuple[Upload, ...] = ()
+        problem = None if revealed.problem is None else printable(revealed.problem)
         if revealed.mean is not None:
             changes = unflat(revealed.mean, shapes)
             if changed is not None and changed.isolation is not None:
                 found = changed.isolation.separate(_mixture(changes, uploads, self._unit))
                 isolated = _taken_apart(changed, found, uploads)
+                if not isolated:
+                    problem = "none of the clients that the server meant to read is in the sum"
             else:
                 received = self._sent.to_torch_state_dict()
                 gradients = self._gradients if changed is None else changed.gradients
@@ -186,7 +189,7 @@ class SecureAggregation(Delegate):
             tuple(sorted(uploads, key=lambda u: u.partition)),
             dropped,
             {**revealed.costs, "seconds": time.monotonic() - began},
-            None if revealed.problem is None else printable(revealed.problem),
+            problem,
             isolated,
         )
 

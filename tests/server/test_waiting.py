@@ -32,6 +32,7 @@ def test_a_full_queue_waits_until_there_is_room() -> None:
     assert not queue.fits(2)
     waiting = threading.Thread(target=queue.put, args=("b", 2, never))
     waiting.start()
+    waiting.join(0.3)
     assert waiting.is_alive()
     assert queue.get() == "a"
     waiting.join(WAIT_S)

@@ -13,6 +13,7 @@ from fedsim.clients.defenses import (
     ArchitectureDrift,
     Check,
     DeadUnits,
+    Finding,
     NoDefense,
     Received,
     SingleExampleDominance,
@@ -60,6 +61,20 @@ def test_each_manipulation_is_noticed() -> None:
     for by in ("class", "feature"):
         fishing = changed(Fishing(label=1, by=by), RELU.build(SHAPE, 10, seed=0), BATCH).model
         assert noticed(received(fishing, honest)) == {"DeadUnits"}
+
+
+class Peeking(Check):
+    """Refuses by what is in the batch, and does not say that it needs it."""
+
+    def examine(self, received: Received) -> Finding:
+        assert received.batch is None
+        assert received.model is None
+        return Finding(None)
+
+
+def test_a_check_that_does_not_need_the_batch_cannot_see_it() -> None:
+    model = RELU.build(SHAPE, 10, seed=0)
+    examined([Peeking()], received(model, model.state_dict()))
 
 
 def test_fishing_with_small_numbers_in_place_of_zeros_passes_the_checks() -> None:

@@ -33,4 +33,6 @@ def test_differential_privacy_leaves_no_picture_of_an_imprint(tmp_path: Path) ->
     leaks = [r for r in of_kind(records, LeakageRecord) if r.partition is not None]
     best = {p: [r.score.metrics["psnr"] for r in leaks if r.partition == p] for p in (0, 1, 2)}
     assert sum(x is not None and x > 30 for x in best[0]) >= 8
-    assert not any(x is not None and x > 20 for x in [*best[1], *best[2]])
+    assert min(len(best[1]), len(best[2])) == len(best[0])
+    # A picture that was not isolated has no figure.
+    assert max((x for x in [*best[1], *best[2]] if x is not None), default=0) <= 20
