@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from flwr.app import ConfigRecord, ConfigRecordValues, Message, RecordDict
+from flwr.app import ConfigRecord, ConfigRecordValues, Context, Error, Message, RecordDict
 from torch import Tensor
 
 from fedsim.core.agreement import (
@@ -15,6 +15,12 @@ from fedsim.core.agreement import (
     tag_of,
     vouched,
 )
+
+ANNOUNCED = "fedsim.announced"
+"""Record of a client's state: the last round in which it announced a model, and its digest."""
+
+REFUSED = 2
+"""Code of the error with which a client refuses."""
 
 
 @dataclass(frozen=True)
@@ -33,15 +39,29 @@ class Announcing:
         """Return whether a message asks for an announcement."""
         return message.metadata.message_type == f"query.{ANNOUNCE}"
 
-    def announcement(self, message: Message) -> Message:
-        """Return the reply to such a message, which holds the model."""
-        digest = model_digest(received_in(message))
-        said: dict[str, ConfigRecordValues] = {
-            "client": self.client,
-            "digest": digest,
-            "tag": tag_of(self.key, self.client, round_of(message), digest),
-        }
-        return Message(RecordDict({AGREEMENT_RECORD: ConfigRecord(said)}), reply_to=message)
+    def announcement(self, message: Message, context: Context) -> Message:
+        """Return the reply to such a message, which holds the model.
+
+        A client announces one model a round, and none of an earlier round: a server that could have
+        several announced would relay to each client what it wants to hear.
+        """
+        digest, server_round = model_digest(received_in(message)), round_of(message)
+        last = context.state.config_records.get(ANNOUNCED, ConfigRecord({"round": 0}))
+        latest = int(str(last["round"]))
+        if server_round < max(latest, 1) or (server_round == latest and last["digest"] != digest):
+            reason = f"model-agreement: a second model is to be announced, for round {server_round}"
+            return Message(Error(code=REFUSED, reason=reason), reply_to=message)
+        said: dict[str, ConfigRecordValues] = {"round": server_round, "digest": digest}
+        context.state[ANNOUNCED] = ConfigRecord(said)
+        tag = tag_of(self.key, self.client, server_round, digest)
+        reply = ConfigRecord({"client": self.client, "digest": digest, "tag": tag})
+        return Message(RecordDict({AGREEMENT_RECORD: reply}), reply_to=message)
+
+    def own(self, message: Message, context: Context) -> bytes | None:
+        """Return the digest that this client announced in the round of a train message, or None."""
+        last = context.state.config_records.get(ANNOUNCED, ConfigRecord())
+        digest = last.get("digest")
+        return digest if isinstance(digest, bytes) and last["round"] == round_of(message) else None
 
     def others(self, message: Message) -> dict[int, bytes]:
         """Return the digests for which other clients vouch in a train message, by client."""

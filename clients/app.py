@@ -87,7 +87,7 @@ def _client_app(scenario_of: Callable[[Context], str]) -> ClientApp:
     @app.query(ANNOUNCE)
     def announce(message: Message, context: Context) -> Message:
         site = site_of(scenario_of(context))
-        return _announcing(site, _partition(context)).announcement(message)
+        return _announcing(site, _partition(context)).announcement(message, context)
 
     return app
 
@@ -127,7 +127,7 @@ def _train(site: Site, message: Message, context: Context) -> Message:
     received = message.content.array_records["arrays"].to_torch_state_dict()
     partition, seed = _partition(context), site.scenario.seed
     defenses = site.scenario.group_of(partition).defenses
-    checked = _examined(site, message, partition, received)
+    checked = _examined(site, message, context, received)
     if checked.refused is not None:
         return refusal(message, checked.refused)
     model = site.model(received, None if block is None else str(block))
@@ -190,9 +190,10 @@ def _train(site: Site, message: Message, context: Context) -> Message:
 
 
 def _examined(
-    site: Site, message: Message, partition: int, received: Mapping[str, Tensor]
+    site: Site, message: Message, context: Context, received: Mapping[str, Tensor]
 ) -> Examined:
     """Return the findings of a client's checks in the received model."""
+    partition = _partition(context)
     config = message.content.config_records["config"]
     block, server_round = config.get(BLOCK_KEY), config["server-round"]
 
@@ -204,8 +205,9 @@ def _examined(
 
     expected = {k: tuple(v.shape) for k, v in site.architecture.state_dict().items()}
     defenses = site.scenario.group_of(partition).defenses
-    others = _announcing(site, partition).others(message)
-    return examined(defenses, Received(received, expected, model, batch, others))
+    announcing = _announcing(site, partition)
+    others, own = announcing.others(message), announcing.own(message, context)
+    return examined(defenses, Received(received, expected, model, batch, others, own))
 
 
 def _partition(context: Context) -> int:

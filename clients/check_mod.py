@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from flwr.app import Context, Error, Message, MessageType
 from flwr.clientapp.typing import ClientAppCallable
 
-from fedsim.clients.announcing import Announcing
+from fedsim.clients.announcing import REFUSED, Announcing
 from fedsim.clients.defenses.checking import Check, Received, Shapes, examined
 from fedsim.clients.defenses.pipeline import record_of
 from fedsim.clients.mods import note_defenses
 from fedsim.core.errors import UploadError
 from fedsim.core.registry import DEFENSES
 
-REFUSED = 2
 """Code of the error reply of a client that refuses a round, as for any failure of a client."""
 
 
@@ -65,7 +64,7 @@ class CheckMod:
             UploadError: the message does not have exactly one ArrayRecord.
         """
         if self.announcing is not None and self.announcing.asked(msg):
-            return self.announcing.announcement(msg)
+            return self.announcing.announcement(msg, ctx)
         if msg.metadata.message_type.split(".")[0] != MessageType.TRAIN:
             return call_next(msg, ctx)
         records = list(msg.content.array_records.values())
@@ -75,7 +74,9 @@ class CheckMod:
             )
         weights = records[0].to_torch_state_dict()
         others = None if self.announcing is None else self.announcing.others(msg)
-        found = examined(self.checks, Received(weights, self.expected, others=others))
+        own = None if self.announcing is None else self.announcing.own(msg, ctx)
+        received = Received(weights, self.expected, others=others, announced=own)
+        found = examined(self.checks, received)
         if found.refused is not None:
             return refusal(msg, found.refused)
         reply = call_next(msg, ctx)

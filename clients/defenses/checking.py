@@ -28,6 +28,7 @@ class Received:
         batch: returns the batch to train on, inputs and labels; None if it is unknown.
         others: hashes of the models that other clients vouch for having received, by client; None
             if the server relays none.
+        announced: hash of the model that the client itself announced in this round; None if none.
     """
 
     weights: Mapping[str, Tensor]
@@ -35,6 +36,7 @@ class Received:
     model: Callable[[], nn.Module] | None = None
     batch: Callable[[], tuple[Tensor, Tensor]] | None = None
     others: Mapping[int, bytes] | None = None
+    announced: bytes | None = None
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,11 @@ class ModelAgreement(Check):
 
     Against inconsistent models under secure aggregation (Pasquini et al., arXiv 2111.07380). Each
     client announces a hash, with a tag under a key that the server does not know, and the server
-    relays them. It notices different models, invented clients, which have no tag, and a server that
-    asks one client alone; not a change that all clients receive, or clients who gave the server the
-    key. A client that lies stops the round for all.
+    relays them. A client announces one model a round, and trains on no other. The check notices
+    different models, invented clients, which have no tag, and a server that asks one client alone;
+    not a change that all clients receive, clients who gave the server the key, or a server that
+    tells clients of one sum different numbers of the round. A client that lies stops the round for
+    all.
     """
 
     needs_others: ClassVar[bool] = True
@@ -36,6 +38,8 @@ class ModelAgreement(Check):
         others = received.others or {}
         differing = sorted(client for client, digest in others.items() if digest != own)
         measures = {"others": float(len(others)), "differing": float(len(differing))}
+        if received.announced != own:
+            return Finding("this is not the model that this client was asked to announce", measures)
         if differing:
             named = ", ".join(map(str, differing[:MOST_NAMED]))
             more = ", ..." if len(differing) > MOST_NAMED else ""

@@ -25,13 +25,15 @@ def test_it_compares_with_those_who_vouch() -> None:
     same, other = model_digest(WEIGHTS), model_digest({"w": WEIGHTS["w"] + 1})
     check = ModelAgreement()
 
-    def problem(others: dict[int, bytes] | None) -> str | None:
-        return check.examine(Received(WEIGHTS, {}, others=others)).problem
+    def problem(others: dict[int, bytes] | None, announced: bytes | None = same) -> str | None:
+        return check.examine(Received(WEIGHTS, {}, others=others, announced=announced)).problem
 
     assert problem({1: same, 2: same}) is None
     assert "clients 2 received another model" in str(problem({1: same, 2: other, 3: same}))
     assert "1 other clients vouch" in str(problem({1: same}))
     assert "expected at least 2" in str(problem(None))
+    for announced in (other, None):
+        assert "asked to announce" in str(problem({1: same, 2: same}, announced))
 
 
 def test_only_tags_under_the_key_count() -> None:
@@ -66,20 +68,54 @@ def test_it_stops_inconsistent_models() -> None:
     assert all("refused by model-agreement" in why for why in dropped.values())
 
 
+def content_of(weights: dict[str, torch.Tensor], server_round: int) -> RecordDict:
+    config = ConfigRecord({"server-round": server_round})
+    return RecordDict({"arrays": ArrayRecord(weights), "config": config})
+
+
+def listed(*said: Message) -> ConfigRecord:
+    ones = [reply.content.config_records[AGREEMENT_RECORD] for reply in said]
+    return ConfigRecord({f"{k}s": [one[k] for one in ones] for k in ("client", "digest", "tag")})  # type: ignore[misc]
+
+
 def test_any_app_compares_by_a_mod() -> None:
     mods = [CheckMod([ModelAgreement(least=1)], {}, Announcing(c, KEY)) for c in (0, 1)]
-    content = {"arrays": ArrayRecord(WEIGHTS), "config": ConfigRecord({"server-round": 2})}
+    contexts = [context_of(c) for c in (0, 1)]
 
-    def message(kind: str, **more: ConfigRecord) -> Message:
-        return Message(RecordDict({**content, **more}), dst_node_id=1, message_type=kind)
+    def ask(client: int, kind: str, **more: ConfigRecord) -> Message:
+        content = RecordDict({**content_of(WEIGHTS, 2), **more})
+        message = Message(content, dst_node_id=1, message_type=kind)
+        return mods[client](message, contexts[client], echo)
 
-    said = mods[1](message("query.announce"), context_of(1), echo)
-    one = said.content.config_records[AGREEMENT_RECORD]
-    lists = ConfigRecord({f"{k}s": [v] for k, v in one.items() if not isinstance(v, list)})
-    lists["clients"] = [1]
-    agreed = mods[0](message("train", agreement=lists), context_of(0), echo)
+    said = [ask(client, "query.announce") for client in (0, 1)]
+    agreed = ask(0, "train", agreement=listed(*said))
     assert agreed.content.config_records["defenses"]["0.model-agreement.others"] == 1
-    refused = mods[0](message("train"), context_of(0), echo)
+    refused = ask(0, "train")
     assert "0 other clients vouch" in refused.error.reason
     with pytest.raises(ValueError, match="'model-agreement' compares with other clients"):
         CheckMod([ModelAgreement()], {})
+
+
+def test_a_server_cannot_have_one_model_announced_and_another_trained() -> None:
+    """It lets clients 1 and 2 vouch for what client 0 gets, and sends them another model."""
+    mods = [CheckMod([ModelAgreement()], {}, Announcing(c, KEY)) for c in range(3)]
+    contexts = [context_of(c) for c in range(3)]
+    other = {"w": WEIGHTS["w"] + 1}
+
+    def ask(
+        client: int, kind: str, weights: dict[str, torch.Tensor], said: list[Message], number: int
+    ) -> Message:
+        content = content_of(weights, number)
+        content[AGREEMENT_RECORD] = listed(*said)
+        message = Message(content, dst_node_id=1, message_type=kind)
+        return mods[client](message, contexts[client], echo)
+
+    said = [ask(c, "query.announce", WEIGHTS, [], 2) for c in range(3)]
+    assert not ask(0, "train", WEIGHTS, said, 2).has_error()
+    for client in (1, 2):
+        for number in (1, 2):  # nor for an earlier round
+            again = ask(client, "query.announce", other, [], number)
+            assert "second model" in again.error.reason
+        assert "asked to announce" in ask(client, "train", other, said, 2).error.reason
+    assert "second model" in ask(0, "query.announce", WEIGHTS, [], 0).error.reason
+    assert not ask(0, "query.announce", other, [], 3).has_error()
