@@ -54,7 +54,7 @@ lane."""
 MOST_STEPS = 8
 """Largest number of steps: each is a gradient in every evaluation."""
 
-LARGEST = 1_000_000
+LARGEST = 200_000
 """Largest product of examples and parameters; 100,000 take 10 seconds on a core."""
 
 

@@ -110,7 +110,7 @@ class GradientMatching(MatchingHooks):
         on_progress: OnProgress,
         should_stop: ShouldStop,
     ) -> dict[int, Reconstruction]:
-        known, results = self._labels_of(model, observations)
+        known, results = self._labels_of(model, observations, should_stop)
         working, dtype = self._cast(model), next(model.parameters()).dtype
         for joint in (True, False):
             labels = {i: y for i, y in known.items() if (y is None) is joint}
@@ -130,13 +130,21 @@ class GradientMatching(MatchingHooks):
         return {i: undone(self.undo, observations[i], r, classes) for i, r in results.items()}
 
     def _labels_of(
-        self, model: nn.Module, observations: Mapping[int, Observation]
+        self,
+        model: nn.Module,
+        observations: Mapping[int, Observation],
+        should_stop: ShouldStop,
     ) -> tuple[dict[int, Tensor | None], dict[int, Reconstruction]]:
         """Return the labels of victims, None if unknown, and the failures of the others."""
         known: dict[int, Tensor | None] = {}
         failed: dict[int, Reconstruction] = {}
         classes = count_classes(model, next(iter(observations.values())).input_shape)
         for i, observation in observations.items():
+            if (
+                observation.training is not None and should_stop()
+            ):  # labels can be searched for long
+                failed[i] = Reconstruction.failed("stopped before the first evaluation")
+                continue
             try:
                 mixed = self.mixed_labels and observation.is_classification
                 seen = unscaled(model, observation) if self.scaled and not mixed else observation

@@ -102,7 +102,10 @@ class TokenSearch(SignedAdamMatching):
         return observation.labels if text_model(model).task is Task.CLASSIFY else None
 
     def _labels_of(
-        self, model: nn.Module, observations: Mapping[int, Observation]
+        self,
+        model: nn.Module,
+        observations: Mapping[int, Observation],
+        should_stop: ShouldStop,
     ) -> tuple[dict[int, Tensor | None], dict[int, Reconstruction]]:
         return {i: self._labels(model, o) for i, o in observations.items()}, {}
 

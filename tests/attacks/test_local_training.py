@@ -176,3 +176,16 @@ def test_the_server_knows_the_rate_of_each_round_and_step() -> None:
 def test_settings_of_local_training_need_updates(setting: str) -> None:
     name = setting.split("=", maxsplit=1)[0]
     assert f"{name} needs upload = 'update'" in refusal(f"federation={{{setting}}}")
+
+
+def test_a_search_of_labels_ends_with_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = observed(PLAIN, batches(), optimizers.Sgd())
+    searched = []
+
+    def labels(self: IDLG, model: nn.Module, observation: Observation) -> None:
+        searched.append(observation)
+
+    monkeypatch.setattr(IDLG, "_labels", labels)
+    found = IDLG(evaluations=2).run(model(), [seen] * 3, should_stop=lambda: bool(searched))
+    assert len(searched) == 1
+    assert all("stopped before" in str(one.error) for one in found)

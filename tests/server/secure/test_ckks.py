@@ -7,6 +7,8 @@ import torch
 
 from fedsim.core.vectors import flat
 from fedsim.scenario import Scenario
+from fedsim.server.secure.ckks import CkksProtocol
+from fedsim.server.secure.strategy import Revealed
 from tests.fedsim.small import small
 from tests.server.secure.rounds import dropping, mean_of, plain_uploads, stage_of, train
 from tests.server.wire import global_weights, same
@@ -84,6 +86,22 @@ def test_who_drops_out_is_no_part_of_the_sum() -> None:
     assert seen.sums[1].partitions == (0, 2)
     assert seen.sums[1].dropped == {1: "encrypting: OSError: out of battery"}
     assert_mean(seen.sums[1].arrays, case, [0, 2])
+
+
+def test_after_a_broken_round_two_uploads_are_needed_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    needed = []
+
+    def reveal(self: CkksProtocol, *arguments: object) -> Revealed:
+        needed.append(self.least)
+        return Revealed(None, problem="nobody was asked")
+
+    monkeypatch.setattr(CkksProtocol, "reveal", reveal)
+    protocol = CkksProtocol([1, 2, 3], 1.0)
+    for one in (protocol, protocol.broken(0), protocol):
+        one.reveal(None, 1, [], 4)  # type: ignore[arg-type]
+    assert needed == [2, 1, 2]
 
 
 def test_who_was_not_there_when_keys_were_dealt_is_left_out() -> None:
