@@ -119,9 +119,10 @@ def check_one_example(
     Raises:
         AttackError: it is not.
     """
-    if observation.batch_size != 1 or observation.training is not None:
+    check_one_step(observation, closed_form, instead)
+    if observation.batch_size != 1:
         raise AttackError(
-            f"{closed_form} needs the gradient of one example and one step, but this is the "
+            f"{closed_form} needs the gradient of one example, but this is the "
             f"gradient of {observation.batch_size} examples; use {instead}"
         )
 
