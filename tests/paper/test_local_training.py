@@ -29,7 +29,8 @@ effort of the search was chosen on the first four of these clients.
 Geng et al. 2021 (arXiv 2110.09074) and Dimitrov et al. 2022 (arXiv 2206.12395) read label counts
 off the bias with class probabilities interpolated between the received and the sent weights. Ours
 are those of a simulated path (`drifted_labels`), which count after several passes, where no label
-is fitted. Both are on plain grey pictures:
+is fitted. Both are on plain grey pictures. Measured, path and interpolation, of 240: SGD 218 and
+213 after one epoch, 216 and 200 after five; momentum 229 and 219, 206 and 166:
 
     uv run pytest -m paper -s tests/paper/test_local_training.py -k interpolated
 """
@@ -178,7 +179,7 @@ def test_label_counts_after_one_epoch(name: str) -> None:
 @pytest.mark.parametrize("name", ["sgd", "momentum"])
 def test_simulated_paths_against_interpolated_probabilities(name: str, epochs: int) -> None:
     victims = fashion_victims(PATHS, batch_size=EXAMPLES)
-    told = []
+    told, total = [], [0, 0]
     for rate in RATES[name]:
         right = [0, 0]
         for images, labels in zip(victims.images, victims.labels, strict=True):
@@ -188,7 +189,9 @@ def test_simulated_paths_against_interpolated_probabilities(name: str, epochs: i
                 counts = [torch.bincount(y, minlength=10) for y in (row, labels)]
                 right[place] += int(torch.minimum(*counts).sum())
         told.append(f"{rate}: {right[0]} and {right[1]} of {victims.labels.numel()}")
+        total = [a + b for a, b in zip(total, right, strict=True)]
     print(f"\n{name}, {epochs} epochs, path and interpolation: {', '.join(told)}", end="")
+    assert total[0] >= total[1]
 
 
 def interpolated(model: nn.Module, seen: Observation) -> Tensor:
