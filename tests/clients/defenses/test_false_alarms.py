@@ -66,9 +66,14 @@ def alarms(name: str) -> tuple[str, ...]:
     for server_round in range(1, ROUNDS[name] + 1):
         batch = site.batches(server_round % 4, server_round)[0]
         weights = {k: v.clone() for k, v in model.state_dict().items()}
-        others = dict.fromkeys((4, 5), model_digest(weights))
+        digest = model_digest(weights)
         received = Received(
-            weights, shapes, lambda w=weights: site.model(w), lambda b=batch: b, others
+            weights,
+            shapes,
+            model=lambda w=weights: site.model(w),
+            batch=lambda b=batch: b,
+            others=dict.fromkeys((4, 5), digest),
+            announced=digest,
         )
         did = examined(CHECKS, received).did
         found += [
