@@ -68,6 +68,7 @@ def test_it_attacks_only_the_groups_that_it_is_told() -> None:
     assert names == ["r0001-c0002-naive", "r0001-c0003-naive", "r0001-control-naive"]
 
 
+@pytest.mark.slow
 def test_it_attacks_so_many_a_round_and_the_same_ones_again() -> None:
     case = scenario("clients.0.count=8", "adversary.per_round=3")
     first, again = (run_rounds(case, rounds=5, attack=Stub()) for _ in range(2))
@@ -136,6 +137,7 @@ def test_it_reads_the_batchs_statistics_from_the_buffers(upload: str) -> None:
     assert all(torch.equal(attacked[k], w) for k, w in global_weights(case).items())
 
 
+@pytest.mark.slow
 def test_two_passes_have_as_many_unknowns_as_one() -> None:
     """32 or so pictures in 16 steps of 4: reported, observed and scored once each."""
     federation = "federation={upload='update', local_steps=16, batch_size=4}"

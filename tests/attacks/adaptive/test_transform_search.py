@@ -42,6 +42,7 @@ def undone(policy: Sequence[str], known: Known, *, shared: bool = True) -> tuple
     return psnr(transformed, images), psnr(done.pictures, images)
 
 
+@pytest.mark.slow
 def test_a_policy_is_found_and_undone(known: Known) -> None:
     before, after = undone(["invert", "translate left", "darker"], known)
     assert float(after.min()) > float(before.max()) + 5

@@ -104,6 +104,7 @@ def test_labels_of_clothes(size: int) -> None:
     assert fixed <= right - 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [0.1, 0.01])
 def test_order_of_known_labels(rate: float) -> None:
     """Of 8 sequences of four single labels at least 6 come out right at first guess."""

@@ -94,6 +94,7 @@ def test_reconstructions(name: str, kind: str, batch: list[int]) -> None:
     assert evaluations == sorted(set(evaluations))
 
 
+@pytest.mark.slow
 @every_attack_on_honest_models
 def test_every_attack_takes_some_model(name: str) -> None:
     found = []

@@ -94,6 +94,7 @@ def test_the_text_is_read(name: str) -> None:
     assert found.data[0].tolist() == tokens
 
 
+@pytest.mark.slow
 @every_model
 def test_the_bag_is_read(name: str) -> None:
     model, seen, tokens = case(name)

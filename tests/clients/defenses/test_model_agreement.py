@@ -57,6 +57,7 @@ def test_honest_rounds_raise_no_alarm(aggregation: str) -> None:
         assert {u.did["0.model-agreement.others"] for u in uploads[server_round]} == {9.0}
 
 
+@pytest.mark.slow
 def test_it_stops_inconsistent_models() -> None:
     plan = "adversary={malicious='inconsistent-models', rounds=[2]}"
     seen = federated(small(*SMALL, CHECKED, plan))

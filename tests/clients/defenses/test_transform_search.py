@@ -60,6 +60,7 @@ def test_the_score_is_one_where_the_way_has_no_length() -> None:
     assert -1 <= far < 1 - 1e-4
 
 
+@pytest.mark.slow
 def test_a_score_leaves_the_clients_statistics_alone() -> None:
     model = ResNet18().build(SHAPE, CLASSES, seed=0)
     before = {k: v.clone() for k, v in model.state_dict().items()}

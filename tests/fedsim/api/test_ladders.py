@@ -48,6 +48,7 @@ def climbed(tmp_path_factory: pytest.TempPathFactory) -> Climbed:
     )
 
 
+@pytest.mark.slow
 def test_the_smooth_rung_leaks_and_the_first_that_does_not_is_named(climbed: Climbed) -> None:
     rungs = climbed.record.rungs
     assert rungs[0].found is not None

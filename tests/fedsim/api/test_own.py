@@ -63,6 +63,7 @@ def scores(run: fedsim.Run) -> list[float]:
     return [float(row["score"] or 0) for row in run.table()]  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_a_class_with_a_mapping_as_output_and_a_torch_data_set(tmp_path: Path) -> None:
     run = fedsim.run(PLAN, model=Net, data=noise(), out=tmp_path / "run")
     assert min(scores(run)) > 40  # pictures are stored as bytes
@@ -97,6 +98,7 @@ def test_frozen_layers_are_named_and_the_rest_is_attacked(
     assert float(table[0]["score"] or 0) > float(table[0]["blind"] or 0) + 5  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_a_transformer_of_hugging_faces_gives_its_picture_away(tmp_path: Path) -> None:
     transformers = pytest.importorskip("transformers")
 
@@ -232,6 +234,7 @@ def test_a_run_with_a_loss_of_ones_own(tmp_path: Path) -> None:
         fedsim.run(PLAN, loss=loss, engine="ray")
 
 
+@pytest.mark.slow
 def test_dropout_draws_the_same_in_each_run_and_leaves_a_doubt(tmp_path: Path) -> None:
     noise_added = {"name": "gaussian-noise", "std": 0.1}
     defended = {**PLAN, "clients": [{"name": "noisy", "defenses": [noise_added]}]}

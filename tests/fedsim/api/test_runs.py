@@ -48,6 +48,7 @@ def test_shows(finished: fedsim.Run) -> None:
     assert "data:image/png;base64,iVBOR" in finished.figures(-1)._repr_html_()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 2])
 def test_shows_texts(tmp_path: Path, size: int) -> None:
     ran = fedsim.run(texts(f"federation.batch_size={size}"), out=tmp_path / "run")

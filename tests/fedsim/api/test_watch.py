@@ -39,6 +39,7 @@ def test_each_round_is_drawn_as_it_ends(tmp_path: Path) -> None:
     assert (folder / "report.html").is_file()
 
 
+@pytest.mark.slow
 def test_what_an_engine_left_is_drawn_from_its_log(tmp_path: Path) -> None:
     """The same files as those of a run that was drawn on the way; those there stay."""
     case = small(*ATTACKED, "federation.rounds=1")
@@ -62,6 +63,7 @@ def test_a_run_that_fails_is_reported(tmp_path: Path, monkeypatch: pytest.Monkey
     assert "disk full" in (tmp_path / "run" / "report.html").read_text("utf-8")
 
 
+@pytest.mark.slow
 def test_a_drawing_that_fails_ends_no_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

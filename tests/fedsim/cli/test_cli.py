@@ -133,6 +133,7 @@ def test_report_writes_a_page_and_opens_it(
     assert opened == [(tmp_path / "mine.html").as_uri()]
 
 
+@pytest.mark.slow
 def test_the_resolved_scenario_runs_to_the_same_uploads(
     fedsim: Fedsim, tmp_path: Path, tiny: Path
 ) -> None:
@@ -147,6 +148,7 @@ def test_the_resolved_scenario_runs_to_the_same_uploads(
     assert digests[0] == digests[1]
 
 
+@pytest.mark.slow
 def test_seed_and_set_change_the_run(fedsim: Fedsim, tmp_path: Path, tiny: Path) -> None:
     options = ("--seed", "9", "--set", "clients.0.count=1", "--set", "adversary.adaptive=false")
     done = fedsim("run", str(tiny), "--out", "x", *options)
@@ -223,6 +225,7 @@ def test_leak_attacks_ones_own_picture(fedsim: Fedsim, tmp_path: Path) -> None:
     assert sorted(attackers) == ["adaptive", "naive"]
 
 
+@pytest.mark.slow
 def test_leak_attacks_ones_own_sentence(fedsim: Fedsim, tmp_path: Path) -> None:
     """Exactly, by DAGER; and in a defended upload nothing of it is called a leak."""
     sentence = "the bank lost it"

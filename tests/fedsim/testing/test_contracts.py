@@ -109,6 +109,7 @@ def test_data_sets(check: Check) -> None:
     check()
 
 
+@pytest.mark.slow
 @every([c for name in ours(COUNTERMEASURES) for c in countermeasure_checks(name)])
 def test_countermeasures(check: Check) -> None:
     check()

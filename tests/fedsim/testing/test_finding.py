@@ -114,6 +114,7 @@ def test_a_data_set_that_is_another_each_time() -> None:
         check_dataset(Moody)
 
 
+@pytest.mark.slow
 def test_an_attack_that_looks_at_other_victims() -> None:
     @ATTACKS.register("nosy")
     class Nosy(IDLG):

@@ -28,6 +28,7 @@ def setting(*more: str) -> list[str]:
     return [SIXTEEN, TEN, "federation.rounds=1", *more]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("upload", ["gradient", "update"])
 def test_one_upload_out_of_ten_is_that_of_its_client(upload: str) -> None:
     more = f"federation.upload='{upload}'"
@@ -48,6 +49,7 @@ def test_one_upload_out_of_ten_is_that_of_its_client(upload: str) -> None:
         assert float((got - truth).norm() / truth.norm()) < 5e-3, name
 
 
+@pytest.mark.slow
 def test_a_picture_is_as_clear_as_without_aggregation() -> None:
     one = "federation.batch_size=1"
     scenario = small(*setting(one, PLAN, "federation.aggregation='secagg+'"))

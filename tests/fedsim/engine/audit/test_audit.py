@@ -222,6 +222,7 @@ def test_attributes_are_those_of_the_strategy(tmp_path: Path) -> None:
     train(audit)
 
 
+@pytest.mark.slow
 def test_epochs_give_the_number_of_steps(tmp_path: Path) -> None:
     def several(partition: int, server_round: int) -> Batch:
         return batch(partition, server_round, size=5)

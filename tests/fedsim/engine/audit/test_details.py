@@ -110,6 +110,7 @@ def explained(folder: Path) -> bool | None:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_what_is_stated_explains_the_truth(name: str, tmp_path: Path) -> None:
     habits, stated = CASES[name]
@@ -142,6 +143,7 @@ def kept(folder: Path, habits: Habits, **stated: Any) -> KeptBatches:
     return KeptBatches(folder / "kept")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_what_is_left_out_is_wrong_equations_and_named(name: str, tmp_path: Path) -> None:
     found = kept(tmp_path, CASES[name][0])
@@ -185,6 +187,7 @@ def doubts(folder: Path) -> set[Doubt]:
     return {doubt for r in leakage if not r.is_control for doubt in r.score.doubts}
 
 
+@pytest.mark.slow
 def test_augmented_pictures_are_never_called_protected(tmp_path: Path) -> None:
     given = {**STATED, "truth": examples}
     habits = Habits(flips=True)
