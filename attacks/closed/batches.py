@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from fedsim.attacks.closed.base import ClosedForm, Found, check_one_step
-from fedsim.attacks.closed.dense import first_dense
+from fedsim.attacks.closed.front import Front, front_of
 from fedsim.attacks.labels.known import known_or_inferred
 from fedsim.attacks.types import Observation
 from fedsim.core.errors import AttackError
@@ -44,6 +44,8 @@ class Candidates:
 class BatchReading(ClosedForm):
     """A closed form that finds some examples of a batch, and grey in place of the others.
 
+    Layers in front of the dense one are undone if they are a linear map (`front_of`).
+
     It does not know which of its quotients are single examples. Quotients in the range of the data
     come first; of them those that several rows give, or whose numbers are bytes as those of most
     pictures are; then those with the largest gradient.
@@ -57,10 +59,11 @@ class BatchReading(ClosedForm):
     ) -> Mapping[int, Found | str]:
         first = next(iter(observations.values()))
         check_one_step(first, "reading a batch from a dense layer")
-        name = first_dense(model, first.input_shape)
-        return {i: self._read(model, name, o) for i, o in observations.items()}
+        front = front_of(model, *_range(model, first))
+        return {i: self._read(model, front, o) for i, o in observations.items()}
 
-    def _read(self, model: nn.Module, name: str, observation: Observation) -> Found | str:
+    def _read(self, model: nn.Module, front: Front, observation: Observation) -> Found | str:
+        name = front.layer
         layer = model.get_submodule(name)
         found = self._candidates(
             layer.get_parameter("weight").detach().double(),
@@ -72,7 +75,7 @@ class BatchReading(ClosedForm):
             return f"the gradient of '{name}' is zero everywhere: nothing to divide by"
         shape, size = observation.input_shape, observation.batch_size
         scale = observation.scale.on(found.inputs)
-        unit = scale.from_input(found.inputs.view(-1, *shape))
+        unit = scale.from_input(front.pictures(found.inputs))
         best = unit[_best(unit, found.weight, size)]
         grey = torch.full((size - len(best), *shape), 0.5).to(best)
         data = scale.to_input(torch.cat([best, grey]).clamp(0, 1))
@@ -93,6 +96,14 @@ class BatchReading(ClosedForm):
         Raises:
             AttackError: the layer's weights are not those that this attack reads.
         """
+
+
+def _range(model: nn.Module, observation: Observation) -> tuple[Tensor, Tensor]:
+    """Return the lowest and the highest value of each number, as the model takes it."""
+    scale = observation.scale.on(next(model.parameters()))
+    box = torch.stack([torch.zeros(observation.input_shape), torch.ones(observation.input_shape)])
+    low, high = scale.to_input(box.to(next(model.parameters())))
+    return low, high
 
 
 def _best(unit: Tensor, weight: Tensor, count: int) -> Tensor:

@@ -9,9 +9,11 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from fedsim.attacks.closed.dense import first_dense
+from fedsim.attacks.closed.front import Front, entering, front_of
 from fedsim.core.errors import AttackError, RunError
 from fedsim.core.registry import MANIPULATIONS
 from fedsim.server.malicious.base import Changed, Manipulation, Public, share_alone
+from fedsim.server.malicious.passing import pass_on
 
 SCALES = tuple(round(0.99 - 0.01 * step, 2) for step in range(40))
 """Scales among which public data choose: 0.99 to 0.6."""
@@ -26,6 +28,12 @@ class TrapWeights(Manipulation):
     examples give a negative sum, which ReLU turns into a gradient of zero. A row that one example
     of a batch activates alone tells this example exactly. Here the factor is chosen on public data,
     for the clients' batch size; the biases are zero, and the rows have the size of the honest ones.
+
+    Convolutions in front of the dense layer pass the picture on, each filter with one weight of 1.
+    Behind a stride, or average pooling, several filters pass on shifted copies of a channel, so
+    that rows of the dense layer and the read-out can undo the averages. Where the filters are too
+    few, pictures come out averaged. Max pooling, BatchNorm, dropout, and activations other than
+    ReLU in front of the layer are refused.
     """
 
     readout: ClassVar[str] = "dense-rows"
@@ -47,37 +55,61 @@ class TrapWeights(Manipulation):
         Raises:
             RunError: no dense layer takes the picture, or no ReLU follows it.
         """
-        shape = tuple(public.inputs.shape[1:])
-        try:
-            name = first_dense(model, shape)
-        except AttackError as error:
-            raise RunError(
-                f"adversary.malicious: trap weights need a dense layer: {error}"
-            ) from None
-        layer = model.get_submodule(name)
-        weight, bias = layer.get_parameter("weight"), layer.get_parameter("bias")
-        rows, columns = weight.shape
-        negative, positive = trap_rows(rows, columns, generator)
-        entered = public.inputs.flatten(1).double()
-        below, above = entered @ negative.T, entered @ positive.T
-        scales = SCALES if self.scale is None else (self.scale,)
-        size, seed = public.batch_size, int(torch.randint(2**31, (), generator=generator))
+        front, passing = _reached(model, public.inputs)
+        layer = model.get_submodule(front.layer)
+        pictures = front.pictures(entering(model, front.layer, public.inputs).double()).flatten(1)
+        seed = int(torch.randint(2**31, (), generator=generator))
+        rows = layer.get_parameter("bias").numel()
+        negative, positive = trap_rows(rows, pictures.shape[1], generator)
+        below, above = pictures @ negative.T, pictures @ positive.T
+        size = public.batch_size
         expected, scale = max(
             (share_alone(s * above > below, size, torch.Generator().manual_seed(seed)), s)
-            for s in scales
+            for s in (SCALES if self.scale is None else (self.scale,))
         )
-        trap = scale * positive - negative
-        with torch.no_grad():
-            weight.copy_(trap * (weight.double().square().mean() / trap.square().mean()).sqrt())
-            bias.zero_()
-        _check_silence(model, name, public.inputs[:8])
-        return Changed(
-            model,
-            f"set the weights of '{name}' so that few examples activate a row",
-            (f"{name}.weight", f"{name}.bias"),
-            expected,
-            {"scale": scale},
-        )
+        _set_rows(layer, *front.rows(scale * positive - negative))
+        _check_silence(model, front.layer, public.inputs[:8])
+        what = f"set the weights of '{front.layer}' so that few examples activate a row"
+        constants = {"scale": scale}
+        if passing:
+            what += ", and the convolutions in front of it so that they pass pictures on"
+            constants["passed"] = front.passed
+        changed = (*passing, f"{front.layer}.weight", f"{front.layer}.bias")
+        return Changed(model, what, changed, expected, constants)
+
+
+def _reached(model: nn.Module, inputs: Tensor) -> tuple[Front, list[str]]:
+    """Return the dense layer that the picture reaches, and the tensors changed to that end.
+
+    Args:
+        model: the model, whose convolutions are modified if the picture itself enters no layer.
+        inputs: public pictures, as the model takes them.
+
+    Raises:
+        RunError: the picture reaches no dense layer.
+    """
+    shape = tuple(inputs.shape[1:])
+    try:
+        return Front(first_dense(model, shape), shape), []
+    except AttackError:
+        passing = pass_on(model, inputs)
+    low, high = (x.expand(shape) for x in inputs.aminmax())
+    try:
+        return front_of(model, low, high), passing
+    except AttackError as error:
+        raise RunError(
+            "adversary.malicious: trap weights need a dense layer that the picture reaches, "
+            f"through ReLU and average pooling at most: {error}"
+        ) from None
+
+
+def _set_rows(layer: nn.Module, rows: Tensor, bias: Tensor) -> None:
+    """Set a dense layer's weights, in the size of the honest ones, and its biases."""
+    weight = layer.get_parameter("weight")
+    size = (weight.double().square().mean() / rows.square().mean()).sqrt()
+    with torch.no_grad():
+        weight.copy_(rows * size)
+        layer.get_parameter("bias").copy_(bias * size)
 
 
 def trap_rows(rows: int, columns: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:

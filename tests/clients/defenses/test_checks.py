@@ -56,6 +56,10 @@ def test_each_manipulation_is_noticed() -> None:
     honest = RELU.build(SHAPE, 10, seed=0).state_dict()
     trap = changed(TrapWeights(), RELU.build(SHAPE, 10, seed=0), BATCH).model
     assert noticed(received(trap, honest)) == {"WeightStatistics", "SingleExampleDominance"}
+    through = ConvNet(channels=(8, 16), activation="relu", hidden=(256,))
+    plain = through.build(SHAPE, 10, seed=0).state_dict()
+    trap = changed(TrapWeights(), through.build(SHAPE, 10, seed=0), BATCH).model
+    assert noticed(received(trap, plain)) == {"DeadUnits", "SingleExampleDominance"}
     imprint = changed(Imprint(bins=64), RELU.build(SHAPE, 10, seed=0), BATCH).model
     assert noticed(received(imprint, honest)) >= {"ArchitectureDrift", "WeightStatistics"}
     for by in ("class", "feature"):
