@@ -30,6 +30,7 @@ from fedsim.scenario.comparison import Comparison
 from fedsim.scenario.grid import Cell
 from fedsim.server.victims import Victim
 from fedsim.show.as_json import comparison_result
+from fedsim.show.comparison.attack_matrix import MATRIX_LEGEND, terminal_matrix
 from fedsim.show.comparison.tables import terminal_tables
 from fedsim.show.comparison.write import Outcome, conclude
 
@@ -161,9 +162,10 @@ class _Inside(Observer):
 
 def _show(console: Console, outcome: Outcome, folder: Path) -> None:
     if outcome.results:
-        for table in terminal_tables(outcome.results):
+        for table in terminal_matrix(outcome.pairs) or terminal_tables(outcome.results):
             console.print(table)
-        console.print(_legend(outcome.results[0]), style="dim", highlight=False)
+        legend = MATRIX_LEGEND if outcome.pairs else _legend(outcome.results[0])
+        console.print(legend, style="dim", highlight=False)
         said = Text("\n\n".join(outcome.advice))
         console.print(Panel(said, title="What this says", title_align="left"))
     for file in (*outcome.files, folder):

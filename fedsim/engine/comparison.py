@@ -16,6 +16,7 @@ from fedsim.core.plugins import Plugin, loaded_plugins
 from fedsim.core.signals import ended_as_interrupts
 from fedsim.engine import run
 from fedsim.engine.observer import Observer
+from fedsim.log.attack_matrix import UNSUITED, write_unsuited
 from fedsim.log.comparison import COMPARISON, cell_folder, is_finished
 from fedsim.log.lock import LOCK, locked
 from fedsim.scenario import Scenario
@@ -39,7 +40,7 @@ class Done:
 
 
 SCRATCH = f".{COMPARISON}.part"
-LEFT_OVER = (LOCK, SCRATCH)
+LEFT_OVER = (LOCK, SCRATCH, UNSUITED)
 """Files that a process leaves in the folder if it dies before it has begun the comparison."""
 
 OnDone = Callable[[Done], None]
@@ -119,6 +120,7 @@ def open_folder(comparison: Comparison, folder: Path) -> None:
         if any(f.name not in LEFT_OVER for f in folder.iterdir()):
             raise RunError(f"{folder}: the folder is not empty; give --out a new one")
         scratch = folder / SCRATCH
+        write_unsuited(comparison, folder)
         scratch.write_text(text, "utf-8")
         scratch.replace(place)
     except OSError as error:

@@ -204,6 +204,14 @@ def summarise(records: Iterable[LogRecord]) -> Summary:
     )
 
 
+def false_alarms(summary: Summary) -> list[tuple[int, int]]:
+    """Return round and client of the honest models that a client's check suspected."""
+    changed = {
+        (sent.round, p) for sent in summary.manipulations for p in (*sent.partitions, *sent.others)
+    }
+    return sorted({(r, c) for r, c, _, _ in summary.noticed} - changed)
+
+
 def _replacing(found: Sequence[ReconstructionRecord]) -> frozenset[str]:
     """Return the registered names of attacks on clients that the naive attacker does not use."""
     naive = {r.attack for r in found if r.attacker == NAIVE}

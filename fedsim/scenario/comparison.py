@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from fedsim.core.errors import ScenarioError, closest
 from fedsim.scenario import Override, Scenario, Section, Shown, explain, override, toml_text
-from fedsim.scenario.grid import Cell, Entry, Place, slug
+from fedsim.scenario.grid import Attack, Cell, Entry, Place, slug
 from fedsim.scenario.overrides import plain, tables
 
 _FOLDER = "comparisons"
@@ -49,6 +49,11 @@ class Comparison(Section):
         "scenario.federation.evaluate_every); with small batches a single one is noisy",
     )
     grid: list[Entry] = Field(min_length=1)
+    attacks: list[Attack] = Field(
+        default_factory=list,
+        description="attacks, each of which meets every defense of the grid; by default the "
+        "scenario's alone",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -74,6 +79,9 @@ class Comparison(Section):
             raise ValueError(
                 f"grid: two entries have the name {twice[0]!r}; give one of them a different label"
             )
+        attacks = [a.label for a in self.attacks]
+        if len(set(attacks)) < len(attacks):
+            raise ValueError("attacks: two entries have the same label")
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError("seeds: a seed is listed twice")
         return self
@@ -86,7 +94,39 @@ class Comparison(Section):
             ScenarioError: a defense or a strength is invalid; the message names its place in the
                 grid.
         """
-        return list(self._cells())
+        return [cell for cell in self._tried if isinstance(cell, Cell)]
+
+    @cached_property
+    def unsuited(self) -> dict[str, str]:
+        """Reason for each place whose attack and defense do not go together.
+
+        Raises:
+            ScenarioError: see `cells`.
+        """
+        return {p.place: why for p, why in (t for t in self._tried if not isinstance(t, Cell))}
+
+    @cached_property
+    def _tried(self) -> list[Cell | tuple[Place, str]]:
+        """Cell of each place, or the reason why its attack and its defense do not go together.
+
+        An attack that suits no defense, or a defense that suits no attack, is an error.
+        """
+        tried: list[Cell | tuple[Place, str]] = []
+        for place, one in self._places():
+            try:
+                tried.append(Cell(**vars(place), scenario=self._scenario(place, one)))
+            except ScenarioError as error:
+                if not place.attack:
+                    raise
+                tried.append((place, str(error)))
+        cells = [each for each in tried if isinstance(each, Cell)]
+        attacks, defenses = {c.attack for c in cells}, {c.defense for c in cells}
+        for each in tried:
+            if isinstance(each, tuple) and not (
+                each[0].attack in attacks and each[0].defense in defenses
+            ):
+                raise ScenarioError(each[1])
+        return tried
 
     def to_toml(self) -> str:
         """Return the comparison as TOML that loads to an equal one."""
@@ -153,17 +193,18 @@ class Comparison(Section):
         return [place for place, _ in self._places()]
 
     def _places(self) -> Iterator[tuple[Place, Entry]]:
-        for row, entry in enumerate(self.grid):
-            for column, (strength, value, one) in enumerate(entry.strengths()):
-                for seed in self.seeds:
-                    name = slug(f"{entry.name}-{strength}")
-                    folder = f"{row:02d}-{column:02d}-{name}-seed{seed}"
-                    yield Place(folder, entry.name, strength, value, (row, column), seed), one
-
-    def _cells(self) -> Iterator[Cell]:
-        for place, one in self._places():
-            scenario = self._scenario(place, one)
-            yield Cell(**vars(place), scenario=scenario)
+        for number, attack in enumerate(a.label for a in self.attacks or [Attack(label="-")]):
+            for row, entry in enumerate(self.grid, start=number * len(self.grid)):
+                label = f"{attack}: {entry.name}" if self.attacks else entry.name
+                for column, (strength, value, one) in enumerate(entry.strengths()):
+                    name = slug(f"{label}-{strength}")
+                    for seed in self.seeds:
+                        yield Place(
+                            f"{row:02d}-{column:02d}-{name}-seed{seed}",
+                            label, strength, value, (row, column), seed,
+                            attack=attack if self.attacks else "",
+                            defense=f"{entry.name} {strength}".strip(),
+                        ), one  # fmt: skip
 
     def _scenario(self, place: Place, entry: Entry) -> Scenario:
         raw: dict[str, Any] = tomllib.loads(tomli_w.dumps(self.scenario))
@@ -179,8 +220,9 @@ class Comparison(Section):
                 "per_round": self.victims,
                 "adaptive": self.adaptive,
             }
-        where = f"grid.{place.order[0]} ({raw['title']})"
-        for key, value in entry.set.items():
+        where = f"grid.{place.order[0] % len(self.grid)} ({raw['title']})"
+        own = next((a.set for a in self.attacks if a.label == place.attack), {})
+        for key, value in [*own.items(), *entry.set.items()]:
             override(raw, (key, value))
         try:
             scenario = Scenario.model_validate(raw)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import Field, field_validator
@@ -78,17 +78,34 @@ class Entry(Section):
         return found
 
 
+class Attack(Section):
+    """[[attacks]]: an attack that meets every defense of the grid."""
+
+    label: Shown = Field(min_length=1, max_length=40, description="name in tables")
+    set: dict[str, Any] = Field(
+        default_factory=dict,
+        description="changes of the scenario, such as {'adversary.malicious' = 'imprint'}",
+    )
+
+    @field_validator("set", mode="before")
+    @classmethod
+    def _plain(cls, value: object) -> object:
+        return plain(value)
+
+
 @dataclass(frozen=True)
 class Place:
     """Position of one run in a comparison, known without loading the run's requirements.
 
     Attributes:
         place: its folder's name.
-        label: the defense.
+        label: the defense, behind the name of the attack if there are several.
         strength: as text; empty if there is only one.
         value: the strength as a number, or None.
-        order: index of the defense and of the strength in the comparison.
+        order: index of the defense, counted anew for each attack, and of the strength.
         seed: seed of the run.
+        attack: name of the attack; empty if the comparison has a single one.
+        defense: the defense with its strength.
     """
 
     place: str
@@ -97,6 +114,8 @@ class Place:
     value: float | None
     order: tuple[int, int]
     seed: int
+    attack: str = field(default="", kw_only=True)
+    defense: str = field(default="", kw_only=True)
 
 
 @dataclass(frozen=True)

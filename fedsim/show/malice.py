@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fedsim.log.schema import ManipulationRecord
-from fedsim.log.summary import Summary
+from fedsim.log.summary import Summary, false_alarms
 from fedsim.show.headline import counted
 
 MOST_NAMED = 6
@@ -21,18 +21,13 @@ def malice_said(summary: Summary) -> list[str]:
     if summary.checked:
         lines.append(
             f"False alarms: {len(alarms)} in {counted(summary.checked, 'check')} of honest models"
-            + (f" ({'; '.join(alarms[:MOST_NAMED])})." if alarms else ".")
+            + (f" ({'; '.join(_alarm(a) for a in alarms[:MOST_NAMED])})." if alarms else ".")
         )
     return lines
 
 
-def false_alarms(summary: Summary) -> list[str]:
-    """Return the honest models that a client's check suspected, as ``round 2, client 1``."""
-    changed = {
-        (sent.round, p) for sent in summary.manipulations for p in (*sent.partitions, *sent.others)
-    }
-    found = {(r, c) for r, c, _, _ in summary.noticed} - changed
-    return [f"round {r}, client {c}" for r, c in sorted(found)]
+def _alarm(alarm: tuple[int, int]) -> str:
+    return f"round {alarm[0]}, client {alarm[1]}"
 
 
 def sent_said(sent: ManipulationRecord) -> str:

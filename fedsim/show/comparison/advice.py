@@ -28,7 +28,7 @@ _ENOUGH = 0.05
 _SAME_SIZE = 0.05
 """Maximum relative difference in size for uploads to count as large as without a defense."""
 
-_WEAK_EPSILON = 20
+WEAK_EPSILON = 20
 """Epsilon above which a formal guarantee is meaningless: e^20 is half a billion times as likely."""
 
 _WHO: dict[Attacker, str] = {
@@ -198,7 +198,7 @@ def _evidence(result: Result, reference: Result, candidates: int) -> str:
             size = f" An upload takes {share:.2g} of the bytes."
     spent = ""
     if result.epsilon is not None:
-        weak = ", which guarantees next to nothing" if result.epsilon > _WEAK_EPSILON else ""
+        weak = ", which guarantees next to nothing" if result.epsilon > WEAK_EPSILON else ""
         said = f"ε ≤ {upper(result.epsilon)}"
         if result.privacy is not None:
             own = result.privacy

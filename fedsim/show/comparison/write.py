@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from fedsim.core.names import ATTACKERS
+from fedsim.log.attack_matrix import Pairing, pairings
 from fedsim.log.comparison import cell_folder, is_finished
 from fedsim.log.results import Result, results
 from fedsim.log.run import Run
 from fedsim.log.victims import looks
 from fedsim.scenario.comparison import Comparison
-from fedsim.scenario.grid import slug
+from fedsim.scenario.grid import Cell, slug
 from fedsim.show.comparison.advice import advice
+from fedsim.show.comparison.attack_matrix import matrix_markdown, write_matrix
 from fedsim.show.comparison.figures import draw_frontier, draw_strengths
+from fedsim.show.comparison.matrix_advice import matrix_advice
 from fedsim.show.comparison.tables import as_markdown, write_tables
 from fedsim.show.conclude import conclude_run
 from fedsim.show.report.comparison import conclude_comparison
@@ -30,11 +33,13 @@ class Outcome:
         results: results of all finished runs.
         advice: paragraphs of the recommendation.
         files: the written files.
+        pairs: results of each attack against each defense; empty without several attacks.
     """
 
     results: list[Result]
     advice: list[str]
     files: list[Path]
+    pairs: list[Pairing] = field(default_factory=list)
 
 
 def conclude(comparison: Comparison, folder: Path) -> Outcome:
@@ -52,8 +57,27 @@ def conclude(comparison: Comparison, folder: Path) -> Outcome:
     found = results(comparison, places)
     if not found:
         return Outcome([], [], [])
-    said = advice(comparison, found)
+    pairs = pairings(comparison, folder)
     files = write_tables(found, folder)
+    if pairs:
+        said = matrix_advice(pairs, len(comparison.seeds))
+        files += write_matrix(pairs, folder)
+    else:
+        said = advice(comparison, found)
+        files += _pictures(comparison, places, found, folder)
+    files.append(_write_recommendation(comparison, found, pairs, said, folder))
+    files += conclude_comparison(folder)
+    return Outcome(found, said, files, pairs)
+
+
+def _pictures(
+    comparison: Comparison,
+    places: Sequence[tuple[Cell, Path]],
+    found: Sequence[Result],
+    folder: Path,
+) -> list[Path]:
+    """Draw the frontier, the strengths and the same victim at each stage; return their paths."""
+    files: list[Path] = []
     for stage in comparison.stages:
         for kind, draw in (("frontier", draw_frontier), ("strengths", draw_strengths)):
             path = folder / f"{kind}-{slug(stage)}.png"
@@ -65,13 +89,15 @@ def conclude(comparison: Comparison, folder: Path) -> Outcome:
             if victim:
                 view = view_of(Run.read(victim[0].folder))
                 files += view.same_victim(victim, folder / f"victim-{slug(stage)}-{attacker}")
-    files.append(_write_recommendation(comparison, found, said, folder))
-    files += conclude_comparison(folder)
-    return Outcome(found, said, files)
+    return files
 
 
 def _write_recommendation(
-    comparison: Comparison, found: Sequence[Result], said: Sequence[str], folder: Path
+    comparison: Comparison,
+    found: Sequence[Result],
+    pairs: Sequence[Pairing],
+    said: Sequence[str],
+    folder: Path,
 ) -> Path:
     path = folder / "recommendation.md"
     missing = len(comparison.cells) - sum(
@@ -80,5 +106,6 @@ def _write_recommendation(
     parts = [f"# {comparison.title}", *said]
     if missing:
         parts.insert(1, f"{missing} of {len(comparison.cells)} runs are still missing.")
-    path.write_text("\n\n".join([*parts, as_markdown(found)]) + "\n", "utf-8")
+    table = matrix_markdown(pairs) if pairs else as_markdown(found)
+    path.write_text("\n\n".join([*parts, table]) + "\n", "utf-8")
     return path

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from fedsim.core.errors import RunError
+from fedsim.log.attack_matrix import Pairing, pairings, read_unsuited
 from fedsim.log.comparison import CELLS, COMPARISON, cell_folder, is_finished, read_comparison
 from fedsim.log.results import Result, results
 from fedsim.log.run import Run, legible
@@ -17,6 +19,15 @@ from fedsim.log.schema import Source
 from fedsim.scenario.comparison import Comparison
 from fedsim.scenario.grid import Place
 from fedsim.show.comparison.advice import advice
+from fedsim.show.comparison.attack_matrix import (
+    MATRIX_LEGEND,
+    AttackMatrix,
+    attack_rows,
+    defense_rows,
+    matrix_csv,
+    notes_said,
+)
+from fedsim.show.comparison.matrix_advice import matrix_advice
 from fedsim.show.comparison.tables import WORDS, Value, as_records, as_words, headings
 from fedsim.show.report.comparison_charts import comparison_charts
 from fedsim.show.report.page import REPORT, as_csv, as_text_file, render, write_page
@@ -88,12 +99,19 @@ class Compares:
     @property
     def missing(self) -> int:
         """Number of unfinished runs."""
-        return len(self.comparison.places) - len(self.finished)
+        unsuited = read_unsuited(self.folder)
+        possible = [p for p in self.comparison.places if p.place not in unsuited]
+        return len(possible) - len(self.finished)
 
     @cached_property
     def results(self) -> list[Result]:
         """Results of the finished runs."""
         return results(self.comparison, self.finished)
+
+    @cached_property
+    def pairs(self) -> list[Pairing]:
+        """Results of each attack against each defense; empty without several attacks."""
+        return pairings(self.comparison, self.folder)
 
     @cached_property
     def shown(self) -> list[tuple[Place, Run]]:
@@ -133,7 +151,8 @@ def comparison_page(compares: Compares, *, away: bool = False) -> str:
         table_csv=as_csv([list(records[0]), *(list(r.values()) for r in records)])
         if records
         else None,
-        charts=comparison_charts(compares.results),
+        charts=[] if compares.pairs else comparison_charts(compares.results),
+        **_matrix(compares.pairs),
         cells=[
             {
                 "name": f"{place.label} {place.strength}".strip(),
@@ -148,6 +167,20 @@ def comparison_page(compares: Compares, *, away: bool = False) -> str:
         toml_name=COMPARISON,
         toml_file=as_text_file(toml),
     )
+
+
+def _matrix(pairs: Sequence[Pairing]) -> dict[str, Any]:
+    """Return the template's values for the table of attacks against defenses."""
+    if not pairs:
+        return {"matrix": None}
+    matrix = AttackMatrix.of(pairs)
+    return {
+        "matrix": matrix,
+        "matrix_notes": notes_said(matrix),
+        "matrix_tables": [attack_rows(matrix), defense_rows(matrix)],
+        "matrix_legend": MATRIX_LEGEND,
+        "matrix_csv": as_text_file(matrix_csv(pairs)),
+    }
 
 
 @dataclass(frozen=True)
@@ -188,7 +221,11 @@ def _rows(found: Sequence[Result], records: Sequence[dict[str, Value]]) -> list[
 
 def _advice(compares: Compares) -> list[str]:
     """Return the recommendation: a headline, then paragraphs."""
-    first, *rest = advice(compares.comparison, compares.results)
+    if compares.pairs:
+        said = matrix_advice(compares.pairs, len(compares.comparison.seeds))
+    else:
+        said = advice(compares.comparison, compares.results)
+    first, *rest = said
     headline, colon, evidence = first.partition(": ")
     if not colon:
         return [headline, *rest]
@@ -198,14 +235,18 @@ def _advice(compares: Compares) -> list[str]:
 def _compared(compares: Compares, view: View) -> list[Compared]:
     """Return the same victim under every defense, at each stage."""
     accuracy = {r.order: r.mean_accuracy for r in compares.results}
-    labels = list(dict.fromkeys(place.label for place, _ in compares.shown))
+    labels = list(dict.fromkeys(place.attack or place.label for place, _ in compares.shown))
     found = []
     for stage, server_round in compares.comparison.stages.items():
         for label in labels:
             steps = [
-                Step(place.strength, _accuracy(accuracy.get(place.order)), run)
+                Step(
+                    place.defense if place.attack else place.strength,
+                    _accuracy(accuracy.get(place.order)),
+                    run,
+                )
                 for place, run in compares.shown
-                if place.label == label
+                if (place.attack or place.label) == label
             ]
             one = view.compared(label, stage, server_round, steps)
             found += [] if one is None else [one]

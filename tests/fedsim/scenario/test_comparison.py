@@ -105,7 +105,7 @@ def test_no_such_comparison() -> None:
 def test_bundled_ones_are_valid(name: str) -> None:
     comparison = load_comparison(name)
     assert comparison.description.strip()
-    assert any(cell.label == "none" for cell in comparison.cells)
+    assert any(cell.defense == "none" for cell in comparison.cells)
 
 
 @pytest.mark.parametrize("label", ["../../etc", "a/b", "\N{SKULL}", "x" * 40, ".."])
