@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, replace_all_batch_norm_modules_
 
 from fedsim.core.errors import AttackError
-from fedsim.core.modules import batch_norms, using_draws, without_dropout
+from fedsim.core.modules import DropoutOff, batch_norms, using_draws, without_dropout
 
 Forward = Callable[[Mapping[str, Tensor], Tensor], Tensor]
 
@@ -87,7 +87,8 @@ def _own_copy(model: nn.Module) -> nn.Module:
 
 def _call(own: nn.Module, params: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
     frozen = {k: b.detach() for k, b in own.named_buffers()}
-    outputs: Tensor = functional_call(own, (dict(params), frozen), (inputs,))
+    with DropoutOff():
+        outputs: Tensor = functional_call(own, (dict(params), frozen), (inputs,))
     return outputs
 
 

@@ -25,7 +25,7 @@ from fedsim.clients.training import (
     Batch,
     Trained,
     differentiate,
-    dropping_out,
+    drawing_from,
     gradient,
     local_training,
     one_thread,
@@ -155,7 +155,7 @@ def _train(site: Site, message: Message, context: Context) -> Message:
         plain = functools.partial(differentiate, loss=loss)
         steps = DefendedSteps(defenses, others, chance, plain, loss)
         defended = [steps.protect(batch) for batch in batches]
-        with dropping_out(model, generator(server_round, "dropout")):
+        with drawing_from(generator(server_round, "dropout")):
             trained = _trained(site, model, defended, steps, server_round, partition)
         did.extend(
             replace(record, did={**record.did, **checked.did.get(position, {})})

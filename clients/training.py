@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from fedsim.clients.defenses import BatchLoss, Computed
-from fedsim.core.modules import drops
 from fedsim.models import cross_entropy
 from fedsim.scenario.optimizers import Optimizer, Sgd
 
@@ -112,16 +111,12 @@ def local_training(
 
 
 @contextlib.contextmanager
-def dropping_out(model: nn.Module, generator: torch.Generator) -> Iterator[None]:
+def drawing_from(generator: torch.Generator) -> Iterator[None]:
     """Context in which dropout draws from a generator; the global random state is left alone.
 
     Args:
-        model: the model that is trained.
         generator: source of the draws, which PyTorch takes from its global state.
     """
-    if not drops(model):
-        yield
-        return
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(generator.initial_seed())
         yield

@@ -194,8 +194,9 @@ def run(
             testing, in place of the scenario's: see `fedsim.data.register_data`.
         loss: a function of the model's outputs and one-hot rows, such as ``torch.nn.MSELoss()``, or
             a registered loss, in place of the scenario's: see `fedsim.models.register_loss`.
-        dropout: whether dropout draws in a module of your own while clients train; otherwise it is
-            off. No example is called protected by an attack that does not know the draws.
+        dropout: whether layers of dropout in a module of your own draw while clients train;
+            otherwise they are off. ``F.dropout`` in its forward pass draws as the module's mode
+            says. No example is called protected by an attack that does not know the draws.
         out: the run folder; a new one in ``runs`` if None.
         engine: where the clients run: in this process, or on Ray's workers.
         live: whether to show the progress, as the command line does.

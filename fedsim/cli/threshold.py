@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,13 @@ def conclude_by(folder: Path, *, as_json: bool, fail_above: float | None) -> Non
     from fedsim.log.run import Run  # noqa: PLC0415
 
     conclude(Console(), folder, as_json=as_json)
-    code = exit_code(Run.read(folder), fail_above)
+    run = Run.read(folder)
+    code = exit_code(run, fail_above)
+    if code == NO_EVIDENCE:
+        from fedsim.show.gaps import gaps  # noqa: PLC0415
+
+        for gap in gaps(run):
+            sys.stderr.write(f"not audited: {gap}\n")
     if code:
         raise typer.Exit(code)
 
@@ -39,7 +46,9 @@ def exit_code(run: Run, fail_above: float | None) -> int:
 
     Returns:
         3 if more leaked; 4 without evidence: more would have leaked if a better attack found all
-        examples that are neither protected nor nothing to leak, or the run did not finish; else 0.
+        examples that are neither protected nor nothing to leak, the run did not finish, or a round,
+        a client or an upload was not attacked that should have been (`fedsim.show.gaps`), whose
+        examples could all have leaked; else 0.
     """
     if fail_above is None:
         return 0
@@ -50,4 +59,5 @@ def exit_code(run: Run, fail_above: float | None) -> int:
         return NO_EVIDENCE
     if found.leakage is not None and found.leakage > fail_above:
         return LEAKS
-    return 0 if found.possible is not None and found.possible <= fail_above else NO_EVIDENCE
+    possible = 1.0 if found.gaps or found.possible is None else found.possible
+    return 0 if found.possible is not None and possible <= fail_above else NO_EVIDENCE

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 Look = Callable[[nn.Module, tuple[Any, ...], Any], None]
 """``(module, inputs, output)`` of one module in a forward pass."""
@@ -55,10 +57,64 @@ def using_draws(model: nn.Module, draws: Tensor | None) -> Iterator[None]:
             layer.draws = None
 
 
+_DROPOUTS = frozenset(
+    ("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout")
+)
+_ATTENTION = {"scaled_dot_product_attention", "multi_head_attention_forward"}
+
+
+class DropoutOff(TorchFunctionMode):
+    """Context in which no function of dropout draws, in layers and elsewhere.
+
+    Layers of dropout follow their own mode, but a forward pass can call ``F.dropout`` itself, or
+    attention with a probability of dropout.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        named, name = dict(kwargs or {}), getattr(func, "__name__", "")
+        if name in _DROPOUTS:
+            return args[0] if args else named["input"]
+        if name in _ATTENTION and named.get("dropout_p"):
+            named["dropout_p"] = 0.0
+        if name in _ATTENTION and named.get("training"):
+            named["training"] = False
+        return func(*args, **named)
+
+
 def drops(model: nn.Module) -> bool:
     """Return whether a model has layers of dropout that draw, in its present mode."""
     kind = nn.modules.dropout._DropoutNd
     return any(isinstance(m, kind) and m.training and m.p > 0 for m in model.modules())
+
+
+def draws(model: nn.Module, inputs: Tensor) -> bool:
+    """Return whether outputs of a model depend on random numbers, in its present mode.
+
+    Found by layers of dropout, or else by two forward passes of a copy under different random
+    numbers, so that ``F.dropout`` in a forward pass is seen too. Layers whose draws attacks search
+    for (`Drawing`) do not count. A model that cannot be evaluated is taken to draw nothing.
+
+    Args:
+        model: the model; left as it is, as is the global random state.
+        inputs: examples ``(N, ...)``.
+    """
+    if drops(model):
+        return True
+    found = []
+    try:
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            for seed in (1, 2):
+                torch.default_generator.manual_seed(seed)
+                own = copy.deepcopy(model)
+                size = draw_size(own)
+                with using_draws(own, torch.zeros(len(inputs), size) if size else None):
+                    found.append(own(inputs))
+    except (RuntimeError, ValueError, TypeError, IndexError):
+        return False
+    one, other = found
+    if not isinstance(one, Tensor) or not isinstance(other, Tensor):
+        return False
+    return not torch.equal(one.nan_to_num(), other.nan_to_num())
 
 
 def without_dropout(model: nn.Module) -> nn.Module:

@@ -33,14 +33,19 @@ class OwnModel(Spec):
     maker: ClassVar[Any]
 
     dropout: Annotated[
-        bool, Field(description="whether dropout draws while clients train; otherwise it is off")
+        bool,
+        Field(
+            description="whether layers of dropout draw while clients train; otherwise they are "
+            "off. F.dropout in a forward pass follows the module's mode"
+        ),
     ] = False
 
     def for_data(self, dataset: Dataset, seed: int) -> tuple[Dataset, nn.Module]:
         """Return the data set, and the module in training mode.
 
-        Dropout is off unless the specification says otherwise, and nothing works in place. What
-        dropout draws is unknown to attacks, whose equations are an approximation then. Of outputs
+        Layers of dropout are off unless the specification says otherwise, and nothing works in
+        place. ``F.dropout`` in a forward pass follows the mode, and draws. What is drawn is unknown
+        to attacks, whose equations are an approximation then, wherever it is drawn. Of outputs
         that are mappings, such as Hugging Face's, the logits are taken.
 
         Raises:

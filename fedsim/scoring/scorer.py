@@ -10,6 +10,7 @@ import itertools
 from collections.abc import Sequence
 from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,7 +19,7 @@ from fedsim.clients.defenses import Defense
 from fedsim.clients.site import Site
 from fedsim.core.errors import UploadError
 from fedsim.core.modality import MODALITIES
-from fedsim.core.modules import drops, normalises_by_batch
+from fedsim.core.modules import draws, normalises_by_batch
 from fedsim.core.names import ADAPTIVE, NAIVE, NO_DEFENSE, Attacker
 from fedsim.core.registry import COUNTERMEASURES
 from fedsim.data import IndexArray
@@ -159,7 +160,7 @@ class Scorer:
         """Return whether the attack's equations are known to hold only approximately."""
         if isinstance(victim.attack, GradientMatching) and victim.attack.approximate:
             return True
-        if not victim.is_control and drops(self._site.architecture):
+        if not victim.is_control and self._draws:
             return True
         several, attack = not victim.is_control and self._steps(victim) > 1, victim.attack
         if not victim.is_control and not self._is_linear:
@@ -168,6 +169,12 @@ class Scorer:
         if victim.is_sum:  # after a first step each client has different weights
             return several or self._batch_statistics
         return several and (not follows or self._order_unknown(victim))
+
+    @cached_property
+    def _draws(self) -> bool:
+        """Whether dropout draws while clients train."""
+        inputs, _ = self._site.dataset.test.batch(np.arange(min(2, len(self._site.dataset.test))))
+        return draws(self._site.architecture, inputs)
 
     @staticmethod
     def _unrolls(attack: GradientMatching, victim: Victim) -> bool:

@@ -15,6 +15,7 @@ from fedsim.log.schema import Meaning
 from fedsim.log.summary import Row
 from fedsim.show.comparison.tables import as_records
 from fedsim.show.explain.explanation import Explanation
+from fedsim.show.gaps import gaps
 from fedsim.show.headline import notes_said, run_headline
 
 
@@ -76,6 +77,10 @@ class RunResult(JsonResult):
     rows: list[RowResult]
     remarks: list[str]
     problems: list[str] = Field(description="unusable uploads")
+    gaps: list[str] = Field(
+        description="what an audit should have attacked or compared and did not; no threshold "
+        "below 1 is passed then"
+    )
     folder: str
 
 
@@ -158,6 +163,7 @@ def run_result(run: Run) -> RunResult:
             *(f"{victim}: no reconstruction: {why}" for victim, why in summary.failures),
         ],
         problems=[f"round {r}, client {c}: {why}" for r, c, why in summary.problems],
+        gaps=gaps(run),
         folder=str(run.folder),
     )
 

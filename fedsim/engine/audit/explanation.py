@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from fedsim.core.modules import drops
+from fedsim.core.modules import draws
 from fedsim.engine.audit.evidence import Evidence
 from fedsim.engine.audit.suspicions import SUSPICIONS
 
@@ -35,7 +35,7 @@ def explanation(evidence: Evidence, replays: Callable[[], Sequence[float]]) -> s
     said = f"the private data do not explain the upload (misfit {misfit:.2g})"
     if best <= min(FITS, FALL * misfit):
         return f"{said}; they do (misfit {best:.2g}) if {text}"
-    if drops(evidence.model):
+    if draws(evidence.model, evidence.seen_as_inputs()):
         return (
             f"{said}: dropout draws in the clients' training, which no attacker knows, so that the "
             "attack's equations are an approximation"
