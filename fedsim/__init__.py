@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         ladder,
         open_comparison,
         open_run,
+        resume,
         run,
     )
     from fedsim.clients.audit_mod import AuditMod
@@ -91,6 +92,7 @@ __all__ = [
     "load_plugin",
     "open_comparison",
     "open_run",
+    "resume",
     "run",
 ]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -64,6 +64,7 @@ class Adversary:
         assumed: the clients' loss and normalisation as assumed by the server.
         control_apart: whether the positive control is attacked before the others, with a time limit
             of its own, instead of together with them.
+        finished: names of victims whose outcomes are known from before; they are not attacked.
     """
 
     def __init__(  # noqa: PLR0913  (each is one thing that it knows)
@@ -79,6 +80,7 @@ class Adversary:
         sizes: Sequence[int] = (),
         assumed: Assumptions | None = None,
         control_apart: bool = False,
+        finished: Collection[str] = (),
     ) -> None:
         self._threads = threads
         self._scenario, self._plan = scenario, plan
@@ -96,6 +98,7 @@ class Adversary:
             sizes,
         )
         self._listeners, self._device = listeners, device
+        self._finished = frozenset(finished)
         self._cancelled, self._done = threading.Event(), threading.Event()
         self._jobs: BoundedQueue[_Job] = BoundedQueue(plan.queue_mb * 1e6)
         self._choosing = Choosing(scenario, plan)
@@ -217,6 +220,9 @@ class Adversary:
         def should_stop() -> bool:
             return self._cancelled.is_set() or time.monotonic() > deadline
 
+        # The others of a batch are attacked again with it: the starts are drawn for all of them.
+        if all(v.name in self._finished for v in victims):
+            return
         began = time.monotonic()
         ready = [v for v in victims if v.observation is not None]
         found = iter(self._run(ready, model, deadline))
@@ -226,6 +232,8 @@ class Adversary:
                 reconstruction = Reconstruction.failed(victim.problem or "no observation")
             else:
                 reconstruction = next(found)
+            if victim.name in self._finished:
+                continue
             prior = self._priors.alone(victim, model, should_stop)
             self._listeners.on_outcome(Outcome(victim, reconstruction, model, seconds, prior))
 

@@ -13,6 +13,7 @@ from torch import nn
 from fedsim.core.errors import RunError
 from fedsim.data import Examples
 from fedsim.scenario import Scenario
+from fedsim.server.continuing import Continuing, Start
 from fedsim.server.eavesdropper import Eavesdropper, OnUploads
 from fedsim.server.fedsgd import FedSGD
 from fedsim.server.manipulating import Manipulating, OnSent, Sent, nothing_sent
@@ -25,6 +26,8 @@ from fedsim.server.uploads import Limits, Shapes, Upload
 
 OnRound = Callable[[int, float], None]
 """``(server_round, test accuracy of the global model)``; round 0 is before the first round."""
+OnState = Callable[[int, ArrayRecord], None]
+"""``(server_round, global model after it)``."""
 
 
 def federate(  # noqa: PLR0913  (each is one thing that it needs)
@@ -38,9 +41,11 @@ def federate(  # noqa: PLR0913  (each is one thing that it needs)
     on_sum: OnSum = lambda server_round, arrays, total: None,
     on_sent: OnSent = nothing_sent,
     on_note: OnNote = no_note,
+    on_state: OnState = lambda server_round, arrays: None,
     sizes: Sequence[int] = (),
+    start: Start | None = None,
 ) -> Result:
-    """Run all rounds of a scenario and return Flower's result.
+    """Run the rounds of a scenario and return Flower's result.
 
     Args:
         grid: the grid with the clients.
@@ -54,7 +59,9 @@ def federate(  # noqa: PLR0913  (each is one thing that it needs)
         on_sent: called with each model that a malicious server has changed.
         on_note: called with each remark on a round: replies that are ignored, results that are not
             finite, and uploads far out of their cohort.
+        on_state: called with the global model after each round, when all else of it is done.
         sizes: number of examples of each client, which bounds those that it can report.
+        start: where the rounds begin; None with the first.
 
     Raises:
         RunError: too few clients connect, or the run had no usable upload.
@@ -80,12 +87,17 @@ def federate(  # noqa: PLR0913  (each is one thing that it needs)
         inner = Relaying(inner, federation.timeout_s)
 
     def evaluate(server_round: int, arrays: ArrayRecord) -> MetricRecord | None:
-        if server_round % federation.evaluate_every and server_round != federation.rounds:
+        if start is not None and server_round <= start.after:
             return None
-        model.load_state_dict(arrays.to_torch_state_dict())
-        measured = accuracy(model, test)
-        on_round(server_round, measured)
-        return MetricRecord({"accuracy": measured})
+        evaluated = not server_round % federation.evaluate_every
+        measured = None
+        if evaluated or server_round == federation.rounds:
+            model.load_state_dict(arrays.to_torch_state_dict())
+            measured = accuracy(model, test)
+            on_round(server_round, measured)
+        if server_round:
+            on_state(server_round, arrays)
+        return None if measured is None else MetricRecord({"accuracy": measured})
 
     def changed() -> Sent | None:
         return None if manipulating is None else manipulating.sent
@@ -105,9 +117,11 @@ def federate(  # noqa: PLR0913  (each is one thing that it needs)
             changed,
             unit=1.0 if gradients else -1 / scenario.federation.learning_rate,
         )
+    if start is not None:
+        strategy = Continuing(strategy, start)
     result = strategy.start(
         grid,
-        ArrayRecord(model.state_dict()),
+        ArrayRecord(model.state_dict()) if start is None else start.arrays,
         num_rounds=federation.rounds,
         timeout=federation.timeout_s,
         evaluate_fn=evaluate,

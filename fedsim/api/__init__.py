@@ -4,7 +4,7 @@ from fedsim.api.audits import audit_privacy
 from fedsim.api.compares import Compared, compare, open_comparison
 from fedsim.api.display import Explanations, Figure, Figures, Table
 from fedsim.api.ladders import Climbed, ladder
-from fedsim.api.runs import Run, open_run, run
+from fedsim.api.runs import Run, open_run, resume, run
 from fedsim.api.strategies import audit
 
 __all__ = [
@@ -21,5 +21,6 @@ __all__ = [
     "ladder",
     "open_comparison",
     "open_run",
+    "resume",
     "run",
 ]

@@ -236,6 +236,34 @@ def run(
         return Run(run_and_conclude(checked, folder, engine=engine, observer=view))
 
 
+def resume(folder: Path | str, /, *, live: bool = False) -> Run:
+    """Go on with a run that was interrupted, failed or died, to the records that it would have had.
+
+    Finished attacks and rounds are kept. A module, data or loss of your own, and plugins, must be
+    registered as they were.
+
+    Args:
+        folder: its run folder.
+        live: whether to show the progress, as the command line does.
+
+    Raises:
+        RunError: there is nothing to go on with, or the run could not continue.
+    """
+    from fedsim.core.environment import prepare  # noqa: PLC0415
+
+    prepare()
+    from fedsim.api.watch import resume_and_conclude  # noqa: PLC0415  (loads torch and Flower)
+
+    if not live:
+        return Run(resume_and_conclude(Path(folder)))
+    from rich.console import Console  # noqa: PLC0415
+
+    from fedsim.api.live import view_for  # noqa: PLC0415
+
+    with view_for(Console()) as view:
+        return Run(resume_and_conclude(Path(folder), observer=view))
+
+
 def open_run(folder: Path | str) -> Run:
     """Return a run from its folder.
 

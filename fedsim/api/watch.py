@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from fedsim.engine.comparison import Done
 from fedsim.engine.observer import Observer, Observers
-from fedsim.engine.run import Engine, EngineName, run
+from fedsim.engine.past import EngineName
+from fedsim.engine.run import Engine, resume, run
 from fedsim.log.comparison import cell_folder
 from fedsim.log.folders import RECORDS
 from fedsim.log.run import Run
@@ -70,10 +73,31 @@ def run_and_conclude(
         FedsimError: the run could not start or continue; the report states this too.
         KeyboardInterrupt: the user stopped the run; the report shows everything finished so far.
     """
-    drawing = Drawing()
-    watching = drawing if observer is None else Observers(drawing, observer)
-    try:
+    with _concluded(observer) as watching:
         return run(scenario, folder, engine=engine, observer=watching)
+
+
+def resume_and_conclude(folder: Path, *, observer: Observer | None = None) -> Path:
+    """Go on with an unfinished run, draw its pictures as its rounds end, and write its report.
+
+    Args:
+        folder: the folder of a run that was interrupted, failed, or died.
+        observer: observer of the run.
+
+    Raises:
+        FedsimError: there is nothing to go on with, or the run could not continue.
+        KeyboardInterrupt: the user stopped the run; the report shows everything finished so far.
+    """
+    with _concluded(observer) as watching:
+        return resume(folder, observer=watching)
+
+
+@contextmanager
+def _concluded(observer: Observer | None) -> Iterator[Observer]:
+    """Yield an observer that draws; at the end, write the report of a run that had begun."""
+    drawing = Drawing()
+    try:
+        yield drawing if observer is None else Observers(drawing, observer)
     finally:
         if drawing.folder is not None:
             conclude_run(drawing.folder)

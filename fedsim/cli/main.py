@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from click.core import ParameterSource
 from rich.console import Console
 
 from fedsim.cli.audit import audit
@@ -23,7 +24,7 @@ from fedsim.cli.options import (
     Plugins,
     told_in_one_line,
 )
-from fedsim.cli.run_view import watch
+from fedsim.cli.run_view import go_on, watch
 from fedsim.core.environment import prepare
 from fedsim.core.errors import FedsimError
 from fedsim.core.signals import ended_as_interrupts
@@ -48,7 +49,8 @@ app.command()(audit)
 
 
 @app.command()
-def run(
+def run(  # noqa: PLR0917  (each is an option of its own)
+    context: typer.Context,
     scenario: Annotated[
         str, typer.Argument(help="A bundled scenario (see: fedsim list scenarios), or a TOML file.")
     ] = "quickstart",
@@ -56,10 +58,26 @@ def run(
     engine: Engine = EngineChoice.INLINE,
     seed: Annotated[int | None, typer.Option(help="Seed, instead of the scenario's.")] = None,
     out: Out = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Go on with a run that was interrupted, failed or died, instead of a new one. "
+            "What was finished is kept; its scenario and its engine are used again.",
+        ),
+    ] = None,
     plugins: Plugins = None,
     as_json: AsJson = False,
 ) -> None:
     """Run federated rounds with the adversary inside, and show the leakage."""
+    if resume is not None:
+        for other in ("scenario", "overrides", "engine", "seed", "out"):
+            if context.get_parameter_source(other) is not ParameterSource.DEFAULT:
+                raise typer.BadParameter(
+                    f"--resume {resume} has its own scenario, engine and folder: leave {other} out"
+                )
+        go_on(resume, as_json=as_json)
+        return
     from fedsim.scenario import load_scenario  # noqa: PLC0415
 
     texts = list(overrides or []) + ([] if seed is None else [f"seed={seed}"])

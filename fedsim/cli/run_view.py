@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from fedsim.cli.options import EngineChoice
 from fedsim.log.folders import new_folder
 
 if TYPE_CHECKING:
+    from fedsim.engine.observer import Observer
     from fedsim.log.run import Run
     from fedsim.scenario import Scenario
 
@@ -31,16 +33,36 @@ def watch(
         out: the run folder; a new one if None.
         as_json: whether standard output gets the result as JSON and nothing else.
     """
-    from fedsim.api.live import view_for  # noqa: PLC0415
     from fedsim.api.watch import run_and_conclude  # noqa: PLC0415
 
-    console = Console(stderr=as_json)
     folder = out if out is not None else new_folder(name)
+    _watch(
+        lambda view: run_and_conclude(scenario, folder, engine=engine.value, observer=view),
+        as_json=as_json,
+    )
+
+
+def go_on(folder: Path, *, as_json: bool) -> None:
+    """Go on with an unfinished run with a suitable view for the terminal, and print its results.
+
+    Args:
+        folder: its run folder.
+        as_json: whether standard output gets the result as JSON and nothing else.
+    """
+    from fedsim.api.watch import resume_and_conclude  # noqa: PLC0415
+
+    _watch(lambda view: resume_and_conclude(folder, observer=view), as_json=as_json)
+
+
+def _watch(begin: Callable[[Observer], Path], *, as_json: bool) -> None:
+    from fedsim.api.live import view_for  # noqa: PLC0415
+
+    console = Console(stderr=as_json)
     view = view_for(console)
     interrupted = False
     try:
         with view:
-            run_and_conclude(scenario, folder, engine=engine.value, observer=view)
+            begin(view)
     except KeyboardInterrupt:
         interrupted = True
     finally:
@@ -48,6 +70,9 @@ def watch(
             conclude(console, view.folder, as_json=as_json)
     if interrupted:
         console.print("interrupted: the run folder holds everything finished so far")
+        if view.folder is not None:
+            go_on_with = f"to go on: fedsim run --resume {view.folder}"
+            console.print(go_on_with, markup=False, highlight=False, soft_wrap=True)
         sys.stdout.flush()
         # Not a normal exit, which would wait for threads of Ray whose workers are gone.
         os._exit(INTERRUPTED)

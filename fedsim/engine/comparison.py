@@ -14,8 +14,10 @@ from fedsim.core.environment import VARIABLES
 from fedsim.core.errors import FedsimError, RunError
 from fedsim.core.plugins import Plugin, loaded_plugins
 from fedsim.core.signals import ended_as_interrupts
-from fedsim.engine import run
+from fedsim.engine import resume, run
+from fedsim.engine.arranging import arrange
 from fedsim.engine.observer import Observer
+from fedsim.engine.past import goes_on
 from fedsim.log.attack_matrix import UNSUITED, write_unsuited
 from fedsim.log.comparison import COMPARISON, cell_folder, is_finished
 from fedsim.log.lock import LOCK, locked
@@ -57,8 +59,9 @@ def run_cells(
 ) -> list[Done]:
     """Run all cells of a comparison that have not been run yet.
 
-    A cell that was stopped half-way is run again from its beginning, with the same result. If a
-    cell fails, the others continue.
+    A cell that was stopped half-way goes on, with the same result. If a cell fails, the others
+    continue. A comparison that has more cells than the one that was begun, or fewer, uses the runs
+    that both have.
 
     Args:
         comparison: the comparison.
@@ -92,7 +95,6 @@ def _run_cells(
             done[cell.place] = Done(cell, before=True)
             on_done(done[cell.place])
         else:
-            shutil.rmtree(cell_folder(folder, cell), ignore_errors=True)
             todo.append(cell)
     started = _one_by_one(todo, folder, observer_of) if jobs == 1 else _on_ray(todo, folder, jobs)
     for each in started:
@@ -102,7 +104,7 @@ def _run_cells(
 
 
 def open_folder(comparison: Comparison, folder: Path) -> None:
-    """Create the folder of a comparison, or check that it belongs to the same comparison.
+    """Create the folder of a comparison, or check that its runs fit the comparison.
 
     Raises:
         RunError: it belongs to another comparison, or it cannot be written.
@@ -110,15 +112,20 @@ def open_folder(comparison: Comparison, folder: Path) -> None:
     place, text = folder / COMPARISON, comparison.to_toml()
     try:
         if place.is_file():
-            if place.read_text("utf-8") != text:
+            with locked(folder):
+                arranged = arrange(comparison, folder)
+            if place.read_text("utf-8") == text:
+                return
+            if not arranged:
                 raise RunError(
-                    f"{folder}: another comparison was begun here, or this one with other values; "
-                    "give --out a new folder, or the same values to continue"
+                    f"{folder}: another comparison was begun here, or this one with other values "
+                    "in all its runs; give --out a new folder. Seeds, strengths and defenses can "
+                    "be added to a comparison, and its other values must stay"
                 )
-            return
-        folder.mkdir(parents=True, exist_ok=True)
-        if any(f.name not in LEFT_OVER for f in folder.iterdir()):
-            raise RunError(f"{folder}: the folder is not empty; give --out a new one")
+        else:
+            folder.mkdir(parents=True, exist_ok=True)
+            if any(f.name not in LEFT_OVER for f in folder.iterdir()):
+                raise RunError(f"{folder}: the folder is not empty; give --out a new one")
         scratch = folder / SCRATCH
         write_unsuited(comparison, folder)
         scratch.write_text(text, "utf-8")
@@ -133,11 +140,24 @@ def open_folder(comparison: Comparison, folder: Path) -> None:
 def _one_by_one(cells: Sequence[Cell], folder: Path, observer_of: ObserverOf) -> Iterator[Done]:
     for cell in cells:
         try:
-            run(cell.scenario, cell_folder(folder, cell), observer=observer_of(cell))
+            _run_cell(cell.scenario, cell_folder(folder, cell), observer_of(cell))
         except FedsimError as error:
             yield Done(cell, str(error))
         else:
             yield Done(cell)
+
+
+def _run_cell(scenario: Scenario, folder: Path, observer: Observer) -> None:
+    """Run a cell, or go on with it.
+
+    Raises:
+        FedsimError: the run could not start or continue.
+    """
+    if goes_on(folder, scenario):
+        resume(folder, observer=observer)
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+        run(scenario, folder, observer=observer)
 
 
 def _on_ray(cells: Sequence[Cell], folder: Path, jobs: int) -> Iterator[Done]:
@@ -185,7 +205,7 @@ def _in_a_worker(scenario_toml: str, folder: str, plugins: Sequence[Plugin]) -> 
     try:
         for plugin in plugins:
             plugin.load()
-        run(Scenario.from_toml(scenario_toml), Path(folder))
+        _run_cell(Scenario.from_toml(scenario_toml), Path(folder), Observer())
     except FedsimError as error:
         return str(error)
     return None

@@ -1,11 +1,12 @@
 """Inline engine: server and clients in this process, one client after another.
 
-It starts at once, is deterministic and works under a debugger.
+It starts at once, is deterministic, works under a debugger, and keeps the clients' states, so that
+an unfinished run goes on from its last checkpoint.
 """
 
 import copy
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from flwr.app import Context, Error, Message, RecordDict, UserConfig
 from flwr.clientapp import ClientApp
@@ -71,6 +72,17 @@ class InlineGrid(Grid):
         return Message(
             content, dst_node_id=dst_node_id, message_type=message_type, group_id=group_id, ttl=ttl
         )
+
+    def client_states(self) -> Mapping[int, RecordDict]:
+        """Return the Flower state of each client that has one, by partition."""
+        found = {node - FIRST_NODE_ID: c.state for node, c in self._contexts.items()}
+        return {partition: state for partition, state in found.items() if state}
+
+    def restore(self, states: Mapping[int, RecordDict]) -> None:
+        """Give clients their Flower states back."""
+        for partition, state in states.items():
+            if FIRST_NODE_ID + partition in self._contexts:
+                self._contexts[FIRST_NODE_ID + partition].state = state
 
     def get_node_ids(self) -> Iterable[int]:
         """Return the ids of all nodes."""

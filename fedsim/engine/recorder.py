@@ -20,6 +20,7 @@ from fedsim.engine.estimate import attack_seconds
 from fedsim.engine.observer import Observer
 from fedsim.engine.sources import sources
 from fedsim.log.schema import (
+    AttackedRecord,
     Component,
     EmergenceRecord,
     LeakageRecord,
@@ -72,6 +73,16 @@ class Recorder:
         self._log.append(record)
         return record
 
+    def recall(self, records: Sequence[LogRecord]) -> None:
+        """Account for what was recorded before; nothing is written.
+
+        Args:
+            records: the records with which an unfinished run goes on.
+        """
+        for record in records:
+            if isinstance(record, UploadRecord):
+                self._ledger.spend(record.partition)
+
     def audit(self) -> None:
         """Audit the clients' claims of differential privacy, before anything is sent.
 
@@ -87,6 +98,10 @@ class Recorder:
     def accuracy(self, server_round: int, accuracy: float) -> None:
         """Record the accuracy of the global model."""
         self._add(RoundRecord(round=server_round, accuracy=accuracy))
+
+    def attacked(self, server_round: int) -> None:
+        """Record the end of a round's attacks."""
+        self._add(AttackedRecord(round=server_round))
 
     def note(self, note: NoteRecord) -> None:
         """Record a remark on the run."""
@@ -173,8 +188,17 @@ class Recorder:
             )
         )
 
-    def outcome(self, outcome: Outcome, scored: Scored, scorer: Scorer) -> None:
-        """Save the tensors of an attack, and record it with its scores."""
+    def outcome(
+        self, outcome: Outcome, scored: Scored, scorer: Scorer, *, cut: bool = False
+    ) -> None:
+        """Save the tensors of an attack, and record it with its scores.
+
+        Args:
+            outcome: the outcome.
+            scored: its scores.
+            scorer: the scorer.
+            cut: whether the run was broken off before the attack had ended.
+        """
         victim, found = outcome.victim, outcome.reconstruction
         tensors = self._log.save_tensors(victim.name, _tensors(outcome, scored))
         group, fit = group_name(self._scenario, victim), scored.fit
@@ -198,6 +222,7 @@ class Recorder:
                 statistics=_statistics(outcome),
                 error=found.error,
                 tensors=tensors,
+                cut=cut,
             )
         )
         for score in scored.leakage:

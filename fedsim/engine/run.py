@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -24,9 +24,10 @@ from fedsim.core.precision import full_float32
 from fedsim.core.signals import ended_as_interrupts
 from fedsim.engine.flower import logs_to
 from fedsim.engine.observer import Observer
+from fedsim.engine.past import Checkpointing, EngineName, Past
 from fedsim.engine.recorder import Recorder
 from fedsim.log.folders import SCENARIO
-from fedsim.log.schema import NoteRecord
+from fedsim.log.schema import LogRecord, NoteRecord
 from fedsim.log.writer import RunLog
 from fedsim.scenario import Scenario
 from fedsim.scoring import Scorer
@@ -38,7 +39,6 @@ from fedsim.server.victims import Listeners, Outcome
 MOST_NAMED = 20
 """Maximum number of clients that a remark names."""
 
-EngineName = Literal["inline", "ray"]
 Engine = Callable[[Callable[[Grid], None], ClientApp, int], None]
 """``(server function, client app, number of clients)``: calls the function with their grid."""
 
@@ -76,8 +76,28 @@ def run(
         return _Run(site, RunLog(folder), engine, observer or Observer(), threads).go()
 
 
-def no_attack(server_round: int, arrays: ArrayRecord, uploads: Sequence[Upload | Sum]) -> None:
-    """Ignore a round's uploads."""
+def resume(folder: Path, *, observer: Observer | None = None) -> Path:
+    """Go on with an unfinished run, to the records that it would have had, and return its folder.
+
+    Finished attacks are not repeated. Training goes on from the last checkpoint; it begins with the
+    first round if there is none: if the attacker combines rounds, or on Ray, where the clients'
+    states are not in this process, if they need them. Its results are the same.
+
+    Args:
+        folder: the folder of a run that was interrupted, failed, or died.
+        observer: observer of the run, which first sees the records that are kept.
+
+    Raises:
+        FedsimError: there is nothing to go on with, the plugins that the run had are not loaded, or
+            the run could not continue; the folder records the last of these.
+        KeyboardInterrupt: as in `run`.
+    """
+    threads = max(1, torch.get_num_threads() - 1)
+    with ended_as_interrupts(), one_thread(), full_float32():
+        past = Past.read(folder)
+        site = open_site(past.scenario)
+        log = past.reopen()
+        return _Run(site, log, past.engine, observer or Observer(), threads, past).go()
 
 
 def best_device() -> torch.device:
@@ -95,27 +115,30 @@ class _Run:
         engine: EngineName | Engine,
         observer: Observer,
         threads: int,
+        past: Past | None = None,
     ) -> None:
         self._scenario, self._site, self._log = site.scenario, site, log
         self._engine, self._observer, self._threads = engine, observer, threads
         self._scorer = Scorer(site)
         self._recorder = Recorder(site, log, observer)
+        self._past, self._checkpointing = past, Checkpointing(site.scenario, log, past)
+        self._cut = False
 
     def go(self) -> Path:
-        self._log.write_text(SCENARIO, self._scenario.to_toml())
         device = best_device()
-        engine = self._engine if isinstance(self._engine, str) else "deployment"
-        first = self._recorder.start(engine, device)
+        records = self._first(device)
         began = time.monotonic()
         status, error = "failed", None
         try:
             self._observer.on_start(self._scenario, self._log.folder)
-            self._observer.on_record(first)
+            for record in records:
+                self._observer.on_record(record)
             self._observer.on_reader(self._scorer.read)
             self._recorder.audit()
             with logs_to(self._log.folder / "flower.log"):
                 self._federate(device)
             status = "finished"
+            self._checkpointing.clear()
         except KeyboardInterrupt:
             status = "interrupted"
             raise
@@ -125,6 +148,16 @@ class _Run:
         finally:
             self._end(status, error, time.monotonic() - began)
         return self._log.folder
+
+    def _first(self, device: torch.device) -> Sequence[LogRecord]:
+        """Write and return the first record; those that are kept if the run goes on."""
+        if self._past is not None:
+            self._recorder.recall(self._past.records)
+            self._scorer.recall(self._past.records)
+            return self._past.records
+        self._log.write_text(SCENARIO, self._scenario.to_toml())
+        engine = self._engine if isinstance(self._engine, str) else "deployment"
+        return [self._recorder.start(engine, device)]
 
     def _end(self, status: str, error: str | None, seconds: float) -> None:
         try:
@@ -137,7 +170,28 @@ class _Run:
 
     def _federate(self, device: torch.device) -> None:
         adversary = self._adversary(device)
-        attack = no_attack if adversary is None else adversary.intercept
+
+        def server(grid: Grid) -> None:
+            with one_thread():
+                self._train(grid, adversary)
+
+        try:
+            client_app = make_client_app(self._scenario.to_toml(), loaded_plugins())
+            engine = _named(self._engine) if isinstance(self._engine, str) else self._engine
+            engine(server, client_app, self._scenario.num_clients)
+            if adversary is not None:
+                adversary.finish()
+        except BaseException:
+            self._cut = True
+            if adversary is not None:
+                adversary.cancel()
+            raise
+
+    def _train(self, grid: Grid, adversary: Adversary | None) -> None:
+        def attack(server_round: int, arrays: ArrayRecord, uploads: Sequence[Upload | Sum]) -> None:
+            if adversary is not None:
+                self._checkpointing.attacking(server_round)
+                adversary.intercept(server_round, arrays, uploads)
 
         def on_uploads(server_round: int, arrays: ArrayRecord, uploads: Sequence[Upload]) -> None:
             self._recorder.uploads(server_round, uploads)
@@ -149,39 +203,21 @@ class _Run:
             if total.problem is None:
                 attack(server_round, arrays, total.isolated or [total])
 
-        def on_round(server_round: int, accuracy: float) -> None:
-            self._recorder.accuracy(server_round, accuracy)
-
-        def server(grid: Grid) -> None:
-            with one_thread():
-                train(grid)
-
-        def train(grid: Grid) -> None:
-            model = self._site.model(self._site.architecture.state_dict())
-            result = federate(
-                grid,
-                self._scenario,
-                model,
-                self._site.dataset.test,
-                on_uploads=on_uploads,
-                on_round=on_round,
-                on_sum=on_sum,
-                on_sent=self._recorder.sent,
-                on_note=self._note,
-                sizes=[len(own) for own in self._site.partitions],
-            )
-            self._log.save_tensors("final-model", result.arrays.to_torch_state_dict())
-
-        try:
-            client_app = make_client_app(self._scenario.to_toml(), loaded_plugins())
-            engine = _named(self._engine) if isinstance(self._engine, str) else self._engine
-            engine(server, client_app, self._scenario.num_clients)
-            if adversary is not None:
-                adversary.finish()
-        except BaseException:
-            if adversary is not None:
-                adversary.cancel()
-            raise
+        result = federate(
+            grid,
+            self._scenario,
+            self._site.model(self._site.architecture.state_dict()),
+            self._site.dataset.test,
+            on_uploads=on_uploads,
+            on_round=self._recorder.accuracy,
+            on_sum=on_sum,
+            on_sent=self._recorder.sent,
+            on_note=self._note,
+            on_state=functools.partial(self._checkpointing.save, grid),
+            sizes=[len(own) for own in self._site.partitions],
+            start=self._checkpointing.start(grid),
+        )
+        self._log.save_tensors("final-model", result.arrays.to_torch_state_dict())
 
     def _adversary(self, device: torch.device) -> Adversary | None:
         plan = self._scenario.adversary
@@ -191,7 +227,7 @@ class _Run:
             on_outcome=self._on_outcome,
             on_victims=self._observer.on_victims,
             on_progress=self._observer.on_progress,
-            on_round_done=self._observer.on_round_attacked,
+            on_round_done=self._on_attacked,
             on_skipped=self._on_skipped,
         )
         architecture = self._site.architecture
@@ -208,12 +244,21 @@ class _Run:
             self._threads,
             sizes=[len(own) for own in self._site.partitions],
             assumed=Assumptions(self._scenario.federation.loss.function()),
+            finished=() if self._past is None else self._past.victims,
         )
+
+    def _on_attacked(self, server_round: int) -> None:
+        """Record the end of a round's attacks, if none was cut; from the adversary's thread."""
+        if not self._cut:
+            self._recorder.attacked(server_round)
+            self._checkpointing.attacked(server_round)
+        self._observer.on_round_attacked(server_round)
 
     def _note(self, server_round: int | None, partition: int | None, text: str) -> None:
         self._recorder.note(NoteRecord(round=server_round, partition=partition, text=text))
 
     def _on_skipped(self, server_round: int, partitions: Sequence[int]) -> None:
+        self._checkpointing.attacked(server_round)
         named = ", ".join(map(str, partitions[:MOST_NAMED]))
         clients = named if len(partitions) <= MOST_NAMED else f"{named}, ... ({len(partitions)})"
         self._note(
@@ -226,7 +271,7 @@ class _Run:
     def _on_outcome(self, outcome: Outcome) -> None:
         """Score one victim and record it; called from the adversary's thread."""
         scored = self._scorer.score(outcome)
-        self._recorder.outcome(outcome, scored, self._scorer)
+        self._recorder.outcome(outcome, scored, self._scorer, cut=self._cut)
 
 
 def _named(name: str) -> Engine:

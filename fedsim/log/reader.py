@@ -40,14 +40,44 @@ def read_records(folder: Path) -> Iterator[LogRecord]:
         RunError: the folder is not a run folder, or a line of it is not a record; the message
             names the line and the key.
     """
-    path = folder / RECORDS
+    path, whole = folder / RECORDS, _whole(folder)
+    for _, record in _numbered(path, whole):
+        yield record
+
+
+def readable(folder: Path) -> tuple[list[bytes], list[LogRecord]]:
+    """Return the lines of a run's records, up to the first that is not one, and their records.
+
+    After a power cut the last lines can be anything. Records of kinds that only later versions know
+    are left out.
+
+    Raises:
+        RunError: the folder is not a run folder.
+    """
+    lines: list[bytes] = []
+    records: list[LogRecord] = []
     try:
-        whole = read_inside(folder, RECORDS)
+        for line, record in _numbered(folder / RECORDS, _whole(folder)):
+            lines.append(line)
+            records.append(record)
+    except RunError:
+        if not records:
+            raise
+    return lines, records
+
+
+def _whole(folder: Path) -> bytes:
+    try:
+        return read_inside(folder, RECORDS)
     except (OSError, RunError):
         raise RunError(
             f"{folder}: not a run folder: it has no readable {RECORDS}; "
             "give the folder that `fedsim run` printed"
         ) from None
+
+
+def _numbered(path: Path, whole: bytes) -> Iterator[tuple[bytes, LogRecord]]:
+    """Yield the lines of a log with their records."""
     # Split before decoding, because a line may be cut off inside a character.
     version, measure, modality = 0, None, unnamed_modality(whole)
     for number, line in enumerate(whole.split(b"\n")[:-1], start=1):
@@ -62,7 +92,7 @@ def read_records(folder: Path) -> Iterator[LogRecord]:
             measure = _measure(record, place)
         elif measure is not None and isinstance(record, LeakageRecord):
             _check(record, measure, place)
-        yield record
+        yield line, record
 
 
 def of_kind(records: Iterable[LogRecord], kind: type[Kind]) -> list[Kind]:

@@ -27,6 +27,7 @@ __all__ = [
     "NAIVE",
     "NO_DEFENSE",
     "SUM",
+    "AttackedRecord",
     "Attacker",
     "Component",
     "Doubt",
@@ -242,6 +243,7 @@ class ReconstructionRecord(VictimRecord):
             the attack, or the model, has no use for them.
         error: reason for a missing reconstruction, or None.
         tensors: path of the victim's tensors in the run folder.
+        cut: whether the run was broken off before the attack had ended.
     """
 
     kind: Literal["reconstruction"] = "reconstruction"
@@ -258,6 +260,7 @@ class ReconstructionRecord(VictimRecord):
     statistics: str | None = None
     error: str | None
     tensors: str
+    cut: bool = False
 
 
 class LeakageRecord(VictimRecord):
@@ -286,6 +289,13 @@ class RoundRecord(Typed):
     kind: Literal["round"] = "round"
     round: int
     accuracy: float
+
+
+class AttackedRecord(Typed):
+    """The end of a round's attacks, all of whose outcomes stand before it."""
+
+    kind: Literal["attacked"] = "attacked"
+    round: int
 
 
 class NoteRecord(Typed):
@@ -327,6 +337,7 @@ LogRecord = (
     | LeakageRecord
     | EmergenceRecord
     | RoundRecord
+    | AttackedRecord
     | NoteRecord
     | RunEnded
 )

@@ -19,16 +19,18 @@ leaves everything that it had finished. Nothing in the folder is ever unpickled.
 from __future__ import annotations
 
 import json
+import os
 import re
 import stat
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from fedsim.core.errors import RunError
 from fedsim.log.folders import RECORDS
+from fedsim.log.lock import hold
 from fedsim.log.schema import LogRecord, dump
 
 if TYPE_CHECKING:
@@ -38,35 +40,45 @@ SAFE_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 
 class RunLog:
-    """The folder of one run, open for writing.
+    """The folder of one run, open for writing by one process at a time.
 
     Args:
         folder: created with its parents; must be empty or not exist.
+        kept: lines of an unfinished run of this folder, with which its records go on; None for a
+            new run.
+        before: called before other lines are dropped, when no other process writes the folder.
 
     Raises:
-        RunError: the folder is not empty, or cannot be written.
+        RunError: the folder is not empty, cannot be written, or another process writes it.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        kept: Sequence[bytes] | None = None,
+        *,
+        before: Callable[[], None] = lambda: None,
+    ) -> None:
         self.folder = folder
         self._lock = threading.Lock()
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            if any(folder.iterdir()):
-                raise RunError(
-                    f"{folder}: the folder is not empty; give --out a new one, "
-                    "so that no earlier run is overwritten"
-                )
-            (folder / "tensors").mkdir()
-            # A lone surrogate (for example in a file name) is then written as a JSON escape.
-            self._records = (folder / RECORDS).open(
-                "a", encoding="utf-8", errors="backslashreplace"
-            )
+            self._records = _new(folder) if kept is None else _continued(folder, kept, before)
         except OSError as error:
             raise RunError(
                 f"{folder}: the run folder cannot be written: {error.strerror or error}; "
                 "give --out a folder that you may write to"
             ) from None
+
+    @property
+    def size(self) -> int:
+        """Size of the records on the disk, in bytes.
+
+        Raises:
+            RunError: the folder can no longer be written, as on a full disk.
+        """
+        with self._lock, self._told():
+            os.fsync(self._records.fileno())
+            return (self.folder / RECORDS).stat().st_size
 
     def append(self, record: LogRecord) -> None:
         """Append one record; safe to call from several threads.
@@ -114,6 +126,15 @@ class RunLog:
             scratch.replace(path)
         return path.relative_to(self.folder).as_posix()
 
+    def checked(self, write: Callable[[], None]) -> None:
+        """Call a function that writes to the folder.
+
+        Raises:
+            RunError: the folder can no longer be written, as on a full disk.
+        """
+        with self._told():
+            write()
+
     def close(self) -> None:
         """Close the file of records; the folder can be read before and after.
 
@@ -140,3 +161,44 @@ class RunLog:
         if not SAFE_NAME.fullmatch(name):
             raise RunError(f"{name!r} is not a valid file name in a run folder")
         return self.folder / part / name
+
+
+def _new(folder: Path) -> TextIO:
+    """Create a run folder and return its records, open and locked."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()):
+        raise RunError(
+            f"{folder}: the folder is not empty; give --out a new one, "
+            "so that no earlier run is overwritten"
+        )
+    (folder / "tensors").mkdir()
+    return _open(folder / RECORDS, folder)
+
+
+def _continued(folder: Path, kept: Sequence[bytes], before: Callable[[], None]) -> TextIO:
+    """Replace the records of an unfinished run by some of them, and return them open and locked."""
+    with _open(folder / RECORDS, folder):
+        for left in (*folder.glob(".*.part"), *folder.glob("tensors/.*.part")):
+            left.unlink()
+        (folder / "tensors").mkdir(exist_ok=True)
+        before()
+        scratch = folder / f".{RECORDS}.part"
+        with scratch.open("wb") as file:
+            file.writelines(line + b"\n" for line in kept)
+            file.flush()
+            os.fsync(file.fileno())
+        # Locked before it has its name, so that nobody comes between.
+        records = _open(scratch, folder)
+        scratch.replace(folder / RECORDS)
+    return records
+
+
+def _open(path: Path, folder: Path) -> TextIO:
+    # A lone surrogate (for example in a file name) is then written as a JSON escape.
+    file = path.open("a", encoding="utf-8", errors="backslashreplace")
+    try:
+        hold(file, f"{folder}: another process is running")
+    except RunError:
+        file.close()
+        raise
+    return file

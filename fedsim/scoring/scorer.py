@@ -23,7 +23,14 @@ from fedsim.core.modules import draws, normalises_by_batch
 from fedsim.core.names import ADAPTIVE, NAIVE, NO_DEFENSE, Attacker
 from fedsim.core.registry import COUNTERMEASURES
 from fedsim.data import IndexArray
-from fedsim.log.schema import ExampleScore, Meaning, Moment, Verdict
+from fedsim.log.schema import (
+    ExampleScore,
+    LeakageRecord,
+    LogRecord,
+    Meaning,
+    Moment,
+    Verdict,
+)
 from fedsim.scoring.conclusion import Circumstances, Conclusion, conclude
 from fedsim.scoring.judge import Judge
 from fedsim.scoring.types import Scored
@@ -48,6 +55,18 @@ class Scorer:
         self._read: dict[str, Tensor] = {}
         self._controls: dict[tuple[int, Attacker], bool] = {}
         self._used: dict[int, dict[int, set[int]]] = {}
+
+    def recall(self, records: Sequence[LogRecord]) -> None:
+        """Take note of the positive controls that were scored before.
+
+        Args:
+            records: the records with which an unfinished run goes on.
+        """
+        for r in records:
+            if isinstance(r, LeakageRecord) and r.is_control:
+                so_far = self._controls.get((r.round, r.attacker), True)
+                leaked = r.score.meaning is Meaning.LEAKED
+                self._controls[r.round, r.attacker] = so_far and leaked
 
     @cached_property
     def _judge(self) -> Judge:

@@ -208,8 +208,17 @@ def test_an_interrupt_ends_with_130(
         signal.signal(signal.SIGINT, usual)
     assert done.returncode == 130
     assert "interrupted" in done.stdout
+    assert "fedsim run --resume cut" in done.stdout
     [end] = of_kind(read_records(tmp_path / "cut"), RunEnded)
     assert end.status == "interrupted"
+    monkeypatch.setattr(Scorer, "score", score)
+    refused = fedsim("run", "--resume", "cut", "--seed", "3")
+    assert refused.returncode == 2
+    assert "leave seed out" in " ".join(refused.stderr.replace("│", " ").split())
+    again = fedsim("run", "--resume", "cut")
+    assert again.returncode == 0, again.stderr
+    [end] = of_kind(read_records(tmp_path / "cut"), RunEnded)
+    assert end.status == "finished"
 
 
 @pytest.mark.slow

@@ -35,6 +35,8 @@ def written(name: str) -> Iterator[str]:
     assert found.callback is not None
     yield (inspect.getdoc(found.callback) or "").split("\n")[0]
     for parameter in inspect.signature(found.callback, eval_str=True).parameters.values():
+        if parameter.annotation is typer.Context:
+            continue
         [about, *_] = parameter.annotation.__metadata__
         assert about.help, f"{name}: {parameter.name} has no help"
         yield about.help.replace(r"\[", "[")

@@ -152,6 +152,40 @@ def test_another_comparisons_folder_is_refused(copy: Path) -> None:
         open_folder(tiny("clients=4"), copy)
 
 
+def test_a_comparison_grows(copy: Path, finished: Finished) -> None:
+    more = tiny("seeds=[0, 1, 2]")
+    done = run_cells(more, copy)
+    assert [d.error for d in done] == [None] * len(done)
+    assert sum(d.before for d in done) == len(finished[1])
+    assert len(done) > len(finished[1])
+    assert len(conclude(more, copy).results) == len(finished[2].results)
+    # And shrinks: what it lacks stays in the folder, for the next time.
+    assert all(d.before for d in run_cells(tiny(), copy))
+    assert all(d.before for d in run_cells(more, copy))
+
+
+def test_runs_find_their_places_when_strengths_are_added(copy: Path) -> None:
+    noise = "[{name='gaussian-noise', std=[0.001, 0.01, 0.1]}, 'fp16']"
+    between = tiny(f"grid.1.defenses={noise}")
+    done = run_cells(between, copy)
+    assert [d.error for d in done] == [None] * len(done)
+    assert [d.cell.place for d in done if not d.before] == [
+        f"01-01-noise-std-0-01-seed{seed}" for seed in (0, 1)
+    ]
+
+
+def test_a_cell_that_was_broken_off_goes_on(copy: Path, finished: Finished) -> None:
+    cell = finished[1][0].cell
+    place = cell_folder(copy, cell) / RECORDS
+    lines = place.read_bytes().splitlines(keepends=True)
+    place.write_bytes(b"".join(lines[:-1]) + b'{"kind": "e')
+    before = {p: p.stat().st_mtime_ns for p in (cell_folder(copy, cell) / "tensors").glob("r*")}
+    assert before
+    done = run_cells(tiny(), copy)
+    assert [d.before for d in done].count(False) == 1
+    assert digests(cell_folder(copy, cell)) == digests(cell_folder(finished[0], cell))
+
+
 def test_a_folder_with_something_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("precious")
     with pytest.raises(RunError, match="not empty"):

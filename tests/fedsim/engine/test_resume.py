@@ -1,0 +1,273 @@
+"""Unfinished runs go on to the records that they would have had."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fedsim.core.errors import RunError
+from fedsim.engine import Observer, resume, run
+from fedsim.engine.checkpoints import CHECKPOINTS, latest
+from fedsim.log.folders import RECORDS
+from fedsim.log.lock import hold
+from fedsim.log.reader import load_tensors, read_records
+from fedsim.log.schema import (
+    AttackedRecord,
+    LogRecord,
+    ReconstructionRecord,
+    UploadRecord,
+    dump,
+)
+from fedsim.scenario import Scenario
+from tests.fedsim.small import small
+
+TIMES = {"seconds", "estimate_s", "started", "command"}
+ROUNDS = "federation={rounds=5, batch_size=1, upload='gradient', learning_rate=0.1}"
+WEIGHTS = "federation={rounds=5, batch_size=1, upload='update', local_steps=2, learning_rate=0.1}"
+DGC = "clients=[{name='a', count=2, defenses=[{name='dgc', fraction=0.5}]}, {name='b', count=1}]"
+PRIVATE = (
+    "clients=[{name='a', count=3, defenses=[{name='local-dp', noise_multiplier=1.0, norm=1.0}]}]"
+)
+ATTACK = "attack={name='dlg', evaluations=5}, rounds=[1, 3], adaptive=true"
+CASES = {
+    "states of clients": (ROUNDS, DGC, f"adversary={{{ATTACK}}}"),
+    "secure aggregation": (
+        ROUNDS,
+        DGC,
+        f"adversary={{{ATTACK}}}",
+        "federation.aggregation={name='secagg+'}",
+    ),
+    "local training": (WEIGHTS, f"adversary={{{ATTACK}}}"),
+    "rounds together": (
+        ROUNDS,
+        f"adversary={{{ATTACK}, rounds_together=true}}",
+        "data.partition={name='iid', examples=1}",
+    ),
+    "privacy": (ROUNDS, PRIVATE, f"adversary={{{ATTACK}}}"),
+    "malicious": (
+        ROUNDS,
+        "model={name='mlp', hidden=[16], activation='relu'}",
+        "adversary={malicious='trap-weights', rounds=[2, 4]}",
+    ),
+    "nobody attacks": (ROUNDS,),
+}
+QUICK = ("nobody attacks", "malicious")
+
+
+class Ends(Observer):
+    """Ends a run, as a full disk or Ctrl-C does, when it has so many records."""
+
+    def __init__(self, after: int, how: type[BaseException]) -> None:
+        self._left, self._how = after, how
+
+    def on_record(self, record: LogRecord) -> None:
+        self._left -= 1
+        if self._left == 0:
+            raise self._how("broken off")
+
+
+def plain(folder: Path) -> list[str]:
+    """Return the records of a run without its times, in an order of their own."""
+
+    def without(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {k: without(v) for k, v in value.items() if k not in TIMES}
+        return value
+
+    found = [without(dump(r)) for r in read_records(folder)]
+    for record in found:
+        if record["kind"] == "sum":
+            record["costs"] = {k: v for k, v in record["costs"].items() if not k.endswith(" s")}
+    return sorted(json.dumps(r, sort_keys=True) for r in found)
+
+
+def same_tensors(one: Path, other: Path) -> bool:
+    names = sorted(p.name for p in (one / "tensors").iterdir())
+    if names != sorted(p.name for p in (other / "tensors").iterdir()):
+        return False
+    pairs = [(load_tensors(f, f"tensors/{n}") for f in (one, other)) for n in names]
+    return all(
+        a.keys() == b.keys() and all(bool((a[k] == b[k]).all()) for k in a) for a, b in pairs
+    )
+
+
+def case_of(name: str) -> Scenario:
+    return small(*CASES[name])
+
+
+@pytest.mark.parametrize(
+    "name",
+    [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in CASES],
+)
+def test_an_unfinished_run_goes_on_to_the_same_records(name: str, tmp_path: Path) -> None:
+    case = case_of(name)
+    whole = run(case, tmp_path / "whole")
+    count = len(list(read_records(whole)))
+    chance = random.Random(name)  # noqa: S311
+    for number, after in enumerate(sorted(chance.sample(range(2, count), 3))):
+        folder = tmp_path / str(number)
+        how = chance.choice([KeyboardInterrupt, RunError])
+        with pytest.raises(how):
+            run(case, folder, observer=Ends(after, how))
+        resume(folder)
+        assert plain(folder) == plain(whole)
+        assert same_tensors(folder, whole)
+        assert not (folder / CHECKPOINTS).exists()
+
+
+KILLS = int(os.environ.get("FEDSIM_KILLS", "2"))
+"""30 were tried: FEDSIM_KILLS=30 uv run pytest -m slow -k killed tests/fedsim/engine"""
+CHILD = """
+import sys
+import time
+from pathlib import Path
+from fedsim.engine import run
+from fedsim.scenario import load_scenario
+run(load_scenario(sys.argv[1]), Path(sys.argv[2]))
+"""
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_at_any_moment_goes_on(tmp_path: Path) -> None:
+    case = case_of("secure aggregation")
+    whole = run(case, tmp_path / "whole")
+    count = len((whole / RECORDS).read_bytes().splitlines())
+    (tmp_path / "case.toml").write_text(case.to_toml())
+    chance = random.Random(7)  # noqa: S311
+    for kill in range(KILLS):
+        folder = tmp_path / f"killed-{kill}"
+        arguments = [sys.executable, "-c", CHILD, str(tmp_path / "case.toml"), str(folder)]
+        child = subprocess.Popen(arguments, env=os.environ | {"OMP_NUM_THREADS": "1"})
+        moment = chance.randrange(1, count)
+        while child.poll() is None and lines_of(folder / RECORDS) < moment:
+            time.sleep(0.001)
+        child.send_signal(signal.SIGKILL)
+        assert child.wait() == -signal.SIGKILL
+        resume(folder)
+        assert plain(folder) == plain(whole), moment
+        assert same_tensors(folder, whole)
+
+
+def lines_of(path: Path) -> int:
+    return path.read_bytes().count(b"\n") if path.is_file() else 0
+
+
+def broken_off(folder: Path, after: int = 20) -> Path:
+    with pytest.raises(RunError, match="broken off"):
+        run(case_of("nobody attacks"), folder, observer=Ends(after, RunError))
+    return folder
+
+
+def test_training_is_not_repeated(tmp_path: Path) -> None:
+    folder = broken_off(tmp_path / "run")
+    found = latest(folder, (), (folder / RECORDS).stat().st_size)
+    assert found is not None
+    assert found.after >= 1
+    seen: list[LogRecord] = []
+    resume(folder, observer=Sees(seen))
+    kept = next(
+        i for i, r in enumerate(seen) if isinstance(r, UploadRecord) and r.round > found.after
+    )
+    assert {r.round for r in seen[:kept] if isinstance(r, UploadRecord)} == set(
+        range(1, found.after + 1)
+    )
+
+
+class Sees(Observer):
+    def __init__(self, seen: list[LogRecord]) -> None:
+        self._seen = seen
+
+    def on_record(self, record: LogRecord) -> None:
+        self._seen.append(record)
+
+
+def test_finished_attacks_are_not_repeated(tmp_path: Path) -> None:
+    case, folder = case_of("malicious"), tmp_path / "run"
+    whole = run(case, tmp_path / "whole")
+    records = list(read_records(whole))
+    first = next(i for i, r in enumerate(records) if isinstance(r, AttackedRecord)) + 1
+    with pytest.raises(KeyboardInterrupt):
+        run(case, folder, observer=Ends(first + 1, KeyboardInterrupt))
+    ended = {r.round for r in read_records(folder) if isinstance(r, AttackedRecord)}
+    found = [r for r in read_records(folder) if isinstance(r, ReconstructionRecord)]
+    done = [r for r in found if r.round in ended]
+    resume(folder)
+    again = [r for r in read_records(folder) if isinstance(r, ReconstructionRecord)]
+    assert done
+    assert [r for r in again if r.victim in {d.victim for d in done}] == done  # with their times
+
+
+def test_what_is_damaged_behind_the_last_record_is_done_again(tmp_path: Path) -> None:
+    folder = broken_off(tmp_path / "run")
+    with (folder / RECORDS).open("ab") as file:
+        file.write(b'\0\0\0\n{"kind": "upload", "rou')
+    for checkpoint in (folder / CHECKPOINTS).iterdir():
+        checkpoint.write_bytes(checkpoint.read_bytes()[:100])
+    whole = run(case_of("nobody attacks"), tmp_path / "whole")
+    assert plain(resume(folder)) == plain(whole)
+
+
+def test_a_finished_run_is_left_alone(tmp_path: Path) -> None:
+    folder = run(case_of("nobody attacks"), tmp_path / "run")
+    before = (folder / RECORDS).read_bytes()
+    with pytest.raises(RunError, match="this run is finished"):
+        resume(folder)
+    assert (folder / RECORDS).read_bytes() == before
+
+
+def test_other_versions_and_plugins_are_named(tmp_path: Path) -> None:
+    folder = broken_off(tmp_path / "run")
+    text = (folder / RECORDS).read_text("utf-8")
+    first = json.loads(text.splitlines()[0])
+    older = first | {"versions": first["versions"] | {"torch": "0.1"}}
+    edited(folder, older)
+    with pytest.raises(RunError, match=r"began with torch 0\.1, and here is"):
+        resume(folder)
+    edited(folder, first | {"plugins": [{"name": "other.py", "sha256": "0" * 64}]})
+    with pytest.raises(RunError, match=r"plugin 'other\.py', which is not loaded"):
+        resume(folder)
+
+
+def edited(folder: Path, first: dict[str, Any]) -> None:
+    lines = (folder / RECORDS).read_text("utf-8").splitlines(keepends=True)
+    (folder / RECORDS).write_text(json.dumps(first) + "\n" + "".join(lines[1:]), "utf-8")
+
+
+def test_a_run_of_another_process_is_left_alone(tmp_path: Path) -> None:
+    folder = broken_off(tmp_path / "run")
+    with (folder / RECORDS).open("ab") as file:
+        hold(file, "a test is running")
+        with pytest.raises(RunError, match="another process is running in this folder"):
+            resume(folder)
+    resume(folder)
+
+
+def test_no_run_at_all(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="not a run folder"):
+        resume(tmp_path)
+
+
+ON_RAY = """
+from pathlib import Path
+from fedsim.engine import resume
+resume(Path("run"))
+"""
+
+
+@pytest.mark.ray
+@pytest.mark.timeout(600)
+def test_ray_goes_on(tmp_path: Path) -> None:
+    whole = run(case_of("nobody attacks"), tmp_path / "whole")
+    folder = broken_off(tmp_path / "run")
+    for each in (whole, folder):
+        first = json.loads((each / RECORDS).read_text("utf-8").splitlines()[0])
+        edited(each, first | {"engine": "ray"})
+    subprocess.run([sys.executable, "-c", ON_RAY], cwd=tmp_path, check=True)
+    assert plain(folder) == plain(whole)
