@@ -45,6 +45,14 @@ class Attack(Parameters, ABC):
         """
         return self
 
+    def with_public_pictures(self, images: Tensor) -> Self:
+        """Return a copy that uses public pictures. The default ignores them.
+
+        Args:
+            images: as the model takes them ``(N, C, H, W)``.
+        """
+        return self
+
     @final
     def run(
         self,

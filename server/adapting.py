@@ -21,6 +21,12 @@ from fedsim.attacks.adaptive import (
 from fedsim.data import Examples
 from fedsim.scenario import Scenario
 
+MOST_SHOWN = 500
+"""Maximum number of public images that an attack gets."""
+
+MOST_NUMBERS = 4096
+"""Maximum number of numbers in one of them."""
+
 MAX_PUBLIC_IMAGES = 2000
 """Maximum number of public images in memory, which suffice to learn a prior."""
 
@@ -108,3 +114,13 @@ class Adapting:
             return None, None
         images, labels = samples
         return images.to(self.device), labels.to(self.device)
+
+
+def informed(attack: Attack, public: Examples) -> Attack:
+    """Return a copy of an attack that uses public texts or pictures, if it can."""
+    attack = attack.with_public_texts(public.rows())
+    one = public.samples(1)
+    if one is None or one[0].numel() > MOST_NUMBERS:
+        return attack
+    samples = public.samples(MOST_SHOWN)
+    return attack if samples is None else attack.with_public_pictures(samples[0])

@@ -23,7 +23,7 @@ from fedsim.core.names import ADAPTIVE, NAIVE
 from fedsim.core.seeds import derive
 from fedsim.data import Examples
 from fedsim.scenario import AdversaryPlan, Scenario
-from fedsim.server.adapting import Adapting
+from fedsim.server.adapting import Adapting, informed
 from fedsim.server.choosing import Choosing
 from fedsim.server.control import adaptive_control, control_indices, control_observation
 from fedsim.server.observing import Observing
@@ -85,7 +85,7 @@ class Adversary:
         self._threads = threads
         self._scenario, self._plan = scenario, plan
         self._architecture, self._public = architecture, public
-        self._attack = plan.attack.with_public_texts(public.rows())
+        self._attack = informed(plan.attack, public)
         rate = plan.learning_rate or scenario.federation.learning_rate
         self._assumed, self._control_apart = assumed or Assumptions(), control_apart
         self._observing = Observing(scenario.federation, architecture, public, rate, self._assumed)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from fedsim.attacks.closed.base import ClosedForm, Found, check_one_step
 from fedsim.attacks.closed.front import Front, front_of
+from fedsim.attacks.closed.latents import Latents
 from fedsim.attacks.labels.known import known_or_inferred
 from fedsim.attacks.types import Observation
 from fedsim.core.errors import AttackError
@@ -59,10 +60,12 @@ class BatchReading(ClosedForm):
     ) -> Mapping[int, Found | str]:
         first = next(iter(observations.values()))
         check_one_step(first, "reading a batch from a dense layer")
-        front = front_of(model, *_range(model, first))
+        front = self._front(model, *_range(model, first))
         return {i: self._read(model, front, o) for i, o in observations.items()}
 
-    def _read(self, model: nn.Module, front: Front, observation: Observation) -> Found | str:
+    def _read(
+        self, model: nn.Module, front: Front | Latents, observation: Observation
+    ) -> Found | str:
         name = front.layer
         layer = model.get_submodule(name)
         found = self._candidates(
@@ -80,6 +83,14 @@ class BatchReading(ClosedForm):
         grey = torch.full((size - len(best), *shape), 0.5).to(best)
         data = scale.to_input(torch.cat([best, grey]).clamp(0, 1))
         return data, _labels(model, observation, data)
+
+    def _front(self, model: nn.Module, low: Tensor, high: Tensor) -> Front | Latents:
+        """Return the dense layer, and the way back from its input to the picture.
+
+        Raises:
+            AttackError: there is none; see `front_of`.
+        """
+        return front_of(model, low, high)
 
     @abstractmethod
     def _candidates(

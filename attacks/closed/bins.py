@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from dataclasses import replace
+from typing import Self
 
+import torch
+from torch import Tensor, nn
+
+from fedsim.attacks.adaptive.public import PublicPictures
 from fedsim.attacks.closed.batches import BatchReading, Candidates
+from fedsim.attacks.closed.front import Front, front_of
+from fedsim.attacks.closed.latents import Latents, latents_of
+from fedsim.core.checked import CodeOnly
 from fedsim.core.errors import AttackError
 from fedsim.core.registry import ATTACKS
 
@@ -25,20 +32,48 @@ class DenseBins(BatchReading):
     then holds the examples between them; divided by the difference of the bias gradients, one
     example alone is exact (Fowl et al., Robbing the Fed, arXiv 2110.13057). A malicious server
     sends such a layer (`imprint`); other layers are refused.
+
+    If layers in front of it are no linear map (`scale-mia`), it searches for the picture whose
+    input of the layer was read, from a regression on public pictures where there are any.
     """
+
+    public: CodeOnly[PublicPictures | None] = None
+
+    def with_public_pictures(self, images: Tensor) -> Self:
+        """Return a copy that begins its searches with a regression on public pictures."""
+        return replace(self, public=PublicPictures(images, None))
+
+    def _front(self, model: nn.Module, low: Tensor, high: Tensor) -> Front | Latents:
+        try:
+            return front_of(model, low, high)
+        except AttackError:
+            front = latents_of(
+                model, low, high, None if self.public is None else self.public.images
+            )
+        _check_equal(model.get_submodule(front.layer).get_parameter("weight").detach().double())
+        return front
 
     def _candidates(
         self, weight: Tensor, bias: Tensor, weight_gradient: Tensor, bias_gradient: Tensor
     ) -> Candidates:
-        apart = (weight - weight[0]).norm(dim=1)
-        if len(weight) < 2 or bool((apart > SAME * weight[0].norm()).any()):
-            raise AttackError(
-                "the rows of the first dense layer are not equal, which the bins need; use "
-                "'dense-rows', or an attack that matches gradients"
-            )
+        _check_equal(weight)
         order = torch.argsort(-bias)
         passed_weight, passed_bias = weight_gradient[order], bias_gradient[order]
         between = passed_bias - torch.cat([passed_bias[1:], passed_bias.new_zeros(1)])
         holds = passed_weight - torch.cat([passed_weight[1:], torch.zeros_like(passed_weight[:1])])
         filled = between.abs() > EMPTY * between.abs().max()
         return Candidates(holds[filled] / between[filled, None], between[filled].abs())
+
+
+def _check_equal(weight: Tensor) -> None:
+    """Check that all rows of a layer are equal.
+
+    Raises:
+        AttackError: they are not.
+    """
+    apart = (weight - weight[0]).norm(dim=1)
+    if len(weight) < 2 or bool((apart > SAME * weight[0].norm()).any()):
+        raise AttackError(
+            "the rows of the first dense layer are not equal, which the bins need; use "
+            "'dense-rows', or an attack that matches gradients"
+        )

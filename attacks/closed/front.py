@@ -86,7 +86,7 @@ def front_of(model: nn.Module, low: Tensor, high: Tensor) -> Front:
         return Front(first_dense(model, shape), shape)
     except AttackError as error:
         plain = error
-    layer = _entered_layer(model, low)
+    layer = entered_layer(model, low)
     if layer is None:
         raise plain
     if low.numel() > MOST_NUMBERS:
@@ -97,7 +97,7 @@ def front_of(model: nn.Module, low: Tensor, high: Tensor) -> Front:
     return _measured(copy.deepcopy(model).double(), layer, low.double(), high.double())
 
 
-def _entered_layer(model: nn.Module, picture: Tensor) -> str | None:
+def entered_layer(model: nn.Module, picture: Tensor) -> str | None:
     """Return the name of the first dense layer if it takes one row of numbers and has a bias."""
     names: dict[nn.Module, str] = {module: name for name, module in model.named_modules()}
     seen: list[tuple[nn.Linear, Tensor]] = []

@@ -11,6 +11,7 @@ from fedsim.server.malicious.imprint_parts import ImprintParts
 from fedsim.server.malicious.inconsistent_models import InconsistentModels
 from fedsim.server.malicious.invented_clients import InventedClients
 from fedsim.server.malicious.isolating import Isolating, Isolation, Mixture
+from fedsim.server.malicious.scale_mia import ScaleMIA
 from fedsim.server.malicious.trap_weights import TrapWeights
 
 __all__ = [
@@ -26,5 +27,6 @@ __all__ = [
     "Manipulation",
     "Mixture",
     "Public",
+    "ScaleMIA",
     "TrapWeights",
 ]

@@ -14,6 +14,7 @@ from fedsim.core.errors import AttackError, RunError
 from fedsim.core.registry import MANIPULATIONS
 from fedsim.server.malicious.base import Changed, Manipulation, Public, share_alone
 from fedsim.server.malicious.passing import pass_on
+from fedsim.server.malicious.silence import check_silence
 
 SCALES = tuple(round(0.99 - 0.01 * step, 2) for step in range(40))
 """Scales among which public data choose: 0.99 to 0.6."""
@@ -68,7 +69,7 @@ class TrapWeights(Manipulation):
             for s in (SCALES if self.scale is None else (self.scale,))
         )
         _set_rows(layer, *front.rows(scale * positive - negative))
-        _check_silence(model, front.layer, public.inputs[:8])
+        check_silence(model, front.layer, public.inputs[:8], "trap weights")
         what = f"set the weights of '{front.layer}' so that few examples activate a row"
         constants = {"scale": scale}
         if passing:
@@ -123,20 +124,3 @@ def trap_rows(rows: int, columns: int, generator: torch.Generator) -> tuple[Tens
     nothing = torch.zeros(rows, columns, dtype=torch.float64)
     negative = nothing.scatter(1, order[:, :half], sizes)
     return negative, nothing.scatter(1, order[:, half : 2 * half], sizes)
-
-
-def _check_silence(model: nn.Module, name: str, inputs: Tensor) -> None:
-    """Check that a row with a negative sum has no gradient."""
-    sums: list[Tensor] = []
-    layer = model.get_submodule(name)
-    hook = layer.register_forward_hook(lambda module, given, output: sums.append(output))
-    try:
-        outputs = model(inputs)
-    finally:
-        hook.remove()
-    [gradient] = torch.autograd.grad(outputs.square().sum(), sums)
-    if bool(gradient[sums[0] < 0].any()):
-        raise RunError(
-            f"adversary.malicious: trap weights need a ReLU behind '{name}', whose gradient is "
-            "zero for a negative sum; choose such a model, as { name = 'mlp', activation = 'relu' }"
-        )

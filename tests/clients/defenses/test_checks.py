@@ -21,7 +21,7 @@ from fedsim.clients.defenses import (
     examined,
 )
 from fedsim.models import MLP, ConvNet, LeNet, ModelSpec
-from fedsim.server.malicious import Fishing, Imprint, TrapWeights
+from fedsim.server.malicious import Fishing, Imprint, ScaleMIA, TrapWeights
 from fedsim.server.malicious.trap_weights import trap_rows
 from tests.server.malicious.batches import changed, clothes, private, recovered
 
@@ -62,6 +62,8 @@ def test_each_manipulation_is_noticed() -> None:
     assert noticed(received(trap, plain)) == {"DeadUnits", "SingleExampleDominance"}
     imprint = changed(Imprint(bins=64), RELU.build(SHAPE, 10, seed=0), BATCH).model
     assert noticed(received(imprint, honest)) >= {"ArchitectureDrift", "WeightStatistics"}
+    scale = changed(ScaleMIA(), through.build(SHAPE, 10, seed=0), BATCH).model
+    assert noticed(received(scale, plain)) == {"WeightStatistics"}
     for by in ("class", "feature"):
         fishing = changed(Fishing(label=1, by=by), RELU.build(SHAPE, 10, seed=0), BATCH).model
         assert noticed(received(fishing, honest)) == {"DeadUnits"}
