@@ -27,12 +27,15 @@ class Examples(ABC):
         task: what a model learns of them, such as ``classify``.
         ragged: whether examples differ in length. The lengths are public then.
         at_once: most examples in one forward pass of an evaluation.
+        alike: whether they are of the same kind as the private ones, so that private examples can
+            be ranked among them.
     """
 
     labels: torch.Tensor
     task: str
     ragged: ClassVar[bool] = False
     at_once: ClassVar[int] = 500
+    alike: bool = True
 
     def __len__(self) -> int:
         return len(self.labels)

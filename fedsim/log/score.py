@@ -51,6 +51,7 @@ class Doubt(StrEnum):
     STILL_FALLING = "still falling"
     ROUNDS_APART = "rounds apart"
     BY_CHOICE = "by choice"
+    UNLIKE = "unlike public"
     NO_CONTROL = "no control"
     BELOW_GUESS = "below guess"
 
@@ -74,6 +75,7 @@ _REASONS = {
     Doubt.ROUNDS_APART: "the client uses an example again in other rounds, which were not combined",
     Doubt.STILL_FALLING: "the objective was still falling at the last evaluation",
     Doubt.BY_CHOICE: "some reconstruction of the batch resembles it, as some resemble public ones",
+    Doubt.UNLIKE: "it ranks first among public pictures, but they are of another kind",
     Doubt.NO_CONTROL: "the positive control was not fully reconstructed",
     Doubt.BELOW_GUESS: "the score is below a blind guess by more than chance",
 }

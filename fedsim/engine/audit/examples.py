@@ -25,12 +25,14 @@ class Tensors(Examples):
         inputs: ``(N, C, H, W)`` in [0, 1].
         targets: classes ``(N,)``, or targets of the loss ``(N, ...)``.
         labels: classes ``(N,)``; zeros if the targets are not classes.
+        alike: whether they are of the same kind as the app's.
     """
 
     inputs: Tensor
     targets: Tensor
     labels: Tensor = field(init=False)
     task: str = field(default="classify", init=False)
+    alike: bool = True
 
     def __post_init__(self) -> None:
         whole = self.targets.ndim == 1 and not self.targets.is_floating_point()
@@ -135,7 +137,7 @@ def public_examples(input_shape: tuple[int, ...], outputs: int, *, classes: bool
     targets = torch.arange(len(inputs)) % outputs
     if not classes:
         targets = torch.randint(0, 2, (len(inputs), outputs), generator=generator).float()
-    return Tensors(inputs, targets)
+    return Tensors(inputs, targets, alike=False)
 
 
 def resized(images: Tensor, shape: tuple[int, int, int]) -> Tensor:

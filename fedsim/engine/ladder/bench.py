@@ -33,7 +33,8 @@ def bench_of(plan: AuditPlan, *, own: bool) -> Bench:
     """
     if not own:
         inputs, targets = _clothes(plan)
-        return Bench(plan, inputs, targets)
+        alike = Tensors(plan.public.inputs, plan.public.targets)
+        return Bench(replace(plan, public=alike), inputs, targets)
     count = len(plan.public)
     if count < 2 * LEAST:
         raise RunError(f"public: {count} examples: a ladder needs at least {2 * LEAST}")

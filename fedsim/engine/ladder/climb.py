@@ -209,7 +209,11 @@ class Ladder:
 
 
 class _Limits:
-    """Time limits of consecutive settings, in proportion to their estimated time.
+    """Time limits of consecutive settings.
+
+    Half of the time is shared out evenly, so that searches of the easy settings, which are cheap,
+    do not end early; the other half in proportion to the estimated time. What is left over goes to
+    the settings that follow.
 
     Args:
         limit_s: time limit of all.
@@ -222,11 +226,12 @@ class _Limits:
 
     def next(self) -> float | None:
         """Return the limit of the next setting in seconds, or None if the time ran out."""
-        left, total = self._end - time.monotonic(), sum(self._left)
+        left, total, number = self._end - time.monotonic(), sum(self._left), len(self._left)
         own = self._left.pop(0)
         if left <= 0:
             return None
-        return left * (own / total if total else 1.0)
+        share = own / total if total else 1.0
+        return left * (share + 1 / number) / 2
 
 
 def _doubled(most: int) -> list[int]:

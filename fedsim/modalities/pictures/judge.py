@@ -20,7 +20,7 @@ from fedsim.scoring.metrics.evidence import Evidence, candidates, gather
 from fedsim.scoring.metrics.images import ImageScores, comparable, scorable, score
 from fedsim.scoring.metrics.matching import match
 from fedsim.scoring.metrics.perceptual import MOST, PerceptualDistance, is_large_enough, rank
-from fedsim.scoring.metrics.selection import with_choice
+from fedsim.scoring.metrics.selection import with_choice, without_ranks
 from fedsim.scoring.metrics.verdict import CHANCE, verdict
 
 
@@ -36,7 +36,7 @@ class PictureJudge(Judge):
         self._public, labels = dataset.test.batch(np.arange(len(dataset.test)))
         whole = labels.ndim == 1 and not labels.is_floating_point()
         self._labels = labels if whole else torch.zeros(len(labels), dtype=torch.long)
-        self._chance_db = chance_db(self._public)
+        self._chance_db, self._alike = chance_db(self._public), dataset.test.alike
         own = [f.name for f in fields(ImageScores)]
         self._further = FurtherMetrics(PICTURES, own=[*own, *_SEEN, _PERCEPTUAL])
 
@@ -77,7 +77,11 @@ class PictureJudge(Judge):
         finite, rebuilt = scorable(rebuilt), rebuilt.nan_to_num()
         ranked = [candidates(public, classes, label) for label in _classes(labels)]
         evidence = gather(rebuilt, originals, guesses, ranked)
-        evidence = with_choice(evidence, found.data.nan_to_num(), matching, public, classes)
+        ranks = self._alike or len(own) > 0  # the control's pictures are public ones
+        if ranks:
+            evidence = with_choice(evidence, found.data.nan_to_num(), matching, public, classes)
+        else:
+            evidence = without_ranks(evidence)
         figures = _figures(score(rebuilt, originals))
         pair = comparable(rebuilt, originals)
         further = self._further.figures(*pair)
@@ -91,7 +95,8 @@ class PictureJudge(Judge):
             below = figures[i]["psnr"] < float(blind[i]) - self._chance_db
             conclusion = conclusion_of(word, below)
             if word is Verdict.GUESSING and evidence[i].by_choice > CHANCE:
-                conclusion = conclusion.with_doubt(Doubt.BY_CHOICE)
+                doubt = Doubt.BY_CHOICE if ranks else Doubt.UNLIKE
+                conclusion = conclusion.with_doubt(doubt)
             leakage.append(
                 ExampleScore(
                     example=i,

@@ -67,6 +67,15 @@ def with_choice(
     ]
 
 
+def without_ranks(evidence: Sequence[Evidence]) -> list[Evidence]:
+    """Return the evidence without verdicts that rest on the rank alone.
+
+    For public pictures of another kind than the private ones, such as those that an audit takes by
+    default: then a kind that is closer to noise ranks first without any leak.
+    """
+    return [replace(each, by_choice=1.0) if rests_on_rank(each) else each for each in evidence]
+
+
 def _hits(found: Tensor, public: Tensor, classes: Tensor, size: int) -> list[bool]:
     """Return for some public pictures whether a verdict on them would rest on the rank.
 

@@ -103,7 +103,7 @@ def test_one_doubt_is_enough(
 def test_each_doubt_has_its_case() -> None:
     [mark] = [m for m in test_one_doubt_is_enough.pytestmark if m.name == "parametrize"]  # type: ignore[attr-defined]
     # The choice among a batch's reconstructions is one of each picture, not of the attack.
-    assert {case[0] for case in mark.args[1]} == set(Doubt) - {Doubt.BY_CHOICE}
+    assert {case[0] for case in mark.args[1]} == set(Doubt) - {Doubt.BY_CHOICE, Doubt.UNLIKE}
 
 
 def test_a_further_doubt_forbids_protection() -> None:

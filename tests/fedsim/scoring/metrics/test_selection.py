@@ -10,7 +10,7 @@ from fedsim.log.schema import Verdict
 from fedsim.scoring.metrics.baselines import blind_guesses
 from fedsim.scoring.metrics.evidence import Evidence, candidates, gather
 from fedsim.scoring.metrics.matching import match
-from fedsim.scoring.metrics.selection import with_choice
+from fedsim.scoring.metrics.selection import with_choice, without_ranks
 from fedsim.scoring.metrics.verdict import verdict
 from tests.fedsim.scoring.cases.pictures import clothes, noise
 
@@ -58,3 +58,11 @@ def test_few_first_ranks_of_a_batch_are_chance(first: int, *, counts: bool) -> N
         8 - first
     )
     assert all(e.by_choice == 0.0 for e in judged[first:])
+
+
+def test_ranks_among_pictures_of_another_kind_tell_nothing() -> None:
+    told = Evidence(12.0, 0.2, 0.0, 12.0, 0.2, added=0.1, rank=1, candidates=51)
+    clear = Evidence(40.0, 0.99, 1.0, 12.0, 0.2, added=0.99, rank=1, candidates=51)
+    found = without_ranks([told, clear])
+    assert [verdict(each) for each in found] == [Verdict.GUESSING, Verdict.RECOGNISABLE]
+    assert found[1] == clear
