@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 
 from fedsim.attacks import GradientMatching, TruthFit
-from fedsim.clients.defenses import Defense
+from fedsim.clients.defenses import Check, Defense
 from fedsim.clients.site import Site
 from fedsim.core.errors import UploadError
 from fedsim.core.modality import MODALITIES
 from fedsim.core.modules import draws, normalises_by_batch
 from fedsim.core.names import ADAPTIVE, NAIVE, NO_DEFENSE, Attacker
-from fedsim.core.registry import COUNTERMEASURES
+from fedsim.core.registry import COUNTERMEASURES, DEFENSES
 from fedsim.data import IndexArray
 from fedsim.log.schema import (
     ExampleScore,
@@ -179,7 +179,7 @@ class Scorer:
         """Return whether the attack's equations are known to hold only approximately."""
         if isinstance(victim.attack, GradientMatching) and victim.attack.approximate:
             return True
-        if not victim.is_control and self._draws:
+        if not victim.is_control and (self._estimated or self._draws):
             return True
         several, attack = not victim.is_control and self._steps(victim) > 1, victim.attack
         if not victim.is_control and not self._is_linear:
@@ -214,6 +214,12 @@ class Scorer:
         federation, partitions = self._site.scenario.federation, self._site.partitions
         return max(federation.steps_of(len(partitions[p])) for p in victim.partitions)
 
+    @property
+    def _estimated(self) -> bool:
+        """Whether a malicious server estimates a part of the uploads that it takes out of a sum."""
+        plan = self._site.scenario.adversary
+        return plan is not None and plan.malicious is not None and plan.malicious.estimates
+
     @cached_property
     def _is_linear(self) -> bool:
         """Whether an update is a sum of gradients; else its entries jump where one is zero."""
@@ -243,6 +249,7 @@ class Scorer:
         chain: list[Defense] = [d for group in groups.values() for d in group.defenses]
         described = [d for p in victim.partitions for d in scenario.describe_defenses(p)]
         names = {str(d["name"]) for d in described} - {NO_DEFENSE}
+        names -= {DEFENSES.name_of(d) for d in chain if isinstance(d, Check)}  # changes no upload
         answered, model = set(COUNTERMEASURES.names()), str(scenario.describe_model()["name"])
         if victim.partitions and model in answered:  # a defense that is built into the model
             names.add(model)

@@ -70,6 +70,10 @@ class Manipulation(Parameters, ABC):
     isolates: ClassVar[bool] = False
     """Whether it takes uploads of single clients out of a secure sum; see `Isolating`."""
 
+    estimates: ClassVar[bool] = False
+    """Whether a part of the uploads that it takes out of a secure sum is an estimate, so that the
+    equations of an attack on them hold only approximately."""
+
     def architecture(self, model: nn.Module, input_shape: tuple[int, ...]) -> nn.Module:
         """Return the model of the attacked clients, with any weights.
 

@@ -41,6 +41,7 @@ class ImprintParts(Isolating):
 
     readout: ClassVar[str] = "dense-bins"
     block: ClassVar[str | None] = "imprint"
+    estimates: ClassVar[bool] = True
 
     bins: Annotated[
         int, Field(ge=2, le=10_000, examples=[16], description="rows of each client's part")

@@ -42,6 +42,7 @@ class InconsistentModels(Isolating):
     """
 
     readout: ClassVar[str] = "best"
+    estimates: ClassVar[bool] = True
 
     def change(self, model: nn.Module, public: Public, generator: torch.Generator) -> Changed:
         """Return the honest model, which the victim receives."""

@@ -22,7 +22,7 @@ WORDS = {
     Meaning.LEAKED: "leaked",
     Meaning.PARTLY: "partly",
     Meaning.ATTACK_FAILED: "failed",
-    Meaning.UNSCORED: "unscored",
+    Meaning.UNSCORED: "unread",
     Meaning.NOT_COMPARED: "unknown",
     Meaning.NOTHING: "nothing",
     Meaning.PROTECTED: "protected",
@@ -44,10 +44,11 @@ NAME_WIDTH = 14
 
 MATRIX_LEGEND = (
     "leaked: something is recognisable. failed: the attack failed, which is not protection. "
-    "unscored: there is no reconstruction. refused: the clients did not answer the attack. "
-    "share: recovered of a batch without a defense, beside what the server expected. changed "
-    "model: its accuracy, not that of the honest one. accuracy: of the global model at the end, "
-    "by defense the mean over the attacks. noticed by: checks of clients with a changed model."
+    "unread: there is no reconstruction. refused: the clients did not answer the attack. "
+    "share: recovered of a batch without a defense, beside what the server expected. changed: "
+    "accuracy of the changed model, not that of the honest one. accuracy: of the global model "
+    "at the end, by defense the mean over the attacks. noticed by: checks of clients with a "
+    "changed model."
 )
 DPI = 120
 
@@ -144,7 +145,7 @@ def terminal_matrix(found: Sequence[Pairing]) -> list[Table | Text]:
 
 def attack_rows(matrix: AttackMatrix) -> tuple[list[str], list[list[str]]]:
     """Return headings, and a row for each attack: its reach, its cost, and who noticed it."""
-    heads = ["attack", "share", "expected", "changed model", "accuracy", "noticed by"]
+    heads = ["attack", "share", "expected", "changed", "accuracy", "noticed by"]
     rows = []
     for attack in matrix.attacks:
         plain = matrix.undefended(attack)

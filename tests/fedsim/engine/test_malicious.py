@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from fedsim.engine.run import run
-from fedsim.log.reader import read_records
+from fedsim.log.reader import of_kind, read_records
+from fedsim.log.schema import Doubt, LeakageRecord, Meaning, ReconstructionRecord
 from fedsim.log.summary import summarise
 from fedsim.show.malice import malice_said
 from fedsim.show.report.run import write_run
@@ -56,3 +57,47 @@ def test_a_run_says_who_noticed(tmp_path: Path) -> None:
     changed, alarms = malice_said(summary)
     assert "client 0 by weight-statistics, refused; client 1 by weight-statistics" in changed
     assert alarms == "False alarms: 0 in 2 checks of honest models."
+
+
+SECURE = "federation.aggregation={name='secagg+', shares=3, reconstruction_threshold=2}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "estimated"),
+    [("inconsistent-models", True), ("imprint-parts", True), ("invented-clients", False)],
+)
+def test_a_failed_attack_on_an_isolated_upload_is_no_protection(
+    tmp_path: Path, name: str, estimated: bool
+) -> None:
+    """Under noise, where no picture of any of them is left."""
+    scenario = small(
+        RELU,
+        "federation={rounds=1, batch_size=4}",
+        SECURE,
+        groups("[{name='gaussian-noise', std=1.0}]", count=3),
+        f"adversary={{malicious='{name}', rounds=[1]}}",
+        "adversary.attack={name='idlg', evaluations=20}",
+        "adversary.adaptive=true",
+    )
+    records = list(read_records(run(scenario, tmp_path / "run")))
+    found = [r for r in of_kind(records, ReconstructionRecord) if not r.is_control]
+    assert {r.attacker for r in found} == {"naive", "adaptive"}
+    assert {r.approximate for r in found} == {estimated}
+    scores = [r.score for r in of_kind(records, LeakageRecord) if not r.is_control]
+    assert all(s.meaning is not Meaning.PROTECTED for s in scores if estimated)
+    naive = [r.score for r in of_kind(records, LeakageRecord) if r.attacker == "naive"]
+    assert all(s.meaning is not Meaning.PROTECTED for s in naive)
+
+
+@pytest.mark.slow
+def test_a_check_is_no_defense_that_an_attacker_ignores(tmp_path: Path) -> None:
+    scenario = small(
+        groups("[{name='weight-statistics', action='warn'}]"),
+        "federation={rounds=1}",
+        "adversary={attack={name='idlg', evaluations=1}}",
+    )
+    records = list(read_records(run(scenario, tmp_path / "run")))
+    [doubts] = {r.score.doubts for r in of_kind(records, LeakageRecord) if r.partition == 0}
+    assert Doubt.UNDEFENDED in doubts
+    assert Doubt.NAIVE_ATTACKER not in doubts

@@ -24,8 +24,8 @@ def questions(lesson: Lesson) -> list[Question]:
     return [lesson.prediction, *lesson.questions]
 
 
-def test_there_are_eight_in_a_row() -> None:
-    assert list(lessons()) == list(range(1, 9))
+def test_there_are_nine_in_a_row() -> None:
+    assert list(lessons()) == list(range(1, 10))
 
 
 @every_lesson
@@ -58,8 +58,8 @@ def test_choices_differ(number: int) -> None:
 
 
 def test_no_such_lesson() -> None:
-    with pytest.raises(ScenarioError, match="no lesson 9: expected a number from 1 to 8"):
-        load_lesson(9)
+    with pytest.raises(ScenarioError, match="no lesson 10: expected a number from 1 to 9"):
+        load_lesson(10)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import torch
 
 from fedsim.attacks.text.tables import frame_of
 from fedsim.attacks.text.token_bins import TokenBins, explained, grouped
+from fedsim.clients.defenses import DeadUnits, Received, WeightStatistics
 from fedsim.core.errors import RunError
 from fedsim.core.registry import DATASETS
 from fedsim.core.tasks import Task
@@ -74,6 +75,15 @@ def test_shapes_stay_and_the_named_tensors_change() -> None:
     assert changed <= set(sent().tensors)
     assert "backbone.encoder.layer.0.intermediate.dense.weight" in changed
     assert 0.5 < sent().expected < 1
+
+
+def test_checks_of_clients_notice_it_and_not_the_honest_model() -> None:
+    shapes = {k: tuple(v.shape) for k, v in messages()[1].state_dict().items()}
+    checks = {"dead-units": DeadUnits(), "weight-statistics": WeightStatistics()}
+    for model, expected in ((sent().model, set(checks)), (messages()[1], set())):
+        received = Received(model.state_dict(), shapes)
+        noticed = {k for k, c in checks.items() if c.examine(received).problem is not None}
+        assert noticed == expected
 
 
 def test_models_without_such_layers_are_refused() -> None:

@@ -50,7 +50,7 @@ def test_through_a_convolutional_network() -> None:
 
 def test_several_of_a_class_come_out_mixed_and_by_feature_alone() -> None:
     """The batches are as they come, with about six pictures of each class."""
-    clear = {}
+    clear, scored = {}, {}
     batches = [private(BATCH, first=BATCH * number) for number in range(30)]
     for by in ("class", "feature"):
         model = MLP().build(SHAPE, 10, seed=0)
@@ -66,6 +66,9 @@ def test_several_of_a_class_come_out_mixed_and_by_feature_alone() -> None:
             assert found.data is not None
             got.append(psnr(found.data.expand_as(batch[0]), batch[0]).max())
         clear[by] = sum(float(score) > 25 for score in got)
+        scored[by] = len(got)
+    # By class every batch has some of it; by feature the threshold leaves some batches nothing.
+    assert scored["class"] == len(batches)
     assert clear["class"] <= 2
     assert clear["feature"] >= 0.2 * len(batches)
     assert sent.expected * BATCH == pytest.approx(clear["feature"] / len(batches), abs=0.2)
