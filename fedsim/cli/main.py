@@ -229,16 +229,19 @@ def explain(
     as_json: AsJson = False,
 ) -> None:
     """Explain why an attack failed: the most likely causes, their evidence, and remedies."""
+    from fedsim.log.run import Run  # noqa: PLC0415
     from fedsim.show.explain import explain as explanations  # noqa: PLC0415
     from fedsim.show.explain.terminal import show  # noqa: PLC0415
+    from fedsim.show.malice import malice_said  # noqa: PLC0415
 
     found = explanations(folder)
+    malice = malice_said(Run.read(folder).summary)
     if as_json:
         from fedsim.show.as_json import explanations_result  # noqa: PLC0415
 
-        sys.stdout.write(explanations_result(found).text())
+        sys.stdout.write(explanations_result(found, malice).text())
     else:
-        show(found, Console())
+        show(found, Console(), malice)
 
 
 @app.command("audit-privacy")

@@ -108,6 +108,9 @@ class ExplanationsResult(JsonResult):
     """Result of ``explain``."""
 
     explanations: list[ExplanationResult]
+    malice: list[str] = Field(
+        default=[], description="what a malicious server changed, what it got, and who noticed"
+    )
 
 
 class ComparisonResult(JsonResult):
@@ -185,9 +188,12 @@ def _row(row: Row) -> RowResult:
     )
 
 
-def explanations_result(explanations: Sequence[Explanation]) -> ExplanationsResult:
-    """Return the explanations of a run's failed attacks."""
+def explanations_result(
+    explanations: Sequence[Explanation], malice: Sequence[str] = ()
+) -> ExplanationsResult:
+    """Return the explanations of a run's failed attacks, and the deeds of a malicious server."""
     return ExplanationsResult(
+        malice=list(malice),
         explanations=[
             ExplanationResult(
                 group=each.case.group,
@@ -203,7 +209,7 @@ def explanations_result(explanations: Sequence[Explanation]) -> ExplanationsResu
                 ],
             )
             for each in explanations
-        ]
+        ],
     )
 
 

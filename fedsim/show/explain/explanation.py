@@ -11,6 +11,8 @@ from fedsim.log.schema import Meaning
 from fedsim.show.explain.cases import Case, cases
 from fedsim.show.explain.causes import CAUSES
 from fedsim.show.explain.finding import Finding
+from fedsim.show.explain.isolation import reads_a_changed_model
+from fedsim.show.explain.searches import SEARCHES
 
 UNKNOWN = Finding(
     "no known cause",
@@ -75,5 +77,6 @@ def _findings(case: Case, control: Case | None) -> list[Finding]:
         return []
     if case.leakage and all(r.score.meaning is Meaning.NOT_COMPARED for r in case.leakage):
         return [NOT_COMPARED]
-    found = [f for cause in CAUSES if (f := cause(case, control)) is not None]
+    causes = [c for c in CAUSES if not (reads_a_changed_model(case) and c in SEARCHES)]
+    found = [f for cause in causes if (f := cause(case, control)) is not None]
     return sorted(found, key=lambda f: -f.strength) or [UNKNOWN]

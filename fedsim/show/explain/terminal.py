@@ -14,8 +14,16 @@ LIKELY = 0.6
 """Minimum strength for a further cause to be shown as "also"."""
 
 
-def show(explanations: Sequence[Explanation], console: Console) -> None:
-    """Print explanations, the most likely cause of each first."""
+def show(explanations: Sequence[Explanation], console: Console, malice: Sequence[str] = ()) -> None:
+    """Print explanations, the most likely cause of each first.
+
+    Args:
+        explanations: what to print.
+        console: where to print it.
+        malice: sentences on a malicious server, which come first.
+    """
+    for line in malice:
+        console.print(Text(f"{line}\n", style="bold red"))
     if not explanations:
         console.print("Nothing was attacked in this run, so nothing failed.")
     controls = [e.case for e in explanations if e.case.is_control and e.findings]
