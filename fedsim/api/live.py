@@ -99,6 +99,25 @@ class _Screen:
     frames: dict[str, Frame] = field(default_factory=dict)
 
 
+@dataclass
+class _Pace:
+    """Pace of the attack that is running."""
+
+    began: float = 0.0
+    first: int = 0
+    last: int = -1
+
+    def left(self, evaluation: int, most: int, now: float) -> str:
+        """Return about how much time is left at most, as a clause; empty at the beginning."""
+        if self.last < 0 or evaluation < self.last:  # another attack
+            self.began, self.first = now, evaluation
+        self.last = evaluation
+        done, passed = evaluation - self.first, now - self.began
+        if not done or passed < 1:
+            return ""
+        return f", at most {in_words(passed * (most - evaluation) / done)} left"
+
+
 class LiveView(Observer):
     """Live view that redraws the terminal: rounds, clients, the attack, and emerging pictures.
 
@@ -115,9 +134,10 @@ class LiveView(Observer):
         self._view: View | None = None
         self._screen = _Screen()
         self._lock = threading.Lock()
-        self._looked = 0.0
+        self._looked, self._began = 0.0, time.monotonic()
         self._uploads = 0
         self._start: RunStarted | None = None
+        self._pace = _Pace()
         self._live = Live(
             console=console,
             get_renderable=self._render,
@@ -171,6 +191,7 @@ class LiveView(Observer):
                     if shown is not None:
                         shown.note = _score(record, self._start)
                         shown.style = STYLES[record.score.meaning]
+                        shown.running = False
 
     def on_victims(self, victims: Sequence[Victim]) -> None:
         """Clear the pictures of the previous round."""
@@ -185,11 +206,12 @@ class LiveView(Observer):
         if now - self._looked < 1 / LOOKS_PER_SECOND:
             return
         self._looked = now
+        left = self._pace.left(progress.evaluation, progress.max_evaluations, now)
         data = progress.data()[:, 0]
         with self._lock:
             self._screen.attack = (
                 f"round {victims[0].server_round}: {victims[0].attacker} attack, "
-                f"{_progress_line(progress)}"
+                f"{_progress_line(progress)}{left}"
             )
             if self._scenario is None or self._reader is None:
                 return
@@ -207,7 +229,7 @@ class LiveView(Observer):
             screen, view = self._screen, self._view
             frames = [replace(frame) for frame in screen.frames.values()]
         lines = (
-            Text(screen.title, style="bold"),
+            Text(screen.title, style="bold").append(f"  {self._times()}", style="dim"),
             Text(f"clients    {screen.federation}", overflow="ellipsis", no_wrap=True),
             Text(f"adversary  {screen.attack}", overflow="ellipsis", no_wrap=True),
             Text(""),
@@ -216,6 +238,16 @@ class LiveView(Observer):
             return Group(*lines)
         width, height = self._console.width, self._console.height - HEADER_LINES
         return Group(*lines, view.frames(frames, width, height))
+
+    def _times(self) -> str:
+        """Return the time that has passed, and about how much is left, if that is known."""
+        elapsed = time.monotonic() - self._began
+        minutes, seconds = divmod(int(elapsed), 60)
+        passed = f"{minutes}:{seconds:02}"
+        expected = None if self._start is None else self._start.estimate_s
+        if expected is None or expected <= elapsed:
+            return passed
+        return f"{passed}, about {in_words(expected - elapsed)} left"
 
 
 def view_for(console: Console) -> PlainView | LiveView:

@@ -30,6 +30,7 @@ class Frame:
         private, found: the private example and the dummy, in the form of the modality's judge.
         note: the fit, or finally the score.
         style: style of the note.
+        running: whether it is still under attack.
     """
 
     title: str
@@ -38,6 +39,7 @@ class Frame:
     found: object
     note: str
     style: str = "cyan"
+    running: bool = True
 
 
 @dataclass(frozen=True)

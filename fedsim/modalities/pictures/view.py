@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, cast
 
+from rich.console import Console
+
 from fedsim.log.run import Run
 from fedsim.log.schema import LeakageRecord, Meaning, ReconstructionRecord
 from fedsim.log.victims import Look
@@ -25,7 +27,6 @@ WIDTHS = (28, 24, 20, 16, 14, 12)
 """Possible widths of a picture under attack, in characters."""
 
 _GALLERY_WIDTH, _GAP = 14, 1
-_CAPTION_LINES = 4  # three lines for the caption, and a blank one between rows
 _THUMBNAIL = 48
 
 
@@ -71,17 +72,24 @@ class PictureView(View):
         return PictureRow(pictures, width=_GALLERY_WIDTH, gap=_GAP) if pictures else None
 
     def frames(self, frames: Sequence[Frame], width: int, height: int) -> PictureRow:
-        """Return the pictures at the largest width at which all of them fit."""
-        tiles = [
-            Picture(cast("FloatImage", f.found), f"{f.title}\n{f.attacker}\n{f.note}", f.style)
-            for f in frames
-        ]
+        """Return the pictures at the largest width at which all of them fit.
+
+        If they do not fit at any, those under attack come first.
+        """
+        console = Console(width=width, height=height)
         for each in WIDTHS:
-            rows = -(-len(tiles) // max(1, (width + 2) // (each + 2)))
-            if rows * (each // 2 + _CAPTION_LINES) <= height:
-                return PictureRow(tiles, width=each)
-        most = max(1, height // (WIDTHS[-1] // 2 + _CAPTION_LINES))
-        return PictureRow(tiles, width=WIDTHS[-1], max_rows=most)
+            row = PictureRow(_tiles(frames), width=each)
+            if row.height(console) <= height:
+                return row
+        first = sorted(frames, key=lambda f: not f.running)
+        return PictureRow(_tiles(first), width=WIDTHS[-1], max_lines=height)
+
+
+def _tiles(frames: Sequence[Frame]) -> list[Picture]:
+    return [
+        Picture(cast("FloatImage", f.found), f"{f.title}\n{f.attacker}\n{f.note}", f.style)
+        for f in frames
+    ]
 
 
 def _pair(run: Run, one: Chosen) -> list[Picture]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len, chop_cells, set_cell_size
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.control import strip_control_codes
 from rich.segment import Segment
@@ -21,7 +21,7 @@ class Picture(NamedTuple):
 
     Attributes:
         image: (C, H, W) in [0, 1].
-        caption: one or several lines, each cut to the width of its column.
+        caption: one or several lines, each continued on the next line where it is too wide.
         style: a rich style for the caption.
     """
 
@@ -39,14 +39,14 @@ class _Tile(NamedTuple):
 class PictureRow:
     """Captioned pictures side by side, as many per row as fit into the console.
 
-    If the number of lines is limited, by ``max_rows`` or by the region of a rich ``Layout``, a last
-    line counts the pictures that do not fit: ``+3 more``. At least one row is drawn.
+    If the number of lines is limited, by ``max_lines`` or by the region of a rich ``Layout``, a
+    last line counts the pictures that do not fit: ``+3 more``. At least one row is drawn.
 
     Args:
         pictures: the pictures to draw, in order; plain tuples are accepted.
         width: maximum number of columns for each picture; None: one per pixel.
         gap: blank columns between pictures.
-        max_rows: maximum number of rows of pictures; None: no limit.
+        max_lines: maximum number of lines of all rows; None: no limit.
 
     Raises:
         DataError: an array is not a picture.
@@ -58,11 +58,17 @@ class PictureRow:
         *,
         width: int | None = None,
         gap: int = 2,
-        max_rows: int | None = None,
+        max_lines: int | None = None,
     ) -> None:
         self._pictures = [(HalfBlocks(picture[0], width), *picture[1:]) for picture in pictures]
         self._gap = gap
-        self._max_rows = max_rows
+        self._max_lines = max_lines
+
+    def height(self, console: Console) -> int:
+        """Return the number of lines that all rows take in a console's width."""
+        options = console.options
+        rows = self._wrap(self._tiles(console, options), options.max_width)
+        return sum(sum(_heights(row)) + 1 for row in rows) - 1
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         rows = list(self._wrap(self._tiles(console, options), options.max_width))
@@ -77,14 +83,14 @@ class PictureRow:
             yield Segment.line()
 
     def _tiles(self, console: Console, options: ConsoleOptions) -> Iterator[_Tile]:
-        ellipsis = "." if options.ascii_only else "…"
         for picture, text, style in self._pictures:
             drawn = picture.lines(console, options)
             texts = strip_control_codes(text).split("\n") if text else []
             wanted = min(max(map(cell_len, texts), default=0), _CAPTION_WIDTH)
             width = min(max(_columns(drawn[0]), wanted), options.max_width)
             ink = console.get_style(style, default="")
-            caption = tuple((Segment(_fit(line, width, ellipsis), ink),) for line in texts)
+            lines = [part for line in texts for part in _folded(line, width)]
+            caption = tuple((Segment(line, ink),) for line in lines)
             yield _Tile(width, drawn, caption)
 
     def _wrap(self, tiles: Iterator[_Tile], max_width: int) -> Iterator[list[_Tile]]:
@@ -100,13 +106,13 @@ class PictureRow:
             yield row
 
     def _count_that_fit(self, rows: list[list[_Tile]], height: int | None) -> int:
-        most = len(rows) if self._max_rows is None else min(self._max_rows, len(rows))
-        if height is None:
-            return max(1, most)
+        limits = [each for each in (height, self._max_lines) if each is not None]
+        if not limits:
+            return len(rows)
         ends = list(accumulate((sum(_heights(row)) + 1 for row in rows), initial=0))
         # No blank line is needed after the last row, but one for the note if rows are omitted.
-        fit = [n for n, end in enumerate(ends) if end - 1 + (n < len(rows)) <= height]
-        return max(1, min(most, *fit[-1:]))
+        fit = [n for n, end in enumerate(ends) if end - 1 + (n < len(rows)) <= min(limits)]
+        return max(1, *fit[-1:])
 
     def _draw(self, row: list[_Tile]) -> Iterator[Segment]:
         heights = _heights(row)
@@ -144,8 +150,14 @@ def _columns(line: tuple[Segment, ...]) -> int:
     return sum(cell_len(segment.text) for segment in line)
 
 
-def _fit(text: str, width: int, ellipsis: str) -> str:
-    """Return the text, cut to ``width`` cells."""
-    if cell_len(text) <= width:
-        return text
-    return set_cell_size(text, width - 1).rstrip() + ellipsis
+def _folded(text: str, width: int) -> list[str]:
+    """Return a text as lines of at most ``width`` cells, folded between words if it can be."""
+    lines = [""]
+    for word in text.split(" "):
+        joined = f"{lines[-1]} {word}" if lines[-1] else word
+        if cell_len(joined) <= width:
+            lines[-1] = joined
+            continue
+        pieces = chop_cells(word, width)
+        lines = [*lines, *pieces] if lines[-1] else [*lines[:-1], *pieces]
+    return lines

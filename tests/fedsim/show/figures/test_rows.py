@@ -39,8 +39,8 @@ def test_wraps_within_the_width() -> None:
     assert lines == ["@@@@  @@@@  @@@@"] * 2 + [""] + ["@@@@  @@@@"] * 2
 
 
-def test_counts_what_max_rows_leaves_out() -> None:
-    lines = drawn(PictureRow([Picture(WHITE)] * 5, max_rows=1), 10)
+def test_counts_what_max_lines_leave_out() -> None:
+    lines = drawn(PictureRow([Picture(WHITE)] * 5, max_lines=4), 10)
     assert lines == ["@@@@  @@@@"] * 2 + ["+3 more"]
 
 
@@ -52,7 +52,7 @@ def test_fits_the_region_of_a_layout(height: int, rows: int, note: list[str]) ->
 
 
 def test_one_row_at_least() -> None:
-    row = PictureRow([Picture(WHITE)] * 3, max_rows=0)
+    row = PictureRow([Picture(WHITE)] * 3, max_lines=0)
     assert drawn(row, 8) == ["@@@@"] * 2 + ["+2 more"]
 
 
@@ -64,10 +64,21 @@ def test_nothing_to_draw() -> None:
     assert drawn(PictureRow([]), 40) == []
 
 
-def test_captions_are_cut_and_harmless() -> None:
+def test_captions_are_told_in_full_and_harmless() -> None:
     lines = drawn(PictureRow([Picture(WHITE, "[red]markup[/red] and more"), Picture(WHITE)]), 40)
-    assert lines[-1].rstrip() == "[red]markup…"
+    assert [line[:12].strip() for line in lines[2:]] == ["[red]markup[", "/red] and", "more"]
     assert "\x07" not in "".join(drawn(PictureRow([Picture(WHITE, "bell\x07")]), 40))
+
+
+def test_two_captions_with_one_beginning_differ_on_the_screen() -> None:
+    """As `adaptive: pruning 0.1` and `adaptive: pruning 0.7` do, whatever the width is."""
+    names = ["adaptive: pruning 0.1", "adaptive: pruning 0.7"]
+    for width in (26, 60, 80, 200):
+        row = PictureRow([Picture(WHITE, name) for name in names])
+        shown = " ".join(" ".join(drawn(row, width)).split())
+        assert "0.1" in shown
+        assert "0.7" in shown
+        assert "…" not in shown
 
 
 @given(
