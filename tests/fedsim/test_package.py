@@ -61,3 +61,8 @@ def test_it_is_a_command_and_typed() -> None:
     )
     assert done.stdout == f"fedsim {fedsim.__version__}\n"
     assert Path(fedsim.__file__).with_name("py.typed").is_file()
+
+
+def test_the_citation_names_this_version() -> None:
+    citation = (Path(fedsim.__file__).parents[1] / "CITATION.cff").read_text("utf-8")
+    assert f"version: {fedsim.__version__}\n" in citation
