@@ -14,7 +14,6 @@ from fedsim.attacks.closed.base import ClosedForm
 from fedsim.attacks.closed.dense import DenseInversion
 from fedsim.attacks.closed.rgap.attack import RGAP
 from fedsim.attacks.closed.spear import SPEAR
-from fedsim.attacks.labels.known import known_or_inferred
 from fedsim.attacks.matching.attack import LBFGSMatching
 from fedsim.attacks.matching.hooks import MatchingHooks, StepsAs
 from fedsim.attacks.matching.objectives import CosineDistance, SquaredDistance
@@ -29,6 +28,7 @@ from fedsim.attacks.types import (
     TruthFit,
 )
 from fedsim.core.errors import AttackError
+from fedsim.core.local_steps import worth_unrolling
 from fedsim.core.registry import ATTACKS
 
 CLOSED_FORMS: tuple[ClosedForm, ...] = (DenseInversion(), April(), SPEAR(), RGAP())
@@ -44,8 +44,8 @@ class BestOf(LBFGSMatching):
     best of them is where the first trial of DLG's matching begins, and the others begin at grey.
     What is returned is chosen by the objective alone.
 
-    Several local steps are unrolled, up to ``most_unrolled`` of them. Longer trainings, and several
-    passes, whose steps take the examples in orders that are not known, are attacked by `Surrogate`,
+    Several local steps are unrolled, up to ``most_unrolled`` of them. Longer trainings, and those
+    whose steps use examples again in an order that is not known, are attacked by `Surrogate`,
     which needs no order and whose cost does not grow with the steps. The rule depends only on what
     the server has set (``tests/paper/test_local_training.py``: after two passes of SGD the
     surrogate finds as much as unrolling for a quarter of the gradients, after one pass 6 dB less).
@@ -87,12 +87,11 @@ class BestOf(LBFGSMatching):
         """Return whether an initial reconstruction explains the gradient."""
         return initial.relative_objective <= self.tolerance
 
-    def steps_as(self, training: LocalTraining) -> StepsAs:
+    def steps_as(self, training: LocalTraining, examples: int) -> StepsAs:
         """Return the way to take a local training: unrolled if in a known order, and short."""
-        passes = training.epochs or 1
-        shuffled = 1 < passes < training.steps
-        long = shuffled or training.steps > self.most_unrolled
-        return "surrogate" if long and self.local_steps == "unroll" else self.local_steps
+        guessed = training.reuses(examples) and self.reused == "guess"
+        short = worth_unrolling(training.steps, guessed, self.most_unrolled)
+        return self.local_steps if short or self.local_steps != "unroll" else "surrogate"
 
     def truth_fit(
         self, model: nn.Module, observation: Observation, data: Tensor, labels: Tensor
@@ -128,7 +127,7 @@ class BestOf(LBFGSMatching):
     def _surrogate(self, observation: Observation) -> _LongTraining | None:
         """Return the attack on a training that is too long to unroll, with this one's settings."""
         training = observation.training
-        if training is None or self.steps_as(training) != "surrogate":
+        if training is None or self.steps_as(training, observation.batch_size) != "surrogate":
             return None
         own = {f.name: getattr(self, f.name) for f in fields(MatchingHooks)}
         if own["objective"] == SquaredDistance():
@@ -149,8 +148,7 @@ class _LongTraining(Surrogate):
 def _labels_or_none(
     attack: MatchingHooks, model: nn.Module, observation: Observation
 ) -> Tensor | None:
-    evaluations = attack.evaluations_for_labels(observation)
     try:
-        return known_or_inferred(model, observation, evaluations=evaluations)
+        return attack.known_or_inferred(model, observation)
     except AttackError:
         return None

@@ -9,7 +9,6 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from fedsim.attacks.batch_norm import STATISTICS, Source, running_statistics
-from fedsim.attacks.labels.known import known_or_inferred
 from fedsim.attacks.matching.attack import SignedAdamMatching
 from fedsim.attacks.matching.objectives import Objective, SquaredDistance
 from fedsim.attacks.matching.priors import L2, Prior, TotalVariation
@@ -122,9 +121,7 @@ class GradInversion(SignedAdamMatching):
         return self.consistency * (offset**2).sum(1), 2 * self.consistency * offset
 
     def _labels(self, model: nn.Module, observation: Observation) -> Tensor | None:
-        return known_or_inferred(
-            model, observation, evaluations=self.evaluations_for_labels(observation)
-        )
+        return self.known_or_inferred(model, observation)
 
 
 def _known(model: nn.Module, observation: Observation) -> Mapping[str, Tensor] | None:

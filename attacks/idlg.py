@@ -2,7 +2,6 @@
 
 from torch import Tensor, nn
 
-from fedsim.attacks.labels.known import known_or_inferred
 from fedsim.attacks.matching.attack import LBFGSMatching
 from fedsim.attacks.types import Observation
 from fedsim.core.registry import ATTACKS
@@ -18,6 +17,4 @@ class IDLG(LBFGSMatching):
     """
 
     def _labels(self, model: nn.Module, observation: Observation) -> Tensor | None:
-        return known_or_inferred(
-            model, observation, evaluations=self.evaluations_for_labels(observation)
-        )
+        return self.known_or_inferred(model, observation)

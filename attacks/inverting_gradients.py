@@ -5,7 +5,6 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor, nn
 
-from fedsim.attacks.labels.known import known_or_inferred
 from fedsim.attacks.matching.attack import SignedAdamMatching
 from fedsim.attacks.matching.objectives import CosineDistance, Objective
 from fedsim.attacks.matching.priors import Prior, TotalVariation
@@ -41,6 +40,4 @@ class InvertingGradients(SignedAdamMatching):
         return (*self.priors, TotalVariation(self.total_variation))
 
     def _labels(self, model: nn.Module, observation: Observation) -> Tensor | None:
-        return known_or_inferred(
-            model, observation, evaluations=self.evaluations_for_labels(observation)
-        )
+        return self.known_or_inferred(model, observation)

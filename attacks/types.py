@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from fedsim.attacks.assumptions import Loss, Normalisation, Numbers, Scale
 from fedsim.attacks.local_optimisers import SGD, LocalOptimiser, root
 from fedsim.core.errors import AttackError
+from fedsim.core.local_steps import reuses
 from fedsim.core.losses import LossOfClasses, mean_cross_entropy
 
 CLIP_EPS = 1e-6
@@ -115,6 +116,14 @@ class LocalTraining:
         size = min(self.batch_size, examples)
         one = [min(size, examples - begin) for begin in range(0, examples, size)]
         return one * self.epochs
+
+    def reuses(self, examples: int) -> bool:
+        """Return whether steps use examples again in an order that no adversary knows.
+
+        Args:
+            examples: number of different examples.
+        """
+        return reuses(sum(self.sizes(examples)), examples, self.batch_size)
 
     @classmethod
     def of_epochs(

@@ -95,18 +95,23 @@ def random_victims(
     return Victims((spec or LeNet()).build(shape, classes, seed=0), images, labels)
 
 
-def fashion_victims(count: int, *, batch_size: int = 1, shrink: int = 1) -> Victims:
+def fashion_victims(
+    count: int, *, batch_size: int = 1, shrink: int = 1, skip: int = 0, public: bool = False
+) -> Victims:
     """Return victims with the embedded clothes and the paper's network.
 
     Args:
         count: how many victims.
         batch_size: pictures of each.
         shrink: the factor by which height and width are averaged down from 28.
+        skip: victims to leave out first.
+        public: whether they have pictures of the test split, which no reported victim has.
     """
     dataset = load_dataset(FashionMnistMini())
+    split = dataset.test if public else dataset.train
     generator = torch.Generator().manual_seed(0)
-    chosen = torch.randperm(len(dataset.train), generator=generator)[: count * batch_size]
-    images, labels = dataset.train.batch(chosen.numpy())
+    chosen = torch.randperm(len(split), generator=generator)[skip * batch_size :]
+    images, labels = split.batch(chosen[: count * batch_size].numpy())
     images = nn.functional.avg_pool2d(images, shrink)
     shape: Shape = (1, 28 // shrink, 28 // shrink)
     return Victims(

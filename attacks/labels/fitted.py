@@ -47,9 +47,11 @@ class Effort:
 PATIENCE = 2
 """Rounds in sequence without a better fit before the search ends."""
 
+EVALUATIONS = 700
+"""About as many evaluations of one lane take as long as this search."""
+
 LEAST_BUDGET = 300
-"""Evaluations of an attack that are worth this search, which takes about as long as 700 of one
-lane."""
+"""Minimum of evaluations of each trial at which an attack searches for labels in this way."""
 
 MOST_STEPS = 8
 """Largest number of steps: each is a gradient in every evaluation."""
@@ -107,14 +109,27 @@ def is_fittable(model: nn.Module, observation: Observation) -> bool:
     and for a known learning rate, targets that are classes and a model without draws of its own.
     """
     training, examples = observation.training, observation.batch_size
-    if training is None or not training.exact or not 1 < training.steps <= MOST_STEPS:
+    if training is None or not training.exact or draw_size(model):
         return False
-    if training.batch_size < 2 or not (observation.is_classification or observation.has_classes):
-        return False
-    if draw_size(model):
+    if not (observation.is_classification or observation.has_classes):
         return False
     numbers = sum(w.numel() for w in parameters(model).values())
-    return sum(training.sizes(examples)) == examples and examples * numbers <= LARGEST
+    uses = sum(training.sizes(examples))
+    return is_small(training.steps, training.batch_size, uses, examples, numbers)
+
+
+def is_small(steps: int, batch_size: int, uses: int, examples: int, numbers: int) -> bool:
+    """Return whether a local training is one pass that the search does not take too long for.
+
+    Args:
+        steps: number of steps.
+        batch_size: examples in each.
+        uses: examples of all steps together, with repetitions.
+        examples: number of different examples.
+        numbers: number of trained parameters.
+    """
+    one_pass = uses == examples and batch_size > 1
+    return one_pass and 1 < steps <= MOST_STEPS and examples * numbers <= LARGEST
 
 
 class _Search:

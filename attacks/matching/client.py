@@ -35,6 +35,8 @@ class Client:
             of each client.
         entering: what enters the model, as a function of the parameters and the data; None for the
             data themselves.
+        passes: number of passes of the local training that have data of their own, which follow
+            each other.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class Client:
         per_example: Sequence[Change] = (),
         per_client: Sequence[Sequence[Change]] = (),
         entering: Entering | None = None,
+        passes: int = 1,
     ) -> None:
         wanted = parameters(model)
         self.parameters = {k: p for k, p in wanted.items() if names is None or k in names}
@@ -55,6 +58,7 @@ class Client:
         self._forward = forward if entering is None else _behind(entering, forward)
         self._training, self._statistics, self._loss = training, statistics, loss
         self._per_example, self._per_client = tuple(per_example), tuple(per_client)
+        self._passes = passes
 
     def compared(
         self,
@@ -81,7 +85,7 @@ class Client:
         upload = self.upload(data, target, order, rate_scale, draws)
         if self._training is None or order is None or self._training.optimiser.is_linear:
             return upload, shared
-        rows = order[0][: self._training.sizes(len(data))[0]]
+        rows = order[0][: self._training.sizes(len(data) // self._passes)[0]]
         own = None if draws is None else draws[: len(rows)]
         first, _ = self._gradient(self.parameters, data[rows], target[rows], own)
         trust = self._training.optimiser.trust(first)
@@ -143,7 +147,8 @@ class Client:
         moved = {k: torch.zeros_like(p) for k, p in now.items()}
         state: State = {}
         each = [None] * len(order) if draws is None else draws.chunk(len(order))
-        batches = zip(order.unbind(), each, training.sizes(len(data)), training.rates, strict=True)
+        sizes = training.sizes(len(data) // self._passes)
+        batches = zip(order.unbind(), each, sizes, training.rates, strict=True)
         for number, (step, drawn, size, rate) in enumerate(batches, start=1):
             rows, own = step[:size], None if drawn is None else drawn[:size]
             gradient, _ = self._gradient(now, data[rows], target[rows], own)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from fedsim.attacks.base import Attack
 from fedsim.attacks.functional import parameters
+from fedsim.attacks.labels.known import known_or_inferred
 from fedsim.attacks.matching.objectives import Objective, SquaredDistance
 from fedsim.attacks.matching.optimisers import Optimiser
 from fedsim.attacks.matching.priors import Prior
@@ -21,6 +22,7 @@ from fedsim.attacks.types import LocalTraining, Observation, Reconstruction
 from fedsim.core.checked import CodeOnly, checked
 
 StepsAs = Literal["unroll", "average", "surrogate"]
+Reused = Literal["guess", "agree"]
 
 
 @checked
@@ -66,6 +68,16 @@ class MatchingHooks(Attack):
             "or for one at weights between the received and the sent ones"
         ),
     ] = "unroll"
+    reused: Annotated[
+        Reused,
+        Field(
+            description="unrolled passes after the first: a guessed order of the same dummies, or "
+            "dummies of their own that agree up to their order"
+        ),
+    ] = "guess"
+    agreement: Annotated[
+        float, Field(ge=0, description="weight of the agreement of passes that have own dummies")
+    ] = 1.0
     tolerance: Annotated[
         float, Field(ge=0, description="relative objective at which a trial has converged")
     ] = 1e-10
@@ -87,23 +99,41 @@ class MatchingHooks(Attack):
     draws: CodeOnly[bool] = False
     approximate: CodeOnly[bool] = False
 
-    def steps_as(self, training: LocalTraining) -> StepsAs:
+    def steps_as(self, training: LocalTraining, examples: int) -> StepsAs:
         """Return the way in which the attack takes a local training.
 
         Args:
             training: of several steps.
+            examples: number of the client's different examples.
         """
         return self.local_steps
+
+    def own_passes(self, observation: Observation) -> int:
+        """Return the number of passes with dummies of their own; 1 if all have the same."""
+        training, examples = observation.training, observation.batch_size
+        if self.reused == "guess" or training is None or training.epochs is None:
+            return 1
+        unrolled = self.steps_as(training, examples) == "unroll"
+        return training.epochs if unrolled and training.reuses(examples) else 1
 
     def evaluations_for_labels(self, observation: Observation) -> int:
         """Return the evaluations that a search of labels may be compared with.
 
         None for labels that are public and whose order does not matter.
         """
-        training = observation.training
-        if training is None or observation.labels is None or self.steps_as(training) == "unroll":
+        training, examples = observation.training, observation.batch_size
+        if training is None or observation.labels is None:
             return self.evaluations
-        return 0
+        return self.evaluations if self.steps_as(training, examples) == "unroll" else 0
+
+    def known_or_inferred(self, model: nn.Module, observation: Observation) -> Tensor:
+        """Return public labels, or those found from the upload.
+
+        Raises:
+            AttackError: they cannot be found.
+        """
+        evaluations = self.evaluations_for_labels(observation)
+        return known_or_inferred(model, observation, evaluations=evaluations)
 
     @abstractmethod
     def _labels(self, model: nn.Module, observation: Observation) -> Tensor | None:

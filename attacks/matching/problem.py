@@ -16,7 +16,8 @@ from fedsim.attacks.matching.client import Client
 from fedsim.attacks.matching.draws import fitted
 from fedsim.attacks.matching.hooks import MatchingHooks
 from fedsim.attacks.matching.memory import lanes_that_fit
-from fedsim.attacks.matching.space import Batch
+from fedsim.attacks.matching.passes import PassesSpace, disagreement
+from fedsim.attacks.matching.space import Batch, PixelSpace
 from fedsim.attacks.types import Observation
 from fedsim.core.modules import draw_size
 
@@ -51,6 +52,7 @@ class Problem:
         training: the local training that is unrolled, or None.
         replaced: the local training that one step at a surrogate model replaces, or None.
         classes: size of the model's output.
+        passes: passes of the unrolled training that have dummies of their own.
         joint: whether the labels are unknowns.
         logits: numbers in a lane that stand for labels.
         draws: numbers in a lane that stand for draws.
@@ -77,12 +79,15 @@ class Problem:
         first = next(iter(observations.values()))
         self.attack, self.observations, self.victims = attack, observations, list(observations)
         self.like = next(model.parameters()).detach()
-        way = None if first.training is None else attack.steps_as(first.training)
+        way = first.training and attack.steps_as(first.training, first.batch_size)
         self.training = first.training if way == "unroll" else None
         self.replaced = first.training if way == "surrogate" else None
         positions = attack.reads_positions
         kind = attack.space_type(model)
         space = kind(model, first, dtype or self.like.dtype, read_positions=positions)
+        self.passes = attack.own_passes(first) if kind is PixelSpace else 1
+        if self.passes > 1:
+            space = PassesSpace(model, first, dtype or self.like.dtype, passes=self.passes)
         self.space = space
         self._spaces = {i: space.for_observation(o) for i, o in observations.items()}
         self._shared = {
@@ -100,6 +105,7 @@ class Problem:
             per_example=attack.per_example,
             per_client=attack.per_client,
             entering=space.entering,
+            passes=self.passes,
         )
         self._model, self._objective = model, attack.distance()
         self._priors = [p for p in attack.regularisers(model) if p.modality == space.modality]
@@ -119,6 +125,7 @@ class Problem:
         target = against.target if batch.target is None else batch.target
         if self.joint:
             target = torch.softmax(residual[: self.logits].view(-1, self.classes), dim=-1)
+            target = torch.cat([target] * self.passes)
         draws = residual[self.logits :][: self.draws]
         last = residual[-1] if len(residual) > self.logits + self.draws else None
         return self._compare(batch, target, against, draws, last)
@@ -242,6 +249,9 @@ class Problem:
         total = self._objective(upload, shared)
         for prior in self._priors:
             total = total + prior(batch.judged)
+        if self.passes > 1:
+            size = self._objective({k: torch.zeros_like(g) for k, g in shared.items()}, shared)
+            total = total + self.attack.agreement * size * disagreement(batch.judged, self.passes)
         return total
 
     def _upload(
@@ -271,4 +281,4 @@ class Problem:
     def _given(self, data: Tensor, labels: Tensor) -> tuple[Batch, Tensor]:
         target = target_rows(labels, self.classes, self.like)
         data = data.to(self.like if data.is_floating_point() else self.like.device)
-        return self.space.given(data, target), target
+        return self.space.given(data, target), torch.cat([target] * self.passes)

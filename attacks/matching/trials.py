@@ -96,11 +96,21 @@ class Trials:
         return labels
 
     def target(self, lane: int) -> Tensor:
-        """Return a lane's labels as the loss takes them; zeros where they are unknown."""
+        """Return a lane's labels as the loss takes them; zeros where they are unknown.
+
+        Where later passes have dummies of their own, there are labels for each: in the first order,
+        and for trials beyond the first in random orders.
+        """
         problem, labels = self._problem, self.labels(lane)
+        victim, trial = self.victim(lane), lane % self._each
         if labels is None:
             return problem.like.new_zeros((problem.batch_size, problem.classes))
-        return target_rows(labels, problem.classes, problem.like)
+        rows = target_rows(labels, problem.classes, problem.like)
+        if problem.passes == 1:
+            return rows
+        generator = self.generator("later labels", victim, trial)
+        orders = [torch.randperm(len(rows), generator=generator) for _ in range(problem.passes - 1)]
+        return torch.cat([rows, *(rows[order] if trial else rows for order in orders)])
 
     def order(self, lane: int) -> Tensor:
         """Return the examples that a lane's local steps take, ``(steps, batch)``.
@@ -114,7 +124,7 @@ class Trials:
         trial, count = lane % self._each, self._problem.batch_size
         generator = self.generator("order", self.victim(lane), trial)
         sizes = training.sizes(count)
-        order = torch.arange(count)
+        order = torch.arange(count * self._problem.passes)
         while len(order) < sum(sizes):
             again = torch.randperm(count, generator=generator) if trial else torch.arange(count)
             order = torch.cat([order, again])

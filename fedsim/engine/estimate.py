@@ -8,6 +8,7 @@ import time
 import numpy as np
 import torch
 
+from fedsim.attacks.labels.fitted import EVALUATIONS, LEAST_BUDGET, is_small
 from fedsim.attacks.matching.attack import GradientMatching
 from fedsim.clients.site import Site
 from fedsim.data.types import Dataset
@@ -46,7 +47,17 @@ def attack_seconds(site: Site, device: torch.device) -> float | None:
     attacks = len(rounds) * (1 + victims * (1 + plan.adaptive)) + together * victims
     local_steps = federation.steps_of(max(map(len, site.partitions)))
     steps = plan.attack.evaluations * plan.attack.trials * local_steps
-    return attacks * steps * SECOND_ORDER * _gradient_seconds(site)
+    searched = attacks * steps + len(rounds) * victims * _label_steps(site, plan.attack.evaluations)
+    return searched * SECOND_ORDER * _gradient_seconds(site)
+
+
+def _label_steps(site: Site, evaluations: int) -> int:
+    """Return the steps that the search for the labels of local steps unrolls for a client."""
+    federation, examples = site.scenario.federation, max(map(len, site.partitions))
+    steps, uses = federation.steps_of(examples), federation.uses_of(examples)
+    numbers, own = _parameters(site), min(examples, uses)
+    fits = is_small(steps, federation.batch_size, uses, own, numbers)
+    return EVALUATIONS * steps if fits and evaluations >= LEAST_BUDGET else 0
 
 
 def _is_large(site: Site) -> bool:
@@ -55,7 +66,12 @@ def _is_large(site: Site) -> bool:
         and math.prod(site.dataset.image_shape[1:]) >= LARGE_PICTURE
     ):
         return True
-    return sum(p.numel() for p in site.architecture.parameters() if p.requires_grad) >= LARGE
+    return _parameters(site) >= LARGE
+
+
+def _parameters(site: Site) -> int:
+    """Return the number of trained parameters."""
+    return sum(p.numel() for p in site.architecture.parameters() if p.requires_grad)
 
 
 def _gradient_seconds(site: Site) -> float:

@@ -187,7 +187,7 @@ class Scorer:
         follows = isinstance(attack, GradientMatching) and self._unrolls(attack, victim)
         if victim.is_sum:  # after a first step each client has different weights
             return several or self._batch_statistics
-        return several and (not follows or self._order_unknown(victim))
+        return several and (not follows or _order_unknown(victim))
 
     @cached_property
     def _draws(self) -> bool:
@@ -197,17 +197,10 @@ class Scorer:
 
     @staticmethod
     def _unrolls(attack: GradientMatching, victim: Victim) -> bool:
-        training = None if victim.observation is None else victim.observation.training
-        if training is None:
+        if victim.observation is None or victim.observation.training is None:
             return attack.local_steps == "unroll"
-        return attack.steps_as(training) == "unroll"
-
-    def _order_unknown(self, victim: Victim) -> bool:
-        """Whether the steps use examples again, in an order that the attack has to guess."""
-        federation, seen = self._site.scenario.federation, victim.observation
-        if seen is None or seen.batch_size <= federation.batch_size:
-            return False  # every step uses all of them
-        return seen.batch_size < federation.uses_of(seen.batch_size)
+        training = victim.observation.training
+        return attack.steps_as(training, victim.observation.batch_size) == "unroll"
 
     def _steps(self, victim: Victim) -> int:
         """Return the largest number of local steps of a victim's clients."""
@@ -332,3 +325,9 @@ def _truth_fit(outcome: Outcome, originals: Tensor, labels: Tensor) -> TruthFit 
     if victim.observation is None:
         return None
     return victim.attack.truth_fit(outcome.model, victim.observation, originals, labels)
+
+
+def _order_unknown(victim: Victim) -> bool:
+    """Return whether the steps use examples again, in an order that the attack has to guess."""
+    seen = victim.observation
+    return seen is not None and seen.training is not None and seen.training.reuses(seen.batch_size)

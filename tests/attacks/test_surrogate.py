@@ -113,7 +113,7 @@ def test_best_unrolls_short_trainings_of_one_pass(epochs: int, most: int, way: s
     labels = torch.arange(4) % CLASSES
     attack = BestOf(evaluations=2, most_unrolled=most)
     assert seen.training is not None
-    assert attack.steps_as(seen.training) == way
+    assert attack.steps_as(seen.training, 4) == way
     same = DLG() if way == "unroll" else Surrogate(total_variation=1e-2)
     objective = same.relative_objective_of(model, seen, data, labels)
     assert attack.relative_objective_of(model, seen, data, labels) == objective
@@ -128,4 +128,14 @@ def test_best_leaves_another_choice_as_it_is() -> None:
     _, _, seen, _ = victim(3)
     assert seen.training is not None
     attack = BestOf(local_steps="average", most_unrolled=1)
-    assert attack.steps_as(seen.training) == "average"
+    assert attack.steps_as(seen.training, 4) == "average"
+
+
+@pytest.mark.parametrize(
+    ("steps", "batch_size", "way"),
+    [(2, 2, "unroll"), (3, 2, "surrogate"), (5, 4, "unroll"), (21, 4, "surrogate")],
+)
+def test_best_unrolls_steps_that_use_no_example_again(
+    steps: int, batch_size: int, way: str
+) -> None:
+    assert BestOf().steps_as(LocalTraining(0.1, steps, batch_size), examples=4) == way

@@ -57,8 +57,8 @@ def replayed_misfits(evidence: Evidence, federation: Federation) -> list[float]:
         One relative objective for each repetition; none after a single step, or if steps use
         examples again, in an order that is unknown.
     """
-    training, examples = evidence.observation.training, len(evidence.inputs)
-    if training is None or sum(training.sizes(examples)) > examples:
+    training = evidence.observation.training
+    if training is None or training.reuses(len(evidence.inputs)):
         return []
     generator = torch.Generator().manual_seed(0)
     uploads = (_upload(evidence, federation, training, generator) for _ in range(REPLAYS))
@@ -78,10 +78,11 @@ def _upload(
     signs = torch.randint(0, 2, entered.shape, generator=generator).to(entered) * 2 - 1
     moved = entered * (1 + torch.finfo(entered.dtype).eps * signs)
     outputs, sizes = count_classes(model, seen.input_shape), training.sizes(len(moved))
+    steps = torch.split(torch.arange(sum(sizes)) % len(moved), sizes)
     labels = evidence.labels.to(like.device)
     local_training(
         model,
-        list(zip(torch.split(moved, sizes), torch.split(labels, sizes), strict=True)),
+        [(moved[step], labels[step]) for step in steps],
         training.learning_rate,
         computing(seen.loss, outputs),
         optimizer=federation.optimizer,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from fedsim.core.local_steps import reuses
 from fedsim.log.run import Run
 from fedsim.log.schema import (
     ADAPTIVE,
@@ -98,6 +99,16 @@ class Case:
             return int(self.federation.get("local_steps", 1))
         size = int(self.federation.get("batch_size", 1))
         return int(epochs) * max(1, -(-self.batch_size // size))
+
+    @property
+    def reuses(self) -> bool:
+        """Whether local steps use examples again in an order that no adversary knows."""
+        epochs, size = (
+            self.federation.get("local_epochs"),
+            int(self.federation.get("batch_size", 1)),
+        )
+        uses = self.local_steps * size if epochs is None else int(epochs) * self.batch_size
+        return not self.is_control and reuses(uses, self.batch_size, size)
 
     @property
     def defenses(self) -> list[str]:

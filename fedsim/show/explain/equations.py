@@ -6,6 +6,7 @@ from a working defense: it is an undefended gradient of one step.
 
 from __future__ import annotations
 
+from fedsim.core.local_steps import worth_unrolling
 from fedsim.log.schema import ADAPTIVE, NAIVE, Doubt
 from fedsim.show.explain.cases import Case
 from fedsim.show.explain.finding import Finding
@@ -52,6 +53,7 @@ _TREATED = {
     "average": "treated them as one large step",
     "surrogate": "treated them as one large step between the received and the sent weights",
     "unroll": "followed them in an order that it guessed, or through an optimiser that jumps",
+    "agree": "followed them with dummies of its own for each pass, which agree up to their order",
 }
 _TO_UNROLL = "let the attack unroll them (local_steps = 'unroll', whose cost grows with them), and "
 
@@ -79,16 +81,16 @@ def many_local_steps(case: Case, control: Case | None) -> Finding | None:
         0.92 if approximate else 0.86,
         evidence + _expected(case),
         "Use fewer local_steps to test this cause; "
-        + (_TO_UNROLL if approximate and how != "unroll" else "")
+        + (_TO_UNROLL if approximate and how not in ("unroll", "agree") else "")
         + "use more evaluations and trials (each trial guesses another order).",
     )
 
 
 def _expected(case: Case) -> str:
     """Return the results to expect of such steps (``tests/paper/test_local_training.py``)."""
-    if _shuffled(case):
+    if case.reuses:
         return (
-            " In several passes examples come in orders that are not known, and these attacks find "
+            " Examples are used again in an order that is not known, and these attacks find "
             "little more than a blind guess. A better attack may find more (LeNet, "
             "8 clothes in batches of 4, 2 passes of SGD at 0.03, 300 evaluations: 7.3 dB unrolled, "
             "7.5 by a surrogate model, 7.5 for plain grey)."
@@ -100,18 +102,17 @@ def _expected(case: Case) -> str:
     )
 
 
-def _shuffled(case: Case) -> bool:
-    """Whether examples are used again in other steps than the first ones."""
-    return 1 < int(case.federation.get("local_epochs") or 1) < case.local_steps
-
-
 def _treatment(case: Case) -> str:
     """Return the way to take local steps; `best` unrolls a few steps of a known order."""
     how: str = case.attack.get("local_steps", "unroll")
     most = case.attack.get("most_unrolled")
-    if how != "unroll" or most is None:
+    agree = case.reuses and case.attack.get("reused") == "agree"
+    guessed = case.reuses and not agree
+    if how != "unroll":
         return how
-    return "surrogate" if _shuffled(case) or case.local_steps > most else how
+    if most is not None and not worth_unrolling(case.local_steps, guessed, int(most)):
+        return "surrogate"
+    return "agree" if agree else how
 
 
 def defended_upload(case: Case, control: Case | None) -> Finding | None:

@@ -46,6 +46,18 @@ def test_none_where_it_is_not_needed(site: Site, monkeypatch: pytest.MonkeyPatch
     assert attack_seconds(site, CPU) is not None
 
 
+def test_labels_of_local_steps_are_searched_for(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(estimate, "is_small", lambda *_numbers: True)
+    changes = ("adversary={attack={name='idlg', evaluations=300}}", "federation.local_steps=2")
+    case = open_site(small(*changes, "federation.upload='update'"))
+    found = attack_seconds(case, CPU)
+    # Two rounds, each with three clients and the control; labels are searched for clients' steps.
+    evaluations = 2 * (4 * 300 + 3 * estimate.EVALUATIONS)
+    assert found == evaluations * 2 * estimate.SECOND_ORDER * 0.5
+
+
 def test_said_before_anything_else(site: Site, tmp_path: Path) -> None:
     said = io.StringIO()
     scenario = small("adversary={attack={name='dlg', evaluations=2}}")

@@ -130,11 +130,18 @@ def test_unrolling_is_advised_only_to_an_attack_that_averages() -> None:
 
 
 @pytest.mark.parametrize(
-    ("federation", "surrogate"),
-    [({"local_steps": 3}, False), ({"local_steps": 30}, True), ({"local_epochs": 2}, True)],
+    ("federation", "surrogate", "reused"),
+    [
+        ({"local_steps": 3}, False, False),
+        ({"local_steps": 5}, True, True),
+        ({"local_steps": 30, "batch_size": 4}, True, False),
+        ({"local_steps": 5, "batch_size": 4}, False, False),
+        ({"local_epochs": 2}, True, True),
+        ({"local_epochs": 2, "batch_size": 4}, False, False),
+    ],
 )
 def test_long_trainings_say_what_the_default_attack_did(
-    monkeypatch: pytest.MonkeyPatch, federation: dict[str, Any], surrogate: bool
+    monkeypatch: pytest.MonkeyPatch, federation: dict[str, Any], surrogate: bool, reused: bool
 ) -> None:
     monkeypatch.setattr(Case, "batch_size", 4)
     attack = {"name": "best", "local_steps": "unroll", "most_unrolled": 20}
@@ -142,7 +149,18 @@ def test_long_trainings_say_what_the_default_attack_did(
     one = case(scenario=scenario, approximate=True, explained=False)
     evidence = findings(one)["too many local steps"].evidence
     assert ("between the received and the sent weights" in evidence) is surrogate
-    assert ("not known" in evidence) is ("local_epochs" in federation)
+    assert ("not known" in evidence) is reused
+
+
+def test_passes_with_dummies_of_their_own_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Case, "batch_size", 4)
+    federation = {"batch_size": 1, "local_epochs": 2}
+    attack = {"name": "best", "local_steps": "unroll", "most_unrolled": 20, "reused": "agree"}
+    scenario = {"federation": federation, "adversary": {"attack": attack}}
+    found = findings(case(scenario=scenario, approximate=True, explained=False))
+    cause = found["too many local steps"]
+    assert "agree up to their order" in cause.evidence
+    assert "let the attack unroll" not in cause.advice
 
 
 def test_the_attack_in_use_is_not_advised() -> None:
