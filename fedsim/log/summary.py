@@ -268,12 +268,17 @@ def _checked(uploads: Sequence[UploadRecord], sent: Sequence[ManipulationRecord]
 
 
 def _taken(records: Sequence[LogRecord], measure: Measure) -> dict[int, tuple[int, int]]:
-    """Count the recovered examples among those that answered a changed model, by round."""
+    """Count the recovered examples among those that answered a changed model, by round.
+
+    A client that refused the round did not answer.
+    """
+    refused = {(u.round, u.partition) for u in of_kind(records, UploadRecord) if u.refused}
     found: dict[int, tuple[int, int]] = {}
     for sent in of_kind(records, ManipulationRecord):
         best: dict[tuple[int | None, int], float] = {}
         for record in of_kind(records, LeakageRecord):
             answers = record.partition is None or record.partition in sent.partitions
+            answers = answers and (record.round, record.partition) not in refused
             if record.round == sent.round and answers and not record.is_control:
                 key = (record.partition, record.score.example)
                 figure = record.score.figure(measure)

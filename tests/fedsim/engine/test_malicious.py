@@ -54,6 +54,7 @@ def test_a_run_says_who_noticed(tmp_path: Path) -> None:
         (2, 0, "weight-statistics", True),
         (2, 1, "weight-statistics", False),
     ]
+    assert summary.taken[2][1] == 6  # those of the client that answered
     changed, alarms = malice_said(summary)
     assert "client 0 by weight-statistics, refused; client 1 by weight-statistics" in changed
     assert alarms == "False alarms: 0 in 2 checks of honest models."
