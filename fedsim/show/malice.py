@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from fedsim.core.measures import Measure
 from fedsim.log.schema import ManipulationRecord
 from fedsim.log.summary import Summary, false_alarms
 from fedsim.show.headline import counted
@@ -54,8 +55,9 @@ def _round_said(sent: ManipulationRecord, summary: Summary) -> str:
     things = counted(asked, measure.thing, measure.things)
     got = "It got nothing"
     if asked:
-        got = f"It got {recovered} of {things} at {measure.show(measure.recovered)} or more"
-    promised = "" if sent.expected is None else f"; it had expected {sent.expected:.0%} of them"
+        got = f"It got {recovered} of {things} at {_least(measure)}"
+    of = measure.told_of or " of them"
+    promised = "" if sent.expected is None else f"; it had expected {sent.expected:.0%}{of}"
     cost = "It changed no model, and the round does not train the global one."
     if sent.tensors:
         cost = (
@@ -64,6 +66,12 @@ def _round_said(sent: ManipulationRecord, summary: Summary) -> str:
             "model."
         )
     return f"{sent_said(sent)} {got}{promised}. {_noticed_said(sent, summary)} {cost}"
+
+
+def _least(measure: Measure) -> str:
+    """Return the figure from which an example counts as recovered, as a phrase."""
+    shown = measure.show(measure.recovered)
+    return f"{shown}{measure.told_of}" if shown == "100%" else f"{shown} or more"
 
 
 def _noticed_said(sent: ManipulationRecord, summary: Summary) -> str:

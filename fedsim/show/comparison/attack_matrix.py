@@ -131,8 +131,8 @@ def terminal_matrix(found: Sequence[Pairing]) -> list[Table | Text]:
     matrix = AttackMatrix.of(found)
     measure = next((m.measure for m in found if m.measure), None)
     things = measure.things if measure else "examples"
-    least = f" at {measure.show(measure.recovered)} or more" if measure else ""
-    got = _table(f"{things} recovered{least}, of those attacked, and the worst verdict")
+    least = f" ({measure.recovered_name})" if measure else ""
+    got = _table(f"{things} recovered{least} of those attacked, and the worst verdict")
     got.add_column("defense", width=min(NAME_WIDTH, max(map(len, matrix.defenses))))
     for attack in matrix.attacks:
         got.add_column(attack, justify="right", overflow="fold")

@@ -3,7 +3,9 @@
 from rich.console import Console
 
 from fedsim.log.summary import summarise
-from fedsim.show.malice import malice_said
+from fedsim.modalities.pictures.measure import PSNR
+from fedsim.modalities.texts.measure import TOKENS
+from fedsim.show.malice import _least, malice_said
 from fedsim.show.terminal.table import remarks
 from fedsim.show.threat import threat_said
 from tests.fedsim.log.samples import MANIPULATION
@@ -59,3 +61,8 @@ def test_it_says_who_noticed_and_counts_false_alarms() -> None:
     first, alarms = malice_said(summarise(records))
     assert "Noticed: client 0 by weight-statistics, refused." in first
     assert alarms == "False alarms: 1 in 2 checks of honest models (round 2, client 1)."
+
+
+def test_texts_are_counted_by_their_tokens() -> None:
+    assert _least(TOKENS) == "100% of the tokens"
+    assert _least(PSNR) == "30 dB or more"
