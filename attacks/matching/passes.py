@@ -17,7 +17,9 @@ class PassesSpace(PixelSpace):
 
     Dimitrov et al., TMLR 2022 (arXiv 2206.12395): each pass has dummies of its own, and
     a prior (`disagreement`) makes the passes agree up to their order. Later passes are assigned to
-    the first by the squared distance of pictures, and averaged, as in the authors' code.
+    the first by the squared distance of pictures, and averaged, as in the authors' code. The
+    objective of a result is that of the passes' own dummies. Labels of later passes are in the
+    first order, or in a random one; that order is still a guess.
 
     Args:
         model: the attacked model.
@@ -69,8 +71,9 @@ def merged(pictures: Tensor, passes: int) -> Tensor:
 def disagreement(pictures: Tensor, passes: int) -> Tensor:
     """Return the mean squared distance of each pass's mean picture from that of all passes.
 
-    The statistic is invariant to the order of a pass's examples. The paper has the mean over pairs
-    of passes, which is twice this.
+    The statistic is invariant to the order of a pass's examples. It is that of the authors' scripts
+    (``l2_mean``), of which theirs is the mean over pairs of passes, which is twice this; their code
+    has maxima and random convolutions too.
 
     Args:
         pictures: of all passes, one pass after the other, ``(passes x N, ...)``.
