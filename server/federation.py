@@ -70,7 +70,8 @@ def federate(  # noqa: PLR0913  (each is one thing that it needs)
     partitions = ask_partitions(grid, scenario.num_clients, federation.timeout_s)
     grid = OneReplyEach(grid, partitions, on_note)
     shapes, limits = upload_shapes(scenario, model), upload_limits(scenario, model, sizes)
-    protocol, gradients = secure_protocol(scenario, partitions), gradient_names(scenario, model)
+    protocol = secure_protocol(scenario, partitions, sizes)
+    gradients = gradient_names(scenario, model)
     inner: Strategy = Orderly(
         base_strategy(scenario, model),
         partitions,
@@ -191,12 +192,16 @@ def gradient_names(scenario: Scenario, model: nn.Module) -> list[str]:
     return [k for k, p in model.named_parameters() if p.requires_grad]
 
 
-def secure_protocol(scenario: Scenario, partitions: Mapping[int, int]) -> Protocol | None:
+def secure_protocol(
+    scenario: Scenario, partitions: Mapping[int, int], sizes: Sequence[int]
+) -> Protocol | None:
     """Return the protocol that hides single uploads, or None for plain uploads.
 
     Args:
         scenario: the scenario.
         partitions: the partition of each node, by node id.
+        sizes: number of examples of each client, of which the server knows the largest if clients
+            train whole epochs.
 
     Raises:
         RunError: the scenario's aggregation needs what is not installed.
@@ -205,7 +210,8 @@ def secure_protocol(scenario: Scenario, partitions: Mapping[int, int]) -> Protoc
     if not aggregation.hides:
         return None
     protocol: ProtocolOf = aggregation.side("server")
-    return protocol(aggregation, scenario.federation, partitions)
+    federation = scenario.federation
+    return protocol(aggregation, federation, partitions, federation.most_examples(sizes))
 
 
 def upload_shapes(scenario: Scenario, model: nn.Module) -> Shapes:

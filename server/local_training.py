@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from fedsim.attacks import LocalTraining
@@ -48,7 +49,32 @@ def training_of(
     )
     if federation.schedule.is_constant:
         return training
-    return replace(training, factors=tuple(federation.rate_factors(server_round, examples)))
+    return replace(training, factors=tuple(federation.factors_of(server_round, training.steps)))
+
+
+def of_unequal(
+    training: LocalTraining, federation: Federation, examples: Sequence[int]
+) -> LocalTraining:
+    """Return the training behind a sum of clients whose whole epochs differ in steps.
+
+    The sum is that of the clients' changes of the weights, weighted by their numbers of examples
+    n_i, over the sum of these numbers. To first order a client's change is its number of steps
+    s_i times that of one step, so that the mean change is ``sum(n_i s_i) / sum(n_i)`` steps. One
+    client with the examples of all takes another number of steps: its learning rate is multiplied
+    by the quotient. For clients of one step each, or of equal size, nothing changes. That examples
+    of larger clients weigh more is left out: equations of several steps of several clients are
+    approximate.
+
+    Args:
+        training: the training of one client with the examples of all.
+        federation: the clients' configuration.
+        examples: number of examples of each client.
+    """
+    total = sum(examples)
+    if federation.local_epochs is None or not total:
+        return training
+    mean = sum(n * federation.steps_of(n) for n in examples) / total
+    return replace(training, learning_rate=training.learning_rate * mean / training.steps)
 
 
 def optimiser_of(optimizer: configured.Optimizer) -> LocalOptimiser:

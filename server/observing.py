@@ -12,8 +12,13 @@ from fedsim.attacks.batch_norm import uploaded_statistics
 from fedsim.core.errors import UploadError
 from fedsim.data import Examples
 from fedsim.scenario import Federation
-from fedsim.server.local_training import training_of
+from fedsim.server.local_training import of_unequal, training_of
 from fedsim.server.uploads import Sum, Upload
+
+
+def examples_of(total: Sum) -> list[int]:
+    """Return the number of examples of each client of a sum, as it reported it."""
+    return [int(u.metrics["num-examples"]) for u in total.uploads if u.problem is None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +66,7 @@ class Observing:
         """
         # The mean of clients' mean gradients is that of all their examples as one batch.
         size = self.federation.batch_size * len(upload.partitions)
-        apart = upload.rounding if isinstance(upload, Upload) else 1.0
+        apart = upload.rounding
         names = [k for k, p in self.architecture.named_parameters() if p.requires_grad]
         arrays = {k: upload.arrays[k].to(weights[k].dtype) for k in names}
         different = self._different(upload, size)
@@ -72,6 +77,8 @@ class Observing:
             observed = Observation(arrays, shape, size, resolution=step)
             return self._completed(observed, lengths, statistics)
         training = self._training(different, len(upload.partitions))
+        if isinstance(upload, Sum):
+            training = of_unequal(training, self.federation, examples_of(upload))
         before = {k: weights[k] for k in names}
         observed = Observation.from_training(
             before, arrays, training, input_shape=shape, examples=different

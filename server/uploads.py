@@ -88,6 +88,8 @@ class Sum:
         costs: bytes and seconds, by stage.
         problem: reason for a missing sum, or None.
         isolated: uploads of single clients that a malicious server took out of it.
+        rounding: steps to which its values are rounded, as a multiple of the aggregation's
+            resolution.
     """
 
     partitions: tuple[int, ...]
@@ -98,6 +100,7 @@ class Sum:
     costs: Mapping[str, float] = field(default_factory=dict)
     problem: str | None = None
     isolated: tuple[Upload, ...] = ()
+    rounding: float = 1.0
 
     @property
     def lengths(self) -> tuple[int, ...]:

@@ -44,8 +44,8 @@ class ClientSide:
                 `UploadError`.
             parameter: the aggregation's parameter that sets the limit, for the message.
         """
-        federation = self.site.scenario.federation
-        most = federation.batch_size * federation.local_steps
+        sizes = [len(own) for own in self.site.partitions]
+        most = self.site.scenario.federation.most_examples(sizes)
 
         def vector_of(message: Message, reply: Message) -> Tensor:
             received = message.content.array_records["arrays"].to_torch_state_dict()

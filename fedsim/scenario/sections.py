@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -149,12 +150,6 @@ class Federation(Section):
                 f"local_epochs = {self.local_epochs} needs upload = 'update': a gradient "
                 "belongs to one step; set upload = 'update', or remove local_epochs"
             )
-        if self.aggregation.hides:
-            raise ValueError(
-                f"local_epochs = {self.local_epochs} needs aggregation = 'plain': the number of "
-                "steps of a hidden upload would depend on the size of its client's data; set "
-                "local_steps"
-            )
 
     @property
     def takes_one_step(self) -> bool:
@@ -178,10 +173,28 @@ class Federation(Section):
             server_round: the round, from 1.
             examples: size of its data.
         """
-        steps = self.steps_of(examples)
+        return self.factors_of(server_round, self.steps_of(examples))
+
+    def factors_of(self, server_round: int, steps: int) -> list[float]:
+        """Return the factor on the learning rate in each of a number of local steps.
+
+        Args:
+            server_round: the round, from 1.
+            steps: number of local steps.
+        """
         if self.schedule.over == "steps":
             return [self.schedule.factor(step, steps) for step in range(steps)]
         return [self.schedule.factor(server_round - 1, self.rounds)] * steps
+
+    def most_examples(self, sizes: Sequence[int]) -> int:
+        """Return the largest number of examples that a client can claim in a round.
+
+        Args:
+            sizes: size of each client's data.
+        """
+        if self.local_epochs is None:
+            return self.batch_size * self.local_steps
+        return max(sizes, default=self.batch_size)
 
     def uses_of(self, examples: int) -> int:
         """Return the number of examples that a client's local steps use, with repetitions.

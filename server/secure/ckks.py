@@ -32,7 +32,9 @@ class _Round:
     )
 
 
-def protocol(plan: Ckks, federation: Federation, partitions: Mapping[int, int]) -> CkksProtocol:
+def protocol(
+    plan: Ckks, federation: Federation, partitions: Mapping[int, int], most: int
+) -> CkksProtocol:
     """Return the protocol of a run.
 
     Raises:

@@ -54,6 +54,7 @@ class AmongInvented(Protocol):
         return replace(
             found,
             mean=mean,
+            coarser=1.0,  # each of the real clients has the most examples
             nodes=[n for n in found.nodes if n not in contexts],
             clear=clear,
             sizes={n: s for n, s in found.sizes.items() if n not in contexts},

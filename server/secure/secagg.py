@@ -39,10 +39,9 @@ UNUSABLE = 6  # Flower's error code for a reply that violates a protocol
 
 
 def protocol(
-    plan: SecAggPlus, federation: Federation, partitions: Mapping[int, int]
+    plan: SecAggPlus, federation: Federation, partitions: Mapping[int, int], most: int
 ) -> SecAggPlusProtocol:
     """Return the protocol of a run."""
-    most = federation.batch_size * federation.local_steps
     return SecAggPlusProtocol(plan, most, federation.timeout_s)
 
 
@@ -95,7 +94,22 @@ class SecAggPlusProtocol(Protocol):
             dropped=watched.dropped,
             costs={f"{stage} s": s for stage, s in zip(STAGES, watched.seconds, strict=False)},
             problem=problem,
+            coarser=_coarser(watched.clear, self._most_examples),
         )
+
+
+def _coarser(clear: Mapping[int, RecordDict], most: int) -> float:
+    """Return the largest claim as a multiple of the clients' mean number of examples.
+
+    Flower multiplies a vector by its client's share of the largest claim before it is rounded.
+    """
+    claims = [examples for each in clear.values() if (examples := _claimed(each))]
+    return most * len(claims) / sum(claims) if claims else 1.0
+
+
+def _claimed(clear: RecordDict) -> float:
+    upload = read_clear(clear, 0)
+    return 0.0 if upload.problem is not None else upload.metrics["num-examples"]
 
 
 class _Workflow(SecAggPlusWorkflow):

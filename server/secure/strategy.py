@@ -44,6 +44,8 @@ class Revealed:
         dropped: nodes that dropped out at some stage, with the reason.
         costs: seconds, by stage.
         problem: reason for a missing sum, or None.
+        coarser: steps to which values of the mean are rounded, as a multiple of the aggregation's
+            resolution.
     """
 
     mean: Tensor | None
@@ -53,6 +55,7 @@ class Revealed:
     dropped: Mapping[int, str] = field(default_factory=dict)
     costs: Mapping[str, float] = field(default_factory=dict)
     problem: str | None = None
+    coarser: float = 1.0
 
 
 class Protocol(ABC):
@@ -86,9 +89,9 @@ class Protocol(ABC):
         )
 
 
-ProtocolOf = Callable[[Aggregation, Federation, Mapping[int, int]], Protocol]
-"""``(aggregation, federation, partition of each node)`` to the protocol; named by
-`Aggregation.server`."""
+ProtocolOf = Callable[[Aggregation, Federation, Mapping[int, int], int], Protocol]
+"""``(aggregation, federation, partition of each node, most examples of a client)`` to the protocol;
+named by `Aggregation.server`."""
 
 
 class SecureAggregation(Delegate):
@@ -191,6 +194,7 @@ class SecureAggregation(Delegate):
             {**revealed.costs, "seconds": time.monotonic() - began},
             problem,
             isolated,
+            revealed.coarser,
         )
 
     def _clear(self, node: int, revealed: Revealed) -> Upload:

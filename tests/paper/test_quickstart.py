@@ -17,7 +17,7 @@ from fedsim.log.run import Run
 from fedsim.log.schema import Meaning, SumRecord
 from tests.fedsim.engine.audit.quickstart import write
 
-pytestmark = pytest.mark.paper
+pytestmark = [pytest.mark.paper, pytest.mark.timeout(1800)]
 
 
 @pytest.mark.parametrize(

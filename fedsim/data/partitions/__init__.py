@@ -9,5 +9,6 @@ from fedsim.data.partitions.dirichlet import Dirichlet
 from fedsim.data.partitions.flower import FlwrDatasets
 from fedsim.data.partitions.iid import Iid
 from fedsim.data.partitions.shards import Shards
+from fedsim.data.partitions.sizes import GivenSizes
 
-__all__ = ["ByClass", "Dirichlet", "FlwrDatasets", "Iid", "Partition", "Shards"]
+__all__ = ["ByClass", "Dirichlet", "FlwrDatasets", "GivenSizes", "Iid", "Partition", "Shards"]

@@ -78,6 +78,34 @@ def test_several_steps_of_several_clients_are_an_approximation() -> None:
     assert not judge.approximate(Victim(1, (), "naive", attack, None))
 
 
+def test_one_step_of_clients_with_unequal_data_is_one_batch_of_all(tmp_path: Path) -> None:
+    """The weighted sum of their mean gradients is the mean over all examples, exactly."""
+    epoch = "federation={aggregation='secagg+', upload='update', local_epochs=1, batch_size=5}"
+    unequal = "data.partition={name='sizes', sizes=[5, 1, 3]}"
+    case = small(TWENTY_EVALUATIONS, epoch, unequal, "federation.rounds=1")
+    records = list(read_records(run(case, tmp_path / "run")))
+    assert [r.examples for r in of_kind(records, UploadRecord)] == [5, 1, 3]
+    [total] = of_kind(records, SumRecord)
+    assert total.examples == 9
+    [found] = [r for r in of_kind(records, ReconstructionRecord) if "sum" in r.victim]
+    assert found.explained
+    assert not found.approximate
+    assert len([r for r in of_kind(records, LeakageRecord) if r.group == SUM]) == 9
+
+
+def test_epochs_of_several_clients_are_attacked_as_an_approximation(tmp_path: Path) -> None:
+    epochs = "federation={aggregation='secagg+', upload='update', local_epochs=2, rounds=1}"
+    unequal = "data.partition={name='sizes', sizes=[5, 1, 3]}"
+    case = small(TWENTY_EVALUATIONS, epochs, unequal)
+    records = list(read_records(run(case, tmp_path / "run")))
+    [found] = [r for r in of_kind(records, ReconstructionRecord) if "sum" in r.victim]
+    assert found.error is None
+    assert found.approximate
+    scores = [r.score for r in of_kind(records, LeakageRecord) if r.group == SUM]
+    assert len(scores) == 9
+    assert all(Doubt.APPROXIMATE in s.doubts for s in scores if s.doubts)
+
+
 def test_a_lost_round_is_recorded_and_told(tmp_path: Path) -> None:
     table = "{name='secagg+', clipping_range=1e-9}"
     case = secure("federation.rounds=1", f"federation.aggregation={table}")

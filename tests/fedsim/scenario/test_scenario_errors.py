@@ -257,10 +257,6 @@ def test_names_cannot_steer_a_terminal(text: str) -> None:
     [
         ("local_epochs=2", "local_epochs = 2 needs upload = 'update'"),
         ("upload='update', local_epochs=2, local_steps=3", "both set the number of steps; remove"),
-        (
-            "upload='update', local_epochs=2, aggregation='secagg+'",
-            "local_epochs = 2 needs aggregation = 'plain'",
-        ),
         ("optimizer={name='sgd', nesterov=true}", "nesterov = true needs momentum > 0; set momen"),
         ("optimizer='adamm'", "unknown optimizer 'adamm': did you mean 'adam'"),
         ("optimizer={name='adam', momentum=0.9}", "unknown key 'momentum' in optimizer 'adam'"),

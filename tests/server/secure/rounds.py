@@ -99,6 +99,7 @@ def train(scenario: Scenario, app: ClientApp | None = None) -> tuple[Result, See
         on_uploads=lambda *_: None,
         on_round=seen.accuracies.__setitem__,
         on_sum=seen.on_sum,
+        sizes=[len(own) for own in site.partitions],
     )
     return result, seen, spy
 

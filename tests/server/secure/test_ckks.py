@@ -43,6 +43,19 @@ def test_the_mean_is_the_plain_one(kind: str) -> None:
     assert not same(after, global_weights(case))
 
 
+def test_whole_epochs_of_clients_with_unequal_data_are_weighted_by_their_examples() -> None:
+    unequal = "data.partition={name='sizes', sizes=[5, 1, 3]}"
+    case = hidden("federation.upload=update", "federation.local_epochs=2", unequal)
+    result, seen, _ = train(case)
+    assert seen.sums[1].problem is None
+    assert seen.sums[1].rounding == 1
+    uploads = plain_uploads(case, range(3))
+    after = result.arrays.to_torch_state_dict()
+    for name in uploads[0]:
+        value = sum(n * u[name].double() for n, u in zip((5, 1, 3), uploads, strict=True)) / 9
+        torch.testing.assert_close(after[name].double(), value, atol=PRECISION, rtol=1e-6)
+
+
 def test_the_server_gets_ciphertexts_and_the_public_key_alone() -> None:
     case = hidden("model.hidden=[16]")
     _, _, spy = train(case)

@@ -91,7 +91,7 @@ MADE: list[PairwiseProtocol] = []
 
 
 def protocol(
-    plan: Aggregation, federation: Federation, partitions: Mapping[int, int]
+    plan: Aggregation, federation: Federation, partitions: Mapping[int, int], most: int
 ) -> PairwiseProtocol:
     MADE.append(PairwiseProtocol())
     return MADE[-1]

@@ -57,6 +57,25 @@ def test_the_mean_is_the_plain_one_to_the_precision_of_the_quantisation(
         torch.testing.assert_close(after[name].double(), step, atol=STEP, rtol=1e-6)
 
 
+UNEQUAL = "data.partition={name='sizes', sizes=[5, 1, 3]}"
+EPOCHS = "federation.upload=update", "federation.local_epochs=2", UNEQUAL
+
+
+def test_whole_epochs_of_clients_with_unequal_data_are_weighted_by_their_examples() -> None:
+    case = masked(*EPOCHS, clients=3)
+    result, seen, _ = train(case)
+    total = seen.sums[1]
+    assert total.problem is None
+    assert [u.metrics["num-examples"] for u in total.uploads] == [5, 1, 3]
+    assert total.rounding == 5 * 3 / 9
+    uploads = plain_uploads(case, range(3))
+    after = result.arrays.to_torch_state_dict()
+    for name in uploads[0]:
+        value = sum(n * u[name].double() for n, u in zip((5, 1, 3), uploads, strict=True)) / 9
+        coarse = total.rounding * STEP
+        torch.testing.assert_close(after[name].double(), value, atol=coarse, rtol=1e-6)
+
+
 @pydantic_dataclass(frozen=True)
 class Normed(ModelSpec):
     """A dense layer and a BatchNorm."""
