@@ -62,11 +62,13 @@ def row_gradients(model: nn.Module, inputs: Tensor, labels: Tensor) -> dict[str,
     seen: dict[nn.Module, Tensor] = {}
 
     def keep(module: nn.Module, given: tuple[Any, ...], output: Any) -> None:
-        if isinstance(module, nn.Linear) and output.requires_grad:
+        if _is_dense(module) and output.requires_grad:
             seen[module] = output
 
     with probing(model, keep), torch.enable_grad():
         logits = model(inputs)
+    if not seen:
+        return {}
     if labels.is_floating_point():
         loss = nn.functional.cross_entropy(logits, labels, reduction="sum")
     else:
@@ -80,6 +82,13 @@ def row_gradients(model: nn.Module, inputs: Tensor, labels: Tensor) -> dict[str,
         for module, part in zip(seen, found, strict=True)
         if part is not None
     }
+
+
+def _is_dense(module: nn.Module) -> bool:
+    """Return whether a module is a dense layer, PyTorch's or that of Hugging Face's GPT-2."""
+    own = dict(module.named_parameters(recurse=False))
+    known = "bias" in own and "weight" in own and own["weight"].ndim == 2
+    return known or isinstance(module, nn.Linear)
 
 
 def given_away(parts: Tensor, dominance: float) -> float:

@@ -160,6 +160,12 @@ def test_small_batches_and_models_without_data_are_not_judged() -> None:
     assert SingleExampleDominance().examine(single).did == {"given_away": 0}
 
 
+def test_a_model_without_dense_layers_gives_nothing_away() -> None:
+    model = nn.Sequential(nn.Conv2d(1, 10, 28), nn.Flatten())
+    found = Received({}, {}, lambda: model, lambda: private(BATCH))
+    assert SingleExampleDominance().examine(found).did == {"given_away": 0}
+
+
 @pytest.mark.parametrize("check", CHECKS, ids=str)
 def test_a_check_changes_neither_model_nor_weights(check: Check) -> None:
     model = RELU.build(SHAPE, 10, seed=0)

@@ -40,15 +40,24 @@ SETTINGS = {
         "data.partition={name='by-class'}",
     ),
     "convnet": ("model={name='convnet', channels=[8, 16]}", "federation.batch_size=8"),
-    "texts": (TEXTS, "model={name='bert'}", "federation.batch_size=4"),
+    "convnet-dense": (
+        "model={name='convnet', channels=[8, 16], activation='relu', hidden=[128]}",
+        "federation.batch_size=16",
+    ),
+    "vit": ("model={name='vit'}", "federation.batch_size=8"),
+    "bert": (TEXTS, "model={name='bert'}", "federation.batch_size=4"),
+    "gpt2": (TEXTS, "model={name='gpt2'}", "federation.batch_size=4"),
 }
 ROUNDS = {
-    "mlp-relu": 250,
-    "mlp-sigmoid": 250,
-    "lenet": 150,
-    "lenet-by-class": 150,
-    "convnet": 150,
-    "texts": 50,
+    "mlp-relu": 240,
+    "mlp-sigmoid": 230,
+    "lenet": 130,
+    "lenet-by-class": 130,
+    "convnet": 96,
+    "convnet-dense": 60,
+    "vit": 54,
+    "bert": 40,
+    "gpt2": 20,
 }
 """1,000 in all."""
 
