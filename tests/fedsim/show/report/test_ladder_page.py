@@ -13,6 +13,11 @@ from tests.fedsim.show.report.conftest import Opened
 pytestmark = pytest.mark.browser
 
 SIZES, STEPS = (1, 2, 4, 8, 16, 32), (1, 2, 4, 8, 16, 25)
+TEXTS = """() => [...document.querySelectorAll('[data-chart="map"] svg text')]
+    .filter(text => text.textContent.trim() && getComputedStyle(text).opacity !== "0")
+    .map(text => { const r = text.getBoundingClientRect();
+                   return [text.textContent, r.left, r.top, r.right, r.bottom]; })
+    .filter(([text, left, top, right, bottom]) => right > left && bottom > top)"""
 WIDTH = "document.documentElement.scrollWidth"
 
 
@@ -59,6 +64,25 @@ def page_of_a_ladder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("width", [1280, 390])
+def test_the_heat_map_is_drawn_and_no_label_lies_on_another(
+    page_of_a_ladder: Path, opened: Opened, width: int
+) -> None:
+    page = opened(page_of_a_ladder, viewport={"width": width, "height": 900})
+    chart = page.locator('[data-chart="map"]')
+    chart.scroll_into_view_if_needed()
+    expect(chart).to_have_attribute("data-drawn", "yes")
+    expect(chart.locator(".heatmaplayer image")).to_have_count(1)
+    expect(chart.locator("svg text", has_text="not run")).to_have_count(len(SIZES))
+    texts = page.evaluate(TEXTS)
+    assert len([t for t in texts if " of " in t[0]]) == len(SIZES) * (len(STEPS) - 1)
+    assert len([t for t in texts if t[0] == "not run"]) == len(SIZES)
+    for place, (one, left, top, right, bottom) in enumerate(texts):
+        for other, *(x0, y0, x1, y1) in texts[place + 1 :]:
+            apart = x0 >= right - 1 or left >= x1 - 1 or y0 >= bottom - 1 or top >= y1 - 1
+            assert apart, f"{one!r} lies on {other!r} at {width} pixels"
+
+
+@pytest.mark.parametrize("width", [1280, 390])
 def test_nothing_of_a_ladder_is_wider_than_the_window(
     page_of_a_ladder: Path, opened: Opened, width: int
 ) -> None:
@@ -66,5 +90,4 @@ def test_nothing_of_a_ladder_is_wider_than_the_window(
     page.locator("#rungs summary").click()
     page.locator("#map").scroll_into_view_if_needed()
     expect(page.locator('[data-chart="map"]')).to_have_attribute("data-drawn", "yes")
-    expect(page.locator('[data-chart="map"] .heatmaplayer image')).to_have_count(1)
     assert page.evaluate(WIDTH) == width
