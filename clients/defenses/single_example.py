@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 
 import torch
@@ -24,7 +25,10 @@ class SingleExampleDominance(Check):
     example has nearly all of them holds this example's input undiluted. Garov et al. (arXiv
     2306.03013) compare whole layers' gradients of single examples (D-SNR); rows are finer, since
     one row suffices. It says what leaks, not who is to blame: honest ReLU networks give away some
-    examples too, and wide ones as many as trap weights do.
+    examples too, and wide ones as many as trap weights do. The rows of the last layer belong to
+    classes: a batch of no more examples than classes is measured there and not judged, because each
+    of them may have a row to itself in any trained model, and what such a row tells is the last
+    features of the example.
     """
 
     needs_data: ClassVar[bool] = True
@@ -46,12 +50,18 @@ class SingleExampleDominance(Check):
             return Finding(None, {"given_away": 0.0})
         parts = row_gradients(received.model(), inputs, labels)
         shares = {name: given_away(part, self.dominance) for name, part in parts.items()}
-        name = max(shares, key=lambda k: shares[k], default="")
-        worst = shares.get(name, 0.0)
+        judged = {k: v for k, v in shares.items() if not _tells_classes_alone(k, parts)}
+        name = max(judged, key=lambda k: judged[k], default="")
         problem = None
-        if worst >= self.share:
-            problem = f"rows of {name} give away {worst:.0%} of the batch, one example each"
-        return Finding(problem, {"given_away": worst})
+        if judged.get(name, 0.0) >= self.share:
+            problem = f"rows of {name} give away {judged[name]:.0%} of the batch, one example each"
+        return Finding(problem, {"given_away": max(shares.values(), default=0.0)})
+
+
+def _tells_classes_alone(name: str, parts: Mapping[str, Tensor]) -> bool:
+    """Return whether a layer is the last one, and has a row for each example of the batch."""
+    examples, rows = parts[name].shape
+    return name == list(parts)[-1] and examples <= rows
 
 
 def row_gradients(model: nn.Module, inputs: Tensor, labels: Tensor) -> dict[str, Tensor]:
