@@ -14,7 +14,9 @@ from fedsim.core.errors import AttackError
 from fedsim.core.modules import drops, normalises_by_batch
 
 RIDGE = 1e-3
-"""Penalty of the regression that begins the search, in units of a public picture's mean square."""
+"""Penalty of the regression that begins the search, in units of a public picture's mean square.
+
+Chosen on public pictures that the regression did not have; up to 0.1 the results are alike."""
 
 EVALUATIONS = 200
 """Maximum number of evaluations of the search, for all pictures together."""

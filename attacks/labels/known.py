@@ -15,6 +15,7 @@ from fedsim.attacks.labels.proxies import drifted_labels
 from fedsim.attacks.labels.scaled import unscaled
 from fedsim.attacks.labels.sequences import search_labels
 from fedsim.attacks.labels.tried import tried_labels
+from fedsim.attacks.local_optimisers import SGD
 from fedsim.attacks.types import LocalTraining, Observation
 from fedsim.core.errors import AttackError
 
@@ -66,13 +67,28 @@ def _of_training(
     """
     if evaluations < LEAST_BUDGET or not is_fittable(model, observation):
         return _read_off(model, observation, training)
-    first = []
+    first: list[Tensor] = []
     with suppress(AttackError):
-        first.append(_read_off(model, observation, training)[:FIRST])
+        first += _read_off(model, observation, training)[:FIRST]
     if observation.labels is None and training.max_norm is None:
         with suppress(AttackError):
-            first.append(drifted_labels(model, observation)[None])
-    return labels_by_fitting(model, observation, torch.cat(first) if first else None)
+            first.append(drifted_labels(model, observation))
+        if first and not _is_plain(training):
+            # The rule that is made for the optimiser: drifted labels for momentum, else simulated.
+            counted = first[-1] if training.optimiser.is_linear else first[0]
+            observation = replace(observation, labels=counted)
+            first = [labels for labels in first if torch.equal(labels.sort()[0], counted.sort()[0])]
+    return labels_by_fitting(model, observation, torch.stack(first) if first else None)
+
+
+def _is_plain(training: LocalTraining) -> bool:
+    """Return whether each step follows its own gradient alone.
+
+    Fitted pictures then tell the counts of labels better than rules do; after momentum or Adam,
+    other counts often fit as well, and the search finds the order of the labels alone. Chosen on 21
+    public clients for each optimiser.
+    """
+    return isinstance(training.optimiser, SGD) and not training.optimiser.momentum
 
 
 def _read_off(model: nn.Module, observation: Observation, training: LocalTraining) -> Tensor:

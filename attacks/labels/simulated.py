@@ -24,7 +24,10 @@ def simulated_labels(model: nn.Module, observation: Observation) -> Tensor:
     For optimisers such as Adam, whose update is not a sum of gradients. The client's optimiser is
     simulated on plain grey pictures, with the mean label of each step, and one label at a time is
     changed, or two are exchanged if they are known, so that the change of the classification layer
-    comes closest to the observed one. That labels are found by simulated statistics is the idea of
+    comes closest to the observed one. The distance is a sum over the classes of root mean squares:
+    where a class's gradient nearly vanishes, an adaptive optimiser takes a whole step in a
+    direction that no proxy can tell, and the squares of this class would outweigh all others. That
+    labels are found by simulated statistics is the idea of
     Geng et al. 2021 (arXiv 2110.09074) and Dimitrov et al. 2022 (arXiv 2206.12395); they
     interpolate the statistics of SGD between the received and the sent weights.
 
@@ -132,5 +135,7 @@ class _Climb:
         parts = []
         for k, seen in self._seen.items():
             moved = (self._start[k] - weights[k]) * unit - decay * self._start[k]
-            parts.append(((moved - seen) ** 2).flatten(1).mean(1))
+            apart = (moved - seen) ** 2
+            by_class = apart.flatten(2).mean(2) if apart.ndim > 2 else apart
+            parts.append(by_class.sqrt().mean(1))
         return torch.stack(parts).sum(0).cpu()

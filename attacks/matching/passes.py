@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
-from scipy.optimize import linear_sum_assignment  # type: ignore[import-untyped]
 from torch import Tensor, nn
 
 from fedsim.attacks.matching.space import Batch, PixelSpace
@@ -60,6 +59,10 @@ def merged(pictures: Tensor, passes: int) -> Tensor:
     Returns:
         ``(N, ...)``.
     """
+    from scipy.optimize import (  # type: ignore[import-untyped]  # noqa: PLC0415
+        linear_sum_assignment,
+    )
+
     first, *later = pictures.chunk(passes)
     total = first
     for other in later:

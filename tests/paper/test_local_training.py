@@ -20,9 +20,9 @@ averaging; an evaluation of the surrogate costs one gradient, whatever the epoch
     uv run pytest -m paper -s tests/paper/test_local_training.py
 
 Label counts after one epoch, for clients of all learning rates of an optimiser together: at least
-95 % are right for SGD, and 90 % for momentum and Adam. Measured: 165 of 168 for SGD; with a search
-that ended at the first round without success, 157 of 168 for Adam and 68 of 72 for momentum. The
-effort of the search was chosen on the first four of these clients.
+95 % are right for SGD and momentum, and 90 % for Adam. The rules for momentum and Adam were chosen
+on public clients, of the test split, and no choice was made on these. Measured: 161 of 168 for
+momentum, 156 of 168 for Adam.
 
     uv run pytest -m paper -s tests/paper/test_local_training.py -k counts
 
@@ -161,7 +161,8 @@ def gradients(
 @pytest.mark.parametrize("name", OPTIMISERS)
 def test_label_counts_after_one_epoch(name: str) -> None:
     rates = RATES[name]
-    victims = fashion_victims(COUNTED * len(rates), batch_size=EXAMPLES)
+    count = COUNTED * len(rates)
+    victims = fashion_victims(count, batch_size=EXAMPLES, skip=count)
     right = dict.fromkeys(rates, 0)
     for number, (images, labels) in enumerate(zip(victims.images, victims.labels, strict=True)):
         rate = rates[number % len(rates)]
@@ -171,7 +172,7 @@ def test_label_counts_after_one_epoch(name: str) -> None:
         right[rate] += int(torch.minimum(*counts).sum())
     told = ", ".join(f"{rate}: {count} of {COUNTED * EXAMPLES}" for rate, count in right.items())
     print(f"\n{name}, label counts right by learning rate: {told}", end="")
-    least = 0.95 if name == "sgd" else 0.9
+    least = 0.9 if name == "adam" else 0.95
     assert sum(right.values()) >= least * victims.labels.numel()
 
 
