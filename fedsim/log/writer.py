@@ -6,6 +6,7 @@
     scenario.toml      the resolved scenario
     flower.log         messages of Flower and Ray
     tensors/*.safetensors
+    checkpoints/*      while the run is unfinished: see `fedsim.engine.checkpoints`
 
 Readers add to it, from these files alone::
 
