@@ -1,4 +1,4 @@
-"""The precision of float32 arithmetic on a GPU."""
+"""The device of a computation, and the precision of float32 arithmetic on it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,11 @@ import torch
 _lock = threading.Lock()
 _inside = 0
 _before: list[object] = []
+
+
+def best_device() -> torch.device:
+    """Return the GPU if there is one, otherwise the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 @contextmanager

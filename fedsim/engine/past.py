@@ -13,6 +13,7 @@ from flwr.serverapp import Grid
 
 from fedsim.core.errors import FedsimError, RunError
 from fedsim.core.plugins import loaded_plugins
+from fedsim.core.precision import best_device
 from fedsim.engine.checkpoints import Checkpoint, Checkpoints, KeepsStates, keeps_states, latest
 from fedsim.engine.recorder import versions
 from fedsim.log.schema import LogRecord
@@ -38,6 +39,7 @@ class Past:
         lines: the same as lines of the log.
         victims: names of the victims that are not attacked again.
         folder: the run folder.
+        logged: size of the records that were read, in bytes.
     """
 
     scenario: Scenario
@@ -47,6 +49,7 @@ class Past:
     lines: Sequence[bytes]
     victims: Collection[str]
     folder: Path
+    logged: int
 
     @classmethod
     def read(cls, folder: Path) -> Past:
@@ -69,7 +72,9 @@ class Past:
         if found.stands_alone:
             checkpoint = latest(folder, found.attacked, found.logged)
         lines, records = found.kept(0 if checkpoint is None else checkpoint.after)
-        return cls(scenario, engine, checkpoint, records, lines, found.victims, folder)
+        return cls(
+            scenario, engine, checkpoint, records, lines, found.victims, folder, found.logged
+        )
 
     def reopen(self) -> RunLog:
         """Return the log with the records that are kept, and no others.
@@ -77,13 +82,20 @@ class Past:
         Raises:
             RunError: another process writes the folder, or it cannot be written.
         """
-        log = RunLog(self.folder, self.lines, before=self._drop_other_checkpoints)
+        log = RunLog(self.folder, self.lines, before=self._prepare)
         if self.checkpoint is not None:
             checkpoint = self.checkpoint
             log.checked(lambda: Checkpoints(self.folder).rewrite(checkpoint, log.size))
         return log
 
-    def _drop_other_checkpoints(self) -> None:
+    def _prepare(self) -> None:
+        """Drop what the log will not have; nobody else writes the folder now.
+
+        Raises:
+            RunError: somebody else did since it was read.
+        """
+        if Unfinished.read(self.folder).logged != self.logged:
+            raise RunError(f"{self.folder}: another process went on with this run; try again")
         Checkpoints(self.folder).keep(self.checkpoint)
 
 
@@ -170,16 +182,17 @@ def _same_plugins(found: Unfinished) -> None:
 
 
 def _same_versions(found: Unfinished) -> None:
-    """Check that the versions are installed that the run had, so that its parts fit.
+    """Check that versions and device are those that the run had, so that its parts fit.
 
     Raises:
         RunError: one differs.
     """
-    here, then = versions(), found.started.versions
+    here = versions() | {"device": str(best_device())}
+    then = found.started.versions | {"device": found.started.device}
     for name in sorted(here.keys() | then.keys()):
         if here.get(name) != then.get(name):
             raise RunError(
                 f"{found.folder}: this run began with {name} {then.get(name)}, and here is "
-                f"{here.get(name)}: its results would not be those of one run; install that "
-                "version, or run the scenario again"
+                f"{here.get(name)}: its results would not be those of one run; go on where it "
+                "began, or run the scenario again"
             )

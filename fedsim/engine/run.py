@@ -20,7 +20,7 @@ from fedsim.clients.site import Site, open_site
 from fedsim.clients.training import one_thread
 from fedsim.core.errors import RunError
 from fedsim.core.plugins import loaded_plugins
-from fedsim.core.precision import full_float32
+from fedsim.core.precision import best_device, full_float32
 from fedsim.core.signals import ended_as_interrupts
 from fedsim.engine.flower import logs_to
 from fedsim.engine.observer import Observer
@@ -98,11 +98,6 @@ def resume(folder: Path, *, observer: Observer | None = None) -> Path:
         site = open_site(past.scenario)
         log = past.reopen()
         return _Run(site, log, past.engine, observer or Observer(), threads, past).go()
-
-
-def best_device() -> torch.device:
-    """Return the GPU if there is one, otherwise the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 class _Run:

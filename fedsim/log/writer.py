@@ -179,10 +179,10 @@ def _new(folder: Path) -> TextIO:
 def _continued(folder: Path, kept: Sequence[bytes], before: Callable[[], None]) -> TextIO:
     """Replace the records of an unfinished run by some of them, and return them open and locked."""
     with _open(folder / RECORDS, folder):
+        before()
         for left in (*folder.glob(".*.part"), *folder.glob("tensors/.*.part")):
             left.unlink()
         (folder / "tensors").mkdir(exist_ok=True)
-        before()
         scratch = folder / f".{RECORDS}.part"
         with scratch.open("wb") as file:
             file.writelines(line + b"\n" for line in kept)

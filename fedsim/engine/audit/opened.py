@@ -9,6 +9,7 @@ import torch
 from flwr.app import ArrayRecord
 from torch import Tensor
 
+from fedsim.core.precision import best_device
 from fedsim.engine.audit.doubting import Doubting
 from fedsim.engine.audit.examples import AppData, Tensors
 from fedsim.engine.audit.plan import AuditPlan
@@ -20,7 +21,6 @@ from fedsim.engine.audit.uploads import (
 )
 from fedsim.engine.observer import Observer
 from fedsim.engine.recorder import Recorder
-from fedsim.engine.run import best_device
 from fedsim.log.folders import SCENARIO
 from fedsim.log.writer import RunLog
 from fedsim.scoring import Scorer

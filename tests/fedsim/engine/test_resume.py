@@ -15,6 +15,7 @@ import pytest
 from fedsim.core.errors import RunError
 from fedsim.engine import Observer, resume, run
 from fedsim.engine.checkpoints import CHECKPOINTS, latest
+from fedsim.engine.past import Past
 from fedsim.log.folders import RECORDS
 from fedsim.log.lock import hold
 from fedsim.log.reader import load_tensors, read_records
@@ -230,6 +231,9 @@ def test_other_versions_and_plugins_are_named(tmp_path: Path) -> None:
     edited(folder, older)
     with pytest.raises(RunError, match=r"began with torch 0\.1, and here is"):
         resume(folder)
+    edited(folder, first | {"device": "other"})
+    with pytest.raises(RunError, match="began with device other, and here is"):
+        resume(folder)
     edited(folder, first | {"plugins": [{"name": "other.py", "sha256": "0" * 64}]})
     with pytest.raises(RunError, match=r"plugin 'other\.py', which is not loaded"):
         resume(folder)
@@ -247,6 +251,16 @@ def test_a_run_of_another_process_is_left_alone(tmp_path: Path) -> None:
         with pytest.raises(RunError, match="another process is running in this folder"):
             resume(folder)
     resume(folder)
+
+
+def test_a_run_that_somebody_went_on_with_is_left_alone(tmp_path: Path) -> None:
+    folder = broken_off(tmp_path / "run")
+    past = Past.read(folder)
+    resume(folder)
+    before = (folder / RECORDS).read_bytes()
+    with pytest.raises(RunError, match="this run is finished"):
+        past.reopen()
+    assert (folder / RECORDS).read_bytes() == before
 
 
 def test_no_run_at_all(tmp_path: Path) -> None:
