@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 
+from fedsim.clients.defenses import Check
 from fedsim.clients.site import Site
 from fedsim.core.plugins import loaded_plugins
 from fedsim.core.tasks import IGNORED, Task
@@ -145,7 +146,9 @@ class Recorder:
         tables = self._scenario.describe_defenses(partition)
         chain = zip(tables, self._scenario.group_of(partition).defenses, strict=True)
         return tuple(
-            Component.of(table).model_copy(update={"units": dict(defense.other_units)})
+            Component.of(table).model_copy(
+                update={"units": dict(defense.other_units), "check": isinstance(defense, Check)}
+            )
             for table, defense in chain
         )
 

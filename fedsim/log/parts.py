@@ -17,6 +17,7 @@ class Component(Typed):
         name: its registered name.
         parameters: by name.
         units: its strength in units that others use, by name.
+        check: whether it is a client's check of the received model, which changes no upload.
     """
 
     name: str
@@ -24,6 +25,7 @@ class Component(Typed):
         default_factory=dict
     )
     units: dict[str, float] = Field(default_factory=dict)
+    check: bool = False
 
     @classmethod
     def of(cls, table: Mapping[str, Any]) -> Component:

@@ -54,7 +54,7 @@ class Row:
 
     Attributes:
         group: the client group, or the positive control.
-        defense: of the group's uploads, in words.
+        defense: of the group's uploads, in words, with the clients' checks.
         attacker: naive or adaptive.
         examples: number of attacked examples.
         meanings: number of examples with each meaning.
@@ -65,6 +65,7 @@ class Row:
         upload_bytes: mean size of the group's uploads.
         privacy: privacy spent by the client that has spent most; None without a mechanism.
         doubts: number of examples by the weightiest reason for not being called protected.
+        defended: whether a defense changes the uploads, as checks of the received model do not.
     """
 
     group: str
@@ -79,6 +80,7 @@ class Row:
     upload_bytes: float | None
     privacy: PrivacySpent | None = None
     doubts: dict[Doubt, int] = field(default_factory=dict)
+    defended: bool = False
 
     @property
     def epsilon(self) -> float | None:
@@ -325,6 +327,7 @@ def _row(
         upload_bytes=statistics.fmean(sizes) if sizes else None,
         privacy=most_spent(u for u in own if isinstance(u, UploadRecord)),
         doubts=dict(Counter(r.score.doubts[0] for r in examples if r.score.doubts)),
+        defended=any(d.name != NO_DEFENSE and not d.check for u in own[:1] for d in u.defenses),
     )
 
 

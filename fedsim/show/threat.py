@@ -6,7 +6,7 @@ from collections.abc import Mapping, Set
 from typing import Any
 
 from fedsim.core.names import OVER_ROUNDS
-from fedsim.log.schema import ADAPTIVE, CONTROL, NO_DEFENSE
+from fedsim.log.schema import ADAPTIVE, CONTROL
 from fedsim.log.summary import Summary
 
 _SOURCE = (
@@ -69,9 +69,7 @@ def _unanswered(summary: Summary, *, adaptive: bool) -> list[str]:
     """Return the attackers who know the defenses and were not tried."""
     answered = {row.group for row in summary.rows if row.attacker == ADAPTIVE}
     naive = [
-        row.group
-        for row in summary.rows
-        if row.group not in {CONTROL, *answered} and row.defense != NO_DEFENSE
+        row.group for row in summary.rows if row.group not in {CONTROL, *answered} and row.defended
     ]
     if not naive:
         return []

@@ -113,8 +113,7 @@ class Case:
     @property
     def defenses(self) -> list[str]:
         """Names of the clients' defenses of the upload, without their checks of the model."""
-        # A check is a defense that acts on suspicion, and changes no upload.
-        names = (d.name for u in self.uploads for d in u.defenses if "action" not in d.parameters)
+        names = (d.name for u in self.uploads for d in u.defenses if not d.check)
         return list(dict.fromkeys(names))
 
     @cached_property

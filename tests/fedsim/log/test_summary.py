@@ -67,6 +67,7 @@ def test_one_row_in_closed_form() -> None:
         baseline=[11.0] * 4,
         labels=(2, 4),
         upload_bytes=200.0,
+        defended=True,
     )
     assert row.count(LEAKED) == 1
     assert row.count("no such meaning") == 0

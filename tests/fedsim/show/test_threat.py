@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from fedsim.log.schema import LogRecord
+from fedsim.log.schema import Component, LogRecord
 from fedsim.log.summary import Summary, summarise
 from fedsim.show.threat import threat_said
 from tests.fedsim.runs import leakage, reconstruction, started, upload
@@ -55,6 +55,18 @@ def test_what_was_tried_is_not_named() -> None:
     assert "several rounds" not in told[1]
     together = summary(leakage("w", "a", attacker="over-rounds"))
     assert "several rounds" not in threat_said(scenario(rounds=2), together)[1]
+
+
+def test_checks_of_the_received_model_are_no_defenses_of_the_upload() -> None:
+    """Nobody need know them: an attacker of their client's upload ignores nothing."""
+
+    def told(*defenses: Component) -> str:
+        sent = upload(0, "a").model_copy(update={"defenses": defenses})
+        return threat_said(scenario(), summarise([started(), sent, leakage("v", "a")]))[1]
+
+    check = Component(name="weight-statistics", parameters={"action": "warn"}, check=True)
+    assert "knows the defenses" not in told(check)
+    assert "knows the defenses of a" in told(check, Component(name="fp16"))
 
 
 def test_without_an_attack_there_is_no_threat_model() -> None:
