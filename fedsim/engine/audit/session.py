@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 
 from flwr.app import ArrayRecord, Message
 from flwr.serverapp import Grid
@@ -14,7 +15,7 @@ from fedsim.core.errors import RunError, UploadError
 from fedsim.engine.audit.opened import OpenFolder
 from fedsim.engine.audit.plan import AuditPlan
 from fedsim.engine.audit.quiet import harmless
-from fedsim.engine.audit.sums import hidden, sum_of
+from fedsim.engine.audit.sums import sum_of
 from fedsim.engine.observer import Observer
 from fedsim.log.schema import NoteRecord
 from fedsim.log.writer import RunLog
@@ -100,7 +101,7 @@ class Session:
             first = min(total.examples, key=partitions.__getitem__)
             plan = self._planned(total.server_round, [first])
             if plan.aggregation is None:
-                self._plan = plan = hidden(plan, total)
+                self._plan = plan = replace(plan, aggregation=total.plan)
             state = plan.architecture.state_dict()
             sent, mean = (_named(each, state) for each in (total.sent, total.mean))
             seen = sum_of(total, partitions, mean)

@@ -1,5 +1,6 @@
 """Sums of an app's own secure aggregation."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,12 +12,14 @@ import fedsim
 from fedsim.clients.audit_mod import round_of
 from fedsim.core.errors import RunError
 from fedsim.engine.audit.details import TrainingDetails
+from fedsim.engine.audit.examples import Tensors
 from fedsim.engine.audit.making import plan_of
 from fedsim.engine.audit.plan import AuditPlan
-from fedsim.engine.audit.sums import hidden, sum_of
+from fedsim.engine.audit.sums import sum_of
 from fedsim.scenario.aggregation import SecAggPlus
+from fedsim.server.observing import Observing
 from fedsim.server.secure.foreign import AppSum, check_clients
-from tests.fedsim.engine.audit.apps import RATE, SHAPE, plain
+from tests.fedsim.engine.audit.apps import CLASSES, RATE, SHAPE, plain
 
 TOTAL = AppSum(
     server_round=1,
@@ -51,12 +54,18 @@ def test_clients_are_seen_without_their_tensors() -> None:
     assert not any(u.arrays for u in seen.uploads)
 
 
-def test_a_sum_of_epochs_has_the_steps_of_a_mean_client() -> None:
-    found = hidden(plan(local_epochs=3), TOTAL)
-    assert (found.local_epochs, found.local_steps) == (None, 6)
-    scenario = found.scenario("FedAvg", 2, 3)
+def test_in_a_sum_of_epochs_each_client_takes_its_own_steps() -> None:
+    """Clients of 8 and 4 examples take 6 and 3 steps: 5 of the weighted mean, not those of 6."""
+    scenario = replace(plan(local_epochs=3), aggregation=TOTAL.plan).scenario("FedAvg", 2, 3)
     assert scenario.federation.aggregation.hides
     assert 'name = "secagg+"' in scenario.to_toml()
+    model = plain()
+    weights = model.state_dict()
+    public = Tensors(torch.rand(4, *SHAPE), torch.arange(4) % CLASSES)
+    seen = sum_of(TOTAL, {11: 0, 12: 1, 13: 2}, weights)
+    training = Observing(scenario.federation, model, public, RATE).observe(seen, weights).training
+    assert training is not None
+    assert training.learning_rate * training.steps == pytest.approx(RATE * (8 * 6 + 4 * 3) / 12)
 
 
 def test_a_strategy_that_waits_for_more_clients_is_refused() -> None:
