@@ -10,6 +10,7 @@ from fedsim.api.runs import Run, run
 from fedsim.core.errors import FedsimError, RunError
 from fedsim.lessons.facts import explanation, right_choice
 from fedsim.lessons.plan import Lesson, Question, load_lesson, slug
+from fedsim.lessons.progress import Result
 from fedsim.log.folders import new_folder
 from fedsim.log.summary import Summary
 
@@ -63,12 +64,14 @@ class Course:
         plan: its texts, runs and questions.
         predicted: the predicted choice; None before the prediction.
         ran: its runs; None before they have been run.
+        tries: choices for each question that was answered, in order.
     """
 
     number: int
     plan: Lesson
     predicted: int | None = None
     ran: Ran | None = field(default=None, repr=False)
+    tries: dict[int, list[int]] = field(default_factory=dict, repr=False)
 
     def __repr__(self) -> str:
         return self._repr_markdown_()
@@ -123,17 +126,59 @@ class Course:
     def answer(self, number: int, choice: int) -> Text:
         """Return a statement on whether a choice is right, with the reason.
 
+        After a first wrong answer there is a hint instead of the reason, and a second try, if more
+        than two choices leave one.
+
         Raises:
             FedsimError: there is no such question or choice, or the lesson has not been run.
         """
         question = self._question(number)
-        right = right_choice(question, self._summaries)
-        said = "**Right.**" if checked(question, choice) == right else "**No.**"
-        return Text(f"{said} {self._told(question)}")
+        right = right_choice(question, self._summaries) == checked(question, choice)
+        settled = self.settled(number)
+        if not settled:
+            self.tries.setdefault(number, []).append(choice)
+        if not right and not settled and not self.settled(number):
+            return Text(f"**Not that one.** {question.hint} Try again.")
+        return Text(f"{'**Right.**' if right else '**No.**'} {self._told(question)}")
+
+    def settled(self, number: int) -> bool:
+        """Return whether a question was answered right, or wrong as often as is allowed."""
+        question = self._question(number)
+        tries = self.tries.get(number, [])
+        allowed = 2 if len(question.choices) > 2 else 1
+        return len(tries) >= allowed or self._right(number) in tries
+
+    def hint(self, number: int) -> Text:
+        """Return the hint for a question."""
+        return Text(self._question(number).hint)
+
+    def solutions(self) -> Text:
+        """Return the right choice of each question, with the reason.
+
+        Raises:
+            FedsimError: the lesson has not been run.
+        """
+        told = (f"**{i}.** {self._told(q)}" for i, q in enumerate(self.plan.questions, start=1))
+        return Text("\n\n".join(told))
+
+    @property
+    def result(self) -> Result:
+        """Number of questions that were answered, and of those that were answered right."""
+        settled = [n for n in self.tries if self.settled(n)]
+        right = [n for n in settled if self._right(n) == self.tries[n][-1]]
+        return Result(
+            right=len(right),
+            second=sum(len(self.tries[n]) > 1 for n in right),
+            answered=len(settled),
+            of=len(self.plan.questions),
+        )
 
     def conclusion(self) -> Text:
         """Return the conclusion of the lesson."""
         return Text(self.plan.conclusion)
+
+    def _right(self, number: int) -> int:
+        return right_choice(self._question(number), self._summaries)
 
     def _told(self, question: Question) -> str:
         right = question.choices[right_choice(question, self._summaries) - 1]

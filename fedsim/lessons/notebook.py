@@ -13,6 +13,20 @@ if TYPE_CHECKING:
     from fedsim.scenario import Scenario
 
 
+INSTALL = """\
+# Installs fedsim where it is missing, as on Colab: from its wheel, if that lies beside this
+# notebook, or else by its name.
+import glob
+from importlib.metadata import PackageNotFoundError, version
+
+try:
+    print("fedsim", version("fedsim-leakage"))
+except PackageNotFoundError:
+    source = max(glob.glob("fedsim_leakage-*.whl"), default="fedsim-leakage")
+    %pip install --quiet {source}"""
+"""First cell: `fedsim` alone would be another project on PyPI."""
+
+
 def write_notebook(number: int, path: Path) -> Path:
     """Write a lesson as a notebook for Jupyter.
 
@@ -36,11 +50,12 @@ def notebook(number: int) -> dict[str, Any]:
         for name, scenario in plan.scenarios.items()
     ]
     questions = [
-        [_markdown(f"**{i}.** {asked(q)}"), _code(f"lesson.answer({i}, choice=1)  # your choice")]
+        [_markdown(f"**{i}.** {asked(q)}"), _code(f"lesson.answer({i}, choice=1)  # {_HELP}")]
         for i, q in enumerate(plan.questions, start=1)
     ]
     cells = [
         _markdown(f"# {number}. {plan.title}\n\n{plan.introduction}"),
+        _code(INSTALL),
         _code(f"import fedsim\n\nlesson = fedsim.lesson({number})"),
         _markdown(f"## Predict\n\n{asked(plan.prediction)}"),
         _code("lesson.predict(1)  # your choice"),
@@ -50,6 +65,8 @@ def notebook(number: int) -> dict[str, Any]:
         _code("lesson.outcome()"),
         _markdown("## Questions"),
         *(cell for question in questions for cell in question),
+        _markdown("## Solutions"),
+        _code("print(lesson.result)\nlesson.solutions()"),
         _markdown(f"## Conclusion\n\n{plan.conclusion}"),
     ]
     return {
@@ -61,6 +78,9 @@ def notebook(number: int) -> dict[str, Any]:
         "nbformat": 4,
         "nbformat_minor": 5,
     }
+
+
+_HELP = "your choice; run it again for a second try"
 
 
 def _attacks(scenario: Scenario) -> bool:

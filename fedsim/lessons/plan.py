@@ -48,6 +48,7 @@ class Question(Section):
         right: number of the right choice, starting at 1, if it does not depend on a run.
         fact: otherwise, the fact that decides.
         since: minimum fact for which each choice is right, in ascending order.
+        hint: help after a first wrong answer, in Markdown; a prediction has none.
         why: the reason, in Markdown; ``{fact}`` is replaced by the fact.
     """
 
@@ -56,6 +57,7 @@ class Question(Section):
     right: int | None = None
     fact: Fact | None = None
     since: list[float] | None = None
+    hint: str = ""
     why: str
 
     @model_validator(mode="after")

@@ -38,18 +38,19 @@ from fedsim.show.view import View, view_of
 logger = logging.getLogger(__name__)
 
 
-def write_comparison(folder: Path, out: Path | None = None) -> Path:
+def write_comparison(folder: Path, out: Path | None = None, *, charts: bool = True) -> Path:
     """Write the report of a comparison, finished or not, and return its path.
 
     Args:
         folder: the comparison's folder.
         out: the file to write; by default ``report.html`` in the folder.
+        charts: whether to draw charts, whose code is most of the file.
 
     Raises:
         RunError: the folder has no comparison with a finished run, or the file cannot be written.
     """
     with legible(folder):
-        html = comparison_page(Compares.read(folder), away=out is not None)
+        html = comparison_page(Compares.read(folder), away=out is not None, charts=charts)
     return write_page(out or folder / REPORT, html)
 
 
@@ -120,12 +121,13 @@ class Compares:
         return [(p, Run.read(path)) for p, path in self.finished if p.seed == seed]
 
 
-def comparison_page(compares: Compares, *, away: bool = False) -> str:
+def comparison_page(compares: Compares, *, away: bool = False, charts: bool = True) -> str:
     """Return the report of a comparison as HTML.
 
     Args:
         compares: the comparison.
         away: whether the page is written elsewhere, so that links to the runs would be broken.
+        charts: whether to draw charts.
     """
     comparison = compares.comparison
     first = compares.shown[0][1] if compares.shown else Run.read(compares.finished[0][1])
@@ -151,7 +153,7 @@ def comparison_page(compares: Compares, *, away: bool = False) -> str:
         table_csv=as_csv([list(records[0]), *(list(r.values()) for r in records)])
         if records
         else None,
-        charts=[] if compares.pairs else comparison_charts(compares.results),
+        charts=comparison_charts(compares.results) if charts and not compares.pairs else [],
         **_matrix(compares.pairs),
         cells=[
             {

@@ -30,23 +30,24 @@ from fedsim.show.threat import threat_said
 from fedsim.show.view import View, view_of
 
 
-def write_run(folder: Path, out: Path | None = None) -> Path:
+def write_run(folder: Path, out: Path | None = None, *, charts: bool = True) -> Path:
     """Write the report of a run, finished or not, and return its path.
 
     Args:
         folder: the run folder.
         out: the file to write; by default ``report.html`` in the folder.
+        charts: whether to draw charts, whose code is most of the file.
 
     Raises:
         RunError: it is not a run folder, or the file cannot be written.
     """
     with legible(folder):
-        html = run_page(Run.read(folder))
+        html = run_page(Run.read(folder), charts=charts)
     return write_page(out or folder / REPORT, html)
 
 
-def run_page(run: Run) -> str:
-    """Return the report of a run as HTML."""
+def run_page(run: Run, *, charts: bool = True) -> str:
+    """Return the report of a run as HTML, with or without charts."""
     view = view_of(run)
     cards = view.cards(run)
     verdict = Conclusion.of(cards, run.summary, view.noun)
@@ -76,7 +77,7 @@ def run_page(run: Run) -> str:
         labels_told=labels_told(run.summary),
         rows_csv=as_csv([list(rows[0]), *(list(r.values()) for r in rows)]) if rows else None,
         scores_csv=_scores_csv(cards, view),
-        charts=run_charts([c for c in cards if not c.unknown], run.summary),
+        charts=run_charts([c for c in cards if not c.unknown], run.summary) if charts else [],
         sources=run.start.sources,
         command=shown_command(run.start.command),
         scenario_file=as_text_file(run.scenario_text),

@@ -14,7 +14,7 @@ from fedsim.show.report.run import write_run
 logger = logging.getLogger(__name__)
 
 
-def write_report(folder: Path, out: Path | None = None) -> Path:
+def write_report(folder: Path, out: Path | None = None, *, charts: bool = True) -> Path:
     """Write the report of a run or of a comparison, or the index of a folder of them.
 
     The missing pictures of a run are drawn, too, so that one that died can be concluded.
@@ -22,6 +22,7 @@ def write_report(folder: Path, out: Path | None = None) -> Path:
     Args:
         folder: the run folder, the comparison's folder, or a folder with some of them.
         out: the file to write; ``report.html`` or ``index.html`` in the folder if none is given.
+        charts: whether the report of a run or a comparison has charts, most of its size.
 
     Returns:
         Where it is.
@@ -39,10 +40,11 @@ def write_report(folder: Path, out: Path | None = None) -> Path:
             draw_missing(folder)
         except OSError as error:  # a folder that others may only read
             logger.warning("%s: the pictures were not drawn: %s", folder, error)
-        return write_run(folder, out)
+        return write_run(folder, out, charts=charts)
     # A comparison's statistics take a second to import; the report of a run does not need them.
     from fedsim.show.report.comparison import write_comparison  # noqa: PLC0415
     from fedsim.show.report.index import write_index  # noqa: PLC0415
 
-    write = write_comparison if (folder / COMPARISON).is_file() else write_index
-    return write(folder, out)
+    if (folder / COMPARISON).is_file():
+        return write_comparison(folder, out, charts=charts)
+    return write_index(folder, out)

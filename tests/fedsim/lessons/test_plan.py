@@ -57,6 +57,13 @@ def test_choices_differ(number: int) -> None:
         assert len(set(question.choices)) == len(question.choices)
 
 
+@every_lesson
+def test_each_question_has_a_hint_that_does_not_tell_the_answer(number: int) -> None:
+    for question in load_lesson(number).questions:
+        assert question.hint
+        assert not any(choice in question.hint for choice in question.choices)
+
+
 def test_no_such_lesson() -> None:
     with pytest.raises(ScenarioError, match="no lesson 10: expected a number from 1 to 9"):
         load_lesson(10)

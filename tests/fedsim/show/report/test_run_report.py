@@ -255,3 +255,14 @@ def test_it_is_written_where_it_is_asked_for(tmp_path: Path) -> None:
     assert write_report(folder, tmp_path / "mine.html").is_file()
     with pytest.raises(RunError, match="cannot be written"):
         write_report(folder, tmp_path / "no" / "such" / "folder.html")
+
+
+def test_without_charts_it_says_the_same_in_a_small_file(tmp_path: Path) -> None:
+    folder = Log().write(tmp_path / "run")
+    full = write_report(folder).read_text("utf-8")
+    slim = write_report(folder, tmp_path / "slim.html", charts=False).read_text("utf-8")
+    assert "4 of 6 private pictures leaked" in text_of(slim)
+    assert 'id="plotly"' in full
+    assert 'id="plotly"' not in slim
+    assert "data-chart" not in slim
+    assert "charts-section" not in slim

@@ -1,0 +1,86 @@
+"""The first screen: true badges, a small animation, a report to open; the container, the site."""
+
+import os
+import subprocess
+import sys
+import tomllib
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text("utf-8")
+PICTURES = ROOT / "docs" / "pictures"
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+
+
+def badge(name: str) -> str:
+    return (PICTURES / f"badge-{name}.svg").read_text("utf-8")
+
+
+def test_badges_are_true() -> None:
+    assert f">{PROJECT['license']}<" in badge("licence")
+    assert PROJECT["requires-python"] == ">=3.11,<3.14"
+    assert ">3.11 to 3.13<" in badge("python")
+    assert "flwr[simulation]>=1.41,<1.43" in PROJECT["dependencies"]
+    assert ">1.41 to 1.42<" in badge("flower")
+    assert "Development Status :: 3 - Alpha" in PROJECT["classifiers"]
+    assert f">alpha, {PROJECT['version']}<" in badge("status")
+
+
+def test_the_animation_is_small() -> None:
+    path = PICTURES / "emerging.gif"
+    assert path.stat().st_size < 2_000_000
+    with Image.open(path) as film:
+        assert film.is_animated
+        assert film.width <= 800
+
+
+def test_the_sample_report_is_small_and_needs_no_server() -> None:
+    path = ROOT / "docs" / "sample-report.html"
+    assert path.stat().st_size < 1_500_000
+    html = path.read_text("utf-8")
+    assert "private pictures leaked" in html
+    assert '<script src="' not in html
+    assert '<link rel="stylesheet"' not in html
+
+
+def test_the_first_screen_comes_first() -> None:
+    """One sentence, the animation, two commands, the sample, and its limits, before any section."""
+    first = README.split("\n## ")[0]
+    for part in (
+        "emerging.gif",
+        "uv run fedsim run",
+        "fedsim leak photo.jpg",
+        "sample-report.html",
+    ):
+        assert part in first
+    assert "What it is not" in first
+    assert len(first.splitlines()) < 45
+
+
+def test_the_container_gets_what_the_package_is_built_from() -> None:
+    let_through = {
+        line[1:] for line in (ROOT / ".dockerignore").read_text("utf-8").split() if line[0] == "!"
+    }
+    tops = {path.name for path in ROOT.iterdir() if not path.name.startswith(".")}
+    assert let_through <= tops
+    assert {"fedsim", "attacks", "clients", "server", "scenarios", "pyproject.toml"} <= let_through
+    assert PROJECT["readme"] in let_through
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("zensical") is None, reason="needs: uv sync --group site")
+def test_the_site_is_built_without_a_warning() -> None:
+    script = ROOT / "docs" / "build_site.py"
+    built = subprocess.run(
+        [sys.executable, str(script)], check=False, capture_output=True, text=True,
+        env={**os.environ, "NO_COLOR": "1"},
+    )  # fmt: skip
+    assert built.returncode == 0, built.stdout + built.stderr
+    site = ROOT / "build" / "site"
+    assert "curious server" in (site / "index.html").read_text("utf-8")
+    assert (site / "docs" / "verdicts.html").is_file()
+    assert (site / "docs" / "sample-report.html").is_file()
