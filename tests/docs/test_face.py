@@ -1,14 +1,20 @@
 """The first screen: true badges, a small animation, a report to open; the container, the site."""
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 import tomllib
 from importlib.util import find_spec
 from pathlib import Path
 
+import pypdfium2 as pdfium
 import pytest
 from PIL import Image
+from playwright.sync_api import sync_playwright
+
+from fedsim.lessons.notebook import notebook
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -84,3 +90,31 @@ def test_the_site_is_built_without_a_warning() -> None:
     assert "curious server" in (site / "index.html").read_text("utf-8")
     assert (site / "docs" / "verdicts.html").is_file()
     assert (site / "docs" / "sample-report.html").is_file()
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs Chromium")
+def test_the_handout_prints_on_one_page(tmp_path: Path) -> None:
+    printed = tmp_path / "handout.pdf"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+        )
+        page = browser.new_page()
+        page.goto((ROOT / "docs" / "handout.html").as_uri())
+        for paper in ("A4", "Letter"):
+            page.pdf(path=printed, format=paper, prefer_css_page_size=False)
+            assert len(pdfium.PdfDocument(printed)) == 1
+        browser.close()
+
+
+def test_executed_notebooks_are_those_of_the_lessons() -> None:
+    """Small, executed from the first cell to the last without an error, and not out of date."""
+    for path in sorted((ROOT / "docs" / "notebooks").glob("*.ipynb")):
+        assert path.stat().st_size < 500_000, path.name
+        executed = json.loads(path.read_text("utf-8"))["cells"]
+        written = notebook(int(path.stem.removeprefix("lesson-")))["cells"]
+        assert ["".join(cell["source"]) for cell in executed] == [c["source"] for c in written]
+        outputs = [out for cell in executed for out in cell.get("outputs", [])]
+        assert not any(out["output_type"] == "error" for out in outputs), path.name
+        assert all(c["execution_count"] for c in executed if c["cell_type"] == "code"), path.name
