@@ -31,7 +31,8 @@ class DenseBins(BatchReading):
     has the same gradient. The difference of two rows with neighbouring thresholds
     then holds the examples between them; divided by the difference of the bias gradients, one
     example alone is exact (Fowl et al., Robbing the Fed, arXiv 2110.13057). A malicious server
-    sends such a layer (`imprint`); other layers are refused.
+    sends such a layer (`imprint`); other layers are refused. Rows among them that are different are
+    left out.
 
     If layers in front of it are no linear map (`scale-mia`), it searches for the picture whose
     input of the layer was read, from a regression on public pictures where there are any.
@@ -50,14 +51,14 @@ class DenseBins(BatchReading):
             front = latents_of(
                 model, low, high, None if self.public is None else self.public.images
             )
-        _check_equal(model.get_submodule(front.layer).get_parameter("weight").detach().double())
+        equal_rows(model.get_submodule(front.layer).get_parameter("weight").detach().double())
         return front
 
     def _candidates(
         self, weight: Tensor, bias: Tensor, weight_gradient: Tensor, bias_gradient: Tensor
     ) -> Candidates:
-        _check_equal(weight)
-        order = torch.argsort(-bias)
+        rows = equal_rows(weight)
+        order = rows[torch.argsort(-bias[rows])]
         passed_weight, passed_bias = weight_gradient[order], bias_gradient[order]
         between = passed_bias - torch.cat([passed_bias[1:], passed_bias.new_zeros(1)])
         holds = passed_weight - torch.cat([passed_weight[1:], torch.zeros_like(passed_weight[:1])])
@@ -65,15 +66,30 @@ class DenseBins(BatchReading):
         return Candidates(holds[filled] / between[filled, None], between[filled].abs())
 
 
-def _check_equal(weight: Tensor) -> None:
-    """Check that all rows of a layer are equal.
+def equal_rows(weight: Tensor) -> Tensor:
+    """Return the numbers of the largest group of equal rows of a layer ``(rows,)``.
+
+    Rows are first compared by their product with a fixed random vector, so that this takes little
+    more than one pass over the weights.
+
+    Args:
+        weight: weights of the layer ``(rows, numbers)``.
 
     Raises:
-        AttackError: they are not.
+        AttackError: no two rows are equal.
     """
-    apart = (weight - weight[0]).norm(dim=1)
-    if len(weight) < 2 or bool((apart > SAME * weight[0].norm()).any()):
+    drawn = torch.randn(weight.shape[1], generator=torch.Generator().manual_seed(0))
+    measured = weight @ drawn.to(weight)
+    order = torch.argsort(measured)
+    reach = SAME * weight.norm(dim=1)[order] * drawn.norm().to(weight)
+    ends = torch.searchsorted(measured[order], measured[order] + reach, right=True)
+    first = int((ends - torch.arange(len(ends), device=ends.device)).argmax())
+    model = weight[order[first]]
+    equal = (weight - model).norm(dim=1) <= SAME * model.norm()
+    rows = equal.nonzero().flatten()
+    if len(rows) < 2 or not bool(model.any()):
         raise AttackError(
             "the rows of the first dense layer are not equal, which the bins need; use "
             "'dense-rows', or an attack that matches gradients"
         )
+    return rows

@@ -8,6 +8,7 @@ from itertools import combinations
 import torch
 from torch import Tensor, nn
 
+from fedsim.attacks.closed.bins import equal_rows
 from fedsim.attacks.text.bag import bag_of_tokens
 from fedsim.attacks.text.layers import AttentionInputs
 from fedsim.attacks.text.masked import fill_masked
@@ -19,9 +20,6 @@ from fedsim.core.registry import ATTACKS
 
 SHARE = 0.25
 """Share of a token's numbers that hold the fingerprint of its text."""
-
-SAME = 1e-4
-"""Relative distance up to which two rows are equal."""
 
 EMPTY = 1e-6
 """Size of a bin's bias gradient, in units of the largest, below which it is rounding error."""
@@ -113,24 +111,31 @@ def bins_of(model: TextModel, observation: Observation) -> Bins:
         if not isinstance(module, nn.Linear) or module.bias is None:
             continue
         weight, bias = module.weight.detach().double(), module.bias.detach().double()
-        apart = (weight - weight[0]).norm(dim=1).max()
-        if len(weight) < 2 or not bool(weight.any()) or apart > SAME * weight[0].norm():
-            continue
-        if bool((bias == bias[0]).all()):
+        rows = _sorting(weight, bias)
+        if rows is None:
             continue
         missing = [k for k in ("weight", "bias") if f"{name}.{k}" not in observation.gradient]
         if missing:
             raise AttackError(f"the gradient of '{name}.{missing[0]}' was not shared")
-        order = torch.argsort(-bias)
+        order = rows[torch.argsort(-bias[rows])]
         weights = observation.gradient[f"{name}.weight"].double()[order]
         biases = observation.gradient[f"{name}.bias"].double()[order]
         return Bins(
             weights - torch.cat([weights[1:], torch.zeros_like(weights[:1])]),
             biases - torch.cat([biases[1:], torch.zeros_like(biases[:1])]),
-            nn.functional.pad(-bias[order] / weight[0].norm(), (0, 1), value=float("inf")),
-            weight[0] / weight[0].norm(),
+            nn.functional.pad(-bias[order] / weight[order[0]].norm(), (0, 1), value=float("inf")),
+            weight[order[0]] / weight[order[0]].norm(),
         )
     raise AttackError("no layer of the model sorts tokens into bins; use 'dager'")
+
+
+def _sorting(weight: Tensor, bias: Tensor) -> Tensor | None:
+    """Return the numbers of equal rows with different thresholds, or None if there are none."""
+    try:
+        rows = equal_rows(weight)
+    except AttackError:
+        return None
+    return rows if len(bias[rows].unique()) > 1 else None
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from fedsim.core.errors import RunError
 from fedsim.core.measures import Measure
+from fedsim.log.check_counts import CheckCount, added, check_counts
 from fedsim.log.comparison import cell_folder, is_finished
 from fedsim.log.reader import of_kind, read_inside, read_records
 from fedsim.log.schema import LeakageRecord, LogRecord, Meaning, RunEnded, RunStarted, UploadRecord
@@ -43,6 +44,7 @@ class Pairing:
         receivers: number of clients that received a changed model, or served the attack.
         checked: number of checked honest models.
         alarms: number of honest models among them that a check suspected.
+        checks: what each check examined and suspected, by its name.
         epsilon: largest epsilon that a client has spent; None without a guarantee.
         problem: reason for a missing run, or for a missing upload, or None.
     """
@@ -61,6 +63,7 @@ class Pairing:
     receivers: int = 0
     checked: int = 0
     alarms: int = 0
+    checks: dict[str, CheckCount] = field(default_factory=dict)
     epsilon: float | None = None
     problem: str | None = None
 
@@ -176,6 +179,10 @@ def _scored(attack: str, defense: str, runs: Sequence[Sequence[LogRecord]], last
         receivers=sum(map(len, deeds)),
         checked=sum(s.checked for s in summaries),
         alarms=sum(len(false_alarms(s)) for s in summaries),
+        checks=added(
+            check_counts(of_kind(r, UploadRecord), answers)
+            for r, answers in zip(runs, deeds, strict=True)
+        ),
         epsilon=max(epsilons) if len(epsilons) == len(runs) else None,
         problem=None if best or refused else _no_upload(summaries),
     )

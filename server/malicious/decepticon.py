@@ -15,6 +15,8 @@ from fedsim.core.modality import TEXTS
 from fedsim.core.modules import probing
 from fedsim.core.registry import MANIPULATIONS
 from fedsim.server.malicious.base import Changed, Manipulation, Public
+from fedsim.server.malicious.decoys import FAINT as FAINT_HONEST
+from fedsim.server.malicious.decoys import TUNED, random_rows, rows_of_bins
 
 SHARP = 3000.0
 """Factor on the rows of the layer of bins, so that GELU is as sharp as ReLU beside a bin."""
@@ -38,6 +40,9 @@ class Decepticon(Manipulation):
     Here the fingerprint is the mean of a text, since the first token of BERT's texts is always the
     same; only the first layer has bins, because the loss at masked tokens reaches the others only
     through a later attention; and thresholds are quantiles of public texts.
+
+    A ``tuned`` server has its bins among rows in random directions of the same length, more of
+    these than bins, and leaves faint honest weights in place of zeros.
     """
 
     modalities: ClassVar[frozenset[str] | None] = frozenset({TEXTS})
@@ -46,6 +51,7 @@ class Decepticon(Manipulation):
     sharpness: Annotated[
         float, Field(gt=0, examples=[3000], description="length of a row per unit of its direction")
     ] = SHARP
+    tuned: Annotated[bool, Field(description=TUNED)] = False
 
     def change(self, model: nn.Module, public: Public, generator: torch.Generator) -> Changed:
         """Return the model that sorts tokens.
@@ -57,8 +63,9 @@ class Decepticon(Manipulation):
         first, second = (layer_names(texts, number) for number in (0, 1))
         marked = int(SHARE * texts.table.shape[1])
         with torch.no_grad():
-            _spread(model, first, marked, FINGERPRINT)
-            _spread(model, second, texts.table.shape[1], 1.0)
+            rest = FAINT_HONEST if self.tuned else 0.0
+            _spread(model, first, marked, FINGERPRINT, rest)
+            _spread(model, second, texts.table.shape[1], 1.0, rest)
             norm = model.get_submodule(f"{first}.attention.output.LayerNorm")
             norm.get_parameter("weight").fill_(1)
             norm.get_parameter("bias").zero_()
@@ -67,17 +74,27 @@ class Decepticon(Manipulation):
         direction[:marked] = 0
         seen = _measured(model, dense, public.inputs, texts.specials.pad)
         levels, rows = seen @ direction.double(), len(dense.get_parameter("weight"))
-        limits = torch.quantile(levels, torch.arange(rows, dtype=torch.float64) / rows)
+        own = rows_of_bins(rows, generator, tuned=self.tuned)
+        limits = torch.quantile(levels, torch.arange(len(own), dtype=torch.float64) / len(own))
         limits[0] = levels.min() - (levels.max() - levels.min())
         behind = model.get_submodule(f"{first}.output.dense").get_parameter("weight")
         signs = torch.randint(2, (len(behind), 1), generator=generator) * 2.0 - 1
+        weight, bias = (dense.get_parameter(k) for k in ("weight", "bias"))
         with torch.no_grad():
-            dense.get_parameter("weight").copy_(self.sharpness * direction.expand(rows, -1))
-            dense.get_parameter("bias").copy_(-self.sharpness * limits)
-            behind.copy_(FAINT * signs.expand_as(behind))
+            if self.tuned:
+                drawn = random_rows(rows, len(direction), generator)
+                weight.copy_(self.sharpness * direction.norm() * drawn)
+                bias.zero_()
+                behind.copy_(FAINT * torch.randn(behind.shape, generator=generator))
+            weight[own] = self.sharpness * direction
+            bias[own] = (-self.sharpness * limits).to(bias)
+            behind[:, own] = FAINT * signs.expand(-1, len(own))
+        what = f"made '{first}' mark the tokens of each text and sort them into {len(own)} bins"
+        if self.tuned:
+            what += f", hidden among {rows - len(own)} random rows"
         return Changed(
             model,
-            f"made '{first}' mark the tokens of each text and sort them into {rows} bins",
+            what,
             tuple(changed_names(first) + changed_names(second)[:8]),
             alone(levels, limits, public.batch_size * len(levels) // len(public.inputs)),
         )
@@ -122,11 +139,20 @@ def alone(levels: Tensor, limits: Tensor, tokens: int) -> float:
     return float((1 - shares[inside]).pow(tokens - 1).mean())
 
 
-def _spread(model: nn.Module, layer: str, marked: int, factor: float) -> None:
-    """Make attention add the mean of a text, times a factor, to the first numbers of each token."""
+def _spread(model: nn.Module, layer: str, marked: int, factor: float, rest: float) -> None:
+    """Make attention add the mean of a text, times a factor, to the first numbers of each token.
+
+    Args:
+        model: the model, which is modified.
+        layer: name of the layer of the transformer.
+        marked: number of the first numbers of a token.
+        factor: the factor.
+        rest: factor on all other weights of the attention; with a small one, or zero, each token
+            attends to all alike.
+    """
     for name in ("self.query", "self.key", "self.value", "output.dense"):
         module = model.get_submodule(f"{layer}.attention.{name}")
-        module.get_parameter("weight").zero_()
+        module.get_parameter("weight").mul_(rest)
         module.get_parameter("bias").zero_()
     chosen = range(marked)
     model.get_parameter(f"{layer}.attention.self.value.weight")[chosen, chosen] = 1

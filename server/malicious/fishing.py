@@ -13,7 +13,11 @@ from fedsim.core.errors import AttackError, RunError
 from fedsim.core.modules import probing
 from fedsim.core.registry import MANIPULATIONS
 from fedsim.server.malicious.base import Changed, Manipulation, Public
+from fedsim.server.malicious.decoys import TUNED, random_rows
 from fedsim.server.malicious.direction import best_direction, once
+
+FAINT = 2e-3
+"""Length of the other classes' rows, in units of the fished one's, if they are not zero."""
 
 SHARP = 1000.0
 """Slope of the fished output at the threshold, per standard deviation of the public scores."""
@@ -33,6 +37,8 @@ class Fishing(Manipulation):
     Differences from the authors' code: the row of the fished class stays as it is, where they set
     it to a constant; the direction tells the class from the others on public data, where they take
     one feature; the threshold isolates one example in most of the public batches.
+
+    A ``tuned`` server gives the rows of the other classes small numbers in place of zeros.
     """
 
     readout: ClassVar[str] = "fished"
@@ -45,6 +51,7 @@ class Fishing(Manipulation):
     bias: Annotated[
         float, Field(gt=0, le=80, examples=[20], description="bias of the other classes")
     ] = 20.0
+    tuned: Annotated[bool, Field(description=TUNED)] = False
 
     def change(self, model: nn.Module, public: Public, generator: torch.Generator) -> Changed:
         """Return the model with a last layer that fishes.
@@ -70,6 +77,9 @@ class Fishing(Manipulation):
             expected, constants = found.isolates, {"threshold": found.threshold}
         with torch.no_grad():
             layer.weight.zero_()
+            if self.tuned:
+                small = FAINT * row.norm() * random_rows(*layer.weight.shape, generator)
+                layer.weight.copy_(small)
             layer.weight[self.label] = row.to(layer.weight)
             layer.bias.fill_(others)
             layer.bias[self.label] = own

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from fedsim.core.registry import MANIPULATIONS
 from fedsim.models.blocks import Imprinted
 from fedsim.server.malicious.base import Changed, Manipulation, Public
+from fedsim.server.malicious.decoys import TUNED, random_rows, rows_of_bins
 
 
 @MANIPULATIONS.register("imprint")
@@ -25,6 +26,9 @@ class Imprint(Manipulation):
     bin is exact. The architecture changes: clients must run what they are sent. Unlike the paper,
     which takes the quantiles of a normal distribution, those of public pictures are used, and the
     way back to the size of a picture has rank one.
+
+    A ``tuned`` layer has its bins among rows in random directions, more of these than bins, so that
+    a check for rows that are multiples sees no majority. The inserted layer stays visible.
     """
 
     readout: ClassVar[str] = "dense-bins"
@@ -43,6 +47,7 @@ class Imprint(Manipulation):
             "defense, and costs accuracy",
         ),
     ] = 0.1
+    tuned: Annotated[bool, Field(description=TUNED)] = False
 
     def architecture(self, model: nn.Module, input_shape: tuple[int, ...]) -> nn.Module:
         """Return a copy of the model behind an imprint layer, whose values are undefined."""
@@ -52,20 +57,24 @@ class Imprint(Manipulation):
         """Return the model behind the imprint layer."""
         made = self.architecture(model, tuple(public.inputs.shape[1:]))
         numbers = public.inputs[0].numel()
-        limits = brightness_limits(public.inputs, self.bins)
         signs = torch.randint(2, (numbers, 1), generator=generator) * 2.0 - 1
+        own = rows_of_bins(self.bins, generator, tuned=self.tuned)
+        limits = brightness_limits(public.inputs, len(own))
+        weight, bias = (made.get_parameter(f"imprint.{k}") for k in ("weight", "bias"))
         with torch.no_grad():
-            made.get_parameter("imprint.weight").fill_(1 / numbers)
-            made.get_parameter("imprint.bias").copy_(-limits)
+            if self.tuned:
+                weight.copy_(random_rows(self.bins, numbers, generator) / numbers**0.5)
+                bias.zero_()
+            weight[own] = 1 / numbers
+            bias[own] = -limits.to(bias)
             made.get_parameter("gather.weight").fill_(self.strength / self.bins)
             made.get_parameter("spread.weight").copy_(signs)
         inserted = [f"imprint.{k}" for k in ("weight", "bias")] + ["gather.weight", "spread.weight"]
-        return Changed(
-            made,
-            f"put a layer of {self.bins} bins of brightness in front of the model",
-            tuple(inserted),
-            alone_in_theory(public.batch_size, self.bins),
-        )
+        what = f"put a layer of {len(own)} bins of brightness in front of the model"
+        if self.tuned:
+            what += f", hidden among {self.bins - len(own)} random rows"
+        expected = alone_in_theory(public.batch_size, len(own))
+        return Changed(made, what, tuple(inserted), expected)
 
 
 def brightness_limits(pictures: Tensor, bins: int) -> Tensor:

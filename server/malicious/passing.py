@@ -10,8 +10,13 @@ from torch import Tensor, nn
 from fedsim.core.errors import RunError
 from fedsim.core.modules import probing
 
+FAINT = 1e-3
+"""Size of the numbers in place of zeros, in units of the weight that passes a channel on."""
 
-def pass_on(model: nn.Module, inputs: Tensor) -> list[str]:
+
+def pass_on(
+    model: nn.Module, inputs: Tensor, generator: torch.Generator | None = None
+) -> list[str]:
     """Set the convolutions in front of the first dense layer so that they pass pictures on.
 
     Each filter has one weight of 1 and moves a channel by some pixels. Behind a stride, or average
@@ -22,6 +27,7 @@ def pass_on(model: nn.Module, inputs: Tensor) -> list[str]:
     Args:
         model: the model, which is modified.
         inputs: public pictures ``(N, C, H, W)``, as the model takes them.
+        generator: source of small positive numbers in place of zeros; None for zeros.
 
     Returns:
         names of the changed tensors; none if no convolution is in front of a dense layer.
@@ -40,12 +46,12 @@ def pass_on(model: nn.Module, inputs: Tensor) -> list[str]:
                 f"adversary.malicious: '{name}' is grouped or dilated, and passes no picture on"
             )
         pooled = _pooling(layers[place + 1 :])
-        channels = _move(layer, channels, _taps(layer, pooled))
+        channels = _move(layer, channels, _taps(layer, pooled), generator)
         names.append(f"{name}.weight")
         if layer.bias is not None:
             # Above zero, ReLU changes nothing.
             with torch.no_grad():
-                layer.bias.fill_(max(0.0, -lowest))
+                layer.bias.fill_(max(0.0, -lowest) * float(layer.weight.sum((1, 2, 3)).max()))
             names.append(f"{name}.bias")
         lowest = max(0.0, lowest)
     return names
@@ -102,12 +108,20 @@ def _taps(layer: nn.Conv2d, pooled: tuple[int, int]) -> tuple[range, range]:
     return found[0], found[1]
 
 
-def _move(layer: nn.Conv2d, channels: int, taps: tuple[range, range]) -> int:
+def _move(
+    layer: nn.Conv2d,
+    channels: int,
+    taps: tuple[range, range],
+    generator: torch.Generator | None,
+) -> int:
     """Set the filters of a convolution, and return the number of channels that it passes on."""
     moves = [(c, row, column) for row in taps[0] for column in taps[1] for c in range(channels)]
     used = moves[: layer.out_channels]
     with torch.no_grad():
         layer.weight.zero_()
+        if generator is not None:
+            # Positive, so that what is above zero stays above it.
+            layer.weight.copy_(FAINT * torch.rand(layer.weight.shape, generator=generator))
         for filter_, (channel, row, column) in enumerate(used):
             layer.weight[filter_, channel, row, column] = 1
     return len(used)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from fedsim.attacks.closed.front import entered_layer, entering
@@ -12,6 +13,7 @@ from fedsim.core.errors import RunError
 from fedsim.core.modules import probing
 from fedsim.core.registry import MANIPULATIONS
 from fedsim.server.malicious.base import Changed, Manipulation, Public
+from fedsim.server.malicious.decoys import TUNED, rows_of_bins
 from fedsim.server.malicious.imprint import alone_in_theory, brightness_limits
 from fedsim.server.malicious.silence import check_silence
 
@@ -30,9 +32,15 @@ class ScaleMIA(Manipulation):
     those of public pictures, and the read-out finds the picture behind the features by a search
     through the known convolutions, from a linear decoder of public pictures. The dense layer is
     small and the next one large, so that gradients stand out from the rounding of a secure sum.
+
+    A ``tuned`` server leaves the greater part of the units honest and gives the others weights of
+    their size, so that neither the rows nor the columns of a matrix are multiples for the most
+    part.
     """
 
     readout: ClassVar[str] = "dense-bins"
+
+    tuned: Annotated[bool, Field(description=TUNED)] = False
 
     def change(self, model: nn.Module, public: Public, generator: torch.Generator) -> Changed:
         """Return the model with bins in its first dense layer.
@@ -44,20 +52,24 @@ class ScaleMIA(Manipulation):
         name, behind = _two_layers(model, public.inputs)
         layer, following = model.get_submodule(name), model.get_submodule(behind)
         bias, weight = layer.get_parameter("bias"), layer.get_parameter("weight")
-        limits = brightness_limits(entering(model, name, public.inputs), len(bias))
+        own = rows_of_bins(len(bias), generator, tuned=self.tuned)
+        limits = brightness_limits(entering(model, name, public.inputs), len(own))
         outputs = following.get_parameter("weight")
         columns = torch.randn(len(outputs), 1, generator=generator)
+        size = 1 / len(bias)
         with torch.no_grad():
-            weight.fill_(1 / weight.shape[1] / len(bias))
-            bias.copy_(-limits / len(bias))
-            outputs.copy_(columns.expand_as(outputs))
+            if self.tuned:
+                columns *= outputs.square().mean().sqrt()
+                size = float(weight.norm(dim=1).median()) * weight.shape[1] ** 0.5
+            weight[own] = size / weight.shape[1]
+            bias[own] = (-limits * size).to(bias)
+            outputs[:, own] = columns.expand(-1, len(own))
         check_silence(model, name, public.inputs[:8], "bins of features")
-        return Changed(
-            model,
-            f"made '{name}' sort the features of pictures into {len(bias)} bins",
-            (f"{name}.weight", f"{name}.bias", f"{behind}.weight"),
-            alone_in_theory(public.batch_size, len(bias)),
-        )
+        what = f"made '{name}' sort the features of pictures into {len(own)} bins"
+        if self.tuned:
+            what += f", hidden among {len(bias) - len(own)} honest units"
+        changed = (f"{name}.weight", f"{name}.bias", f"{behind}.weight")
+        return Changed(model, what, changed, alone_in_theory(public.batch_size, len(own)))
 
 
 def _two_layers(model: nn.Module, inputs: Tensor) -> tuple[str, str]:

@@ -13,11 +13,16 @@ from fedsim.attacks.closed.front import Front, entering, front_of
 from fedsim.core.errors import AttackError, RunError
 from fedsim.core.registry import MANIPULATIONS
 from fedsim.server.malicious.base import Changed, Manipulation, Public, share_alone
+from fedsim.server.malicious.decoys import TUNED
 from fedsim.server.malicious.passing import pass_on
 from fedsim.server.malicious.silence import check_silence
 
 SCALES = tuple(round(0.99 - 0.01 * step, 2) for step in range(40))
 """Scales among which public data choose: 0.99 to 0.6."""
+
+UNJUDGED = 0.35
+"""Largest share of a batch that tuned trap weights isolate on public data, so that the check of
+single examples, which suspects from half of a batch on, stays silent."""
 
 
 @MANIPULATIONS.register("trap-weights")
@@ -35,6 +40,9 @@ class TrapWeights(Manipulation):
     that rows of the dense layer and the read-out can undo the averages. Where the filters are too
     few, pictures come out averaged. Max pooling, BatchNorm, dropout, and activations other than
     ReLU in front of the layer are refused.
+
+    A ``tuned`` server draws the positive numbers independently of the negative ones, isolates less
+    than half of a batch, and has small numbers in place of the convolutions' zeros.
     """
 
     readout: ClassVar[str] = "dense-rows"
@@ -49,6 +57,7 @@ class TrapWeights(Manipulation):
             "that isolates most of the public pictures",
         ),
     ] = None
+    tuned: Annotated[bool, Field(description=TUNED)] = False
 
     def change(self, model: nn.Module, public: Public, generator: torch.Generator) -> Changed:
         """Return the model with trap weights in its first dense layer.
@@ -56,18 +65,22 @@ class TrapWeights(Manipulation):
         Raises:
             RunError: no dense layer takes the picture, or no ReLU follows it.
         """
-        front, passing = _reached(model, public.inputs)
+        front, passing = _reached(model, public.inputs, generator if self.tuned else None)
         layer = model.get_submodule(front.layer)
         pictures = front.pictures(entering(model, front.layer, public.inputs).double()).flatten(1)
         seed = int(torch.randint(2**31, (), generator=generator))
         rows = layer.get_parameter("bias").numel()
         negative, positive = trap_rows(rows, pictures.shape[1], generator)
+        if self.tuned:
+            positive = _drawn_again(positive, generator)
         below, above = pictures @ negative.T, pictures @ positive.T
         size = public.batch_size
-        expected, scale = max(
+        shares = [
             (share_alone(s * above > below, size, torch.Generator().manual_seed(seed)), s)
             for s in (SCALES if self.scale is None else (self.scale,))
-        )
+        ]
+        quiet = [found for found in shares if not self.tuned or found[0] <= UNJUDGED]
+        expected, scale = max(quiet) if quiet else min(shares)
         _set_rows(layer, *front.rows(scale * positive - negative))
         check_silence(model, front.layer, public.inputs[:8], "trap weights")
         what = f"set the weights of '{front.layer}' so that few examples activate a row"
@@ -79,12 +92,15 @@ class TrapWeights(Manipulation):
         return Changed(model, what, changed, expected, constants)
 
 
-def _reached(model: nn.Module, inputs: Tensor) -> tuple[Front, list[str]]:
+def _reached(
+    model: nn.Module, inputs: Tensor, generator: torch.Generator | None
+) -> tuple[Front, list[str]]:
     """Return the dense layer that the picture reaches, and the tensors changed to that end.
 
     Args:
         model: the model, whose convolutions are modified if the picture itself enters no layer.
         inputs: public pictures, as the model takes them.
+        generator: source of small numbers in place of the convolutions' zeros, or None.
 
     Raises:
         RunError: the picture reaches no dense layer.
@@ -93,7 +109,7 @@ def _reached(model: nn.Module, inputs: Tensor) -> tuple[Front, list[str]]:
     try:
         return Front(first_dense(model, shape), shape), []
     except AttackError:
-        passing = pass_on(model, inputs)
+        passing = pass_on(model, inputs, generator)
     low, high = (x.expand(shape) for x in inputs.aminmax())
     try:
         return front_of(model, low, high), passing
@@ -111,6 +127,12 @@ def _set_rows(layer: nn.Module, rows: Tensor, bias: Tensor) -> None:
     with torch.no_grad():
         weight.copy_(rows * size)
         layer.get_parameter("bias").copy_(bias * size)
+
+
+def _drawn_again(sizes: Tensor, generator: torch.Generator) -> Tensor:
+    """Return new random magnitudes in the same places."""
+    drawn = torch.randn(sizes.shape, generator=generator, dtype=sizes.dtype).abs()
+    return drawn * (sizes > 0)
 
 
 def trap_rows(rows: int, columns: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:

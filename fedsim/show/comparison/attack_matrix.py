@@ -15,6 +15,7 @@ from tabulate import tabulate
 
 from fedsim.log.attack_matrix import Pairing
 from fedsim.log.schema import NO_DEFENSE, Meaning
+from fedsim.show.comparison.check_table import CHECK_LEGEND, check_csv, check_rows
 from fedsim.show.privacy import upper
 from fedsim.show.terminal.table import NOTHING
 
@@ -140,7 +141,10 @@ def terminal_matrix(found: Sequence[Pairing]) -> list[Table | Text]:
         cells = [matrix.cell(m) for m in matrix.row(defense)]
         got.add_row(defense, *(_text(c) for c in cells))
     notes = [Text(note, style="dim") for note in notes_said(matrix)]
-    return [got, *notes, _words(*attack_rows(matrix)), _words(*defense_rows(matrix))]
+    tables = [_words(*attack_rows(matrix)), _words(*defense_rows(matrix))]
+    heads, rows = check_rows(found)
+    checks = [_words(heads, rows), Text(CHECK_LEGEND, style="dim")] if rows else []
+    return [got, *notes, *tables, *checks]
 
 
 def attack_rows(matrix: AttackMatrix) -> tuple[list[str], list[list[str]]]:
@@ -194,12 +198,21 @@ def defense_rows(matrix: AttackMatrix) -> tuple[list[str], list[list[str]]]:
 
 
 def write_matrix(found: Sequence[Pairing], folder: Path) -> list[Path]:
-    """Write ``attacks.csv`` and ``attacks.png``, and return their paths."""
+    """Write ``attacks.csv`` and ``attacks.png``, and ``checks.csv`` if clients have checks.
+
+    Returns:
+        their paths.
+    """
     matrix = AttackMatrix.of(found)
     table, picture = folder / "attacks.csv", folder / "attacks.png"
     table.write_text(matrix_csv(found), "utf-8")
     draw_heat_map(matrix, picture)
-    return [table, picture]
+    files = [table, picture]
+    if check_rows(found)[1]:
+        checks = folder / "checks.csv"
+        checks.write_text(check_csv(found), "utf-8")
+        files.append(checks)
+    return files
 
 
 def matrix_csv(found: Sequence[Pairing]) -> str:
@@ -217,6 +230,7 @@ def matrix_markdown(found: Sequence[Pairing]) -> str:
     matrix = AttackMatrix.of(found)
     first = [[d, *(" ".join(matrix.cell(m).lines) for m in matrix.row(d))] for d in matrix.defenses]
     tables = [(["defense", *matrix.attacks], first), attack_rows(matrix), defense_rows(matrix)]
+    tables += [check_rows(found)] if check_rows(found)[1] else []
     parts: list[str] = [
         tabulate(
             [[c.replace("|", r"\|") for c in row] for row in rows],

@@ -27,6 +27,7 @@ from fedsim.show.comparison.attack_matrix import (
     matrix_csv,
     notes_said,
 )
+from fedsim.show.comparison.check_table import CHECK_LEGEND, check_csv, check_rows
 from fedsim.show.comparison.matrix_advice import matrix_advice
 from fedsim.show.comparison.tables import WORDS, Value, as_records, as_words, headings
 from fedsim.show.report.comparison_charts import comparison_charts
@@ -180,6 +181,9 @@ def _matrix(pairs: Sequence[Pairing]) -> dict[str, Any]:
         "matrix": matrix,
         "matrix_notes": notes_said(matrix),
         "matrix_tables": [attack_rows(matrix), defense_rows(matrix)],
+        "check_table": check_rows(pairs),
+        "check_legend": CHECK_LEGEND,
+        "check_csv": as_text_file(check_csv(pairs)),
         "matrix_legend": MATRIX_LEGEND,
         "matrix_csv": as_text_file(matrix_csv(pairs)),
     }

@@ -26,24 +26,26 @@ def messages() -> tuple[TokenDataset, TextModel]:
 
 
 @cache
-def sent() -> Changed:
+def sent(*, tuned: bool = False) -> Changed:
     data, _ = messages()
     _, model = Bert().for_data(DATASETS.get("messages")().load(None), 0)
     tokens, _ = data.test.batch(torch.arange(len(data.test)).numpy())
-    return Decepticon().change(model, Public(tokens, BATCH), torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(0)
+    return Decepticon(tuned=tuned).change(model, Public(tokens, BATCH), generator)
 
 
-def share_right(number: int) -> float:
+def share_right(number: int, *, tuned: bool = False) -> float:
     """Return the share of a batch's words that come out in their places.
 
     Ends and padding are known from the lengths and do not count. Texts have no order.
     """
     from scipy.optimize import linear_sum_assignment  # noqa: PLC0415
 
-    seen, truth = upload(messages()[0], sent().model, range(BATCH * number, BATCH * (number + 1)))
-    [found] = TokenBins().run(sent().model, [seen])
+    model, rows = sent(tuned=tuned).model, range(BATCH * number, BATCH * (number + 1))
+    seen, truth = upload(messages()[0], model, rows)
+    [found] = TokenBins().run(model, [seen])
     assert found.data is not None, found.error
-    words = frame_of(sent().model, seen) < 0
+    words = frame_of(model, seen) < 0
     pairs = torch.stack([((found.data == text) & words).sum(1) for text in truth])
     rows, columns = linear_sum_assignment(-pairs.numpy())
     return float(pairs[rows, columns].sum() / words.sum())
@@ -59,6 +61,13 @@ def test_on_average_over_many_batches() -> None:
     found = [share_right(number) for number in range(14)]
     assert min(found) >= 0.85
     assert sum(found) / len(found) >= 0.93
+
+
+@pytest.mark.slow
+def test_bins_among_decoys_read_nearly_as_much() -> None:
+    """A known limit: no check of weights notices this form, see below."""
+    found = [share_right(number, tuned=True) for number in range(14)]
+    assert sum(found) / len(found) >= 0.85
 
 
 def test_the_honest_model_sorts_nothing() -> None:
@@ -77,10 +86,11 @@ def test_shapes_stay_and_the_named_tensors_change() -> None:
     assert 0.5 < sent().expected < 1
 
 
-def test_checks_of_clients_notice_it_and_not_the_honest_model() -> None:
+def test_checks_of_clients_notice_it_and_neither_its_tuned_form_nor_the_honest_model() -> None:
     shapes = {k: tuple(v.shape) for k, v in messages()[1].state_dict().items()}
     checks = {"dead-units": DeadUnits(), "weight-statistics": WeightStatistics()}
-    for model, expected in ((sent().model, set(checks)), (messages()[1], set())):
+    tuned = sent(tuned=True).model
+    for model, expected in ((sent().model, set(checks)), (tuned, set()), (messages()[1], set())):
         received = Received(model.state_dict(), shapes)
         noticed = {k for k, c in checks.items() if c.examine(received).problem is not None}
         assert noticed == expected

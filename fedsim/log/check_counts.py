@@ -1,0 +1,78 @@
+"""Counts of what each check of clients examined and suspected, read from the logs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Set
+from dataclasses import dataclass
+
+from fedsim.log.schema import UploadRecord
+
+
+@dataclass(frozen=True)
+class CheckCount:
+    """Models that clients examined with one check, each client and round for itself.
+
+    Attributes:
+        examined: number of changed models, or of requests that served an attack.
+        noticed: number of those that the check suspected.
+        refused: number of those that the client refused for it.
+        checked: number of honest models.
+        alarms: number of honest models that the check suspected.
+    """
+
+    examined: int = 0
+    noticed: int = 0
+    refused: int = 0
+    checked: int = 0
+    alarms: int = 0
+
+    def __add__(self, other: CheckCount) -> CheckCount:
+        return CheckCount(
+            self.examined + other.examined,
+            self.noticed + other.noticed,
+            self.refused + other.refused,
+            self.checked + other.checked,
+            self.alarms + other.alarms,
+        )
+
+
+def check_counts(
+    uploads: Iterable[UploadRecord], changed: Set[tuple[int, int]]
+) -> dict[str, CheckCount]:
+    """Return the counts of each check of a run's clients, by its name.
+
+    Args:
+        uploads: records of the uploads, and of the refusals.
+        changed: round and client of all that received a changed model or served an attack.
+    """
+    found: dict[str, CheckCount] = {}
+    for upload in uploads:
+        for name in _examining(upload):
+            flagged = int(name in upload.noticed)
+            count = (
+                CheckCount(1, flagged, flagged * upload.refused)
+                if (upload.round, upload.partition) in changed
+                else CheckCount(checked=1, alarms=flagged)
+            )
+            found[name] = found.get(name, CheckCount()) + count
+    return found
+
+
+def added(counts: Iterable[Mapping[str, CheckCount]]) -> dict[str, CheckCount]:
+    """Return the sum of several counts, check by check."""
+    total: dict[str, CheckCount] = {}
+    for count in counts:
+        for name, value in count.items():
+            total[name] = total.get(name, CheckCount()) + value
+    return total
+
+
+def _examining(upload: UploadRecord) -> list[str]:
+    """Return the checks of a client that examined the model; a refusal ends the others."""
+    if upload.refused:
+        return list(upload.noticed[:1])
+    if upload.problem:
+        return []
+    # A check is a defense that acts on suspicion.
+    names = [d.name for d in upload.defenses if "action" in d.parameters]
+    return list(dict.fromkeys(names))
