@@ -42,6 +42,7 @@ class Sent:
         honest_accuracy: accuracy of the honest model of the round.
         isolation: deeds of the server to take single uploads out of a secure sum, or None.
         wire_shapes: shapes of the tensors that clients upload under an isolation.
+        letter: letter of the adversary; see `Manipulation.letter`.
     """
 
     server_round: int
@@ -54,6 +55,7 @@ class Sent:
     honest_accuracy: float
     isolation: Isolation | None = None
     wire_shapes: Shapes = field(default_factory=dict)
+    letter: str | None = None
 
     @property
     def receivers(self) -> tuple[int, ...]:
@@ -193,6 +195,7 @@ class Manipulating(Delegate):
             honest,
             isolation,
             self._shapes_of(sent_model),
+            self._manipulation.letter,
         )
 
 

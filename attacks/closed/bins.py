@@ -86,7 +86,7 @@ def equal_rows(weight: Tensor) -> Tensor:
     first = int((ends - torch.arange(len(ends), device=ends.device)).argmax())
     model = weight[order[first]]
     equal = (weight - model).norm(dim=1) <= SAME * model.norm()
-    rows = equal.nonzero().flatten()
+    rows: Tensor = equal.nonzero().flatten()
     if len(rows) < 2 or not bool(model.any()):
         raise AttackError(
             "the rows of the first dense layer are not equal, which the bins need; use "

@@ -135,7 +135,7 @@ def _sorting(weight: Tensor, bias: Tensor) -> Tensor | None:
         rows = equal_rows(weight)
     except AttackError:
         return None
-    return rows if len(bias[rows].unique()) > 1 else None
+    return rows if bool((bias[rows] != bias[rows[0]]).any()) else None
 
 
 @dataclass(frozen=True, eq=False)

@@ -28,7 +28,7 @@ from fedsim.log.schema import (
 )
 from fedsim.scenario import Scenario
 from fedsim.server.victims import Victim, group_name
-from fedsim.show.malice import sent_said
+from fedsim.show.malice import MaliceTally, sent_said
 from fedsim.show.terminal.table import STYLES
 from fedsim.show.view import Frame, View
 
@@ -96,6 +96,7 @@ class _Screen:
     rounds: int = 0
     federation: str = "waiting for the clients"
     attack: str = "no attack yet"
+    malice: list[str] = field(default_factory=list)
     frames: dict[str, Frame] = field(default_factory=dict)
 
 
@@ -138,6 +139,7 @@ class LiveView(Observer):
         self._uploads = 0
         self._start: RunStarted | None = None
         self._pace = _Pace()
+        self._tally = MaliceTally()
         self._live = Live(
             console=console,
             get_renderable=self._render,
@@ -169,6 +171,9 @@ class LiveView(Observer):
     def on_record(self, record: LogRecord) -> None:
         """Show the meaning of a record."""
         with self._lock:
+            if self._start is not None:
+                self._tally.add(record, self._start.measure)
+                self._screen.malice = self._tally.lines(self._start.measure)
             match record:
                 case RunStarted():
                     self._start = record
@@ -228,15 +233,20 @@ class LiveView(Observer):
         with self._lock:
             screen, view = self._screen, self._view
             frames = [replace(frame) for frame in screen.frames.values()]
+            malice = list(screen.malice)
         lines = (
             Text(screen.title, style="bold").append(f"  {self._times()}", style="dim"),
             Text(f"clients    {screen.federation}", overflow="ellipsis", no_wrap=True),
             Text(f"adversary  {screen.attack}", overflow="ellipsis", no_wrap=True),
+            *(
+                Text(f"malicious  {said}", style="bold red", overflow="ellipsis", no_wrap=True)
+                for said in malice
+            ),
             Text(""),
         )
         if not frames or view is None:
             return Group(*lines)
-        width, height = self._console.width, self._console.height - HEADER_LINES
+        width, height = self._console.width, self._console.height - HEADER_LINES - len(malice)
         return Group(*lines, view.frames(frames, width, height))
 
     def _times(self) -> str:

@@ -188,6 +188,7 @@ class Recorder:
                 accuracy=sent.accuracy,
                 honest_accuracy=sent.honest_accuracy,
                 others=tuple(p for p in sent.receivers if p not in sent.partitions),
+                letter=sent.letter,
             )
         )
 

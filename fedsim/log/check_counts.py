@@ -73,6 +73,4 @@ def _examining(upload: UploadRecord) -> list[str]:
         return list(upload.noticed[:1])
     if upload.problem:
         return []
-    # A check is a defense that acts on suspicion.
-    names = [d.name for d in upload.defenses if "action" in d.parameters]
-    return list(dict.fromkeys(names))
+    return list(upload.checks)

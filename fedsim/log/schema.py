@@ -136,6 +136,11 @@ class UploadRecord(Typed):
     noticed: Names = ()
     refused: bool = False
 
+    @property
+    def checks(self) -> tuple[str, ...]:
+        """Names of the client's checks of the model: defenses that act on suspicion."""
+        return tuple(dict.fromkeys(d.name for d in self.defenses if "action" in d.parameters))
+
 
 class SumRecord(Typed):
     """The result of a round of secure aggregation.
@@ -182,6 +187,7 @@ class ManipulationRecord(Typed):
         accuracy: accuracy of the changed model on test data.
         honest_accuracy: accuracy of the global model on test data, before the round.
         others: clients that serve the attack on those: their model was changed too.
+        letter: letter of the adversary in the SoK of Carletti et al.; None in older logs.
     """
 
     kind: Literal["manipulation"] = "manipulation"
@@ -195,6 +201,7 @@ class ManipulationRecord(Typed):
     accuracy: float
     honest_accuracy: float
     others: Clients = ()
+    letter: str | None = None
 
 
 class VictimRecord(Typed):

@@ -124,6 +124,7 @@ class Summary:
         noticed: rounds in which a client's check suspected the server: round, client, name of the
             check, whether the client refused the round.
         checked: number of uploads and refusals of clients with checks in honest rounds.
+        checking: round and client of the uploads and refusals of clients with checks.
         status: finished, interrupted or failed; None while the run continues or if it died.
         error: reason for a failure, or None.
         seconds: duration of the run.
@@ -146,6 +147,7 @@ class Summary:
     taken: dict[int, tuple[int, int]] = field(default_factory=dict)
     noticed: list[tuple[int, int, str, bool]] = field(default_factory=list)
     checked: int = 0
+    checking: frozenset[tuple[int, int]] = frozenset()
     status: str | None = None
     error: str | None = None
     seconds: float | None = None
@@ -200,6 +202,7 @@ def summarise(records: Iterable[LogRecord]) -> Summary:
         taken=_taken(records, measure),
         noticed=[(u.round, u.partition, name, u.refused) for u in uploads for name in u.noticed],
         checked=_checked(uploads, of_kind(records, ManipulationRecord)),
+        checking=frozenset((u.round, u.partition) for u in uploads if u.checks),
         status=None if end is None else end.status,
         error=None if end is None else end.error,
         seconds=None if end is None else end.seconds,

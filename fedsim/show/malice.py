@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
 from fedsim.core.measures import Measure
-from fedsim.log.schema import ManipulationRecord
+from fedsim.log.schema import LeakageRecord, LogRecord, ManipulationRecord, UploadRecord
 from fedsim.log.summary import Summary, false_alarms
 from fedsim.show.headline import counted
 
@@ -76,14 +78,69 @@ def _least(measure: Measure) -> str:
 
 def _noticed_said(sent: ManipulationRecord, summary: Summary) -> str:
     """Return a sentence on the clients that noticed a changed model."""
-    found: dict[tuple[str, bool], list[int]] = {}
-    for server_round, client, name, refused in summary.noticed:
-        if server_round == sent.round and client in (*sent.partitions, *sent.others):
-            found.setdefault((name, refused), []).append(client)
-    if not found:
+    said = clients_noticed(
+        (client, name, refused)
+        for server_round, client, name, refused in summary.noticed
+        if server_round == sent.round and client in (*sent.partitions, *sent.others)
+    )
+    if said:
+        return f"Noticed: {said}."
+    served = {(sent.round, client) for client in (*sent.partitions, *sent.others)}
+    if served & summary.checking:
         return "Nobody noticed."
-    said = [
+    return "Nobody noticed: none of these clients has a check."
+
+
+def clients_noticed(found: Iterable[tuple[int, str, bool]]) -> str:
+    """Return who noticed a malicious server, as a phrase; empty if nobody did.
+
+    Args:
+        found: client, name of its check, and whether it refused the round.
+    """
+    groups: dict[tuple[str, bool], list[int]] = {}
+    for client, name, refused in found:
+        groups.setdefault((name, refused), []).append(client)
+    return "; ".join(
         f"{clients_named(sorted(clients))} by {name}, {'refused' if refused else 'warned only'}"
-        for (name, refused), clients in found.items()
-    ]
-    return f"Noticed: {'; '.join(said)}."
+        for (name, refused), clients in groups.items()
+    )
+
+
+@dataclass
+class MaliceTally:
+    """Result so far of the last change by a malicious server, for a view of a run in progress."""
+
+    sent: ManipulationRecord | None = None
+    _noticed: list[tuple[int, str, bool]] = field(default_factory=list)
+    _best: dict[tuple[int | None, int], float] = field(default_factory=dict)
+
+    def add(self, record: LogRecord, measure: Measure) -> None:
+        """Count a record of the run."""
+        if isinstance(record, ManipulationRecord):
+            self.sent, self._noticed, self._best = record, [], {}
+        if self.sent is None:
+            return
+        served = (None, *self.sent.partitions, *self.sent.others)
+        if isinstance(record, UploadRecord | LeakageRecord) and (
+            record.round != self.sent.round or record.partition not in served
+        ):
+            return
+        if isinstance(record, UploadRecord):
+            self._noticed += [(record.partition, name, record.refused) for name in record.noticed]
+        if isinstance(record, LeakageRecord) and not record.is_control:
+            key, figure = (record.partition, record.score.example), record.score.figure(measure)
+            self._best[key] = max(
+                self._best.get(key, -math.inf), -math.inf if figure is None else figure
+            )
+
+    def lines(self, measure: Measure) -> list[str]:
+        """Return the change, its gain so far, and who noticed; an empty list without a change."""
+        if self.sent is None:
+            return []
+        got = sum(figure >= measure.recovered for figure in self._best.values())
+        things = counted(len(self._best), measure.thing, measure.things)
+        noticed = clients_noticed(self._noticed)
+        return [
+            sent_said(self.sent),
+            f"got {got} of {things} so far; noticed: {noticed or 'by nobody'}",
+        ]

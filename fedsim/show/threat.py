@@ -13,6 +13,16 @@ _SOURCE = (
     "Carletti et al. (SoK: Gradient Inversion Attacks in Federated Learning, USENIX Security 2025)"
 )
 
+_MALICIOUS = {
+    "F": "uploads, basic knowledge and training details, and manipulation of the model without "
+    "surrogate data",
+    "G": "uploads, basic knowledge, training details and surrogate data, and manipulation of the "
+    "model",
+    "H": "uploads, basic knowledge, training details and surrogate data, and selection of the "
+    "clients",
+}
+"""Threat models of malicious servers, by their letters."""
+
 _ON_TEXTS, _TOKENS = ("dager", "token-search"), "token_accuracy"
 """The strongest attacks on texts, and the measure of texts."""
 
@@ -32,7 +42,10 @@ def threat_said(scenario: Mapping[str, Any], summary: Summary) -> list[str]:
 def threat_model(summary: Summary, *, malicious: bool = False) -> str:
     """Return the threat model as a sentence, with its letter."""
     knows = "uploads, basic knowledge, training details and surrogate data"
-    if malicious:
+    letters = {sent.letter for sent in summary.manipulations}
+    if len(letters) == 1 and (letter := letters.pop()) in _MALICIOUS:
+        return f"{_MALICIOUS[letter]}: {letter} in the letters of {_SOURCE}."
+    if malicious:  # an older log, or no round was attacked yet
         return f"{knows}, and manipulation of the model: among F to H in the letters of {_SOURCE}."
     if summary.statistics & {"uploaded", "running"}:
         return (
@@ -54,7 +67,9 @@ def not_tried(scenario: Mapping[str, Any], summary: Summary) -> list[str]:
     if federation["rounds"] > 1 and all(row.attacker != OVER_ROUNDS for row in summary.rows):
         found.append("the uploads of several rounds together")
     if plan.get("malicious"):
-        return [*found, "other manipulations of the model, or a selection of clients (F to H)"]
+        selects = any(sent.letter == "H" for sent in summary.manipulations)
+        further = "" if selects else ", or a selection of clients"
+        return [*found, f"other manipulations of the model{further} (F to H)"]
     return [*found, "a server that manipulates the model or selects the clients (F to H)"]
 
 

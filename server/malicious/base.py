@@ -74,6 +74,14 @@ class Manipulation(Parameters, ABC):
     """Whether a part of the uploads that it takes out of a secure sum is an estimate, so that the
     equations of an attack on them hold only approximately."""
 
+    @property
+    def letter(self) -> str:
+        """Letter of its adversary in the SoK of Carletti et al. (USENIX Security 2025).
+
+        F manipulates the model without surrogate data, G with them, H also selects the clients.
+        """
+        return "G"
+
     def architecture(self, model: nn.Module, input_shape: tuple[int, ...]) -> nn.Module:
         """Return the model of the attacked clients, with any weights.
 

@@ -37,4 +37,5 @@ def rows_of_bins(rows: int, generator: torch.Generator, *, tuned: bool) -> Tenso
 def random_rows(rows: int, columns: int, generator: torch.Generator) -> Tensor:
     """Return rows of length 1 in random directions ``(rows, columns)``."""
     drawn = torch.randn(rows, columns, generator=generator)
-    return drawn / drawn.norm(dim=1, keepdim=True).clamp_min(torch.finfo(drawn.dtype).tiny)
+    lengths: Tensor = drawn.norm(dim=1, keepdim=True)
+    return drawn / lengths.clamp_min(torch.finfo(drawn.dtype).tiny)

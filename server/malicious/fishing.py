@@ -34,9 +34,11 @@ class Fishing(Manipulation):
     features with a threshold: examples of the class above it have no loss, so that those below it
     remain, at best one.
 
-    Differences from the authors' code: the row of the fished class stays as it is, where they set
-    it to a constant; the direction tells the class from the others on public data, where they take
-    one feature; the threshold isolates one example in most of the public batches.
+    Differences from the authors' code (``classattack_utils.py`` in JonasGeiping/breaching): the row
+    of the fished class stays as it is, where they set it to 0.5, and the biases of the others are
+    20, not 1000, so that single precision keeps the logits; the direction tells the class from the
+    others on public data, where they take one feature; the threshold isolates one example in most
+    of the public batches.
 
     A ``tuned`` server gives the rows of the other classes small numbers in place of zeros.
     """
@@ -52,6 +54,11 @@ class Fishing(Manipulation):
         float, Field(gt=0, le=80, examples=[20], description="bias of the other classes")
     ] = 20.0
     tuned: Annotated[bool, Field(description=TUNED)] = False
+
+    @property
+    def letter(self) -> str:
+        """F: by class it needs no surrogate data; by feature they give the direction (G)."""
+        return "F" if self.by == "class" else "G"
 
     def change(self, model: nn.Module, public: Public, generator: torch.Generator) -> Changed:
         """Return the model with a last layer that fishes.
@@ -78,8 +85,8 @@ class Fishing(Manipulation):
         with torch.no_grad():
             layer.weight.zero_()
             if self.tuned:
-                small = FAINT * row.norm() * random_rows(*layer.weight.shape, generator)
-                layer.weight.copy_(small)
+                small = random_rows(layer.out_features, layer.in_features, generator)
+                layer.weight.copy_(FAINT * row.norm() * small)
             layer.weight[self.label] = row.to(layer.weight)
             layer.bias.fill_(others)
             layer.bias[self.label] = own

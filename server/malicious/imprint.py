@@ -23,9 +23,10 @@ class Imprint(Manipulation):
     Fowl et al., Robbing the Fed (arXiv 2110.13057): each row of the layer measures the mean
     brightness of a picture, and its bias is a quantile of it, so that the difference of two
     neighbouring rows' gradients holds the pictures between two quantiles. A picture alone in its
-    bin is exact. The architecture changes: clients must run what they are sent. Unlike the paper,
-    which takes the quantiles of a normal distribution, those of public pictures are used, and the
-    way back to the size of a picture has rank one.
+    bin is exact. The architecture changes: clients must run what they are sent. Unlike the authors'
+    code (``imprint.py`` in JonasGeiping/breaching), which takes the quantiles of a normal
+    distribution, those of public pictures are used, and the way back to the size of a picture has
+    rank one.
 
     A ``tuned`` layer has its bins among rows in random directions, more of these than bins, so that
     a check for rows that are multiples sees no majority. The inserted layer stays visible.

@@ -33,7 +33,8 @@ class ImprintParts(Isolating):
 
     Zhao et al., LOKI (arXiv 2303.12233): each client of a round gets a model in which only its own
     part of an inserted layer has gradients, so that the sum of all uploads keeps the clients apart,
-    and one attack reads all of them. Unlike LOKI, where a convolution of each client passes its
+    and one attack reads all of them. The source is the authors' description of their code; the
+    paper's sections could not be read. Unlike LOKI, where a convolution of each client passes its
     pictures to its own part, here the rows of the others are dead by their biases: uploads are as
     sparse, without a convolution. The layer is scaled so that its gradients on public pictures are
     far larger than the rounding of a secure sum, which leaves what the model computes unchanged.

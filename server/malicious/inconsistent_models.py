@@ -35,10 +35,11 @@ class InconsistentModels(Isolating):
 
     Pasquini et al., Eluding Secure Aggregation (arXiv 2111.07380), gradient suppression: a layer
     whose units are dead gives gradients of zero, so that the sum of all uploads, under any secure
-    aggregation, is the upload of the one client with another model. Here the last layer in front of
-    the classification layer is silenced. Only the bias of the classification layer keeps a
-    gradient, which counts the others' labels: whole numbers, which the server subtracts by rounding
-    to the bias gradient that the victim's other gradients make likely.
+    aggregation, is the upload of the one client with another model. The source is the abstract and
+    summaries; the paper's sections and code could not be read. Here the last layer in front of the
+    classification layer is silenced. Only the bias of the classification layer keeps a gradient,
+    which counts the others' labels: whole numbers, which the server subtracts by rounding to the
+    bias gradient that the victim's other gradients make likely.
     """
 
     readout: ClassVar[str] = "best"

@@ -31,6 +31,11 @@ class InventedClients(Isolating):
         Field(ge=0, le=1000, examples=[4], description="invented clients; 0 asks one client alone"),
     ] = 4
 
+    @property
+    def letter(self) -> str:
+        """H: the server selects the clients."""
+        return "H"
+
     def change(self, model: nn.Module, public: Public, generator: torch.Generator) -> Changed:
         """Return the honest model."""
         what = f"asked one client and played {self.count} others itself"

@@ -36,6 +36,8 @@ class TrapWeights(Manipulation):
     for the clients' batch size; the biases are zero, and the rows have the size of the honest ones.
 
     Convolutions in front of the dense layer pass the picture on, each filter with one weight of 1.
+    The paper's abstract claims convolutional networks too; its section on them could not be read,
+    so that this construction is our own.
     Behind a stride, or average pooling, several filters pass on shifted copies of a channel, so
     that rows of the dense layer and the read-out can undo the averages. Where the filters are too
     few, pictures come out averaged. Max pooling, BatchNorm, dropout, and activations other than

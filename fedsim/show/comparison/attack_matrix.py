@@ -143,8 +143,9 @@ def terminal_matrix(found: Sequence[Pairing]) -> list[Table | Text]:
     notes = [Text(note, style="dim") for note in notes_said(matrix)]
     tables = [_words(*attack_rows(matrix)), _words(*defense_rows(matrix))]
     heads, rows = check_rows(found)
-    checks = [_words(heads, rows), Text(CHECK_LEGEND, style="dim")] if rows else []
-    return [got, *notes, *tables, *checks]
+    if rows:
+        return [got, *notes, *tables, _words(heads, rows), Text(CHECK_LEGEND, style="dim")]
+    return [got, *notes, *tables]
 
 
 def attack_rows(matrix: AttackMatrix) -> tuple[list[str], list[list[str]]]:

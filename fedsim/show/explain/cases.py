@@ -18,6 +18,7 @@ from fedsim.log.schema import (
     Attacker,
     Doubt,
     LeakageRecord,
+    ManipulationRecord,
     Meaning,
     ModelTraits,
     ReconstructionRecord,
@@ -44,6 +45,8 @@ class Case:
         curves: the attacks' objectives over their snapshots, if the log has them.
         has_adaptive: whether an adaptive attacker attacked the same group.
         things: noun for the private examples, plural.
+        isolating: name of the change to the model by which a malicious server isolates single
+            examples; None if it sent no such change.
     """
 
     group: str
@@ -56,6 +59,7 @@ class Case:
     curves: Sequence[Sequence[float]]
     has_adaptive: bool
     things: str
+    isolating: str | None = None
 
     @property
     def is_control(self) -> bool:
@@ -227,6 +231,7 @@ def cases(run: Run) -> list[Case]:
 def _case(run: Run, group: str, attacker: Attacker) -> Case:
     found = run.of_kind(ReconstructionRecord)
     reconstructions = [r for r in found if (r.who, r.attacker) == (group, attacker)]
+    sent = run.of_kind(ManipulationRecord)
     uploads: Sequence[UploadRecord | SumRecord]
     uploads = [*run.of_kind(UploadRecord), *run.of_kind(SumRecord)]
     return Case(
@@ -240,6 +245,7 @@ def _case(run: Run, group: str, attacker: Attacker) -> Case:
         list(_curves(run, reconstructions)),
         any(r.who == group and r.attacker == ADAPTIVE for r in found),
         run.start.measure.things,
+        next((m.manipulation.name for m in sent if m.expected is not None), None),
     )
 
 

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from fedsim.show.explain.cases import Case
 from fedsim.show.explain.equations import EQUATIONS
 from fedsim.show.explain.finding import Finding
-from fedsim.show.explain.isolation import not_isolated
+from fedsim.show.explain.isolation import not_isolated, refused_the_model
 from fedsim.show.explain.searches import SEARCHES
 
 Cause = Callable[[Case, Case | None], Finding | None]
 
-CAUSES: tuple[Cause, ...] = (not_isolated, *EQUATIONS, *SEARCHES)
+CAUSES: tuple[Cause, ...] = (refused_the_model, not_isolated, *EQUATIONS, *SEARCHES)

@@ -7,7 +7,7 @@ from a working defense: it is an undefended gradient of one step.
 from __future__ import annotations
 
 from fedsim.core.local_steps import worth_unrolling
-from fedsim.log.schema import ADAPTIVE, NAIVE, Doubt
+from fedsim.log.schema import ADAPTIVE, NAIVE, Doubt, UploadRecord
 from fedsim.show.explain.cases import Case
 from fedsim.show.explain.finding import Finding
 
@@ -16,10 +16,15 @@ GEIPING = ("inverting-gradients",)
 
 def nothing_to_attack(case: Case, control: Case | None) -> Finding | None:
     """Find unusable uploads, and attacks that ended with an error."""
-    problems = [u.problem for u in case.uploads if u.problem]
+    refused = [isinstance(u, UploadRecord) and u.refused for u in case.uploads]
+    problems = [
+        u.problem
+        for u, by_a_check in zip(case.uploads, refused, strict=True)
+        if u.problem and not by_a_check
+    ]
     errors = [r.error for r in case.reconstructions if r.error]
     said = problems or errors
-    if not said:
+    if not said or (any(refused) and not problems):  # see `refused_the_model`
         return None
     what = "the upload was unusable" if problems else "the attack gave up"
     return Finding(

@@ -203,8 +203,8 @@ def knew(scenario: Mapping[str, Any], nouns: tuple[str, str]) -> list[str]:
         )
     if plan.get("malicious"):  # absent from older scenarios
         lines.append(
-            f"It was malicious: it sent the attacked clients a model changed by "
-            f"{named(plan['malicious'])}."
+            f"It was malicious ({named(plan['malicious'])}): what it changed, what it got and who "
+            "noticed stands at the top."
         )
     lines.append(
         f"It never saw a private {nouns[0]} or a label. The scores were computed after the attacks "

@@ -105,7 +105,9 @@ def test_no_such_comparison() -> None:
 def test_bundled_ones_are_valid(name: str) -> None:
     comparison = load_comparison(name)
     assert comparison.description.strip()
-    assert any(cell.defense == "none" for cell in comparison.cells)
+    # The checks of the last one only warn, and change no upload.
+    baseline = "all checks" if name == "malicious-checks" else "none"
+    assert any(cell.defense == baseline for cell in comparison.cells)
 
 
 @pytest.mark.parametrize("label", ["../../etc", "a/b", "\N{SKULL}", "x" * 40, ".."])

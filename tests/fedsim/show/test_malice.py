@@ -1,11 +1,12 @@
 """A run says in one place what a malicious server changed, for whom, and what it got."""
 
+import pytest
 from rich.console import Console
 
 from fedsim.log.summary import summarise
 from fedsim.modalities.pictures.measure import PSNR
 from fedsim.modalities.texts.measure import TOKENS
-from fedsim.show.malice import _least, malice_said
+from fedsim.show.malice import MaliceTally, _least, malice_said
 from fedsim.show.terminal.table import remarks
 from fedsim.show.threat import threat_said
 from tests.fedsim.log.samples import MANIPULATION
@@ -27,8 +28,9 @@ def test_one_sentence_each_for_change_gain_and_cost() -> None:
     assert said == (
         "Round 1: the server set the weights of 'dense1' so that few examples activate a row "
         "(trap-weights, scale 0.85) for client 0. It got 1 of 2 pictures at 30 dB or more; it had "
-        "expected 47% of them. Nobody noticed. The changed model is right on 9.0% of the test "
-        "data, the honest one on 15.8%, and uploads that answer it do not train the global model."
+        "expected 47% of them. Nobody noticed: none of these clients has a check. The changed "
+        "model is right on 9.0% of the test data, the honest one on 15.8%, and uploads that answer "
+        "it do not train the global model."
     )
     console = Console(width=1000)
     with console.capture() as shown:
@@ -46,7 +48,51 @@ def test_the_threat_model_names_the_manipulation() -> None:
         {"adversary": plan, "federation": {"rounds": 1}}, summarise(RECORDS)
     )
     assert "manipulation of the model: among F to H" in model
-    assert "other manipulations of the model" in untried
+    assert "other manipulations of the model, or a selection of clients (F to H)" in untried
+
+
+@pytest.mark.parametrize(
+    ("letter", "said"),
+    [
+        ("F", "manipulation of the model without surrogate data: F in the letters of"),
+        ("G", "surrogate data, and manipulation of the model: G in the letters of"),
+        ("H", "surrogate data, and selection of the clients: H in the letters of"),
+    ],
+)
+def test_the_threat_model_has_the_letter_of_the_manipulation(letter: str, said: str) -> None:
+    plan = {"attack": "dense-rows", "adaptive": False, "malicious": {"name": "trap-weights"}}
+    records = [r.model_copy(update={"letter": letter}) if r is MANIPULATION else r for r in RECORDS]
+    model, untried = threat_said(
+        {"adversary": plan, "federation": {"rounds": 1}}, summarise(records)
+    )
+    assert said in model
+    assert ("selection of clients" in untried) is (letter != "H")
+
+
+def test_a_view_in_progress_tells_what_it_got_so_far_and_who_noticed() -> None:
+    tally = MaliceTally()
+    for record in RECORDS[:3]:
+        tally.add(record, PSNR)
+    assert tally.lines(PSNR) == [
+        "Round 1: the server set the weights of 'dense1' so that few examples activate a row "
+        "(trap-weights, scale 0.85) for client 0.",
+        "got 0 of 0 pictures so far; noticed: by nobody",
+    ]
+    tally.add(upload(0, "a", noticed=("weight-statistics",)), PSNR)
+    tally.add(upload(1, "b", noticed=("dead-units",)), PSNR)  # received the honest model
+    for record in RECORDS[3:]:
+        tally.add(record, PSNR)
+    assert tally.lines(PSNR)[1] == (
+        "got 1 of 2 pictures so far; noticed: client 0 by weight-statistics, warned only"
+    )
+    assert MaliceTally().lines(PSNR) == []
+
+
+def test_nobody_noticed_says_whether_anybody_looked() -> None:
+    check = {"name": "dead-units", "action": "warn"}
+    records = [r if i != 2 else upload(0, "a", defenses=(check,)) for i, r in enumerate(RECORDS)]
+    [said] = [line for line in malice_said(summarise(records)) if "noticed" in line]
+    assert "Nobody noticed. The" in said
 
 
 def test_it_says_who_noticed_and_counts_false_alarms() -> None:
