@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from fedsim.attacks import Assumptions, Progress, Reconstruction
 from fedsim.attacks.adaptive import Known
+from fedsim.attacks.types import ShouldStop
 from fedsim.core.errors import FedsimError
 from fedsim.core.names import ADAPTIVE, NAIVE
 from fedsim.core.seeds import derive
@@ -26,6 +27,7 @@ from fedsim.scenario import AdversaryPlan, Scenario
 from fedsim.server.adapting import Adapting, informed
 from fedsim.server.choosing import Choosing
 from fedsim.server.control import adaptive_control, control_indices, control_observation
+from fedsim.server.filming import Filming
 from fedsim.server.observing import Observing
 from fedsim.server.priors import PriorsAlone
 from fedsim.server.rounds import RoundsTogether
@@ -102,6 +104,7 @@ class Adversary:
         self._cancelled, self._done = threading.Event(), threading.Event()
         self._jobs: BoundedQueue[_Job] = BoundedQueue(plan.queue_mb * 1e6)
         self._choosing = Choosing(scenario, plan)
+        self._film = Filming(plan.film, derive(scenario.seed, "film"))
         self._priors = PriorsAlone(derive(scenario.seed, "prior"))
         self._together = RoundsTogether(
             plan, scenario.federation, architecture, sizes, self._adapting, device
@@ -235,7 +238,24 @@ class Adversary:
             if victim.name in self._finished:
                 continue
             prior = self._priors.alone(victim, model, should_stop)
-            self._listeners.on_outcome(Outcome(victim, reconstruction, model, seconds, prior))
+            film = self._film.films(victim, reconstruction)
+            if film:
+                reconstruction = self._filmed(victim, reconstruction, model, should_stop)
+            outcome = Outcome(victim, reconstruction, model, seconds, prior, film)
+            self._listeners.on_outcome(outcome)
+
+    def _filmed(
+        self,
+        victim: Victim,
+        found: Reconstruction,
+        model: nn.Module,
+        should_stop: ShouldStop,
+    ) -> Reconstruction:
+        """Return a computed result with the film of a search beside it."""
+        shown = [replace(victim, attack=self._film.searcher(), film=True)]
+        return self._film.filmed(
+            victim, found, model, lambda p: self._listeners.on_progress(shown, p), should_stop
+        )
 
     def _run(
         self, victims: Sequence[Victim], model: nn.Module, deadline: float

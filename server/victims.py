@@ -25,6 +25,7 @@ class Victim:
         observation: the server's observation; None if the upload is unusable.
         problem: reason for a missing observation, or None.
         rounds: the rounds that the attacker combines; empty for an attacker of one round.
+        film: whether the attack is only filmed, beside the result of another one.
     """
 
     server_round: int
@@ -34,6 +35,7 @@ class Victim:
     observation: Observation | None
     problem: str | None = None
     rounds: tuple[int, ...] = ()
+    film: bool = False
 
     @property
     def is_control(self) -> bool:
@@ -69,6 +71,7 @@ class Outcome:
         seconds: time of the attack.
         prior: data that the same attack finds with the gradient withheld, a baseline
             ``(batch_size, ...)``; None for an attack without priors.
+        film: whether the reconstruction's history is that of another search, shown beside it.
     """
 
     victim: Victim
@@ -76,6 +79,7 @@ class Outcome:
     model: nn.Module
     seconds: float
     prior: Tensor | None = None
+    film: bool = False
 
 
 def group_name(scenario: Scenario, victim: Victim) -> str | None:

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleDimensions, Group, RenderableType
+from rich.control import Control
 from rich.live import Live
 from rich.text import Text
 
@@ -28,7 +29,9 @@ from fedsim.log.schema import (
 )
 from fedsim.scenario import Scenario
 from fedsim.server.victims import Victim, group_name
+from fedsim.show.headline import counted
 from fedsim.show.malice import MaliceTally, sent_said
+from fedsim.show.terminal.curve import AccuracyCurve
 from fedsim.show.terminal.table import STYLES
 from fedsim.show.view import Frame, View
 
@@ -37,7 +40,10 @@ PLAIN_PROGRESS_S = 10.0
 
 LONG_S = 600.0
 """Minimum estimated time, in seconds, for a run to be announced as long."""
-HEADER_LINES = 5
+HEADER_LINES = 6
+
+
+STOPPING = "stopping: scoring what was finished, and writing the report ..."
 
 
 class PlainView(Observer):
@@ -62,7 +68,7 @@ class PlainView(Observer):
         """Print the scenario and the run folder."""
         super().on_start(scenario, folder)
         self._scenario = scenario
-        self._say(f"{scenario.title}: {scenario.num_clients} clients")
+        self._say(f"{scenario.title}: {counted(scenario.num_clients, 'client')}")
         self._say(f"run folder: {folder}")
 
     def on_record(self, record: LogRecord) -> None:
@@ -83,6 +89,10 @@ class PlainView(Observer):
             self._looked = time.monotonic()
             self._say(f"  {_progress_line(progress)}")
 
+    def on_interrupt(self) -> None:
+        """Tell that the run is stopping."""
+        self._say(STOPPING)
+
     def _say(self, text: str) -> None:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
@@ -97,6 +107,8 @@ class _Screen:
     federation: str = "waiting for the clients"
     attack: str = "no attack yet"
     malice: list[str] = field(default_factory=list)
+    accuracy: dict[int, float] = field(default_factory=dict)
+    stopping: bool = False
     frames: dict[str, Frame] = field(default_factory=dict)
 
 
@@ -140,6 +152,7 @@ class LiveView(Observer):
         self._start: RunStarted | None = None
         self._pace = _Pace()
         self._tally = MaliceTally()
+        self._size: ConsoleDimensions | None = None
         self._live = Live(
             console=console,
             get_renderable=self._render,
@@ -187,9 +200,10 @@ class LiveView(Observer):
                         f"{record.partition} ({record.group})"
                     )
                 case RoundRecord():
+                    self._screen.accuracy[record.round] = record.accuracy
                     self._screen.federation = (
                         f"round {record.round} of {self._screen.rounds} aggregated: "
-                        f"{self._uploads} uploads so far, {_accuracy(record, self._start)}"
+                        f"{counted(self._uploads, 'upload')} so far"
                     )
                 case LeakageRecord():
                     shown = self._screen.frames.get(record.victim)
@@ -214,9 +228,9 @@ class LiveView(Observer):
         left = self._pace.left(progress.evaluation, progress.max_evaluations, now)
         data = progress.data()[:, 0]
         with self._lock:
+            what = "film of a search (idlg)" if victims[0].film else f"{victims[0].attacker} attack"
             self._screen.attack = (
-                f"round {victims[0].server_round}: {victims[0].attacker} attack, "
-                f"{_progress_line(progress)}{left}"
+                f"round {victims[0].server_round}: {what}, {_progress_line(progress)}{left}"
             )
             if self._scenario is None or self._reader is None:
                 return
@@ -235,19 +249,39 @@ class LiveView(Observer):
             frames = [replace(frame) for frame in screen.frames.values()]
             malice = list(screen.malice)
         lines = (
+            *self._cleared(),
             Text(screen.title, style="bold").append(f"  {self._times()}", style="dim"),
             Text(f"clients    {screen.federation}", overflow="ellipsis", no_wrap=True),
+            AccuracyCurve(screen.accuracy, *self._measured()) if screen.accuracy else Text(""),
             Text(f"adversary  {screen.attack}", overflow="ellipsis", no_wrap=True),
             *(
                 Text(f"malicious  {said}", style="bold red", overflow="ellipsis", no_wrap=True)
                 for said in malice
             ),
-            Text(""),
+            Text(STOPPING, style="bold yellow") if screen.stopping else Text(""),
         )
         if not frames or view is None:
             return Group(*lines)
         width, height = self._console.width, self._console.height - HEADER_LINES - len(malice)
         return Group(*lines, view.frames(frames, width, height))
+
+    def _cleared(self) -> tuple[Control, ...]:
+        """Return the control codes that clear a terminal whose size has changed.
+
+        It has broken the lines of the previous picture anew, so that they cannot be overwritten.
+        """
+        size, self._size = self._size, self._console.size
+        return () if size in (None, self._size) else (Control.clear(), Control.home())
+
+    def _measured(self) -> tuple[str, float | None]:
+        """Return the name of the accuracy, and that of a guess."""
+        if self._start is None:
+            return accuracy_name(""), None
+        return accuracy_name(self._start.task), self._start.chance
+
+    def on_interrupt(self) -> None:
+        """Tell that the run is stopping; called from a signal handler, so it takes no lock."""
+        self._screen.stopping = True
 
     def _times(self) -> str:
         """Return the time that has passed, and about how much is left, if that is known."""
@@ -311,7 +345,7 @@ def _attack_line(victims: Sequence[Victim]) -> str:
     if any(len(partitions) > 1 for partitions in attacked):
         [together] = map(len, attacked)
         return f"attacking the sum of {together} uploads and a positive control"
-    return f"attacking {len(attacked)} uploads and a positive control"
+    return f"attacking {counted(len(attacked), 'upload')} and a positive control"
 
 
 def _progress_line(progress: Progress) -> str:

@@ -22,6 +22,8 @@ from rich.text import Text
 
 from fedsim.api.watch import conclude_cell
 from fedsim.attacks import Progress as AttackProgress
+from fedsim.cli.interrupts import answering
+from fedsim.cli.options import Output
 from fedsim.engine.comparison import Done, run_cells
 from fedsim.engine.observer import Observer
 from fedsim.log.results import Result
@@ -33,27 +35,28 @@ from fedsim.show.as_json import comparison_result
 from fedsim.show.comparison.attack_matrix import MATRIX_LEGEND, terminal_matrix
 from fedsim.show.comparison.tables import terminal_tables
 from fedsim.show.comparison.write import Outcome, conclude
+from fedsim.show.headline import counted
 
 INTERRUPTED = 130
 
 
-def watch_comparison(comparison: Comparison, folder: Path, jobs: int, *, as_json: bool) -> bool:
+def watch_comparison(comparison: Comparison, folder: Path, jobs: int, output: Output) -> bool:
     """Run a comparison and show its progress and its results.
 
     Args:
         comparison: the comparison.
         folder: its folder.
         jobs: number of runs at once.
-        as_json: whether standard output gets the results as JSON and nothing else.
+        output: what is printed.
 
     Returns:
         Whether all of its runs are finished.
     """
-    console = Console(stderr=as_json)
+    console = output.console
     done: list[Done] = []
     interrupted = False
-    console.print(f"{comparison.title}: {len(comparison.cells)} runs", markup=False)
-    with _Progress(console, comparison) as progress:
+    console.print(f"{comparison.title}: {counted(len(comparison.cells), 'run')}", markup=False)
+    with _Progress(console, comparison) as progress, answering(progress.on_interrupt):
 
         def on_done(each: Done) -> None:
             conclude_cell(folder, each)
@@ -71,7 +74,7 @@ def watch_comparison(comparison: Comparison, folder: Path, jobs: int, *, as_json
             interrupted = True
     outcome = conclude(comparison, folder)
     failed = [f"{d.cell.scenario.title}: {d.error}" for d in done if d.error is not None]
-    if as_json:
+    if output.as_json:
         said = comparison_result(
             comparison.title, outcome.results, outcome.advice,
             failed=failed, files=outcome.files, folder=folder,
@@ -79,6 +82,7 @@ def watch_comparison(comparison: Comparison, folder: Path, jobs: int, *, as_json
         sys.stdout.write(said.text())
     else:
         _show(console, outcome, folder)
+        output.folder(folder)
     for why in failed:
         console.print(why, style="red", markup=False)
     if interrupted:
@@ -129,6 +133,10 @@ class _Progress:
             highlight=False,
             soft_wrap=True,
         )
+
+    def on_interrupt(self) -> None:
+        """Tell that the comparison is stopping."""
+        self._console.print("stopping: the current run is left as it is ...", style="bold yellow")
 
     def observer_of(self, cell: Cell) -> Observer:
         """Return an observer that shows the progress of one run."""

@@ -13,17 +13,22 @@ from click.core import ParameterSource
 from rich.console import Console
 
 from fedsim.cli.audit import audit
+from fedsim.cli.dry_run import rehearse_comparison, rehearse_run
 from fedsim.cli.options import (
     AsJson,
-    Described,
+    DryRun,
     Engine,
     EngineChoice,
-    Kind,
+    OnDevice,
     Out,
+    Output,
     Overrides,
     Plugins,
+    Quiet,
+    Verbose,
     told_in_one_line,
 )
+from fedsim.cli.reference import init, list_, schema, show
 from fedsim.cli.run_view import go_on, watch
 from fedsim.core.environment import prepare
 from fedsim.core.errors import FedsimError
@@ -39,6 +44,8 @@ UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 app = typer.Typer(
     name="fedsim",
     help="See what federated learning reveals: real Flower rounds with a curious server inside.",
+    epilog="Exit codes: 0 done; 1 it failed, and why is told; 2 wrong usage; 3 and 4 by "
+    "--fail-above of audit: more leaked, or no evidence; 130 interrupted.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -46,10 +53,14 @@ app = typer.Typer(
 
 
 app.command()(audit)
+app.command()(init)
+app.command("list")(list_)
+app.command()(show)
+app.command()(schema)
 
 
 @app.command()
-def run(  # noqa: PLR0917  (each is an option of its own)
+def run(  # noqa: PLR0913, PLR0917  (each is an option of its own)
     context: typer.Context,
     scenario: Annotated[
         str, typer.Argument(help="A bundled scenario (see: fedsim list scenarios), or a TOML file.")
@@ -68,20 +79,29 @@ def run(  # noqa: PLR0917  (each is an option of its own)
     ] = None,
     plugins: Plugins = None,
     as_json: AsJson = False,
+    dry_run: DryRun = False,
+    device: OnDevice = None,
+    quiet: Quiet = False,
+    verbose: Verbose = 0,
 ) -> None:
     """Run federated rounds with the adversary inside, and show the leakage."""
+    output = Output(as_json=as_json, quiet=quiet)
     if resume is not None:
-        for other in ("scenario", "overrides", "engine", "seed", "out"):
+        for other in ("scenario", "overrides", "engine", "seed", "out", "dry_run"):
             if context.get_parameter_source(other) is not ParameterSource.DEFAULT:
                 raise typer.BadParameter(
                     f"--resume {resume} has its own scenario, engine and folder: leave {other} out"
                 )
-        go_on(resume, as_json=as_json)
+        go_on(resume, output)
         return
     from fedsim.scenario import load_scenario  # noqa: PLC0415
 
     texts = list(overrides or []) + ([] if seed is None else [f"seed={seed}"])
-    watch(load_scenario(scenario, texts), Path(scenario).stem, engine, out, as_json=as_json)
+    plan = load_scenario(scenario, texts)
+    if dry_run:
+        rehearse_run(plan, output)
+    else:
+        watch(plan, Path(scenario).stem, engine, out, output)
 
 
 @app.command()
@@ -109,7 +129,7 @@ def leak(  # noqa: PLR0913, PLR0917  (each is an option of its own)
     attack: Annotated[
         str | None,
         typer.Option(
-            help=r"See: fedsim list attacks.  \[default: idlg for pictures, dager for texts]"
+            help=r"See: fedsim list attacks.  \[default: best for pictures, dager for texts]"
         ),
     ] = None,
     evaluations: Annotated[
@@ -129,10 +149,14 @@ def leak(  # noqa: PLR0913, PLR0917  (each is an option of its own)
     out: Out = None,
     plugins: Plugins = None,
     as_json: AsJson = False,
+    device: OnDevice = None,
+    quiet: Quiet = False,
+    verbose: Verbose = 0,
 ) -> None:
     """Attack your own picture or sentence: a client trains on it, the server reconstructs it."""
     from fedsim.scenario.leak import own_picture_scenario, own_text_scenario  # noqa: PLC0415
 
+    output = Output(as_json=as_json, quiet=quiet)
     if (image is None) is (text is None):
         raise typer.BadParameter("give either a picture, or --text and a sentence")
     if text is not None:
@@ -147,23 +171,23 @@ def leak(  # noqa: PLR0913, PLR0917  (each is an option of its own)
         )
         remark = scenario.model.remark_on(text)
         if remark is not None:
-            Console(stderr=as_json).print(remark)
+            output.console.print(remark)
     elif image is not None:
         scenario = own_picture_scenario(
             image,
             channels=1 if grey else 3,
             size=size,
             defenses=defense or [],
-            attack=attack or "idlg",
+            attack=attack or "best",
             evaluations=evaluations or 2000,
             seed=seed,
             overrides=overrides or [],
         )
-    watch(scenario, "leak", EngineChoice.INLINE, out, as_json=as_json)
+    watch(scenario, "leak", EngineChoice.INLINE, out, output)
 
 
 @app.command()
-def compare(
+def compare(  # noqa: PLR0913, PLR0917  (each is an option of its own)
     comparison: Annotated[
         str,
         typer.Argument(help="A bundled comparison (see: fedsim list comparisons), or a TOML file."),
@@ -181,6 +205,10 @@ def compare(
     ] = None,
     plugins: Plugins = None,
     as_json: AsJson = False,
+    dry_run: DryRun = False,
+    device: OnDevice = None,
+    quiet: Quiet = False,
+    verbose: Verbose = 0,
 ) -> None:
     """Compare defenses: leakage, accuracy and bytes, for naive and adaptive attackers."""
     from fedsim.scenario.comparison import load_comparison  # noqa: PLC0415
@@ -188,8 +216,12 @@ def compare(
     plan = load_comparison(comparison, overrides or [])
     from fedsim.cli.compare_view import watch_comparison  # noqa: PLC0415
 
+    output = Output(as_json=as_json, quiet=quiet)
+    if dry_run:
+        rehearse_comparison(plan, jobs, output)
+        return
     folder = out if out is not None else new_folder(Path(comparison).stem)
-    if not watch_comparison(plan, folder, jobs, as_json=as_json):
+    if not watch_comparison(plan, folder, jobs, output):
         sys.exit(FAILED)
 
 
@@ -304,64 +336,6 @@ def lesson(
         console.print(str(write_page(number, teacher, out)), markup=False, soft_wrap=True)
     else:
         take(number, console, ask=ask and sys.stdin.isatty(), out=out)
-
-
-@app.command("list")
-def list_(
-    kind: Annotated[
-        Kind | None,
-        typer.Argument(
-            metavar="[KIND]",
-            help=f"One of {', '.join(Kind)}; if omitted, list these with their numbers of entries.",
-        ),
-    ] = None,
-    plugins: Plugins = None,
-    as_json: AsJson = False,
-) -> None:
-    """List all entries of a kind, with a one-line summary of each."""
-    from fedsim.cli.catalogue import entries  # noqa: PLC0415
-
-    if kind is None:
-        found = [(each.value, f"{len(list(entries(each.value)))} entries") for each in Kind]
-    else:
-        found = list(entries(kind.value))
-    if as_json:
-        from fedsim.show.as_json import EntriesResult, EntryResult  # noqa: PLC0415
-
-        rows = [EntryResult(name=name, summary=summary) for name, summary in found]
-        sys.stdout.write(EntriesResult(entries=rows).text())
-        return
-    for name, summary in found:
-        Console().print(f"{name:20} {summary}", markup=False, highlight=False, soft_wrap=True)
-
-
-@app.command()
-def show(
-    name: Annotated[str, typer.Argument(help="A scenario, attack, defense, model, ...")],
-    plugins: Plugins = None,
-) -> None:
-    """Show one entry: a scenario's text, or the description and parameters of a class."""
-    from fedsim.cli.catalogue import describe  # noqa: PLC0415
-
-    Console().print(describe(name), markup=False, highlight=False, soft_wrap=True)
-
-
-@app.command()
-def schema(
-    of: Annotated[
-        Described,
-        typer.Argument(
-            metavar="[OF]",
-            help=f"One of {', '.join(Described)}: a scenario's file, or what a command prints with "
-            "--json.",
-        ),
-    ] = Described.SCENARIO,
-    plugins: Plugins = None,
-) -> None:
-    """Print a JSON schema, for editors and for programs that read results."""
-    from fedsim.cli.schemas import schema_of  # noqa: PLC0415
-
-    sys.stdout.write(schema_of(of) + "\n")
 
 
 def _version(wanted: bool) -> None:

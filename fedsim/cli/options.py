@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -42,15 +45,17 @@ class Kind(StrEnum):
 
 
 class Described(StrEnum):
-    """Things with a JSON schema: the file of a scenario, and results of commands."""
+    """Things with a JSON schema: files, and results of commands."""
 
     SCENARIO = "scenario"
+    COMPARISON = "comparison"
     RUN = "run"
     LEAK = "leak"
     AUDIT = "audit"
     COMPARE = "compare"
     EXPLAIN = "explain"
     LIST = "list"
+    DRY_RUN = "dry-run"
 
 
 Overrides = Annotated[
@@ -97,6 +102,79 @@ AsJson = Annotated[
         "fedsim schema describes it.",
     ),
 ]
+
+
+def _use(name: str | None) -> str | None:
+    if name is not None:
+        from fedsim.core.precision import use_device  # noqa: PLC0415  (loads torch)
+
+        use_device(name)
+    return name
+
+
+OnDevice = Annotated[
+    str | None,
+    typer.Option(
+        "--device",
+        metavar="NAME",
+        callback=_use,
+        help=r"Device of the attacks, such as cpu or cuda:1.  \[default: a GPU if there is one]",
+    ),
+]
+DryRun = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run",
+        help="Only check the plan, and estimate its time by rehearsing the beginning of a round.",
+    ),
+]
+Quiet = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", help="Print the folder and errors alone, without the results."),
+]
+
+
+def _log_to_terminal(count: int) -> int:
+    if count:
+        level = logging.INFO if count == 1 else logging.DEBUG
+        logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
+    return count
+
+
+Verbose = Annotated[
+    int,
+    typer.Option(
+        "--verbose",
+        "-v",
+        count=True,
+        show_default=False,
+        callback=_log_to_terminal,
+        help="Also print the log messages of Flower, fedsim and libraries; -vv: all of them.",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Output:
+    """Output of a command.
+
+    Attributes:
+        as_json: whether standard output gets the result as JSON and nothing else.
+        quiet: whether the folder is printed instead of progress and results.
+    """
+
+    as_json: bool = False
+    quiet: bool = False
+
+    @property
+    def console(self) -> Console:
+        """The console for progress and results."""
+        return Console(stderr=self.as_json, quiet=self.quiet)
+
+    def folder(self, folder: Path) -> None:
+        """Print the folder, if it is all that is printed."""
+        if self.quiet and not self.as_json:
+            sys.stdout.write(f"{folder}\n")
 
 
 def told_in_one_line(otherwise: Callable[..., None]) -> Callable[..., None]:

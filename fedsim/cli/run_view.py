@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from fedsim.cli.options import EngineChoice
+from fedsim.cli.interrupts import answering
+from fedsim.cli.options import EngineChoice, Output
 from fedsim.log.folders import new_folder
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ INTERRUPTED = 130
 
 
 def watch(
-    scenario: Scenario, name: str, engine: EngineChoice, out: Path | None, *, as_json: bool
+    scenario: Scenario, name: str, engine: EngineChoice, out: Path | None, output: Output
 ) -> None:
     """Run a scenario with a suitable view for the terminal, and print its results.
 
@@ -31,43 +32,44 @@ def watch(
         name: its name, for a new folder.
         engine: where the clients run.
         out: the run folder; a new one if None.
-        as_json: whether standard output gets the result as JSON and nothing else.
+        output: what is printed.
     """
     from fedsim.api.watch import run_and_conclude  # noqa: PLC0415
 
     folder = out if out is not None else new_folder(name)
     _watch(
         lambda view: run_and_conclude(scenario, folder, engine=engine.value, observer=view),
-        as_json=as_json,
+        output,
     )
 
 
-def go_on(folder: Path, *, as_json: bool) -> None:
+def go_on(folder: Path, output: Output) -> None:
     """Go on with an unfinished run with a suitable view for the terminal, and print its results.
 
     Args:
         folder: its run folder.
-        as_json: whether standard output gets the result as JSON and nothing else.
+        output: what is printed.
     """
     from fedsim.api.watch import resume_and_conclude  # noqa: PLC0415
 
-    _watch(lambda view: resume_and_conclude(folder, observer=view), as_json=as_json)
+    _watch(lambda view: resume_and_conclude(folder, observer=view), output)
 
 
-def _watch(begin: Callable[[Observer], Path], *, as_json: bool) -> None:
+def _watch(begin: Callable[[Observer], Path], output: Output) -> None:
     from fedsim.api.live import view_for  # noqa: PLC0415
 
-    console = Console(stderr=as_json)
+    console = output.console
     view = view_for(console)
     interrupted = False
     try:
-        with view:
+        with view, answering(view.on_interrupt):
             begin(view)
     except KeyboardInterrupt:
         interrupted = True
     finally:
         if view.folder is not None:
-            conclude(console, view.folder, as_json=as_json)
+            conclude(console, view.folder, as_json=output.as_json)
+            output.folder(view.folder)
     if interrupted:
         console.print("interrupted: the run folder holds everything finished so far")
         if view.folder is not None:
@@ -94,14 +96,19 @@ def conclude(console: Console, folder: Path, *, as_json: bool = False) -> None:
 def _print(console: Console, run: Run) -> None:
     from fedsim.log.schema import Meaning  # noqa: PLC0415
     from fedsim.show.report.page import REPORT  # noqa: PLC0415
+    from fedsim.show.terminal.curve import AccuracyCurve  # noqa: PLC0415
     from fedsim.show.terminal.gallery import gallery  # noqa: PLC0415
     from fedsim.show.terminal.table import remarks, summary_table  # noqa: PLC0415
     from fedsim.show.threat import threat_said  # noqa: PLC0415
+    from fedsim.show.view import view_of  # noqa: PLC0415
 
     summary, folder = run.summary, run.folder
     pictures = gallery(run)
-    if console.is_terminal and pictures is not None:
+    if pictures is not None and (console.is_terminal or view_of(run).readable_in_a_pipe):
         console.print(pictures)
+    if len(summary.accuracy) > 2:
+        name = summary.accuracy_name
+        console.print(AccuracyCurve(summary.accuracy, name, run.start.chance), highlight=False)
     if summary.rows:
         console.print(summary_table(summary))
     for line in remarks(summary):

@@ -2,20 +2,62 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 
+from fedsim.core.errors import RunError
+
 _lock = threading.Lock()
 _inside = 0
 _before: list[object] = []
 
 
+DEVICE_VARIABLE = "FEDSIM_DEVICE"
+"""Environment variable with the device to use, which workers inherit."""
+
+
+def use_device(name: str) -> None:
+    """Choose the device of this process and of those that it starts.
+
+    Args:
+        name: as PyTorch has it, such as ``cpu`` or ``cuda:1``.
+
+    Raises:
+        RunError: there is no such device here.
+    """
+    _usable(name)
+    os.environ[DEVICE_VARIABLE] = name
+
+
 def best_device() -> torch.device:
-    """Return the GPU if there is one, otherwise the CPU."""
+    """Return the chosen device; by default the GPU if there is one, otherwise the CPU.
+
+    Raises:
+        RunError: the chosen device is not here.
+    """
+    chosen = os.environ.get(DEVICE_VARIABLE)
+    if chosen:
+        return _usable(chosen)
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _usable(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise RunError(
+            f"device {name!r} cannot be used here ({reason}); expected cpu"
+            + "".join(f", cuda:{i}" for i in range(torch.cuda.device_count()))
+        ) from None
+    if device.type == "meta":
+        raise RunError("device 'meta' has no values; expected cpu, or a GPU such as cuda:0")
+    return device
 
 
 @contextmanager

@@ -32,14 +32,15 @@ class FashionMnistMini(DatasetSource):
         arrays = json.loads(text)["arrays"]
         train, test = (
             Split(
-                _unpack(arrays[f"{part}_images"]).unsqueeze(1),
-                _unpack(arrays[f"{part}_labels"]).to(torch.int64),
+                unpack(arrays[f"{part}_images"]).unsqueeze(1),
+                unpack(arrays[f"{part}_labels"]).to(torch.int64),
             )
             for part in ("train", "test")
         )
         return Dataset("fashion-mnist-mini", train, test, FashionMnist.classes)
 
 
-def _unpack(packed: dict[str, Any]) -> torch.Tensor:
+def unpack(packed: dict[str, Any]) -> torch.Tensor:
+    """Return an array of an embedded file: its shape, and its bytes as xz in base 85."""
     raw = lzma.decompress(base64.b85decode(packed["xz_base85"]))
     return torch.from_numpy(np.frombuffer(bytearray(raw), np.uint8).reshape(packed["shape"]))

@@ -13,7 +13,10 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def logs_to(path: Path) -> Iterator[None]:
-    """Redirect the log messages of Flower and Ray from the terminal to a file."""
+    """Redirect the log messages of Flower and Ray from the terminal to a file.
+
+    They are in the terminal too where the root logger shows messages of this kind.
+    """
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     saved = []
@@ -21,7 +24,7 @@ def logs_to(path: Path) -> Iterator[None]:
         logger = logging.getLogger(name)
         saved.append((logger, logger.handlers[:], logger.propagate))
         logger.handlers[:] = [handler]
-        logger.propagate = False
+        logger.propagate = logging.getLogger().getEffectiveLevel() <= logging.INFO
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"(flwr|ray|click|typer)(\.|$)")

@@ -227,6 +227,7 @@ class Recorder:
                 error=found.error,
                 tensors=tensors,
                 cut=cut,
+                film=outcome.film,
             )
         )
         for score in scored.leakage:

@@ -251,6 +251,7 @@ class ReconstructionRecord(VictimRecord):
         error: reason for a missing reconstruction, or None.
         tensors: path of the victim's tensors in the run folder.
         cut: whether the run was broken off before the attack had ended.
+        film: whether the snapshots are those of another search, shown beside a computed result.
     """
 
     kind: Literal["reconstruction"] = "reconstruction"
@@ -268,6 +269,7 @@ class ReconstructionRecord(VictimRecord):
     error: str | None
     tensors: str
     cut: bool = False
+    film: bool = False
 
 
 class LeakageRecord(VictimRecord):

@@ -1,6 +1,13 @@
 """Scenarios: one TOML file is one experiment, checked when it is loaded."""
 
-from fedsim.scenario.files import QUICKSTART, bundled, load_scenario, scenario_text, toml_text
+from fedsim.scenario.files import (
+    QUICKSTART,
+    bundled,
+    is_scenario,
+    load_scenario,
+    scenario_text,
+    toml_text,
+)
 from fedsim.scenario.overrides import Override, override
 from fedsim.scenario.schema import Scenario
 from fedsim.scenario.sections import (
@@ -25,6 +32,7 @@ __all__ = [
     "Shown",
     "bundled",
     "explain",
+    "is_scenario",
     "load_scenario",
     "override",
     "scenario_text",

@@ -12,7 +12,17 @@ import tomli_w
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from fedsim.core.errors import ScenarioError, closest
-from fedsim.scenario import Override, Scenario, Section, Shown, explain, override, toml_text
+from fedsim.scenario import (
+    Override,
+    Scenario,
+    Section,
+    Shown,
+    bundled,
+    explain,
+    is_scenario,
+    override,
+    toml_text,
+)
 from fedsim.scenario.grid import Attack, Cell, Entry, Place, slug
 from fedsim.scenario.overrides import plain, tables
 
@@ -259,7 +269,10 @@ def load_comparison(name_or_path: str, overrides: Sequence[Override] = ()) -> Co
     Raises:
         ScenarioError: there is no such comparison, or it is not valid.
     """
-    return Comparison.from_toml(*comparison_text(name_or_path), overrides)
+    text, source = comparison_text(name_or_path)
+    if is_scenario(text):
+        raise ScenarioError(f"{source}: this is a scenario; run: fedsim run {name_or_path}")
+    return Comparison.from_toml(text, source, overrides)
 
 
 def comparison_text(name_or_path: str) -> tuple[str, str]:
@@ -269,6 +282,8 @@ def comparison_text(name_or_path: str) -> tuple[str, str]:
         ScenarioError: there is no such comparison, or it cannot be read.
     """
     hint = closest(name_or_path, comparisons())
+    if name_or_path in bundled():
+        hint = f"it is a scenario; run: fedsim run {name_or_path}"
     return toml_text(
         name_or_path, comparisons(), files("fedsim.scenarios") / _FOLDER, "comparison", hint
     )

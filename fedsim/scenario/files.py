@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Sequence
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
+from typing import Any
 
 from fedsim.core.errors import ScenarioError, closest
 from fedsim.scenario.overrides import Override
@@ -20,7 +22,29 @@ def load_scenario(name_or_path: str, overrides: Sequence[Override] = ()) -> Scen
     Raises:
         ScenarioError: there is no such scenario, or it is not valid.
     """
-    return Scenario.from_toml(*scenario_text(name_or_path), overrides)
+    text, source = scenario_text(name_or_path)
+    if is_comparison(text):
+        raise ScenarioError(f"{source}: this is a comparison; run: fedsim compare {name_or_path}")
+    return Scenario.from_toml(text, source, overrides)
+
+
+def is_comparison(text: str) -> bool:
+    """Return whether a TOML text is a comparison: it has a grid."""
+    return "grid" in _keys(text)
+
+
+def is_scenario(text: str) -> bool:
+    """Return whether a TOML text is a scenario: its clients are groups, and it has no grid."""
+    keys = _keys(text)
+    return isinstance(keys.get("clients"), list) and "grid" not in keys
+
+
+def _keys(text: str) -> dict[str, Any]:
+    """Return the tables of a TOML text; none if it is not valid, which its reader tells better."""
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError):
+        return {}
 
 
 def scenario_text(name_or_path: str) -> tuple[str, str]:

@@ -9,6 +9,9 @@ import tomli_w
 from fedsim.core.errors import ScenarioError
 from fedsim.scenario import Scenario
 
+FILM = 300
+"""Evaluations of the film beside a picture that was computed without a search."""
+
 
 def own_picture_scenario(
     image: Path,
@@ -58,6 +61,7 @@ def own_picture_scenario(
         "adversary": {
             "attack": {"name": attack, "evaluations": evaluations},
             "adaptive": True,
+            "film": FILM,
         },
     }
     return Scenario.from_toml(tomli_w.dumps(table), "fedsim leak", overrides)

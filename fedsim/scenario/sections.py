@@ -256,6 +256,12 @@ class AdversaryPlan(Section):
         description="change to the model that the victims receive in the attacked rounds; its "
         "read-out is the default of attack",
     )
+    film: int = Field(
+        0,
+        ge=0,
+        description="evaluations of a search by idlg that is filmed beside each result which was "
+        "computed without a search; it changes no result",
+    )
     time_limit_s: float = Field(600.0, gt=0, description="time limit for the attacks of one round")
     queue_mb: float = Field(
         1000.0, gt=0, description="maximum memory of the uploads that wait for the attack, in MB"

@@ -126,6 +126,30 @@ class ComparisonResult(JsonResult):
     folder: str
 
 
+class RehearsedResult(JsonResult):
+    """Runs that take about the same time, of which one was rehearsed."""
+
+    title: str = Field(description="of the run that was rehearsed")
+    runs: int
+    rounds: int
+    clients: int
+    parameters: int = Field(description="trained parameters of the model")
+    attacked: list[int] = Field(description="attacked rounds")
+    victims: int = Field(description="attacks in each of them, with the positive control")
+    round_s: float = Field(description="seconds of a round of training")
+    attack_s: float = Field(description="seconds at most of the attacks on a round")
+    seconds: float = Field(description="seconds at most of one of these runs")
+    longer: bool = Field(description="whether the attacks may take longer than that")
+
+
+class DryRunResult(JsonResult):
+    """Result of ``run`` and ``compare`` with ``--dry-run``."""
+
+    title: str
+    seconds: float = Field(description="seconds at most on this machine, if it is as busy as now")
+    rehearsed: list[RehearsedResult]
+
+
 class EntryResult(JsonResult):
     """One entry of a kind."""
 

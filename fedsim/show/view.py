@@ -69,6 +69,7 @@ class View(ABC):
         thumbnail_template: template of one example and its reconstruction, in an index.
         legend: template that explains the marks of a card, or None.
         columns: metrics of a score that come first in the file of all scores.
+        readable_in_a_pipe: whether the gallery says as much without a terminal.
     """
 
     noun: ClassVar[tuple[str, str]]
@@ -77,6 +78,7 @@ class View(ABC):
     thumbnail_template: ClassVar[str] = ""
     legend: ClassVar[str | None] = None
     columns: ClassVar[tuple[str, ...]] = ()
+    readable_in_a_pipe: ClassVar[bool] = False
 
     @abstractmethod
     def cards(self, run: Run) -> Sequence[Card]:

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, cast
 
-from rich.console import Console
-
 from fedsim.log.run import Run
 from fedsim.log.schema import LeakageRecord, Meaning, ReconstructionRecord
 from fedsim.log.victims import Look
@@ -15,7 +13,7 @@ from fedsim.modalities.pictures.beside import beside
 from fedsim.modalities.pictures.cards import picture_cards
 from fedsim.modalities.pictures.compared import compare_pictures, draw_grid
 from fedsim.modalities.pictures.measure import PSNR
-from fedsim.show.figures import Picture, PictureRow
+from fedsim.show.figures import FittedRow, Picture
 from fedsim.show.figures.pixels import FloatImage
 from fedsim.show.report.images import data_uri
 from fedsim.show.report.victims.cards import Card
@@ -23,10 +21,9 @@ from fedsim.show.report.victims.compared import Compared, Step
 from fedsim.show.terminal.table import STYLES
 from fedsim.show.view import Chosen, Frame, View
 
-WIDTHS = (28, 24, 20, 16, 14, 12)
-"""Possible widths of a picture under attack, in characters."""
+SMALLEST, LARGEST = 12, 96
+"""Widths of a picture in a terminal, in characters."""
 
-_GALLERY_WIDTH, _GAP = 14, 1
 _THUMBNAIL = 48
 
 
@@ -66,23 +63,24 @@ class PictureView(View):
         """Write a private picture and its reconstruction under each defense as one PNG."""
         return draw_grid(found, stem)
 
-    def gallery(self, run: Run, chosen: Sequence[Chosen]) -> PictureRow | None:
+    def gallery(self, run: Run, chosen: Sequence[Chosen]) -> FittedRow | None:
         """Return pairs of private pictures and reconstructions."""
         pictures = [picture for one in chosen for picture in _pair(run, one)]
-        return PictureRow(pictures, width=_GALLERY_WIDTH, gap=_GAP) if pictures else None
+        if not pictures:
+            return None
+        return FittedRow(pictures, smallest=SMALLEST, largest=LARGEST, gap=1)
 
-    def frames(self, frames: Sequence[Frame], width: int, height: int) -> PictureRow:
-        """Return the pictures at the largest width at which all of them fit.
+    def frames(self, frames: Sequence[Frame], width: int, height: int) -> FittedRow:
+        """Return the pictures as large as all of them fit.
 
-        If they do not fit at any, those under attack come first.
+        If they do not fit at the smallest width, those under attack come first.
         """
-        console = Console(width=width, height=height)
-        for each in WIDTHS:
-            row = PictureRow(_tiles(frames), width=each)
-            if row.height(console) <= height:
-                return row
+        tiles = _tiles(frames)
+        largest = FittedRow(tiles, smallest=SMALLEST, largest=LARGEST, lines=height)
+        if largest.fits(width, height):
+            return largest
         first = sorted(frames, key=lambda f: not f.running)
-        return PictureRow(_tiles(first), width=WIDTHS[-1], max_lines=height)
+        return FittedRow(_tiles(first), smallest=SMALLEST, largest=SMALLEST, lines=height)
 
 
 def _tiles(frames: Sequence[Frame]) -> list[Picture]:

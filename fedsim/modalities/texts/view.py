@@ -36,6 +36,7 @@ class TextView(View):
     compared_template = "texts/compared.html"
     thumbnail_template = "texts/thumbnail.html"
     legend = "texts/legend.html"
+    readable_in_a_pipe = True
     columns: ClassVar[tuple[str, ...]] = (
         *("token_accuracy", "rouge_l", "bag_recall"),
         *("exact", "edit_distance"),

@@ -251,6 +251,6 @@ def _case(run: Run, group: str, attacker: Attacker) -> Case:
 
 def _curves(run: Run, reconstructions: Sequence[ReconstructionRecord]) -> Iterator[list[float]]:
     for record in reconstructions:
-        arrays = run.arrays(record.tensors) if record.tensors else None
+        arrays = run.arrays(record.tensors) if record.tensors and not record.film else None
         if arrays is not None and "objectives" in arrays:
             yield [float(v) for v in arrays["objectives"]]

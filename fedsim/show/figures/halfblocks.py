@@ -2,8 +2,9 @@
 
 The upper half block is drawn in the colour of the upper pixel on the colour of the lower one, so
 that a 28x28 picture takes 28 columns and 14 lines, and its pixels are nearly square. Without
-colours, or without the block in the terminal's encoding, a cell is a character whose density is
-the mean of its two pixels, dense for bright, for a dark background.
+colours, with 16 of them, which turn a photograph into confetti, or without the block in the
+terminal's encoding, a cell is a character whose density is the mean of its two pixels, dense for
+bright, for a dark background.
 """
 
 from functools import lru_cache
@@ -17,10 +18,13 @@ from rich.measure import Measurement
 from rich.segment import Segment
 from rich.style import Style
 
-from fedsim.show.figures.pixels import FloatImage, Pixels, shrink, to_pixels
+from fedsim.show.figures.pixels import FloatImage, Pixels, fitted, shrink, to_pixels
 
 UPPER_HALF = "▀"
 SHADES = " .:-=+*#%@"
+
+SIXTEEN = ("standard", "windows")
+"""Rich's names of the systems of 16 colours."""
 
 Lines: TypeAlias = tuple[tuple[Segment, ...], ...]
 """A drawn picture: the segments of each line, without line ends."""
@@ -36,8 +40,9 @@ class HalfBlocks:
 
     Args:
         image: (C, H, W) in [0, 1], C 1 or 3; values outside are clipped, NaN is mid-grey.
-        width: maximum number of columns; a wider picture is averaged down. None: one per pixel. It
-            never takes more than the console has, and is never enlarged.
+        width: maximum number of columns; a wider picture is averaged down, and a narrower one is
+            enlarged as often as it fits. None: one per pixel. It never takes more than the console
+            has.
 
     Raises:
         DataError: the array is not a picture.
@@ -45,15 +50,13 @@ class HalfBlocks:
 
     def __init__(self, image: FloatImage, width: int | None = None) -> None:
         pixels = to_pixels(image)
-        self._pixels = pixels if width is None else shrink(pixels, width)
+        self._pixels = pixels if width is None else fitted(pixels, width)
 
     def lines(self, console: Console, options: ConsoleOptions) -> Lines:
         """Return the picture's lines for a console, all with the drawn picture's width."""
         pixels = shrink(self._pixels, options.max_width)
-        has_colour = not (console.no_color or options.ascii_only)
-        return _draw(
-            pixels.tobytes(), pixels.shape[1], console.color_system if has_colour else None
-        )
+        few = console.no_color or options.ascii_only or console.color_system in SIXTEEN
+        return _draw(pixels.tobytes(), pixels.shape[1], None if few else console.color_system)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         for line in self.lines(console, options):

@@ -50,6 +50,12 @@ def shrink(pixels: Pixels, width: int) -> Pixels:
     return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BOX))
 
 
+def fitted(pixels: Pixels, width: int) -> Pixels:
+    """Return pixels in at most ``width`` columns: averaged down, or each repeated as a square."""
+    times = width // pixels.shape[1]
+    return pixels.repeat(times, 0).repeat(times, 1) if times > 1 else shrink(pixels, width)
+
+
 def enlarge(pixels: Pixels, scale: int) -> Image.Image:
     """Return a Pillow picture in which every pixel is a square with a side of ``scale`` pixels."""
     height, width = pixels.shape[:2]

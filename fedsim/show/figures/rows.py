@@ -1,5 +1,7 @@
 """Several captioned pictures side by side in a terminal."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from typing import NamedTuple
@@ -64,12 +66,6 @@ class PictureRow:
         self._gap = gap
         self._max_lines = max_lines
 
-    def height(self, console: Console) -> int:
-        """Return the number of lines that all rows take in a console's width."""
-        options = console.options
-        rows = self._wrap(self._tiles(console, options), options.max_width)
-        return sum(sum(_heights(row)) + 1 for row in rows) - 1
-
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         rows = list(self._wrap(self._tiles(console, options), options.max_width))
         shown = rows[: self._count_that_fit(rows, options.height)]
@@ -126,6 +122,83 @@ class PictureRow:
             for i, cell in enumerate(cells):
                 yield from (gap, *cell) if i else cell
             yield Segment.line()
+
+
+class FittedRow:
+    """Captioned pictures, as large as all of them fit into the console.
+
+    If they do not fit at the smallest width, those that come first are drawn, and the others are
+    counted.
+
+    Args:
+        pictures: the pictures, in order; those to draw first if not all of them fit.
+        smallest: smallest width of a picture, in columns.
+        largest: largest width, in columns; the pixels of a small picture are enlarged.
+        gap: blank columns between pictures.
+        lines: maximum number of lines; None: the console's, less two for a prompt.
+    """
+
+    def __init__(
+        self,
+        pictures: Sequence[Picture],
+        *,
+        smallest: int,
+        largest: int,
+        gap: int = 2,
+        lines: int | None = None,
+    ) -> None:
+        self._pictures, self._gap, self._lines = pictures, gap, lines
+        self._widths = range(largest, smallest - 1, -1)
+
+    def fits(self, columns: int, lines: int) -> int | None:
+        """Return the largest width at which all pictures fit, or None."""
+        sizes = [_Size.of(picture) for picture in self._pictures]
+        return next((w for w in self._widths if self._height(sizes, w, columns) <= lines), None)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        lines = console.height - 2 if self._lines is None else self._lines
+        width = self.fits(options.max_width, lines)
+        most = lines if width is None and self._lines is not None else None
+        yield PictureRow(
+            self._pictures,
+            width=self._widths[-1] if width is None else width,
+            gap=self._gap,
+            max_lines=most,
+        )
+
+    def _height(self, sizes: Sequence[_Size], width: int, most: int) -> int:
+        """Return the lines of all rows, without drawing them."""
+        total, used, row = 0, 0, (0, 0)
+        for size in sizes:
+            columns, lines, captions = size.at(width, most)
+            if used and used + self._gap + columns > most:
+                total, used, row = total + sum(row) + 1, 0, (0, 0)
+            used += columns + (self._gap if used else 0)
+            row = max(row[0], lines), max(row[1], captions)
+        return total + sum(row)
+
+
+class _Size(NamedTuple):
+    """Pixels of a picture, and the lines of its caption."""
+
+    rows: int
+    columns: int
+    caption: list[str]
+
+    @classmethod
+    def of(cls, picture: Picture) -> _Size:
+        texts = strip_control_codes(picture.caption).split("\n") if picture.caption else []
+        return cls(picture.image.shape[-2], picture.image.shape[-1], texts)
+
+    def at(self, width: int, most: int) -> tuple[int, int, int]:
+        """Return the columns of a tile, and the lines of its picture and its caption."""
+        columns = min(width, most)
+        if columns >= self.columns:
+            columns = min(columns // self.columns * self.columns, most)
+        lines = -(-max(1, round(self.rows * columns / self.columns)) // 2)
+        wanted = min(max(map(cell_len, self.caption), default=0), _CAPTION_WIDTH)
+        tile = min(max(columns, wanted), most)
+        return tile, lines, sum(len(_folded(text, tile)) for text in self.caption)
 
 
 def _heights(row: list[_Tile]) -> tuple[int, int]:

@@ -64,7 +64,8 @@ def objective_chart(cards: Sequence[Card]) -> Chart | None:
 
 
 def _drawable(attempt: Attempt) -> bool:
-    return any(v is not None and v > 0 for v in attempt.objectives)
+    known = any(v is not None and v > 0 for v in attempt.objectives)
+    return known and not attempt.reconstruction.film
 
 
 def _last(attempt: Attempt) -> float:

@@ -161,12 +161,18 @@ def simulated(scenario: Mapping[str, Any], nouns: tuple[str, str]) -> list[str]:
     if changes:
         upload += f", after random changes: {listed(named(c) for c in changes)}"
     share = federation["fraction"]
-    some = "each of them" if share == 1 else f"{share:.0%} of them, drawn anew each time,"
+    all_of_them = "it" if clients == 1 else "each of them"
+    some = all_of_them if share == 1 else f"{share:.0%} of them, drawn anew each time,"
     verb = "uploads" if share == 1 else "upload"
+    held = f"the data set {named(data['dataset'])}"
     paragraphs = [
-        f"{counted(clients, 'client')} hold a part each of the data set "
-        f"{named(data['dataset'])}, spread by {named(data['partition'])}. Together they train the "
-        f"model {named(scenario['model'])} in {counted(federation['rounds'], 'round')}.",
+        (
+            f"One client holds {held}. It trains "
+            if clients == 1
+            else f"{clients} clients hold a part each of {held}, spread by "
+            f"{named(data['partition'])}. Together they train "
+        )
+        + f"the model {named(scenario['model'])} in {counted(federation['rounds'], 'round')}.",
         f"In a round {some} {verb} {upload}. " + _aggregated(federation),
     ]
     plan = scenario.get("adversary")

@@ -69,8 +69,15 @@ def test_live_view_shows_rounds_clients_objective_and_pictures() -> None:
     attacked = victims(None, 0, 1)
     view.on_victims(attacked)
     view.on_progress(attacked, progress(3))
+    view.on_record(accuracy(2, 0.5))
     screen = screen_of(view)
-    for part in ("round 1 of 2", "accuracy 25.0%", "evaluation 7 of 20", "3 running", "fit 1e-03"):
+    for part in (
+        "round 2 of 2",
+        "accuracy 25.0% ▄█ 50.0%",
+        "evaluation 7 of 20",
+        "3 running",
+        "fit 1e-03",
+    ):
         assert part in screen
     assert screen.count("plain") == 2
     assert "positive" in screen
@@ -160,3 +167,32 @@ def test_a_run_under_the_live_view_draws_pictures(tmp_path: Path) -> None:
     drawn = console.file.getvalue()  # type: ignore[attr-defined]
     assert "\u2580" in drawn
     assert "evaluation" in drawn
+
+
+def test_a_film_is_named_as_one() -> None:
+    view = started_view(terminal())
+    filmed = [Victim(1, (0,), "naive", DLG(), None, film=True)]
+    view.on_progress(filmed, progress(1))
+    assert "round 1: film of a search (idlg), evaluation 7 of 20" in screen_of(view)
+
+
+def test_an_interrupt_is_answered_even_while_the_view_is_being_changed() -> None:
+    view = started_view(terminal())
+    with view._lock:
+        view.on_interrupt()
+    assert "stopping: scoring what was finished" in screen_of(view)
+    console = Console(file=io.StringIO(), width=80)
+    PlainView(console).on_interrupt()
+    assert "stopping" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_a_resized_terminal_is_cleared_once() -> None:
+    console = terminal()
+    view = started_view(console)
+    codes = []
+    for width in (100, 100, 60, 60):
+        console.width = width
+        console.file = io.StringIO()
+        console.print(view._render())
+        codes.append("\x1b[2J\x1b[H" in console.file.getvalue())
+    assert codes == [False, False, True, False]

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -17,8 +18,13 @@ from PIL import Image
 
 from fedsim.cli.main import main
 from fedsim.cli.options import Described
+from fedsim.cli.run_view import INTERRUPTED
 from fedsim.cli.schemas import schema_of
+from fedsim.cli.threshold import LEAKS, NO_EVIDENCE
+from fedsim.core.errors import RunError
+from fedsim.core.precision import DEVICE_VARIABLE, best_device, use_device
 from fedsim.core.registry import DEFENSES
+from fedsim.engine.flower import logs_to
 from fedsim.log.reader import of_kind, read_records
 from fedsim.log.schema import LeakageRecord, RunEnded, RunStarted, UploadRecord
 from fedsim.scenario import bundled
@@ -162,6 +168,9 @@ def test_seed_and_set_change_the_run(fedsim: Fedsim, tmp_path: Path, tiny: Path)
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        (("run", "tiny.toml", "--device", "cuda:99"), ("'cuda:99'", "expected cpu")),
+        (("run", "tiny.toml", "--device", "no such"), ("'no such'", "expected cpu")),
+        (("compare", "tiny.toml"), ("a scenario", "fedsim run tiny.toml")),
         (("run", "quickstrt"), ("quickstrt", "'quickstart'")),
         (("run", "--set", "federation.round=3"), ("[federation]", "'round'", "'rounds'")),
         (("run", "--set", "federation.rounds=two"), ("federation.rounds", "integer", "'two'")),
@@ -255,6 +264,56 @@ def test_leak_attacks_ones_own_sentence(fedsim: Fedsim, tmp_path: Path) -> None:
     found = {r.score.meaning for r in noisy if r.group == "you"}
     assert found <= {"protected", "attack failed"}
     assert found
+
+
+def test_quiet_prints_the_folder_alone_and_verbose_the_log(
+    fedsim: Fedsim, tmp_path: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = ("--set", "adversary.attack.evaluations=1", "--set", "adversary.adaptive=false")
+    done = fedsim("run", str(tiny), "--out", "one", "-q", "--device", "cpu", *few)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "one\n", "")
+    root, levels = logging.getLogger(), []
+    monkeypatch.setattr(logging, "basicConfig", lambda level, format: levels.append(level))
+    assert fedsim("run", "--resume", "one", "-vq").returncode == 1
+    assert fedsim("run", "--resume", "one", "-vv").returncode == 1
+    assert levels == [logging.INFO, logging.DEBUG]
+    monkeypatch.setattr(root, "level", logging.INFO)
+    with logs_to(tmp_path / "flower.log"):
+        assert logging.getLogger("flwr").propagate
+    monkeypatch.setattr(root, "level", logging.WARNING)
+    with logs_to(tmp_path / "flower.log"):
+        assert not logging.getLogger("flwr").propagate
+
+
+def test_a_device_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(DEVICE_VARIABLE, "cpu")
+    assert best_device().type == "cpu"
+    use_device("cpu")
+    monkeypatch.setenv(DEVICE_VARIABLE, "meta")
+    with pytest.raises(RunError, match="has no values"):
+        best_device()
+
+
+EXIT_CODES = {
+    ("list", "attacks"): 0,
+    ("run", "no-such-scenario"): 1,
+    ("list", "no-such-kind"): 2,
+    ("leak",): 2,
+}
+"""Of 3 and 4 see test_audit.py, of 130 the interrupt above."""
+
+
+@pytest.mark.parametrize("arguments", EXIT_CODES)
+def test_exit_codes(fedsim: Fedsim, arguments: tuple[str, ...]) -> None:
+    assert fedsim(*arguments).returncode == EXIT_CODES[arguments]
+
+
+def test_exit_codes_are_told(fedsim: Fedsim) -> None:
+    shown = " ".join(fedsim("--help").stdout.split())
+    page = (Path(__file__).parents[3] / "docs" / "command-line.md").read_text("utf-8")
+    for code in (0, 1, 2, LEAKS, NO_EVIDENCE, INTERRUPTED):
+        assert f" {code} " in shown
+        assert f"| {code} |" in page
 
 
 def test_leak_takes_a_picture_or_a_sentence(fedsim: Fedsim) -> None:

@@ -3,11 +3,14 @@
 from pathlib import Path
 
 import pytest
+import skimage
 import torch
 from PIL import Image
 
 from fedsim.core.errors import DataError
 from fedsim.data import OwnPicture, load_dataset
+from fedsim.data.embedded import _make_photographs as make
+from fedsim.data.photographs import photographs
 
 
 @pytest.mark.parametrize(("channels", "size"), [(3, 32), (1, 16), (3, 40)])
@@ -21,6 +24,15 @@ def test_the_picture_is_all_that_is_private(tmp_path: Path, channels: int, size:
         assert torch.equal(data.train.images[0], expected.expand(3, size, size))
     assert len(data.test) == 200
     assert data.test.images.float().std() > 30
+    assert not data.test.alike
+    if channels == 3:
+        assert (data.test.images[:, 0] != data.test.images[:, 2]).any()
+
+
+def test_the_script_makes_the_same_photographs_again() -> None:
+    folder = Path(skimage.__file__).parent / "data"
+    difference = photographs().int() - torch.from_numpy(make.draw(folder)).int()
+    assert difference.abs().max() <= 1  # a JPEG may be read otherwise
 
 
 def test_what_is_no_picture_is_refused(tmp_path: Path) -> None:

@@ -69,7 +69,9 @@ def test_escape_codes_fit_each_console() -> None:
     assert "38;2;" in text_of(HalfBlocks(image), console())[0]
 
 
-@pytest.mark.parametrize(("width", "columns", "lines"), [(None, 28, 14), (14, 14, 7), (99, 28, 14)])
+@pytest.mark.parametrize(
+    ("width", "columns", "lines"), [(None, 28, 14), (14, 14, 7), (40, 28, 14), (60, 56, 28)]
+)
 def test_size(width: int | None, columns: int, lines: int) -> None:
     drawn = text_of(HalfBlocks(np.zeros((1, 28, 28)), width), console(color_system=None))
     assert [len(line) for line in drawn] == [columns] * lines
@@ -78,6 +80,18 @@ def test_size(width: int | None, columns: int, lines: int) -> None:
 def test_never_wider_than_the_console() -> None:
     drawn = text_of(HalfBlocks(np.zeros((1, 28, 28))), console(10, color_system=None))
     assert [len(line) for line in drawn] == [10] * 5
+
+
+def test_enlarging_repeats() -> None:
+    image = np.array([[[0.0, 1.0]]])
+    assert text_of(HalfBlocks(image, width=5), console(color_system=None)) == ["  @@"]
+
+
+def test_sixteen_colours_are_too_few_for_a_photograph() -> None:
+    image = np.linspace(0, 1, 3 * 4 * 4).reshape(3, 4, 4)
+    for name in ("standard", "windows"):
+        drawn = text_of(HalfBlocks(image), console(color_system=name))
+        assert drawn == text_of(HalfBlocks(image), console(color_system=None))
 
 
 def test_shrinking_averages() -> None:
@@ -106,7 +120,8 @@ def test_shades_without_colours_or_blocks(on: Console) -> None:
 def test_any_values_are_drawn(image: np.ndarray, width: int, color_system: str | None) -> None:
     on = console(color_system=color_system)
     lines = on.render_lines(HalfBlocks(image, width), pad=False)
-    columns = min(width, image.shape[2])
+    own = image.shape[2]
+    columns = min(width, own * max(1, width // own))
     assert {Segment.get_line_length(line) for line in lines} == {columns}
 
 

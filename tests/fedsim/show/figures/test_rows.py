@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.layout import Layout
 from rich.panel import Panel
 
-from fedsim.show.figures import Picture, PictureRow
+from fedsim.show.figures import FittedRow, Picture, PictureRow
 
 WHITE = np.ones((1, 4, 4))
 
@@ -91,3 +91,30 @@ def test_never_wider_than_the_console(sizes: list[tuple[int, int, str]], width: 
     assert all(cell_len(line) <= width for line in drawn(row, width))
     panel = drawn(Panel(row), width + 6)
     assert all(cell_len(line) <= width + 6 for line in panel)
+
+
+def test_pictures_are_as_large_as_there_is_room() -> None:
+    pictures = [Picture(np.ones((1, 28, 28)), "one\nnaive\n20 dB")] * 6
+    sizes = {}
+    for width, height in ((60, 24), (80, 24), (120, 40), (200, 50)):
+        row = FittedRow(pictures, smallest=12, largest=96, lines=height)
+        lines = drawn(row, width, height)
+        assert len(lines) <= height
+        sizes[width] = row.fits(width, height)
+        assert "more" not in lines[-1]
+    assert sizes == {60: 16, 80: 16, 120: 55, 200: 55}  # from 28 to 55, one column for each pixel
+
+
+def test_the_first_ones_are_drawn_where_there_is_no_room_for_all() -> None:
+    pictures = [Picture(np.ones((1, 28, 28)), str(number)) for number in range(9)]
+    row = FittedRow(pictures, smallest=12, largest=96, lines=8)
+    assert row.fits(30, 8) is None
+    lines = drawn(row, 30, 8)
+    assert len(lines) <= 8
+    assert lines[-1] == "+7 more"
+
+
+def test_a_picture_is_enlarged_by_whole_times() -> None:
+    assert (
+        drawn(FittedRow([Picture(np.ones((1, 2, 2)))], smallest=2, largest=5), 40) == ["@" * 4] * 2
+    )
