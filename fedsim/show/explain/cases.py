@@ -29,6 +29,13 @@ from fedsim.log.schema import (
 AS_WELL = 1.1
 """Maximum ratio of a reconstruction's objective to the truth's at which it fits as well."""
 
+BEST = "best"
+CLOSED_FORMS = ("dense", "april", "spear", "rgap")
+"""Attacks that `best` tries first."""
+
+MORE = {"evaluations": 5, "trials": 4}
+"""Factors by which advice raises the effort of an attack."""
+
 
 @dataclass(frozen=True)
 class Case:
@@ -105,6 +112,11 @@ class Case:
         return int(epochs) * max(1, -(-self.batch_size // size))
 
     @property
+    def steps_key(self) -> str:
+        """Key of the scenario that sets the number of local steps."""
+        return "local_steps" if self.federation.get("local_epochs") is None else "local_epochs"
+
+    @property
     def reuses(self) -> bool:
         """Whether local steps use examples again in an order that no adversary knows."""
         epochs, size = (
@@ -151,6 +163,13 @@ class Case:
         ]
         return bool(pairs) and 2 * sum(found <= truth for found, truth in pairs) > len(pairs)
 
+    @property
+    def searched(self) -> bool:
+        """Whether the results come from a search that ended by itself or by its time limit."""
+        ends = ("exhausted", "stalled", "stopped", "clamped")
+        ended = [r for r in self.reconstructions if r.status in ends and not r.cut]
+        return bool(ended) and 2 * len(ended) >= len(self.reconstructions)
+
     def doubted(self, doubt: Doubt) -> float:
         """Return the share of the scores with a doubt."""
         return sum(doubt in r.score.doubts for r in self.leakage) / max(1, len(self.leakage))
@@ -168,9 +187,33 @@ class Case:
         return found if isinstance(found, Mapping) else {"name": found}
 
     def others(self, said: str, attacks: Sequence[str]) -> str:
-        """Return a clause on attacks to try, without the one that was used; else a full stop."""
-        left = [name for name in attacks if name != self.attack.get("name")]
+        """Return a clause on attacks on pictures to try; else a full stop.
+
+        Attacks that were used are left out, and so are the closed forms that `best` tries first.
+        """
+        used = {self.attack_name, *(CLOSED_FORMS if self.attack_name == BEST else ())}
+        left = [name for name in attacks if name not in used] if self.of_pictures else []
         return said.format(", ".join(left)) if left else "."
+
+    @property
+    def attack_name(self) -> str:
+        """Registered name of the attack, or an empty text."""
+        return str(self.attack.get("name", ""))
+
+    @property
+    def of_pictures(self) -> bool:
+        """Whether the private examples are pictures."""
+        return self.things == "pictures"
+
+    def more(self, *parameters: str) -> str:
+        """Return a clause on raising those parameters that the attack has, else an empty text.
+
+        Args:
+            parameters: names of numbers, such as ``evaluations``.
+        """
+        found = [(name, self.attack[name]) for name in parameters if self.attack.get(name)]
+        said = (f"--set adversary.attack.{name}={MORE[name] * int(now)}" for name, now in found)
+        return " ".join(said)
 
     @cached_property
     def misfit(self) -> float | None:

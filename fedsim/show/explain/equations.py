@@ -14,6 +14,19 @@ from fedsim.show.explain.finding import Finding
 GEIPING = ("inverting-gradients",)
 
 
+def broken_off(case: Case, control: Case | None) -> Finding | None:
+    """Find attacks that had not ended when the run was interrupted."""
+    cut = sum(r.cut for r in case.reconstructions)
+    if not cut:
+        return None
+    return Finding(
+        "the run was broken off",
+        1.0,
+        f"{cut} of {len(case.reconstructions)} attacks had not ended: their results say nothing.",
+        "Go on with it: fedsim run --resume with the run's folder.",
+    )
+
+
 def nothing_to_attack(case: Case, control: Case | None) -> Finding | None:
     """Find unusable uploads, and attacks that ended with an error."""
     refused = [isinstance(u, UploadRecord) and u.refused for u in case.uploads]
@@ -60,7 +73,7 @@ _TREATED = {
     "unroll": "followed them in an order that it guessed, or through an optimiser that jumps",
     "agree": "followed them with dummies of its own for each pass, which agree up to their order",
 }
-_TO_UNROLL = "let the attack unroll them (local_steps = 'unroll', whose cost grows with them), and "
+_TO_UNROLL = "; let the attack unroll them (local_steps = 'unroll', whose cost grows with them)"
 
 
 def many_local_steps(case: Case, control: Case | None) -> Finding | None:
@@ -85,9 +98,10 @@ def many_local_steps(case: Case, control: Case | None) -> Finding | None:
         "too many local steps",
         0.92 if approximate else 0.86,
         evidence + _expected(case),
-        "Use fewer local_steps to test this cause; "
+        f"Use fewer {case.steps_key} to test this cause"
         + (_TO_UNROLL if approximate and how not in ("unroll", "agree") else "")
-        + "use more evaluations and trials (each trial guesses another order).",
+        + ("; use more: " if case.more("evaluations", "trials") else ".")
+        + case.more("evaluations", "trials"),
     )
 
 
@@ -141,7 +155,9 @@ def defended_upload(case: Case, control: Case | None) -> Finding | None:
 def _attacker_next(case: Case) -> str:
     """Return the next step against a defense, never one that the run has taken."""
     if case.attacker == ADAPTIVE:
-        return "This attacker knows it. A stronger search may still find more."
+        more = case.more("evaluations", "trials")
+        stronger = f" A stronger search may still find more: {more}" if more else ""
+        return f"This attacker knows it.{stronger}"
     if case.has_adaptive:
         return "But this attacker ignores it: see the adaptive attacker of the same clients."
     if _is_unanswered(case):
@@ -214,6 +230,7 @@ def _zero(control: Case | None) -> str:
 
 
 EQUATIONS = (
+    broken_off,
     nothing_to_attack,
     wrong_learning_rate,
     many_local_steps,

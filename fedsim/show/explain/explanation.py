@@ -14,13 +14,16 @@ from fedsim.show.explain.finding import Finding
 from fedsim.show.explain.isolation import reads_a_changed_model
 from fedsim.show.explain.searches import SEARCHES
 
-UNKNOWN = Finding(
-    "no known cause",
-    0.0,
-    "The log shows no reason.",
-    "Try attack = 'best', more evaluations and trials, another seed; compare with the objective "
-    "curves in the report.",
-)
+
+def unknown(case: Case) -> Finding:
+    """Return the finding of a case without any known cause."""
+    more = case.more("evaluations", "trials")
+    tries = [
+        *case.others("the attack {}", ("best",)).rstrip(".").splitlines(),
+        *([f"more effort ({more})"] if more else []),
+        "another seed",
+    ]
+    return Finding("no known cause", 0.0, "The log shows no reason.", f"Try {', '.join(tries)}.")
 
 
 NOT_COMPARED = Finding(
@@ -79,4 +82,4 @@ def _findings(case: Case, control: Case | None) -> list[Finding]:
         return [NOT_COMPARED]
     causes = [c for c in CAUSES if not (reads_a_changed_model(case) and c in SEARCHES)]
     found = [f for cause in causes if (f := cause(case, control)) is not None]
-    return sorted(found, key=lambda f: -f.strength) or [UNKNOWN]
+    return sorted(found, key=lambda f: -f.strength) or [unknown(case)]

@@ -19,15 +19,17 @@ def diverged_optimiser(case: Case, control: Case | None) -> Finding | None:
     if not case.curves or case.fits or 2 * len(flat) < len(case.curves):
         return None
     step = case.attack.get("step_size")
+    quasi_newton = case.others(
+        ", or an attack with L-BFGS, which needs no step size: {}.", ("dlg", "idlg")
+    )
     return Finding(
         "the optimiser diverged",
         0.94,
         f"In {len(flat)} of {len(case.curves)} attacks the objective did not fall: it began at "
         f"{flat[0][0]:.2g} and was at {flat[0][-2]:.2g} late in the search.",
-        f"Use a smaller step_size than {step:g} (0.1 is usual for Adam), or an attack with L-BFGS, "
-        "which needs no step size: dlg, idlg."
+        f"Use a smaller step: --set adversary.attack.step_size={step / 10:g}{quasi_newton}"
         if isinstance(step, int | float)
-        else "Use another seed, or more trials.",
+        else f"Use another seed, or more starts: {case.more('trials')}".removesuffix(": "),
     )
 
 
@@ -64,9 +66,11 @@ def hidden_label(case: Case, control: Case | None) -> Finding | None:
         "cannot have the same gradient.",
         (
             "Read the labels off the gradient first (idlg, best) instead of searching for them "
-            "together with the data (dlg), or use more trials."
-            if case.attack.get("name") == "dlg"
-            else "Use more trials, or a batch whose labels are all different."
+            "together with the data (dlg)."
+            if case.attack_name == "dlg" and case.of_pictures
+            else "Use "
+            + ("" if single else "a batch whose labels are all different, or ")
+            + f"more starts: {case.more('trials') or 'another seed'}"
         ),
     )
 
@@ -85,8 +89,11 @@ def rough_landscape(case: Case, control: Case | None) -> Finding | None:
         "Their second derivative is zero almost everywhere, and the gradient jumps when the set "
         f"of active units changes. {_stuck(case)}",
         "Zhu, Liu and Han (2019) replaced ReLU by sigmoids for this reason. Use another "
-        "activation (gelu, sigmoid) to test this cause; attacks that need no second "
-        "derivative: rgap, dense; or many trials.",
+        "activation (gelu, sigmoid) to test this cause"
+        + case.others(
+            "; attacks that need no second derivative: {}.",
+            ("rgap", "dense") if case.batch_size == 1 else ("spear",),
+        ),
     )
 
 
@@ -105,8 +112,9 @@ def large_batch(case: Case, control: Case | None) -> Finding | None:
         min(0.83, 0.62 + 0.05 * math.log2(case.batch_size) + (0.05 if repeated else 0)),
         f"{case.batch_size} examples are behind each upload, and the attack has to find all of "
         f"them at once.{repeated} {_stuck(case)}",
-        "Use batch_size = 1 to test this cause. Then more evaluations and trials"
-        + case.others("; attacks made for batches: {}.", ("gradinversion", "spear")),
+        "Use batch_size = 1 to test this cause"
+        + case.others("; attacks made for batches: {}.", ("gradinversion", "spear"))
+        + (f" More effort: {more}" if (more := case.more("evaluations", "trials")) else ""),
     )
 
 
@@ -117,6 +125,8 @@ def small_budget(case: Case, control: Case | None) -> Finding | None:
     falling = case.doubted(Doubt.STILL_FALLING) >= 0.5 or (fall is not None and fall >= FELL)
     if 2 * len(spent) < len(case.reconstructions) or not falling:
         return None
+    if case.attack and "evaluations" not in case.attack:
+        return None
     if not case.solvable or case.misfit is None or case.fits:
         return None
     evaluations = max(r.evaluations for r in spent)
@@ -126,8 +136,33 @@ def small_budget(case: Case, control: Case | None) -> Finding | None:
         f"The objective was still falling after all {evaluations} evaluations"
         + ("" if fall is None else f": by a factor of {fall:.1f} over the second half")
         + f", to {case.misfit:.2g}; the private data have {case.truth_misfit or 0:.2g}.",
-        f"Use more: --set adversary.attack.evaluations={5 * evaluations}.",
+        _more_time(case) or f"Use more: --set adversary.attack.evaluations={5 * evaluations}",
     )
+
+
+def worse_than_the_truth(case: Case, control: Case | None) -> Finding | None:
+    """Find searches that ended at a worse fit than that of the private data."""
+    if not case.solvable or case.misfit is None or case.fits or not case.searched:
+        return None
+    more = case.more("evaluations", "trials")
+    return Finding(
+        "the search ended early",
+        0.45,
+        f"{_stuck(case)} So the equations point to the private data, and another search may "
+        "find them.",
+        _more_time(case)
+        or (f"Use more effort: {more}" if more else "Use another seed.")
+        + case.others(" Or another attack: {}.", ("best", "idlg")).removesuffix("."),
+    )
+
+
+def _more_time(case: Case) -> str:
+    """Return advice for attacks that the time limit ended, else an empty text."""
+    stopped = [r for r in case.reconstructions if r.status == "stopped" and not r.cut]
+    if 2 * len(stopped) < max(1, len(case.reconstructions)):
+        return ""
+    limit = float(case.plan.get("time_limit_s", 600.0))
+    return f"The time limit ended it: --set adversary.time_limit_s={5 * limit:g}"
 
 
 def several_solutions(case: Case, control: Case | None) -> Finding | None:
@@ -142,7 +177,7 @@ def several_solutions(case: Case, control: Case | None) -> Finding | None:
         "the gradient does not distinguish them, or only in digits lost to rounding.",
         "Use more trials"
         + (", compute in float64 (precision = 'float64')" if finer else "")
-        + case.others(", or add a prior (for pictures: {}).", ("inverting-gradients",)),
+        + case.others(", or add a prior: {}.", ("inverting-gradients",)),
     )
 
 
@@ -164,5 +199,6 @@ SEARCHES = (
     rough_landscape,
     large_batch,
     small_budget,
+    worse_than_the_truth,
     several_solutions,
 )

@@ -73,7 +73,7 @@ def test_live_view_shows_rounds_clients_objective_and_pictures() -> None:
     screen = screen_of(view)
     for part in (
         "round 2 of 2",
-        "accuracy 25.0% ▄█ 50.0%",
+        "accuracy 25.0% ▅█ 50.0%",
         "evaluation 7 of 20",
         "3 running",
         "fit 1e-03",

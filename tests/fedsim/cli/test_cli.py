@@ -351,7 +351,7 @@ def test_list_has_a_line_for_each(fedsim: Fedsim, kind: str, some: str) -> None:
 def test_show_explains_parameters_and_scenarios(fedsim: Fedsim) -> None:
     shown = fedsim("show", "pruning").stdout
     assert "fraction (float, >= 0, <= 1; required)" in shown
-    assert "rounds = 2" in fedsim("show", "quickstart").stdout
+    assert "rounds = 120" in fedsim("show", "quickstart").stdout
 
 
 def test_a_plugin_file_is_used_and_recorded(

@@ -1,6 +1,7 @@
 """Causes and remedies from constructed records: none advises what the run has done already."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from io import StringIO
 from typing import Any
@@ -8,10 +9,12 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from fedsim.core.modality import PICTURES, TEXTS, suits
+from fedsim.core.registry import ATTACKS
 from fedsim.log.schema import ADAPTIVE, CONTROL, NAIVE, Doubt, ModelTraits
 from fedsim.show.explain.cases import Case
 from fedsim.show.explain.causes import CAUSES
-from fedsim.show.explain.explanation import Explanation
+from fedsim.show.explain.explanation import Explanation, unknown
 from fedsim.show.explain.finding import Finding
 from fedsim.show.explain.terminal import show
 from tests.fedsim.runs import leakage, reconstruction, upload
@@ -177,3 +180,79 @@ def test_the_attack_in_use_is_not_advised() -> None:
 def test_older_logs_have_no_test_of_the_equations() -> None:
     assert case().explained is None
     assert case(attacker=ADAPTIVE, defenses=NOISE).solvable
+
+
+SUITABLE = {
+    things: {n for n in ATTACKS.names() if suits(ATTACKS.get(n).modalities, things)}
+    for things in (PICTURES, TEXTS)
+}
+OUTCOMES = [
+    {"status": "exhausted"},
+    {"status": "stalled"},
+    {"status": "stopped"},
+    {"status": "stopped", "cut": True},
+    {"status": "computed", "objective": 0.5},
+    {"status": "failed", "objective": None, "truth_objective": None, "error": "no bias"},
+    {"status": "exhausted", "objective": 0.5, "explained": True},
+    {"status": "exhausted", "objective": 0.5, "explained": False},
+    {"status": "stalled", "objective": 0.5, "explained": True, "approximate": True},
+]
+
+
+def outcomes(attack: str, things: str) -> Iterator[Case]:
+    """Yield cases of an attack, as it is by default, that did not leak."""
+    parameters = {
+        k: v for k in ("evaluations", "trials", "step_size", "precision")
+        if isinstance(v := getattr(ATTACKS.get(attack)(), k, None), int | float | str)
+    }  # fmt: skip
+    plan = {"attack": {"name": attack, **parameters}, "adaptive": True, "time_limit_s": 600.0}
+    federations = [{}, {"local_steps": 3}, {"local_epochs": 2, "batch_size": 1}]
+    for found in OUTCOMES:
+        for attacker in (NAIVE, ADAPTIVE):
+            for defenses in ((), NOISE):
+                for federation in federations:
+                    for curve in ((), ([1.0, 2.0, 3.0, 4.0, 5.0],), ([9.0, 5.0, 2.0, 1.0, 0.1],)):
+                        yield case(
+                            attacker=attacker,
+                            defenses=defenses,
+                            scenario={"adversary": plan, "federation": federation},
+                            has_adaptive=attacker == ADAPTIVE,
+                            curves=curve,
+                            things=things,
+                            **found,
+                        )
+
+
+@pytest.mark.parametrize(
+    ("attack", "things"), [(a, things) for things, own in SUITABLE.items() for a in sorted(own)]
+)
+def test_advice_can_be_followed_and_is_not_so_already(attack: str, things: str) -> None:
+    """Of every unclear outcome: only other attacks that suit, and parameters that there are."""
+    suitable = SUITABLE[things]
+    for one in outcomes(attack, things):
+        found = list(findings(one).values()) or [unknown(one)]
+        for finding in found:
+            said = finding.advice
+            named = {n for n in ATTACKS.names() if re.search(rf"(?<![\w-]){n}(?![\w-])", said)}
+            assert named <= suitable - {attack}, (finding.cause, said)
+            for parameter in re.findall(r"adversary\.attack\.(\w+)=", said):
+                assert parameter in one.attack, (finding.cause, said)
+            assert "adversary.adaptive" not in said
+            assert said.strip()
+            assert not said.endswith((": ", ", ", "; "))
+            if "local_epochs" in one.federation:
+                assert "fewer local_steps" not in said
+
+
+def test_a_search_that_ended_early_gets_more_effort() -> None:
+    plan = {"attack": {"name": "idlg", "evaluations": 600, "trials": 2}}
+    control = case(scenario={"adversary": plan}, objective=1e-2, truth_objective=1e-12)
+    found = findings(replace(control, group=CONTROL))
+    advice = found["the search ended early"].advice
+    assert "--set adversary.attack.evaluations=3000 --set adversary.attack.trials=8" in advice
+    limited = case(scenario={"adversary": plan}, objective=1.0, status="stopped")
+    assert "time_limit_s=3000" in findings(limited)["the search ended early"].advice
+    cut = case(scenario={"adversary": plan}, objective=1.0, status="stopped", cut=True)
+    [first, *_] = findings(cut).values()
+    assert first.cause == "the run was broken off"
+    assert "fedsim run --resume" in first.advice
