@@ -51,7 +51,7 @@ def rehearse_comparison(comparison: Comparison, jobs: int, output: Output) -> No
 
 
 def _kind(scenario: Scenario) -> str:
-    """Return what runs have in common that take about the same time."""
+    """Return a key that is the same for runs which take about the same time."""
     table = scenario.model_dump(mode="json", exclude={"seed", "title", "description", "clients"})
     defended = any(group.defenses for group in scenario.clients)
     return json.dumps([table, defended], sort_keys=True, default=str)
