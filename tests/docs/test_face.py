@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -11,10 +13,14 @@ from pathlib import Path
 
 import pypdfium2 as pdfium
 import pytest
+import typer
 from PIL import Image
 from playwright.sync_api import sync_playwright
+from typer.main import get_command
 
+from fedsim.cli.main import app
 from fedsim.lessons.notebook import notebook
+from fedsim.scenario import load_scenario
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -118,3 +124,23 @@ def test_executed_notebooks_are_those_of_the_lessons() -> None:
         outputs = [out for cell in executed for out in cell.get("outputs", [])]
         assert not any(out["output_type"] == "error" for out in outputs), path.name
         assert all(c["execution_count"] for c in executed if c["cell_type"] == "code"), path.name
+
+
+def asked_elsewhere() -> list[str]:
+    """Return the commands of fedsim's on the page of questions asked elsewhere."""
+    page = (ROOT / "docs" / "threads.md").read_text("utf-8")
+    blocks = re.findall(r"^```sh\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    lines = "".join(blocks).splitlines()
+    return [line.removeprefix("uv run ") for line in lines if line.startswith("uv run fedsim ")]
+
+
+@pytest.mark.parametrize("command", asked_elsewhere())
+def test_commands_on_the_page_of_questions_are_right(command: str) -> None:
+    group = get_command(app)
+    assert isinstance(group, typer.core.TyperGroup)
+    name, *words = shlex.split(command)[1:]
+    found = group.get_command(typer.Context(group), name)
+    assert found is not None
+    context = found.make_context(name, words)
+    if name == "run":
+        assert load_scenario(context.params["scenario"], context.params["overrides"])

@@ -141,13 +141,17 @@ def defended_upload(case: Case, control: Case | None) -> Finding | None:
     if case.attacker == ADAPTIVE and not (case.explained is None or (case.explained and case.fits)):
         return None
     works = control is not None and control.leaked > 0
-    fits = "" if case.truth_misfit is None else f" to {case.truth_misfit:.2g}"
+    fits = ""
+    if case.truth_misfit is not None:
+        fits = (
+            f" The private data themselves fit the upload to {case.truth_misfit:.2g}, while "
+            f"{_zero(control)}."
+        )
     return Finding(
         "the upload is defended",
         0.95 if works else 0.6,
-        f"The clients apply {', '.join(case.defenses)}; the private data themselves fit the "
-        f"upload{fits}, while {_zero(control)}"
-        + (", which was reconstructed: the attack works here." if works else "."),
+        f"The clients apply {', '.join(case.defenses)}.{fits}"
+        + (" The control, which has no defense, was reconstructed." if works else ""),
         f"This is the purpose of a defense. {_attacker_next(case)}",
     )
 

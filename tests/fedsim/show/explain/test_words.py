@@ -256,3 +256,11 @@ def test_a_search_that_ended_early_gets_more_effort() -> None:
     [first, *_] = findings(cut).values()
     assert first.cause == "the run was broken off"
     assert "fedsim run --resume" in first.advice
+
+
+def test_a_defended_upload_without_figures_is_said_in_whole_sentences() -> None:
+    unknown_fit = case(defenses=NOISE, has_adaptive=True, truth_objective=None, objective=None)
+    said = findings(unknown_fit)["the upload is defended"]
+    assert said.evidence == "The clients apply gaussian-noise."
+    known = findings(case(defenses=NOISE, explained=None))["the upload is defended"].evidence
+    assert "fit the upload to 0.01, while there is no control to compare with." in known
