@@ -59,8 +59,9 @@ class Compared:
         return Table(as_records(self.results))
 
     def figures(self) -> Figures:
-        """Return the frontier of leakage and accuracy, and leakage against strength."""
-        paths = [p for kind in ("frontier", "strengths") for p in self.folder.glob(f"{kind}-*.png")]
+        """Return heat maps of sweeps, the frontier, and leakage against strength."""
+        kinds = ("heat", "frontier", "strengths")
+        paths = [p for kind in kinds for p in self.folder.glob(f"{kind}-*.png")]
         return Figures([Figure(p, f"{self.comparison.title}: {p.stem}") for p in sorted(paths)])
 
     def __repr__(self) -> str:

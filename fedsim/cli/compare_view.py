@@ -55,7 +55,7 @@ def watch_comparison(comparison: Comparison, folder: Path, jobs: int, output: Ou
     console = output.console
     done: list[Done] = []
     interrupted = False
-    console.print(f"{comparison.title}: {counted(len(comparison.cells), 'run')}", markup=False)
+    console.print(f"{comparison.title}: {counted(len(comparison.runs), 'run')}", markup=False)
     with _Progress(console, comparison) as progress, answering(progress.on_interrupt):
 
         def on_done(each: Done) -> None:
@@ -110,7 +110,7 @@ class _Progress:
             transient=True,
             disable=not console.is_terminal,
         )
-        self._runs = self._bars.add_task("runs", total=len(comparison.cells))
+        self._runs = self._bars.add_task("runs", total=len(comparison.runs))
         self._inside = self._bars.add_task("", total=None)
 
     def __enter__(self) -> _Progress:
@@ -127,7 +127,7 @@ class _Progress:
         seconds = time.monotonic() - self._began
         what = "done before" if done.before else f"failed: {done.error}" if done.error else "done"
         self._console.print(
-            f"{self._count:4}/{len(self._comparison.cells)} {seconds:6.0f} s  "
+            f"{self._count:4}/{len(self._comparison.runs)} {seconds:6.0f} s  "
             f"{done.cell.scenario.title}, seed {done.cell.seed}: {what}",
             markup=False,
             highlight=False,

@@ -27,7 +27,7 @@ def arrange(comparison: Comparison, folder: Path) -> int:
     Raises:
         OSError: the folder cannot be read or written.
     """
-    wanted = {cell_folder(folder, c): c.scenario.to_toml() for c in comparison.cells}
+    wanted = {cell_folder(folder, c): c.scenario.to_toml() for c in comparison.runs}
     if not set(wanted.values()) & set(_runs(folder).values()):
         return 0
     for place, text in _runs(folder).items():

@@ -90,7 +90,7 @@ def _run_cells(
 ) -> list[Done]:
     done: dict[str, Done] = {}
     todo: list[Cell] = []
-    for cell in comparison.cells:
+    for cell in comparison.runs:
         if is_finished(cell_folder(folder, cell)):
             done[cell.place] = Done(cell, before=True)
             on_done(done[cell.place])
@@ -100,7 +100,7 @@ def _run_cells(
     for each in started:
         done[each.cell.place] = each
         on_done(each)
-    return [done[cell.place] for cell in comparison.cells]
+    return [done[cell.place] for cell in comparison.runs]
 
 
 def open_folder(comparison: Comparison, folder: Path) -> None:

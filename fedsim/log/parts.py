@@ -27,6 +27,11 @@ class Component(Typed):
     units: dict[str, float] = Field(default_factory=dict)
     check: bool = False
 
+    @property
+    def numbers(self) -> dict[str, int | float]:
+        """The parameters that are numbers, by name."""
+        return {k: v for k, v in self.parameters.items() if isinstance(v, int | float)}
+
     @classmethod
     def of(cls, table: Mapping[str, Any]) -> Component:
         """Return the component of a scenario's table, which has a name and parameters."""

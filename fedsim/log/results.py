@@ -16,6 +16,7 @@ from fedsim.log.schema import (
     ADAPTIVE,
     NAIVE,
     Attacker,
+    Component,
     Doubt,
     LeakageRecord,
     LogRecord,
@@ -29,7 +30,7 @@ from fedsim.log.schema import (
 )
 from fedsim.log.summary import in_other_units, most_spent
 from fedsim.scenario.comparison import Comparison
-from fedsim.scenario.grid import Place
+from fedsim.scenario.grid import Place, Settings, in_brief, in_settings
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,9 @@ class Result:
             not combined.
         summed: whether only sums of several clients' uploads were visible.
         units: the strength in other units, in brackets; empty if there are none.
+        settings: name and value of each parameter that varies.
+        given: all numbers of the defenses, and the single changes of the scenario, as text.
+        chain: names of the client's defenses.
     """
 
     label: str
@@ -89,11 +93,24 @@ class Result:
     apart: int = 0
     summed: bool = False
     units: str = ""
+    settings: Settings = ()
+    given: str = ""
+    chain: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
         """Name of the defense with its strength."""
         return f"{self.label} {self.strength}".strip()
+
+    @property
+    def brief(self) -> str:
+        """The strength without the name of its parameter, if there is only one."""
+        return in_brief(self.settings)
+
+    @property
+    def repeats_naive(self) -> bool:
+        """Whether this is the naive attacker's result again, for lack of an adaptive attacker."""
+        return self.attacker == ADAPTIVE and not self.known_answer
 
     @property
     def examples(self) -> int:
@@ -166,12 +183,7 @@ class _Runs:
 
 
 def results(comparison: Comparison, folders: Iterable[tuple[Place, Path]]) -> list[Result]:
-    """Return the results of the existing runs.
-
-    Args:
-        comparison: the comparison, with its stages.
-        folders: each cell with its run folder; folders without a readable run are skipped.
-    """
+    """Return the results of the existing runs; folders without a readable one are skipped."""
     pools: Pools = {}
     runs: dict[tuple[int, int], _Runs] = {}
     for cell, folder in folders:
@@ -266,9 +278,18 @@ def _result(pool: _Pool, runs: _Runs, stage: str, attacker: Attacker) -> Result:
         batches=tuple(pool.batches.values()),
         privacy=privacy,
         units=in_other_units(runs.last[0].defenses) if runs.last else "",
+        settings=pool.cell.settings,
+        given=given_of(pool.cell, runs.last[0].defenses if runs.last else ()),
+        chain=tuple(d.name for d in runs.last[0].defenses) if runs.last else (),
         apart=sum(r.score.doubts == (Doubt.ROUNDS_APART,) for r in pool.leakage),
         summed=any(r.group == SUM for r in pool.leakage),
     )
+
+
+def given_of(cell: Place, defenses: Sequence[Component]) -> str:
+    """Return the numbers of a chain of defenses and the single changes of the scenario."""
+    numbers = (in_settings(tuple(d.numbers.items())) for d in defenses)
+    return ", ".join(filter(None, [*numbers, cell.fixed]))
 
 
 def _known(figures: Iterable[float | None]) -> list[float]:

@@ -350,8 +350,8 @@ def _in_words(defenses: Sequence[Component]) -> str:
     """Return a chain of defenses as ``gaussian-noise std=0.01 (variance 0.0001), fp16``."""
     chain = []
     for defense in defenses:
-        numbers = ((k, v) for k, v in defense.parameters.items() if isinstance(v, int | float))
-        words = [defense.name, *(f"{k}={v:g}" for k, v in numbers), in_other_units([defense])]
+        numbers = (f"{k}={v:g}" for k, v in defense.numbers.items())
+        words = [defense.name, *numbers, in_other_units([defense])]
         chain.append(" ".join(filter(None, words)))
     return ", ".join(chain) or NO_DEFENSE
 

@@ -44,7 +44,7 @@ class Look:
     @property
     def strength(self) -> str:
         """The strength without the name of its parameter."""
-        return self.place.strength.rpartition("=")[2]
+        return self.place.brief
 
 
 def looks(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from importlib.resources import files
 from typing import Any
@@ -23,7 +25,7 @@ from fedsim.scenario import (
     override,
     toml_text,
 )
-from fedsim.scenario.grid import Attack, Cell, Entry, Place, slug
+from fedsim.scenario.grid import Attack, Cell, Entry, Place, distinct, slug
 from fedsim.scenario.overrides import plain, tables
 
 _FOLDER = "comparisons"
@@ -106,6 +108,15 @@ class Comparison(Section):
         """
         return [cell for cell in self._tried if isinstance(cell, Cell)]
 
+    @property
+    def runs(self) -> list[Cell]:
+        """The cells without those that share the run of an earlier one.
+
+        Raises:
+            ScenarioError: see `cells`.
+        """
+        return distinct(self.cells)
+
     @cached_property
     def unsuited(self) -> dict[str, str]:
         """Reason for each place whose attack and defense do not go together.
@@ -122,9 +133,12 @@ class Comparison(Section):
         An attack that suits no defense, or a defense that suits no attack, is an error.
         """
         tried: list[Cell | tuple[Place, str]] = []
+        scenarios: dict[str, Scenario] = {}
         for place, one in self._places():
             try:
-                tried.append(Cell(**vars(place), scenario=self._scenario(place, one)))
+                if place.place not in scenarios:
+                    scenarios[place.place] = self._scenario(place, one)
+                tried.append(Cell(**vars(place), scenario=scenarios[place.place]))
             except ScenarioError as error:
                 if not place.attack:
                     raise
@@ -203,23 +217,36 @@ class Comparison(Section):
         return [place for place, _ in self._places()]
 
     def _places(self) -> Iterator[tuple[Place, Entry]]:
+        """Yield the position of each run with its entry; equal scenarios have one folder."""
+        folders: dict[str, str] = {}
         for number, attack in enumerate(a.label for a in self.attacks or [Attack(label="-")]):
             for row, entry in enumerate(self.grid, start=number * len(self.grid)):
                 label = f"{attack}: {entry.name}" if self.attacks else entry.name
-                for column, (strength, value, one) in enumerate(entry.strengths()):
-                    name = slug(f"{label}-{strength}")
+                for column, at in enumerate(entry.strengths()):
+                    name = slug(f"{label}-{at.text}")
                     for seed in self.seeds:
-                        yield Place(
+                        place = Place(
                             f"{row:02d}-{column:02d}-{name}-seed{seed}",
-                            label, strength, value, (row, column), seed,
+                            label, at.text, at.value, (row, column), seed,
+                            settings=at.settings,
+                            fixed=entry.fixed,
                             attack=attack if self.attacks else "",
-                            defense=f"{entry.name} {strength}".strip(),
-                        ), one  # fmt: skip
+                            defense=f"{entry.name} {at.text}".strip(),
+                        )  # fmt: skip
+                        folder = folders.setdefault(self._key(place, at.entry), place.place)
+                        yield replace(place, place=folder), at.entry
 
-    def _scenario(self, place: Place, entry: Entry) -> Scenario:
+    def _key(self, place: Place, entry: Entry) -> str:
+        """Return a text that is equal for equal scenarios."""
+        try:
+            return json.dumps(self._tables(place, entry), sort_keys=True, default=str)
+        except ScenarioError:  # `_scenario` raises it with its position
+            return place.place
+
+    def _tables(self, place: Place, entry: Entry) -> dict[str, Any]:
+        """Return the tables of a run's scenario, without its title."""
         raw: dict[str, Any] = tomllib.loads(tomli_w.dumps(self.scenario))
         raw["seed"] = place.seed
-        raw["title"] = f"{place.label} {place.strength}".strip()
         raw[_CLIENTS] = [
             {"name": _CLIENTS, "count": self.clients, "defenses": list(entry.defenses)}
         ]
@@ -230,10 +257,15 @@ class Comparison(Section):
                 "per_round": self.victims,
                 "adaptive": self.adaptive,
             }
-        where = f"grid.{place.order[0] % len(self.grid)} ({raw['title']})"
         own = next((a.set for a in self.attacks if a.label == place.attack), {})
         for key, value in [*own.items(), *entry.set.items()]:
             override(raw, (key, value))
+        return raw
+
+    def _scenario(self, place: Place, entry: Entry) -> Scenario:
+        title = f"{place.label} {place.strength}".strip()
+        where = f"grid.{place.order[0] % len(self.grid)} ({title})"
+        raw = {**self._tables(place, entry), "title": title}
         try:
             scenario = Scenario.model_validate(raw)
         except ValidationError as error:

@@ -20,6 +20,7 @@ from fedsim.show.comparison.bound import (
     was_tested_by_round,
 )
 from fedsim.show.comparison.fooled import falls_over_rounds, looks_safe
+from fedsim.show.comparison.sweeps import is_setting, names_of, sweeps_said
 from fedsim.show.privacy import audited, guarantee, robustness, upper
 
 _ENOUGH = 0.05
@@ -47,11 +48,14 @@ def advice(comparison: Comparison, results: Sequence[Result]) -> list[str]:
     A defense is recommended if an upper bound on its leaking batches is low, at each stage and from
     both attackers, if its controls were reconstructed, and if no attack on it failed.
     """
+    swept, results = sweeps_said(results), [r for r in results if not is_setting(r)]
     worst = _worst(results)
     if not worst:
-        return ["Nothing was attacked, so there is nothing to recommend."]
+        return swept or ["Nothing was attacked, so there is nothing to recommend."]
     reference = next((r for r in worst if r.label == NO_DEFENSE), None)
-    paragraphs = [_verdict(comparison, worst, results, reference)]
+    only_swept = swept and worst == [reference]
+    paragraphs = [] if only_swept else [_verdict(comparison, worst, results, reference)]
+    paragraphs += swept
     fooled = (looks_safe(results), falls_over_rounds(results))
     paragraphs += [said for said in fooled if said is not None]
     paragraphs.append(_limits(comparison, results, worst))
@@ -138,27 +142,27 @@ def _nothing_shown(
     defended: Sequence[Result], cells: Mapping[tuple[int, int], Sequence[Result]]
 ) -> str:
     """Return the failures, those without a leak so far, and the comparison to run next."""
-    failed = [d.name for d in defended if any(any(r.batches) for r in cells[d.order])]
+    failed = [d for d in defended if any(any(r.batches) for r in cells[d.order])]
     answered = [d for d in defended if all(r.known_answer for r in cells[d.order])]
-    quiet = [d for d in answered if d.name not in failed]
+    quiet = [d for d in answered if d not in failed]
     held = [d for d in quiet if was_tested(cells[d.order])]
     untested = [d for d in quiet if d not in held]
-    apart = [d.name for d in untested if was_tested_by_round(cells[d.order])]
-    unsure = [d.name for d in untested if d.name not in apart]
-    parts = [f"Shown to fail: {', '.join(failed)}."] if failed else []
-    if unanswered := [d.name for d in defended if d not in answered]:
+    apart = [d for d in untested if was_tested_by_round(cells[d.order])]
+    unsure = [d for d in untested if d not in apart]
+    parts = [f"Shown to fail: {names_of(failed)}."] if failed else []
+    if unanswered := [d for d in defended if d not in answered]:
         sums = "sums of uploads with " if any(d.summed for d in defended) else ""
-        parts.append(f"No adaptive attacker is known for {sums}{', '.join(unanswered)}.")
+        parts.append(f"No adaptive attacker is known for {sums}{names_of(unanswered)}.")
     if apart:
         parts.append(
-            f"Nothing leaked in single rounds from: {', '.join(apart)}. That is not protection: "
+            f"Nothing leaked in single rounds from: {names_of(apart)}. That is not protection: "
             "clients use the attacked examples again in other rounds, which no attacker combined. "
             "Attack all rounds together (scenario.adversary.rounds_together = true, with the last "
             "round as a stage), or use each example in one round only."
         )
     if unsure:
         parts.append(
-            f"Not known, because an attack or its control failed: {', '.join(unsure)}. Use more "
+            f"Not known, because an attack or its control failed: {names_of(unsure)}. Use more "
             "evaluations or another attack first."
         )
     if held:
@@ -250,24 +254,24 @@ def _limits(comparison: Comparison, results: Sequence[Result], worst: Sequence[R
     # The attackers of a defense share its controls.
     own = {(r.order, r.stage): r.controls for r in results}.values()
     controls = [sum(c) for c in zip(*own, strict=True)]
-    poor = sorted({r.name for r in results if r.controls[1] < r.controls[0]})
+    poor = [r for r in results if r.controls[1] < r.controls[0]]
     if controls[1] < controls[0]:
         parts.append(
             f"Only {controls[1]} of {controls[0]} undefended controls were reconstructed; the "
-            f"others failed with {', '.join(poor)}, where a defense's effect cannot be "
+            f"others failed with {names_of(poor)}, where a defense's effect cannot be "
             "distinguished from a failure of the attack."
         )
-    failed = sorted({r.name for r in worst if r.attack_failed})
+    failed = [r for r in worst if r.attack_failed]
     if failed:
         parts.append(
-            f"The attack failed on some {measure.things} of: {', '.join(failed)}. That is "
+            f"The attack failed on some {measure.things} of: {names_of(failed)}. That is "
             f"not protection: a better attack may find the {measure.things}."
         )
-    unscored = sorted({r.name for r in worst if r.unscored})
+    unscored = [r for r in worst if r.unscored]
     if unscored:
         parts.append(
             f"The attack gave no reconstruction for some {measure.things} of: "
-            f"{', '.join(unscored)}. They count as not recognisable; an attack that does not "
+            f"{names_of(unscored)}. They count as not recognisable; an attack that does not "
             "give up may change this."
         )
     missing = [r for r in results if not r.known_answer and r.label != NO_DEFENSE]

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fedsim.core.names import ATTACKERS, NO_DEFENSE
 from fedsim.log.results import Result
+from fedsim.show.comparison.heat import SIDES, HeatMap
+from fedsim.show.figures.files import replace_file
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # Okabe and Ito's colours, which colour-blind people can distinguish.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -18,17 +25,26 @@ DPI = 120
 _LOGARITHMIC = 100
 """Minimum ratio of strengths for a logarithmic axis."""
 
+_DARK = 0.5
+"""Maximum share at which the text of a tile is white."""
+
 _LEAST_SPAN = 10.0
 """Minimum range of the frontier's axis, in points of accuracy."""
 
 
-def draw_frontier(results: Sequence[Result], stage: str, path: Path) -> None:
+FORMATS = ("png", "pdf", "svg")
+
+
+def draw_frontier(results: Sequence[Result], stage: str, stem: Path) -> list[Path]:
     """Draw leakage against accuracy, a line for each defense through its strengths.
 
     Args:
         results: results of all stages.
         stage: the stage to draw.
-        path: path of the PNG to write.
+        stem: the files' path without its ending.
+
+    Returns:
+        The paths of the files: none if there is nothing to draw.
     """
     # Takes seconds to import; the object-oriented part needs no display and keeps no state.
     from matplotlib.figure import Figure  # noqa: PLC0415
@@ -36,7 +52,7 @@ def draw_frontier(results: Sequence[Result], stage: str, path: Path) -> None:
     shown = [r for r in results if r.stage == stage and r.scores and r.accuracy]
     attackers = sorted({r.attacker for r in shown}, key=ATTACKERS.index)
     if not attackers:
-        return
+        return []
     figure = Figure(figsize=(6 * len(attackers) + 1.5, 5), layout="constrained")
     axes = figure.subplots(1, len(attackers), sharex=True, sharey=True, squeeze=False)[0]
     labels = list(dict.fromkeys(r.label for r in shown))
@@ -44,20 +60,22 @@ def draw_frontier(results: Sequence[Result], stage: str, path: Path) -> None:
         own = [r for r in shown if r.attacker == attacker]
         for i, label in enumerate(labels):
             line = sorted((r for r in own if r.label == label), key=lambda r: r.order)
+            swept = any(len(r.settings) == SIDES for r in line)
             axis.errorbar(
                 [100 * statistics.fmean(r.accuracy) for r in line],
                 [statistics.median(r.scores) for r in line],
                 yerr=_spread(line),
                 color=COLOURS[i % len(COLOURS)],
                 marker=MARKERS[i % len(MARKERS)],
+                linestyle="none" if swept else "-",
                 linewidth=1,
                 capsize=2,
                 label=label,
             )
-            for r in line:
+            for r in [] if swept else line:
                 at = (100 * statistics.fmean(r.accuracy), statistics.median(r.scores))
                 axis.annotate(
-                    r.strength.rpartition("=")[2],
+                    r.brief,
                     at,
                     xytext=(4, 4),
                     textcoords="offset points",
@@ -87,10 +105,10 @@ def draw_frontier(results: Sequence[Result], stage: str, path: Path) -> None:
     legend = figure.legend(handles, texts, loc="outside right upper", fontsize=8)
     for text in legend.get_texts():
         text.set_parse_math(False)
-    figure.savefig(path, dpi=DPI)
+    return _save(figure, stem)
 
 
-def draw_strengths(results: Sequence[Result], stage: str, path: Path) -> None:
+def draw_strengths(results: Sequence[Result], stage: str, stem: Path) -> list[Path]:
     """Draw leakage against strength, a panel for each defense with several strengths.
 
     Figure 7 of Zhu, Liu and Han (2019) shows the objective over the iterations to find the strength
@@ -101,7 +119,7 @@ def draw_strengths(results: Sequence[Result], stage: str, path: Path) -> None:
     shown = [r for r in results if r.stage == stage and r.scores and r.value is not None]
     labels = list(dict.fromkeys(r.label for r in shown))
     if not labels:
-        return
+        return []
     columns = min(3, len(labels))
     rows = -(-len(labels) // columns)
     figure = Figure(figsize=(4.5 * columns, 3.6 * rows), layout="constrained")
@@ -140,7 +158,57 @@ def draw_strengths(results: Sequence[Result], stage: str, path: Path) -> None:
     figure.legend(handles, texts, loc="outside upper center", ncols=len(texts), fontsize=8)
     axis_name = shown[0].measure.axis
     figure.supylabel(f"{axis_name} (black: no defense, dotted: blind guess)", fontsize=9)
-    figure.savefig(path, dpi=DPI)
+    return _save(figure, stem)
+
+
+def draw_heat(maps: Sequence[HeatMap], stem: Path) -> list[Path]:
+    """Draw heat maps side by side, with the figure in each tile.
+
+    Args:
+        maps: maps with the same title.
+        stem: the files' path without its ending.
+
+    Returns:
+        The paths of the files.
+    """
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    rows, columns = len(maps[0].rows), len(maps[0].columns)
+    size = (len(maps) * (1.6 + 0.75 * columns), 1.5 + 0.5 * rows)
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots(1, len(maps), squeeze=False)[0]
+    for axis, heat in zip(axes, maps, strict=True):
+        shares = np.array(
+            [[np.nan if t.share is None else t.share for t in row] for row in heat.tiles]
+        )
+        axis.imshow(shares, cmap="cividis", vmin=0, vmax=1, aspect="auto")
+        for y, row in enumerate(heat.tiles):
+            for x, tile in enumerate(row):
+                dark = tile.share is not None and tile.share < _DARK
+                axis.text(x, y, tile.text, ha="center", va="center", fontsize=8,
+                          color="white" if dark else "black")  # fmt: skip
+        axis.set_xticks(range(columns), heat.columns)
+        axis.set_yticks(range(rows), heat.rows)
+        axis.set_title(heat.figure, fontsize=10, parse_math=False)
+        axis.set_ylabel(heat.names[0], parse_math=False)
+        axis.set_xlabel(heat.names[1], parse_math=False)
+    figure.suptitle(maps[0].title, parse_math=False, fontsize=11)
+    return _save(figure, stem)
+
+
+def _save(figure: Figure, stem: Path) -> list[Path]:
+    """Write a figure in all formats, without the time of writing."""
+    import matplotlib  # noqa: PLC0415
+
+    paths = [stem.with_name(f"{stem.name}.{end}") for end in FORMATS]
+    dates = {"png": {}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
+    # Fonts as outlines that publishers accept, and names in SVG that are the same each time.
+    with matplotlib.rc_context({"pdf.fonttype": 42, "svg.hashsalt": stem.name}):
+        for path, end in zip(paths, FORMATS, strict=True):
+            buffer = io.BytesIO()
+            figure.savefig(buffer, format=end, dpi=DPI, metadata=dates[end])
+            replace_file(path, buffer.getvalue())
+    return paths
 
 
 def _spread(line: Sequence[Result]) -> list[list[float]]:

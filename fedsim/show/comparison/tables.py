@@ -1,13 +1,10 @@
-"""Table of a comparison: in a terminal, and as CSV, Parquet, LaTeX and Markdown."""
+"""Table of a comparison: its records and words, as Markdown and in a terminal."""
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import statistics
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
 from rich.filesize import decimal
@@ -17,7 +14,7 @@ from tabulate import tabulate
 
 from fedsim.core.measures import Measure
 from fedsim.log.results import Result
-from fedsim.log.schema import ADAPTIVE, NAIVE, NO_DEFENSE
+from fedsim.log.schema import NAIVE, NO_DEFENSE
 from fedsim.show.privacy import guarantee, upper
 from fedsim.show.terminal.table import NOTHING
 
@@ -25,6 +22,8 @@ Value = str | float | int | bool | None
 
 WORDS = ("defense", "strength", "stage", "attacker")
 """Displayed columns with text; the others hold numbers."""
+
+NO_COUNTERMEASURE = "no countermeasure"
 
 _FORMATS: dict[str, Callable[[float], str]] = {
     "accuracy_mean": "{:.1%}".format,
@@ -64,16 +63,28 @@ def _blind(measure: Measure) -> str:
 
 
 def as_records(results: Sequence[Result]) -> list[dict[str, Value]]:
-    """Return one record for each result, with all figures unrounded."""
-    return [_record(r) for r in results]
+    """Return one record for each distinct result, with all figures unrounded.
+
+    A two-way sweep has a column for each of its parameters.
+    """
+    rows = distinct(results)
+    swept = dict.fromkeys(key for r in rows for key, _ in r.settings if len(r.settings) > 1)
+    return [_record(r, list(swept)) for r in rows]
 
 
-def _record(r: Result) -> dict[str, Value]:
-    measure = r.measure
+def distinct(results: Sequence[Result]) -> list[Result]:
+    """Return the results without those that repeat the naive attacker's."""
+    return [r for r in results if not r.repeats_naive]
+
+
+def _record(r: Result, swept: Sequence[str] = ()) -> dict[str, Value]:
+    measure, settings = r.measure, dict(r.settings)
     return {
         "defense": r.label,
-        "strength": r.strength,
-        "value": r.value,
+        "strength": r.strength or r.given,
+        "value": r.value if r.strength else _only(r.given),
+        **{key: settings.get(key) for key in swept},
+        "parameters": r.given,
         "stage": r.stage,
         "attacker": r.attacker,
         "known_answer": r.known_answer,
@@ -108,44 +119,14 @@ def _record(r: Result) -> dict[str, Value]:
 def as_words(results: Sequence[Result]) -> list[dict[str, str]]:
     """Return the displayed columns of each result as formatted text, by their headings."""
     heads = _headings(results)
-    return [dict(zip(heads, cells, strict=True)) for cells in _shown(results)]
-
-
-def write_tables(results: Sequence[Result], folder: Path) -> list[Path]:
-    """Write ``table.csv``, ``.parquet``, ``.md`` and ``.tex``, and return their paths."""
-    import pyarrow as pa  # noqa: PLC0415  (takes a second to import, and --help must be quick)
-    import pyarrow.parquet as pq  # noqa: PLC0415
-
-    records = as_records(results)
-    written = [folder / f"table.{end}" for end in ("csv", "md", "tex", "parquet")]
-    for path, text in zip(
-        written, (_csv(records), as_markdown(results), as_latex(results)), strict=False
-    ):
-        path.write_text(text, "utf-8")
-    pq.write_table(pa.Table.from_pylist(records), written[-1])
-    return written
+    return [dict(zip(heads, cells, strict=True)) for cells in _distinct_shown(results)]
 
 
 def as_markdown(results: Sequence[Result]) -> str:
     """Return the displayed columns as a Markdown table."""
     # Names come from an untrusted file.
-    rows = [[cell.replace("|", r"\|") for cell in row] for row in _shown(results)]
+    rows = [[cell.replace("|", r"\|") for cell in row] for row in _distinct_shown(results)]
     text: str = tabulate(rows, headers=_headings(results), tablefmt="github", disable_numparse=True)
-    return text
-
-
-def as_latex(results: Sequence[Result]) -> str:
-    """Return the displayed columns as a LaTeX table for the package ``booktabs``."""
-    # Tabulate escapes LaTeX commands.
-    text: str = tabulate(
-        _shown(results),
-        headers=[h.replace("≥", ">=") for h in _headings(results)],
-        tablefmt="latex_booktabs",
-        disable_numparse=True,
-    )
-    signs = {"≥": r"$\ge$", "≤": r"$\le$", "ε": r"$\varepsilon$", "±": r"$\pm$", "–": "--"}
-    for sign, command in signs.items():
-        text = text.replace(sign, command)
     return text
 
 
@@ -176,7 +157,7 @@ def _terminal_table(stage: str, results: Sequence[Result]) -> Table:
         found = {r.attacker: r for r in own if r.order == order}
         first = next(iter(found.values()))
         words = dict(zip(_columns([first]), _shown([first])[0], strict=True))
-        name = f"{first.label} {first.strength.rpartition('=')[2]}".strip()
+        name = f"{first.label} {first.brief}".strip()
         table.add_row(
             name,
             *(_leakage(found[a]) if a in found else Text(NOTHING) for a in attackers),
@@ -189,8 +170,8 @@ def _terminal_table(stage: str, results: Sequence[Result]) -> Table:
 
 
 def _leakage(r: Result) -> Text:
-    if r.attacker == ADAPTIVE and not r.known_answer:
-        return Text(NOTHING if r.label == NO_DEFENSE else "no countermeasure", style="dim")
+    if r.repeats_naive:
+        return Text(NOTHING if r.label == NO_DEFENSE else NO_COUNTERMEASURE, style="dim")
     doubtful = r.attack_failed or r.unscored
     doubted = "magenta" if doubtful else "green"
     style = "bold red" if r.leaked else "yellow" if r.partly else doubted
@@ -212,6 +193,22 @@ def _headings(results: Sequence[Result]) -> list[str]:
     return [headings(results[0].measure)[c] for c in _columns(results)]
 
 
+def _distinct_shown(results: Sequence[Result]) -> list[list[str]]:
+    """Return the displayed columns of each distinct result; the naive attacker may be both."""
+    rows = distinct(results)
+    both = {(r.order, r.stage) for r in results if r.repeats_naive and not _is_undefended(r)}
+    shown, place = _shown(rows), _columns(rows).index("attacker") if rows else 0
+    for row, r in zip(shown, rows, strict=True):
+        if r.attacker == NAIVE and (r.order, r.stage) in both:
+            row[place] = f"{NAIVE} ({NO_COUNTERMEASURE})"
+    return shown
+
+
+def _is_undefended(r: Result) -> bool:
+    """Return whether an attacker has no defense to know: without one, or in a sweep of settings."""
+    return r.label == NO_DEFENSE or (len(r.settings) > 1 and not r.chain)
+
+
 def _shown(results: Sequence[Result]) -> list[list[str]]:
     columns = _columns(results)
     return [
@@ -223,7 +220,6 @@ def _shown(results: Sequence[Result]) -> list[list[str]]:
 def _in_words(column: str, value: Value, r: Result) -> str:
     special = {
         "strength": f"{value} {r.units}".strip() or NOTHING,
-        "attacker": value if value == NAIVE or r.known_answer else f"{value} (no answer)",
         "recognisable": f"{r.leaked}/{r.examples}",
         "partly": f"{r.partly}/{r.examples}",
         "recovered": f"{r.recovered}/{r.examples}",
@@ -235,12 +231,12 @@ def _in_words(column: str, value: Value, r: Result) -> str:
     return str(value) if value else NOTHING
 
 
-def _csv(records: Sequence[dict[str, Value]]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(records[0]) if records else [])
-    writer.writeheader()
-    writer.writerows(records)
-    return text.getvalue()
+def _only(given: str) -> float | None:
+    """Return the number of a defense's single parameter, or None."""
+    try:
+        return float(given.partition("=")[2])
+    except ValueError:
+        return None
 
 
 def _mean(values: Sequence[float]) -> float | None:

@@ -16,9 +16,12 @@ from fedsim.scenario.comparison import Comparison
 from fedsim.scenario.grid import Cell, slug
 from fedsim.show.comparison.advice import advice
 from fedsim.show.comparison.attack_matrix import matrix_markdown, write_matrix
-from fedsim.show.comparison.figures import draw_frontier, draw_strengths
+from fedsim.show.comparison.figures import draw_frontier, draw_heat, draw_strengths
+from fedsim.show.comparison.heat import heat_maps
 from fedsim.show.comparison.matrix_advice import matrix_advice
-from fedsim.show.comparison.tables import as_markdown, write_tables
+from fedsim.show.comparison.singles import single_victims
+from fedsim.show.comparison.table_files import write_tables
+from fedsim.show.comparison.tables import as_markdown
 from fedsim.show.conclude import conclude_run
 from fedsim.show.report.comparison import conclude_comparison
 from fedsim.show.report.page import REPORT
@@ -58,12 +61,13 @@ def conclude(comparison: Comparison, folder: Path) -> Outcome:
     if not found:
         return Outcome([], [], [])
     pairs = pairings(comparison, folder)
-    files = write_tables(found, folder)
+    files = write_tables(found, single_victims(comparison, places), comparison.title, folder)
     if pairs:
         said = matrix_advice(pairs, len(comparison.seeds))
         files += write_matrix(pairs, folder)
     else:
         said = advice(comparison, found)
+        files += _draw_heat_maps(found, folder)
         files += _pictures(comparison, places, found, folder)
     files.append(_write_recommendation(comparison, found, pairs, said, folder))
     files += conclude_comparison(folder)
@@ -80,15 +84,21 @@ def _pictures(
     files: list[Path] = []
     for stage in comparison.stages:
         for kind, draw in (("frontier", draw_frontier), ("strengths", draw_strengths)):
-            path = folder / f"{kind}-{slug(stage)}.png"
-            draw(found, stage, path)
-            files += [path] if path.is_file() else []
+            files += draw(found, stage, folder / f"{kind}-{slug(stage)}")
         attackers = {r.attacker for r in found if r.stage == stage}
         for attacker in sorted(attackers, key=ATTACKERS.index):
             victim = list(looks(comparison, places, stage, attacker))
             if victim:
                 view = view_of(Run.read(victim[0].folder))
                 files += view.same_victim(victim, folder / f"victim-{slug(stage)}-{attacker}")
+    return files
+
+
+def _draw_heat_maps(found: Sequence[Result], folder: Path) -> list[Path]:
+    """Draw the heat maps of the sweeps; return their paths."""
+    files: list[Path] = []
+    for maps in heat_maps(found):
+        files += draw_heat(maps, folder / f"heat-{maps[0].key}")
     return files
 
 
@@ -100,12 +110,12 @@ def _write_recommendation(
     folder: Path,
 ) -> Path:
     path = folder / "recommendation.md"
-    missing = len(comparison.cells) - sum(
-        is_finished(cell_folder(folder, cell)) for cell in comparison.cells
+    missing = len(comparison.runs) - sum(
+        is_finished(cell_folder(folder, cell)) for cell in comparison.runs
     )
     parts = [f"# {comparison.title}", *said]
     if missing:
-        parts.insert(1, f"{missing} of {len(comparison.cells)} runs are still missing.")
+        parts.insert(1, f"{missing} of {len(comparison.runs)} runs are still missing.")
     table = matrix_markdown(pairs) if pairs else as_markdown(found)
     path.write_text("\n\n".join([*parts, table]) + "\n", "utf-8")
     return path

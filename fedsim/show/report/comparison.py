@@ -17,7 +17,7 @@ from fedsim.log.results import Result, results
 from fedsim.log.run import Run, legible
 from fedsim.log.schema import Source
 from fedsim.scenario.comparison import Comparison
-from fedsim.scenario.grid import Place
+from fedsim.scenario.grid import Place, distinct
 from fedsim.show.comparison.advice import advice
 from fedsim.show.comparison.attack_matrix import (
     MATRIX_LEGEND,
@@ -28,6 +28,7 @@ from fedsim.show.comparison.attack_matrix import (
     notes_said,
 )
 from fedsim.show.comparison.check_table import CHECK_LEGEND, check_csv, check_rows
+from fedsim.show.comparison.heat import heat_maps
 from fedsim.show.comparison.matrix_advice import matrix_advice
 from fedsim.show.comparison.tables import WORDS, Value, as_records, as_words, headings
 from fedsim.show.report.comparison_charts import comparison_charts
@@ -101,9 +102,13 @@ class Compares:
     @property
     def missing(self) -> int:
         """Number of unfinished runs."""
+        return len(self.runs) - len(distinct(p for p, _ in self.finished))
+
+    @cached_property
+    def runs(self) -> list[Place]:
+        """Position of each possible run, once."""
         unsuited = read_unsuited(self.folder)
-        possible = [p for p in self.comparison.places if p.place not in unsuited]
-        return len(possible) - len(self.finished)
+        return [p for p in distinct(self.comparison.places) if p.place not in unsuited]
 
     @cached_property
     def results(self) -> list[Result]:
@@ -144,7 +149,7 @@ def comparison_page(compares: Compares, *, away: bool = False, charts: bool = Tr
         headline=headline,
         said=said,
         missing=compares.missing,
-        runs=len(comparison.places),
+        runs=len(compares.runs),
         start=first.start,
         view=view,
         compared=_compared(compares, view),
@@ -155,6 +160,7 @@ def comparison_page(compares: Compares, *, away: bool = False, charts: bool = Tr
         if records
         else None,
         charts=comparison_charts(compares.results) if charts and not compares.pairs else [],
+        heat_maps=[] if compares.pairs else heat_maps(compares.results),
         **_matrix(compares.pairs),
         cells=[
             {
@@ -162,7 +168,7 @@ def comparison_page(compares: Compares, *, away: bool = False, charts: bool = Tr
                 "seed": place.seed,
                 "href": None if away else quote(f"{CELLS}/{place.place}/{REPORT}"),
             }
-            for place, path in compares.finished
+            for place in distinct(p for p, _ in compares.finished)
         ],
         sources=_sources(compares),
         command=shown_command(first.start.command),

@@ -11,6 +11,7 @@ import numpy as np
 from fedsim.core.names import ATTACKERS, NO_DEFENSE
 from fedsim.log.results import Result
 from fedsim.scenario.grid import slug
+from fedsim.show.comparison.heat import SIDES
 from fedsim.show.report.charts import BLIND, Chart, Trace, plain, style
 
 COLUMNS = 3
@@ -56,7 +57,9 @@ def _frontier(found: Sequence[Result], stage: str) -> Chart | None:
             data.append(
                 {
                     "type": "scatter",
-                    "mode": "lines+markers",
+                    "mode": "markers"
+                    if any(len(r.settings) == SIDES for r in line)
+                    else "lines+markers",
                     "name": plain(label),
                     "legendgroup": str(i),
                     "showlegend": panel == 0,

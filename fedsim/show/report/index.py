@@ -139,7 +139,7 @@ def _comparison(place: Path, name: str, linked: bool) -> Entry:
         name,
         quote(f"{name}/{REPORT}") if linked else None,
         "comparison",
-        f"{len(compares.finished)} of {len(compares.comparison.places)} runs are finished.",
+        f"{len(compares.runs) - compares.missing} of {len(compares.runs)} runs are finished.",
         first.start.started,
         "not ended" if compares.missing else "finished",
         {},

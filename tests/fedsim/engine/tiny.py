@@ -64,3 +64,19 @@ def tiny_texts(*overrides: str) -> Comparison:
 def tiny(*overrides: str) -> Comparison:
     """Return the tiny comparison with ``key=value`` overrides."""
     return Comparison.from_toml(TOML, "tiny", overrides)
+
+
+SWEEP = """
+[[grid]]
+label = "batch by steps"
+sweep = true
+set = { "federation.batch_size" = [1, 2, 4], "federation.local_steps" = [1, 2] }
+"""
+
+
+def tiny_sweep(*overrides: str) -> Comparison:
+    """Return a tiny two-way sweep beside the tiny comparison's first entries."""
+    text = TOML.partition("\n[[grid]]\nlabel")[0].replace(
+        "rounds = 2", 'rounds = 2\nbatch_size = 1\nlocal_steps = 1\nupload = "update"'
+    )
+    return Comparison.from_toml(text + SWEEP, "tiny sweep", overrides)

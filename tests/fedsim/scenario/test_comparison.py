@@ -6,7 +6,8 @@ from fedsim.clients.defenses import Fp16, GaussianNoise
 from fedsim.core.errors import ScenarioError
 from fedsim.log.writer import SAFE_NAME
 from fedsim.scenario.comparison import Comparison, comparisons, load_comparison
-from tests.fedsim.engine.tiny import TOML, tiny
+from fedsim.scenario.grid import Entry
+from tests.fedsim.engine.tiny import TOML, tiny, tiny_sweep
 
 
 def refusal(*overrides: str) -> str:
@@ -70,6 +71,16 @@ def test_reads_what_it_writes() -> None:
         ("grid.1.defenses.0.name='gausian-noise'", ["did you mean 'gaussian-noise'?"]),
         ("grid.1.defenses.0.std=[]", ["noise: 'std' is an empty list"]),
         ("grid.2.defenses=[{name='pruning', fraction=[0.1]}]", ["are both lists", "[[grid]]"]),
+        (
+            "grid.2.defenses=[{name='pruning', fraction=[0.1]}]",
+            ["'fraction' and 'federation.batch_size'", "sweep = true"],
+        ),
+        (
+            "grid.2={sweep=true, defenses=[{name='clipping', norm=[1.0]}], set={'seed'=[1],"
+            " 'federation.rounds'=[2]}}",
+            ["all lists; expected at most 2 parameters to vary"],
+        ),
+        ("grid.2={sweep=true, set={'federation.rounds'=[]}}", ["is an empty list"]),
         ("grid.2.label='noise'", ["two entries have the name 'noise'", "label"]),
         ("stages={late=3}", ["'late' is round 3", "a round from 1 to 2"]),
         ("scenario.clients=[]", ["scenario.clients", "[[grid]]"]),
@@ -92,6 +103,25 @@ def test_an_attacker_over_rounds_needs_the_last_round() -> None:
     said = refusal(together, "stages={first=1}")
     assert "stages: scenario.adversary.rounds_together" in said
     assert "add a stage at round 2" in said
+
+
+def test_a_sweep_tries_each_value_with_each_and_shares_equal_runs() -> None:
+    sweep = tiny_sweep("seeds=[0]")
+    found = [(c.settings, c.scenario.federation) for c in sweep.cells if c.settings]
+    assert [dict(settings) for settings, _ in found] == [
+        {"batch_size": b, "local_steps": s} for b in (1, 2, 4) for s in (1, 2)
+    ]
+    assert all((f.batch_size, f.local_steps) == (s[0][1], s[1][1]) for s, f in found)
+    assert len(sweep.cells) == 7
+    assert len(sweep.runs) == 6
+    assert sweep.cells[1].place == sweep.cells[0].place
+    assert (sweep.cells[2].strength, sweep.cells[2].value) == ("batch_size=1, local_steps=2", None)
+    assert [p.place for p in sweep.places] == [c.place for c in sweep.cells]
+
+
+def test_parameters_with_the_same_name_are_told_apart() -> None:
+    both = Entry(sweep=True, set={"federation.rounds": [2], "model.rounds": [3]})
+    assert both.strengths()[0].text == "federation.rounds=2, model.rounds=3"
 
 
 def test_no_such_comparison() -> None:

@@ -24,6 +24,7 @@ from fedsim.log.schema import (
 )
 from fedsim.log.writer import RunLog
 from fedsim.scenario.comparison import Comparison
+from fedsim.scenario.grid import distinct
 from tests.fedsim.runs import BASELINES, VERDICTS, accuracy, started, upload
 
 MARKUP = '<img src=x onerror="document.title=1">'
@@ -214,7 +215,7 @@ def write_comparison_log(
     """Write a comparison of which so many runs are finished, and return its folder."""
     (folder / "cells").mkdir(parents=True)
     (folder / "comparison.toml").write_text(comparison.to_toml(), "utf-8")
-    for number, place in enumerate(comparison.places):
+    for number, place in enumerate(distinct(comparison.places)):
         strong = place.order[1] > 0
         group = Group(
             "clients",
