@@ -43,7 +43,7 @@ def rehearse_comparison(comparison: Comparison, jobs: int, output: Output) -> No
         FedsimError: a run could not start.
     """
     groups: dict[str, list[Scenario]] = {}
-    for cell in comparison.cells:
+    for cell in comparison.runs:
         groups.setdefault(_kind(cell.scenario), []).append(cell.scenario)
     found = [_rehearsed(alike[0], runs=len(alike)) for alike in groups.values()]
     seconds = sum(each.runs * each.seconds for each in found) / jobs
