@@ -61,12 +61,12 @@ def _said(names: tuple[str, str, str], own: Sequence[Result]) -> str:
     if failed:
         parts.append(
             f"In {failed} of {len(own)} settings the attack failed on some {measure.things}: that "
-            "is not protection, and a better attack may find them. A setting is no defense: "
+            "is not protection, and a better attack may find them. A setting does not defend: "
             "nothing here is evidence that one protects."
         )
     else:
         parts.append(
-            "A setting is no defense: a better attack may find more, and nothing here is evidence "
-            "that one protects."
+            "A setting does not defend: a better attack may find more, and nothing here is "
+            "evidence that one protects."
         )
     return " ".join(parts)
