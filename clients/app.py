@@ -151,7 +151,7 @@ def _train(site: Site, message: Message, context: Context) -> Message:
         different = site.different(partition, server_round)
         chance = generator(server_round, "defended steps")
         others = site.private(partition, model, chance)
-        loss = federation.loss.of_labels
+        loss = site.loss.of_labels
         plain = functools.partial(differentiate, loss=loss)
         steps = DefendedSteps(defenses, others, chance, plain, loss)
         defended = [steps.protect(batch) for batch in batches]

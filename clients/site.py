@@ -13,9 +13,12 @@ from torch import Tensor, nn
 from fedsim.clients.defenses import Private
 from fedsim.clients.training import Batch
 from fedsim.core.errors import DataError
+from fedsim.core.registry import PARTITIONS
 from fedsim.core.seeds import derive
 from fedsim.data import IndexArray, Prepared, draw_batch, draw_epochs, load_dataset
 from fedsim.models.blocks import with_block
+from fedsim.models.losses import ClientLoss
+from fedsim.models.own import PARTS
 from fedsim.scenario import Scenario
 
 
@@ -87,6 +90,13 @@ class Site:
 
         return Private(draw, self.dataset.num_classes, model)
 
+    @property
+    def loss(self) -> ClientLoss:
+        """Loss of the clients."""
+        parts = getattr(self.architecture, PARTS, None)
+        classes = self.dataset.train.targets is None
+        return ClientLoss(self.scenario.federation.loss, parts, classes)
+
     def model(self, weights: Mapping[str, Tensor], block: str | None = None) -> nn.Module:
         """Return the model with the given weights, in the clients' mode.
 
@@ -113,12 +123,17 @@ def open_site(scenario: Scenario) -> Site:
     folder = scenario.data.data_dir
     source = load_dataset(scenario.data.dataset, Path(folder) if folder else None)
     dataset, model = scenario.model.for_data(source, scenario.seed)
+    if dataset.train.targets is not None and scenario.data.partition.by_class:
+        name = PARTITIONS.name_of(scenario.data.partition)
+        raise DataError(
+            f"data.partition: {name!r} shares classes out, and the targets are not classes; use "
+            "'iid' or 'sizes'"
+        )
     partitions = scenario.data.partition.split(
         dataset.train.labels.numpy(), scenario.num_clients, scenario.seed
     )
-    objection = scenario.federation.loss.objection(dataset.num_classes)
-    if objection is not None:
-        raise DataError(f"federation.loss: {objection}")
+    site = Site(scenario, dataset, partitions, model)
+    site.loss.check(dataset.num_classes)
     smallest = min(range(len(partitions)), key=lambda p: len(partitions[p]))
     size = scenario.federation.batch_size
     if not len(partitions[smallest]):
@@ -133,7 +148,7 @@ def open_site(scenario: Scenario) -> Site:
             f"federation.batch_size = {size}, but the data set has only {len(dataset.test)} test "
             "examples, of which the adversary's positive control needs a batch; use smaller batches"
         )
-    return Site(scenario, dataset, partitions, model)
+    return site
 
 
 @lru_cache(maxsize=2)

@@ -8,7 +8,7 @@ import torch
 from flwr.app import ArrayRecord, Message, MessageType, MetricRecord, RecordDict
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import FedAvg, Result, Strategy
-from torch import nn
+from torch import Tensor, nn
 
 from fedsim.core.errors import RunError
 from fedsim.data import Examples
@@ -278,18 +278,24 @@ def ask_partitions(grid: Grid, clients: int, timeout_s: float) -> Mapping[int, i
 def accuracy(model: nn.Module, split: Examples) -> float:
     """Return the model's accuracy on a split, in eval mode.
 
-    For language models: on masked tokens, or on all next tokens.
+    For language models: on masked tokens, or on all next tokens. For targets that are not classes
+    their own measure (`fedsim.core.targets.Targets.quality`).
     """
     training, right, asked = model.training, 0, 0
+    told: list[Tensor] = []
     model.eval()
     with torch.no_grad():
         for begin in range(0, len(split), split.at_once):
             stop = min(begin + split.at_once, len(split))
             inputs, labels = split.batch(torch.arange(begin, stop).numpy())
-            right += int((model(inputs).argmax(-1) == labels).sum())
+            outputs = model(inputs)
+            if split.targets is not None:
+                told.append(outputs)
+                continue
+            right += int((outputs.argmax(-1) == labels).sum())
             asked += int((labels >= 0).sum())
     model.train(training)
-    return right / asked
+    return right / asked if split.targets is None else split.targets.quality(torch.cat(told))
 
 
 def _partition(reply: Message) -> int:

@@ -176,7 +176,8 @@ class Manipulating(Delegate):
         samples = self._public.samples(MOST_PUBLIC)
         if samples is None:  # texts, as a client would get them
             samples = self._public.batch(np.arange(min(len(self._public), MOST_PUBLIC)))
-        public = Public(samples[0], self._scenario.federation.batch_size, samples[1])
+        classes = samples[1] if self._public.targets is None else None
+        public = Public(samples[0], self._scenario.federation.batch_size, classes)
         generator = torch.Generator().manual_seed(seed)
         changed = self._manipulation.change(model, public, generator)
         isolation, sent_model = None, changed.model

@@ -62,4 +62,10 @@ def accuracy_name(task: str) -> str:
     return _ACCURACIES.get(task, "test accuracy")
 
 
-_ACCURACIES = {"masked": "accuracy on masked tokens", "next": "accuracy on next tokens"}
+_ACCURACIES = {
+    "masked": "accuracy on masked tokens",
+    "next": "accuracy on next tokens",
+    "labels": "test accuracy per label",
+    "numbers": "explained variance (R²)",
+    "heads": "mean quality of the heads",
+}

@@ -1,4 +1,4 @@
-"""Tasks of language models, and the numbers that their batches share."""
+"""Training tasks of models, and the numbers that the batches of texts share."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -11,11 +11,14 @@ MASKED_SHARE = 0.15
 
 
 class Task(StrEnum):
-    """Training task of a language model."""
+    """Training task of a model."""
 
     MASKED = "masked"  # predict the masked tokens (BERT)
     NEXT = "next"  # predict each token from the previous ones (GPT)
-    CLASSIFY = "classify"  # predict the class of a text
+    CLASSIFY = "classify"  # predict the class of an example
+    LABELS = "labels"  # predict which of several labels an example has
+    NUMBERS = "numbers"  # predict numbers (regression)
+    HEADS = "heads"  # predict several of these at once
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -14,16 +14,17 @@ from fedsim.core.errors import DataError
 from fedsim.core.registry import DATASETS
 from fedsim.core.seeds import derive
 from fedsim.data.source import DatasetSource
+from fedsim.data.targets import Parts, assembled, target_of
 from fedsim.data.types import Dataset, Split
 
 TEST_SHARE = 0.2
 """Share of the examples that are held out for testing, if no other data set is given for it."""
 
-_IMAGES, _LABELS = ("image", "img", "pixel_values"), ("label", "labels", "fine_label")
+_IMAGES, _LABELS = ("image", "img", "pixel_values"), ("label", "labels", "fine_label", "target")
 
 
 class Items(Protocol):
-    """A map-style data set: ``(picture, label)``, or a mapping with both, at each position."""
+    """A map-style data set: ``(picture, target)``, or a mapping with both, at each position."""
 
     def __len__(self) -> int: ...
 
@@ -41,19 +42,22 @@ class OwnData(DatasetSource):
         """Read all pictures; ``data_dir`` is not used.
 
         Raises:
-            DataError: a picture or a label is not one, or pictures differ in shape.
+            DataError: a picture or a target is not one, or they differ in form.
         """
-        images, labels = _read(self.train_items)
+        images, targets = _read(self.train_items)
         if self.test_items is None:
             generator = torch.Generator().manual_seed(derive(0, "own data"))
             order = torch.randperm(len(images), generator=generator)
             held = max(1, round(TEST_SHARE * len(images)))
             test, train = order[:held].sort().values, order[held:].sort().values
-            parts = [(images[rows], labels[rows]) for rows in (train, test)]
+            parts = [(images[rows], [targets[i] for i in rows.tolist()]) for rows in (train, test)]
         else:
-            parts = [(images, labels), _read(self.test_items)]
-        classes = _classes(self.train_items, max(int(part[1].max()) for part in parts) + 1)
-        train_part, test_part = (Split(*part) for part in parts)
+            parts = [(images, targets), _read(self.test_items)]
+        wanted = assembled([own for _, own in parts])
+        train_part, test_part = (
+            Split.of(own, each) for (own, _), each in zip(parts, wanted, strict=True)
+        )
+        classes = _classes(self.train_items, (train_part, test_part))
         return Dataset(self.named, train_part, test_part, classes)
 
 
@@ -65,9 +69,11 @@ def register_data(name: str, train: Items, test: Items | None = None) -> type[Da
 
     Args:
         name: name in scenarios.
-        train: pictures with their classes, shared out among the clients. A picture is one of
+        train: pictures with their targets, shared out among the clients. A picture is one of
             Pillow's, or a tensor or array ``(C, H, W)``: bytes, or numbers in [0, 1], without
-            normalisation, which belongs into the model.
+            normalisation, which belongs into the model. A target is a class (a whole number); a
+            list or array of zeros and ones, for several labels; a floating number, or a list of
+            them, for a regression; or a tuple or mapping of these, one for each head of a model.
         test: those that no client holds; a fifth of ``train`` if None.
 
     Raises:
@@ -82,30 +88,29 @@ def register_data(name: str, train: Items, test: Items | None = None) -> type[Da
     return DATASETS.register(name)(Registered)
 
 
-def _read(items: Items) -> tuple[Tensor, Tensor]:
-    """Return images ``(N, C, H, W)`` uint8 and labels ``(N,)`` int64."""
+def _read(items: Items) -> tuple[Tensor, list[Parts]]:
+    """Return images ``(N, C, H, W)`` uint8, and the target of each."""
     pairs = list(_pairs(items))
     if not pairs:
-        raise DataError("the data set is empty: expected pictures with their classes")
+        raise DataError("the data set is empty: expected pictures with their targets")
     shapes = {tuple(image.shape) for image, _ in pairs}
     if len(shapes) > 1:
         raise DataError(
             f"the pictures have the shapes {sorted(shapes)[:3]}: expected one; resize them in the "
             "data set's transform"
         )
-    labels = torch.tensor([label for _, label in pairs], dtype=torch.int64)
-    return torch.stack([image for image, _ in pairs]), labels
+    return torch.stack([image for image, _ in pairs]), [target for _, target in pairs]
 
 
-def _pairs(items: Items) -> Iterator[tuple[Tensor, int]]:
+def _pairs(items: Items) -> Iterator[tuple[Tensor, Parts]]:
     for position in range(len(items)):
         item = items[position]
         if isinstance(item, Mapping):
-            image, label = _entry(item, _IMAGES), _entry(item, _LABELS)
+            image, target = _entry(item, _IMAGES), _entry(item, _LABELS)
         else:
-            image, label = item[0], item[1]
+            image, target = item[0], item[1]
         try:
-            yield _bytes(image), int(label)
+            yield _bytes(image), target_of(target)
         except (TypeError, ValueError) as error:
             raise DataError(f"example {position} of the data set: {error}") from None
 
@@ -144,12 +149,16 @@ def _feature_names(items: Items) -> Any:
     features = getattr(items, "features", None)
     if not isinstance(features, Mapping):
         return None
-    return next((getattr(features[n], "names", None) for n in _LABELS if n in features), None)
+    found = next((features[n] for n in _LABELS if n in features), None)
+    return getattr(getattr(found, "feature", found), "names", None)  # of a sequence, its entries
 
 
-def _classes(items: Items, count: int) -> tuple[str, ...]:
-    """Return the names of classes: the data set's own, or numbers."""
+def _classes(items: Items, splits: Sequence[Split]) -> tuple[str, ...]:
+    """Return the names of classes, or of the entries of targets: the data's own, or numbers."""
     own = getattr(items, "classes", None) or _feature_names(items)
-    if isinstance(own, (list, tuple)) and len(own) >= count:
-        return tuple(map(str, own))
-    return tuple(map(str, range(max(2, count))))
+    named = tuple(map(str, own)) if isinstance(own, list | tuple) else ()
+    targets = splits[0].targets
+    if targets is not None:
+        return named if len(named) == targets.width else tuple(map(str, range(targets.width)))
+    count = 1 + max(int(split.labels.max()) for split in splits)
+    return named if len(named) >= count else tuple(map(str, range(max(2, count))))

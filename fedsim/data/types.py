@@ -12,6 +12,8 @@ import numpy.typing as npt
 import torch
 
 from fedsim.core.errors import DataError
+from fedsim.core.targets import Targets
+from fedsim.core.tasks import Task
 
 IndexArray = npt.NDArray[np.int64]
 
@@ -19,11 +21,13 @@ IndexArray = npt.NDArray[np.int64]
 class Examples(ABC):
     """The examples of one part of a data set, as a model takes them.
 
-    The methods are for examples of one shape, each with a class for its label; a modality of
-    another kind overrides them.
+    The methods are for examples of one shape, each with a class for its label, or with `targets`;
+    a modality of another kind overrides them.
 
     Attributes:
-        labels: ``(N,)`` int64, the class of each example, by which they are spread over clients.
+        labels: ``(N,)`` int64, the class of each example, by which they are spread over clients;
+            zeros if the targets are not classes.
+        targets: targets that are not classes, or None.
         task: what a model learns of them, such as ``classify``.
         ragged: whether examples differ in length. The lengths are public then.
         at_once: most examples in one forward pass of an evaluation.
@@ -33,6 +37,7 @@ class Examples(ABC):
 
     labels: torch.Tensor
     task: str
+    targets: Targets | None = None
     ragged: ClassVar[bool] = False
     at_once: ClassVar[int] = 500
     alike: bool = True
@@ -52,7 +57,7 @@ class Examples(ABC):
 
         Returns:
             Inputs ``(B, ...)``; labels ``(B,)``, or ``(B, L)`` with -100 where nothing is
-            predicted.
+            predicted; or rows of targets ``(B, K)``, which are floating.
         """
 
     def join(
@@ -94,19 +99,29 @@ class Examples(ABC):
 
 @dataclass(frozen=True, eq=False)
 class Split(Examples):
-    """The images and labels of one part of a data set.
+    """The images of one part of a data set, with their labels or other targets.
 
     Attributes:
         images: ``(N, C, H, W)`` uint8.
-        labels: ``(N,)`` int64.
-        task: classification.
+        labels: ``(N,)`` int64; zeros if there are other targets.
+        targets: targets that are not classes, or None.
+        task: classification, or that of the targets.
     """
 
     images: torch.Tensor
     labels: torch.Tensor
-    task: str = field(default="classify", init=False, repr=False)
+    targets: Targets | None = None
+    task: str = field(default=Task.CLASSIFY, init=False, repr=False)
+
+    @classmethod
+    def of(cls, images: torch.Tensor, wanted: torch.Tensor | Targets) -> Split:
+        """Return images ``(N, C, H, W)`` with their classes ``(N,)``, or with other targets."""
+        if isinstance(wanted, Targets):
+            return cls(images, torch.zeros(len(images), dtype=torch.int64), wanted)
+        return cls(images, wanted)
 
     def __post_init__(self) -> None:
+        self._check_targets()
         images, labels = self.images, self.labels
         if images.ndim != 4 or images.dtype != torch.uint8:
             raise DataError(
@@ -119,6 +134,17 @@ class Split(Examples):
                 f"expected one int64 for each of its {len(images)} images."
             )
 
+    def _check_targets(self) -> None:
+        if self.targets is None:
+            return
+        object.__setattr__(self, "task", self.targets.task)
+        rows = self.targets.rows
+        if rows.ndim != 2 or len(rows) != len(self.images) or not bool(rows.isfinite().all()):
+            raise DataError(
+                f"the targets of a split have shape {tuple(rows.shape)}: expected a row of finite "
+                f"numbers for each of its {len(self.images)} images."
+            )
+
     def batch(self, indices: IndexArray, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the images and labels at ``indices``, ready for a model.
 
@@ -127,16 +153,18 @@ class Split(Examples):
             seed: not used for images, which need no random draws.
 
         Returns:
-            Images ``(B, C, H, W)`` float32 in [0, 1], and labels ``(B,)`` int64.
+            Images ``(B, C, H, W)`` float32 in [0, 1], and labels ``(B,)`` int64, or rows of
+            targets ``(B, K)`` float32.
         """
         rows = torch.from_numpy(np.array(indices, dtype=np.int64))
-        return self.images[rows].to(torch.float32) / 255, self.labels[rows]
+        wanted = self.labels if self.targets is None else self.targets.rows
+        return self.images[rows].to(torch.float32) / 255, wanted[rows]
 
     def samples(self, most: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return images ``(N, C, H, W)`` in [0, 1], evenly spread, and their labels."""
+        """Return images ``(N, C, H, W)`` in [0, 1], evenly spread, and their labels ``(N,)``."""
         count = len(self)
         rows = torch.linspace(0, count - 1, min(count, most)).round().long()
-        return self.batch(rows.numpy())
+        return self.batch(rows.numpy())[0], self.labels[rows]
 
 
 class Prepared(Protocol):
@@ -170,13 +198,13 @@ class Prepared(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A data set for classification, in memory.
+    """A data set of images, in memory.
 
     Attributes:
         name: name in reports.
         train: the images that are shared out among the clients.
         test: the images that no client holds.
-        classes: the name of each label, in the order of the labels.
+        classes: the name of each class, in the order of the labels; of each entry of other targets.
     """
 
     name: str
@@ -188,6 +216,8 @@ class Dataset:
         for part, split in (("training", self.train), ("test", self.test)):
             if len(split) == 0:
                 raise DataError(f"the data set {self.name!r} has no {part} images.")
+            if split.targets is not None:
+                continue
             low, high = int(split.labels.min()), int(split.labels.max())
             if low < 0 or high >= self.num_classes:
                 raise DataError(
@@ -199,6 +229,19 @@ class Dataset:
                 f"the data set {self.name!r} has training images of shape {self.image_shape} and "
                 f"test images of shape {tuple(self.test.images.shape[1:])}: expected the same."
             )
+        self._check_targets()
+
+    def _check_targets(self) -> None:
+        kinds = [
+            "classes" if s.targets is None else f"rows of {s.targets.width} ({s.targets.task})"
+            for s in (self.train, self.test)
+        ]
+        if kinds[0] != kinds[1] or (self.targets and self.targets.width != self.num_classes):
+            raise DataError(
+                f"the data set {self.name!r} has {kinds[0]} as training targets, {kinds[1]} as "
+                f"test targets, and {self.num_classes} names: expected the same targets, and a "
+                "name for each class or entry."
+            )
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -207,6 +250,11 @@ class Dataset:
         return channels, height, width
 
     @property
+    def targets(self) -> Targets | None:
+        """Targets of the training images that are not classes, or None."""
+        return self.train.targets
+
+    @property
     def num_classes(self) -> int:
-        """Number of different labels."""
+        """Number of different labels, or of entries of other targets: outputs of a model."""
         return len(self.classes)

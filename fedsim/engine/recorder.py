@@ -258,11 +258,7 @@ def versions() -> dict[str, str]:
 
 def _started(site: Site, engine: str, device: torch.device) -> RunStarted:
     public = site.dataset.test
-    random_label = random_label_accuracy(site.dataset.num_classes)
-    chance = random_label
-    if public.task != Task.CLASSIFY:
-        _, labels = public.batch(np.arange(len(public)))
-        chance = commonest_share(labels[labels != IGNORED])
+    chance, random_label = _chances(site)
     return RunStarted(
         title=site.scenario.title,
         seed=site.scenario.seed,
@@ -280,6 +276,19 @@ def _started(site: Site, engine: str, device: torch.device) -> RunStarted:
         started=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         command=tuple(sys.argv),
     )
+
+
+def _chances(site: Site) -> tuple[float, float | None]:
+    """Return the accuracy of a constant guess, and that of guessed labels, if there are any."""
+    public = site.dataset.test
+    if public.targets is not None:
+        chance = public.targets.chance()
+        return chance, chance if public.task == Task.LABELS else None
+    random_label = random_label_accuracy(site.dataset.num_classes)
+    if public.task == Task.CLASSIFY:
+        return random_label, random_label
+    _, labels = public.batch(np.arange(len(public)))
+    return commonest_share(labels[labels != IGNORED]), random_label
 
 
 def _statistics(outcome: Outcome) -> str | None:

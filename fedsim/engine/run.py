@@ -238,7 +238,7 @@ class _Run:
             device,
             self._threads,
             sizes=[len(own) for own in self._site.partitions],
-            assumed=Assumptions(self._scenario.federation.loss.function()),
+            assumed=Assumptions(self._site.loss.function()),
             finished=() if self._past is None else self._past.victims,
         )
 

@@ -65,9 +65,9 @@ class RunStarted(Typed):
         engine: inline, ray or deployment.
         device: device of the attacks.
         modality: name of the modality.
-        task: training task of the model: classify, masked or next.
-        chance: chance accuracy.
-        random_label: expected accuracy of random labels; None if unknown.
+        task: training task of the model: classify, labels, numbers, heads, masked or next.
+        chance: accuracy of a constant guess, by the task's own measure.
+        random_label: expected accuracy of guessed labels; None if unknown, or without labels.
         estimate_s: expected time of the attacks, in seconds; None if short or unknown.
         model: model properties that matter to gradient inversion.
         versions: versions of fedsim, Python and the packages that affect the results.

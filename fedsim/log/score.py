@@ -91,6 +91,8 @@ class ExampleScore(Typed):
         baselines: the same metrics for guesses without the upload, by the guess's name.
         label: the private label; None if the task has no labels.
         label_found: the label that the attack assigns to this example.
+        labels_told: of an example with several labels, the number of those that the attack assigns
+            correctly, and of all; None for other examples, or if it assigns none.
         verdict: the verdict.
         meaning: the conclusion about attack and defense.
         doubts: reasons why an example that did not leak is not called protected, the weightiest
@@ -104,6 +106,7 @@ class ExampleScore(Typed):
     baselines: dict[str, dict[str, Figure]]
     label: int | None = None
     label_found: int | None = None
+    labels_told: Annotated[tuple[int, int] | None, Lax] = None
     verdict: Annotated[Verdict, Lax]
     meaning: Annotated[Meaning, Lax]
     doubts: Annotated[tuple[Annotated[Doubt, Lax], ...], Lax] = ()
@@ -146,6 +149,11 @@ class ExampleScore(Typed):
             verdict=Verdict.NOT_COMPARED,
             meaning=Meaning.NOT_COMPARED,
         )
+
+    @property
+    def told_label(self) -> bool:
+        """Whether the attack assigns a label, or several, to this example."""
+        return self.label_found is not None or self.labels_told is not None
 
     def figure(self, measure: Measure) -> float | None:
         """Return the headline measure, or None if the example is unscored."""

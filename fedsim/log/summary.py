@@ -316,7 +316,7 @@ def _row(
     ]
     own = [u for u in uploads if u.group == group]
     sizes = [u.bytes for u in own if u.bytes is not None]
-    right = [s.label == s.label_found for _, s in scored if s.label_found is not None]
+    told = [s.labels_told or (int(s.label == s.label_found), 1) for _, s in scored if s.told_label]
     return Row(
         group=group,
         defense=_in_words(own[0].defenses) if own else NO_DEFENSE,
@@ -326,7 +326,7 @@ def _row(
         measure=measure,
         scores=[figure for figure, _ in scored],
         baseline=[score.blind(measure) for _, score in scored],
-        labels=(sum(right), len(right)),
+        labels=(sum(right for right, _ in told), sum(asked for _, asked in told)),
         upload_bytes=statistics.fmean(sizes) if sizes else None,
         privacy=most_spent(u for u in own if isinstance(u, UploadRecord)),
         doubts=dict(Counter(r.score.doubts[0] for r in examples if r.score.doubts)),

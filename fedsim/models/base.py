@@ -70,11 +70,11 @@ class ModelSpec(Spec):
         Raises:
             DataError: the shape of the images or the number of classes is invalid.
         """
-        if len(image_shape) != 3 or min(image_shape) < 1 or num_classes < 2:
+        if len(image_shape) != 3 or min(image_shape) < 1 or num_classes < 1:
             raise DataError(
                 f"cannot build {type(self).__name__} for images of shape {tuple(image_shape)} in "
                 f"{num_classes} classes: expected (channels, height, width) of at least 1 each, "
-                "and at least 2 classes."
+                "and at least 1 output."
             )
         model = self.skeleton(image_shape, num_classes).to_empty(device="cpu")
         with torch.no_grad():

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Annotated, Any, ClassVar
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import nn
 
 from fedsim.core.checked import checked
 from fedsim.core.errors import DataError
 from fedsim.core.modality import PICTURES
+from fedsim.core.outputs import Parts, as_tensor, returning_tensor
 from fedsim.core.registry import MODELS
 from fedsim.core.seeds import derive
 from fedsim.data.types import Dataset
 from fedsim.models.spec import Spec
 from fedsim.models.torchvision_models import settled
+
+PARTS = "output_parts"
+"""Name of a model's attribute with the parts of its output, if it has several."""
 
 Maker = nn.Module | Callable[..., nn.Module]
 """A module, which is copied with its weights; or its class or a function that returns it, called
@@ -46,18 +50,19 @@ class OwnModel(Spec):
         Layers of dropout are off unless the specification says otherwise, and nothing works in
         place. ``F.dropout`` in a forward pass follows the mode, and draws. What is drawn is unknown
         to attacks, whose equations are an approximation then, wherever it is drawn. Of outputs
-        that are mappings, such as Hugging Face's, the logits are taken.
+        that are mappings, such as Hugging Face's, the logits are taken; several heads are put side
+        by side (`fedsim.core.outputs`).
 
         Raises:
-            DataError: the module cannot be made, or does not return logits for these pictures.
+            DataError: the module cannot be made, or its outputs do not suit the data set.
         """
         shape, classes = dataset.image_shape, dataset.num_classes
         # A factory draws from the global state, which is restored.
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(derive(seed, "model"))
             model = settled(_made(self.maker, shape, classes), "train", dropout=self.dropout)
-            model.register_forward_hook(_take_logits)
-            _check(copy.deepcopy(model).eval(), shape, classes)
+            parts = _parts(copy.deepcopy(model).eval(), dataset)
+        setattr(returning_tensor(model), PARTS, parts)
         return dataset, model.float().cpu().train()
 
 
@@ -70,7 +75,8 @@ def register_model(name: str, maker: Maker) -> type[OwnModel]:
     Args:
         name: name in scenarios.
         maker: see `Maker`. It takes pictures ``(N, C, H, W)`` in [0, 1], so that it normalises and
-            resizes by itself, and returns logits ``(N, classes)``, or a mapping with ``logits``.
+            resizes by itself, and returns logits ``(N, classes)`` or outputs of the shape of the
+            targets, or a mapping with ``logits``, or a tuple or mapping of heads.
 
     Raises:
         ValueError: another model has the name.
@@ -82,32 +88,6 @@ def register_model(name: str, maker: Maker) -> type[OwnModel]:
     Registered.maker = staticmethod(maker) if inspect.isfunction(maker) else maker
     Registered.__doc__ = _described(maker)
     return MODELS.register(name)(Registered)
-
-
-def logits_of(output: object) -> Tensor:
-    """Return the logits among a module's outputs.
-
-    They are the output itself, the entry or attribute ``logits``, or the only tensor of a mapping.
-
-    Raises:
-        DataError: there are none.
-    """
-    if isinstance(output, Tensor):
-        return output
-    logits = output.get("logits") if isinstance(output, Mapping) else None
-    logits = getattr(output, "logits", None) if logits is None else logits
-    if isinstance(logits, Tensor):
-        return logits
-    if isinstance(output, Mapping) and len(output) == 1:
-        return logits_of(next(iter(output.values())))
-    raise DataError(
-        f"the model returns a {type(output).__name__}: expected logits, or a mapping with "
-        "'logits'; return one of them from its forward"
-    )
-
-
-def _take_logits(_module: nn.Module, _inputs: object, output: object) -> Tensor:
-    return logits_of(output)
 
 
 def _made(maker: Maker, shape: tuple[int, int, int], classes: int) -> nn.Module:
@@ -127,20 +107,30 @@ def _made(maker: Maker, shape: tuple[int, int, int], classes: int) -> nn.Module:
     return made
 
 
-def _check(model: nn.Module, shape: tuple[int, int, int], classes: int) -> None:
+def _parts(model: nn.Module, dataset: Dataset) -> Parts | None:
+    """Return the parts of the model's output, if it has several.
+
+    Raises:
+        DataError: it does not take the data set's pictures, or its outputs do not suit the targets.
+    """
+    shape, outputs = dataset.image_shape, dataset.num_classes
     try:
         with torch.no_grad():
-            found = model(torch.rand(2, *shape))
+            raw = model(torch.rand(2, *shape))
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
         reason = str(error).split("\n")[0]
         raise DataError(
             f"the model does not take pictures of shape {shape} ({type(error).__name__}: {reason})"
         ) from None
-    if found.ndim != 2 or found.shape[1] < classes:
+    found = as_tensor(raw)
+    more = found.ndim == 2 and found.shape[1] > outputs and dataset.targets is None
+    if found.shape != (2, outputs) and not more:
+        expected = f"logits of {outputs} classes" if dataset.targets is None else "a target"
         raise DataError(
             f"the model returns outputs of shape {tuple(found.shape)} for 2 pictures: expected "
-            f"logits of {classes} classes, (2, {classes}); set its number of classes"
+            f"{expected}, (2, {outputs}); set its number of outputs"
         )
+    return Parts.of(raw)
 
 
 def _described(maker: Maker) -> str:

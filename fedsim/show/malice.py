@@ -63,9 +63,9 @@ def _round_said(sent: ManipulationRecord, summary: Summary) -> str:
     cost = "It changed no model, and the round does not train the global one."
     if sent.tensors:
         cost = (
-            f"The changed model is right on {sent.accuracy:.1%} of the test data, the honest one "
-            f"on {sent.honest_accuracy:.1%}, and uploads that answer it do not train the global "
-            "model."
+            f"The changed model has a {summary.accuracy_name} of {sent.accuracy:.1%}, the honest "
+            f"one of {sent.honest_accuracy:.1%}, and uploads that answer it do not train the "
+            "global model."
         )
     return f"{sent_said(sent)} {got}{promised}. {_noticed_said(sent, summary)} {cost}"
 

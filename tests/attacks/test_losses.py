@@ -1,4 +1,4 @@
-"""Losses and outputs of any model as attacks take them."""
+"""Losses of any model as attacks take them."""
 
 import pytest
 import torch
@@ -6,7 +6,6 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from fedsim.attacks import DenseInversion, Observation, as_loss, mean_cross_entropy
-from fedsim.attacks.outputs import Heads, as_tensor
 from fedsim.core.errors import AttackError
 
 GENERATOR = torch.Generator().manual_seed(0)
@@ -34,23 +33,6 @@ def test_plain_losses_are_recognised() -> None:
 def test_other_losses_are_refused(wrong: object) -> None:
     with pytest.raises(AttackError, match="loss: "):
         as_loss(wrong)
-
-
-def test_outputs_become_one_tensor_and_back() -> None:
-    one, two = torch.rand(4, 2), torch.rand(4, 3, 2)
-    assert as_tensor(one) is one
-    assert as_tensor({"logits": one, "hidden": two}) is one
-    assert as_tensor((one,)) is one
-    for outputs in ({"a": one, "b": two}, (one, two)):
-        heads = Heads.of(outputs)
-        assert heads is not None
-        back = heads.split(as_tensor(outputs))
-        assert type(back) is type(outputs)
-        parts = back.values() if isinstance(back, dict) else back
-        assert all(torch.equal(x, y) for x, y in zip(parts, (one, two), strict=True))
-    assert Heads.of(one) is None
-    with pytest.raises(AttackError, match="expected a tensor"):
-        as_tensor("text")
 
 
 @pytest.mark.parametrize(

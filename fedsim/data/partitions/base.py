@@ -1,7 +1,7 @@
 """Base class of every partition."""
 
 from abc import ABC, abstractmethod
-from typing import final
+from typing import ClassVar, final
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from fedsim.data.types import IndexArray
 @checked
 class Partition(Parameters, ABC):
     """A rule that assigns training images to clients."""
+
+    by_class: ClassVar[bool] = False
+    """Whether it shares the classes out, so that each image must have one."""
 
     @final
     def split(self, labels: IndexArray, clients: int, seed: int) -> list[IndexArray]:

@@ -1,6 +1,6 @@
 """Partitions with a fixed number of classes each."""
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -22,6 +22,8 @@ class ByClass(Partition):
     Args:
         classes_per_client: number of different classes for each client.
     """
+
+    by_class: ClassVar[bool] = True
 
     classes_per_client: Annotated[int, Field(ge=1)] = 2
 

@@ -1,6 +1,6 @@
 """Partitions with unequal shares of every class."""
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -25,6 +25,8 @@ class Dirichlet(Partition):
             close to equal shares.
         min_images: minimum number of images of a client.
     """
+
+    by_class: ClassVar[bool] = True
 
     alpha: Annotated[float, Field(gt=0)] = 0.5
     min_images: Annotated[int, Field(ge=1)] = 1

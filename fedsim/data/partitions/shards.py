@@ -1,6 +1,6 @@
 """Partitions made of slices of the images sorted by class."""
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -21,6 +21,8 @@ class Shards(Partition):
         shards_per_client: number of shards for each client; with 2, most clients see two
             classes.
     """
+
+    by_class: ClassVar[bool] = True
 
     shards_per_client: Annotated[int, Field(ge=1)] = 2
 

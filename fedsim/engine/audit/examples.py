@@ -11,6 +11,8 @@ from torch import Tensor
 
 from fedsim.attacks import Assumptions
 from fedsim.core.errors import RunError
+from fedsim.core.targets import Targets
+from fedsim.core.tasks import Task
 from fedsim.data import Dataset, Examples, FashionMnistMini, IndexArray
 
 PUBLIC = 200
@@ -23,25 +25,32 @@ class Tensors(Examples):
 
     Attributes:
         inputs: ``(N, C, H, W)`` in [0, 1].
-        targets: classes ``(N,)``, or targets of the loss ``(N, ...)``.
+        wanted: classes ``(N,)``, or targets of the loss ``(N, ...)``.
         labels: classes ``(N,)``; zeros if the targets are not classes.
+        targets: targets ``(N, K)`` that are not classes, or None.
+        task: what a model learns of them.
         alike: whether they are of the same kind as the app's.
     """
 
     inputs: Tensor
-    targets: Tensor
+    wanted: Tensor
     labels: Tensor = field(init=False)
-    task: str = field(default="classify", init=False)
+    targets: Targets | None = field(default=None, init=False)
+    task: str = field(default=Task.CLASSIFY, init=False)
     alike: bool = True
 
     def __post_init__(self) -> None:
-        whole = self.targets.ndim == 1 and not self.targets.is_floating_point()
-        self.labels = self.targets.long() if whole else torch.zeros(len(self.inputs)).long()
+        if self.wanted.ndim == 1 and not self.wanted.is_floating_point():
+            self.labels = self.wanted.long()
+            return
+        self.labels = torch.zeros(len(self.inputs)).long()
+        self.targets = Targets.of_rows(self.wanted.unsqueeze(-1).flatten(1))
+        self.task = self.targets.task
 
     def batch(self, indices: IndexArray, seed: int = 0) -> tuple[Tensor, Tensor]:
         """Return the examples at ``indices`` and their targets."""
         rows = torch.from_numpy(indices.astype("int64"))
-        return self.inputs[rows], self.targets[rows]
+        return self.inputs[rows], self.wanted[rows]
 
     def samples(self, most: int) -> tuple[Tensor, Tensor]:
         """Return examples ``(N, C, H, W)`` in [0, 1], evenly spread, and their classes."""

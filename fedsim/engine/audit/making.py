@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from fedsim.attacks import Assumptions, Loss, Normalisation, as_loss, mean_cross_entropy
 from fedsim.attacks.assumptions import Numbers, Scale
 from fedsim.attacks.functional import count_classes
-from fedsim.attacks.outputs import Heads, returning_tensor
 from fedsim.clients.defenses import Defense
 from fedsim.core.errors import RunError
 from fedsim.core.losses import LossOfClasses
+from fedsim.core.outputs import Parts, returning_tensor
 from fedsim.engine.audit.details import CROSS_ENTROPY, TrainingDetails, named_loss
 from fedsim.engine.audit.examples import (
     Tensors,
@@ -103,7 +103,7 @@ def plan_of(  # noqa: PLR0913  (what there is to say about an app)
 
 def model_of(
     model: nn.Module | Factory, input_shape: tuple[int, ...], mode: str
-) -> tuple[nn.Module, Heads | None]:
+) -> tuple[nn.Module, Parts | None]:
     """Return a copy of the auditor's model that takes pictures and returns one tensor.
 
     And the parts of its output, if it has several.
@@ -144,7 +144,7 @@ def name_of(thing: object) -> str:
     return str(getattr(thing, "__qualname__", None) or type(thing).__name__).split("<locals>.")[-1]
 
 
-def loss_of(loss: object, heads: Heads | None) -> Loss:
+def loss_of(loss: object, heads: Parts | None) -> Loss:
     """Return the loss of one tensor of outputs.
 
     Args:
@@ -260,11 +260,11 @@ def attack_table(attack: Any, evaluations: int | None) -> Any:
     return {**table, "evaluations": evaluations}
 
 
-def _heads(model: nn.Module, input_shape: tuple[int, ...]) -> Heads | None:
+def _heads(model: nn.Module, input_shape: tuple[int, ...]) -> Parts | None:
     """Return the parts of a model's output; None if it cannot be evaluated, which is said later."""
     probe = torch.zeros((2, *input_shape), dtype=next(model.parameters()).dtype)
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            return Heads.of(copy.deepcopy(model).eval()(probe))
+            return Parts.of(copy.deepcopy(model).eval()(probe))
     except (RuntimeError, ValueError, TypeError, IndexError):
         return None

@@ -209,5 +209,5 @@ def _listed(names: Sequence[str]) -> str:
 
 def _data_of(plan: AuditPlan) -> AppData:
     test = plan.public
-    none = Tensors(test.inputs[:0], test.targets[:0])
+    none = Tensors(test.inputs[:0], test.wanted[:0])
     return AppData("own-data", none, test, tuple(map(str, range(plan.outputs))))

@@ -33,15 +33,15 @@ def bench_of(plan: AuditPlan, *, own: bool) -> Bench:
     """
     if not own:
         inputs, targets = _clothes(plan)
-        alike = Tensors(plan.public.inputs, plan.public.targets)
+        alike = Tensors(plan.public.inputs, plan.public.wanted)
         return Bench(replace(plan, public=alike), inputs, targets)
     count = len(plan.public)
     if count < 2 * LEAST:
         raise RunError(f"public: {count} examples: a ladder needs at least {2 * LEAST}")
     attacked, known = torch.arange(0, count, 2), torch.arange(1, count, 2)
     given = plan.public
-    rest = Tensors(given.inputs[known], given.targets[known])
-    return Bench(replace(plan, public=rest), given.inputs[attacked], given.targets[attacked])
+    rest = Tensors(given.inputs[known], given.wanted[known])
+    return Bench(replace(plan, public=rest), given.inputs[attacked], given.wanted[attacked])
 
 
 def _clothes(plan: AuditPlan) -> tuple[Tensor, Tensor]:
@@ -52,7 +52,7 @@ def _clothes(plan: AuditPlan) -> tuple[Tensor, Tensor]:
         inputs = resized(clothes().train.samples(ATTACKED)[0], shape)
     else:
         inputs = torch.rand((ATTACKED, *shape), generator=generator)
-    like = plan.public.targets
+    like = plan.public.wanted
     if like.is_floating_point():
         rows = torch.randint(0, len(like), (len(inputs),), generator=generator)
         return inputs, like[rows]

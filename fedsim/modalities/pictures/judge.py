@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from fedsim.attacks import Reconstruction
 from fedsim.core.modality import PICTURES
+from fedsim.core.targets import labels_right
+from fedsim.core.tasks import Task
 from fedsim.data import Prepared
 from fedsim.log.schema import Doubt, ExampleScore, Verdict
 from fedsim.scoring.further import Figures, FurtherMetrics
@@ -36,6 +38,7 @@ class PictureJudge(Judge):
         self._public, labels = dataset.test.batch(np.arange(len(dataset.test)))
         whole = labels.ndim == 1 and not labels.is_floating_point()
         self._labels = labels if whole else torch.zeros(len(labels), dtype=torch.long)
+        self._several = dataset.test.task == Task.LABELS
         self._chance_db, self._alike = chance_db(self._public), dataset.test.alike
         own = [f.name for f in fields(ImageScores)]
         self._further = FurtherMetrics(PICTURES, own=[*own, *_SEEN, _PERCEPTUAL])
@@ -54,7 +57,7 @@ class PictureJudge(Judge):
         Args:
             found: the reconstruction.
             originals: the private pictures, (B, C, H, W).
-            labels: their classes.
+            labels: their classes ``(B,)``, or rows of targets ``(B, K)``.
             own: indices of the originals among the public pictures if they are the control's.
             conclusion_of: function from a verdict, and whether the score is below a guess, to the
                 conclusion for this victim.
@@ -87,6 +90,9 @@ class PictureJudge(Judge):
         further = self._further.figures(*pair)
         blind = torch.stack([scored[n].psnr for n in (GREY, MEAN) if n in scored]).amax(0)
         leakage, few = [], len(originals) <= MOST
+        several: list[tuple[int, int] | None] = [None] * len(originals)
+        if self._several:
+            several = _labels_told(found, matching, labels)
         for i, label in enumerate(_classes(labels)):
             if not finite[i]:
                 leakage.append(ExampleScore.unscored(i, baselines[i], label=label))
@@ -108,6 +114,7 @@ class PictureJudge(Judge):
                     },
                     label=label,
                     label_found=told[i],
+                    labels_told=several[i],
                     baselines=baselines[i],
                     verdict=word,
                     meaning=conclusion.meaning,
@@ -174,6 +181,16 @@ def _labels_found(found: Reconstruction, matching: Tensor | None, number: int) -
     if found.labels is None or matching is None or found.labels.is_floating_point():
         return [None] * number
     return [int(label) for label in found.labels[matching]]
+
+
+def _labels_told(
+    found: Reconstruction, matching: Tensor, wanted: Tensor
+) -> list[tuple[int, int] | None]:
+    """Return the labels that the attack found of each original with several, and of all."""
+    told = found.labels
+    if told is None or told.shape[1:] != wanted.shape[1:]:
+        return [None] * len(wanted)
+    return [labels_right(*pair) for pair in zip(told[matching], wanted, strict=True)]
 
 
 def _complete(found: Tensor, originals: Tensor) -> bool:

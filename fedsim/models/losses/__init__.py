@@ -2,6 +2,7 @@
 
 from fedsim.models.losses.base import Loss
 from fedsim.models.losses.bce import BinaryCrossEntropy
+from fedsim.models.losses.client import ClientLoss
 from fedsim.models.losses.cross_entropy import CrossEntropy
 from fedsim.models.losses.dice import Dice
 from fedsim.models.losses.mse import MeanSquaredError
@@ -9,6 +10,7 @@ from fedsim.models.losses.own import register_loss
 
 __all__ = [
     "BinaryCrossEntropy",
+    "ClientLoss",
     "CrossEntropy",
     "Dice",
     "Loss",

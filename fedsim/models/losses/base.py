@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -12,11 +13,18 @@ from fedsim.core.losses import LossFunction, LossOfClasses, rows_of
 
 @checked
 class Loss(Parameters, ABC):
-    """Loss of a batch whose labels are classes: its parameters, and the function that they give.
+    """Loss of a batch: its parameters, and the function that they give.
 
     Clients and the adversary use the same function; the server knows it, because it sends the
-    training configuration.
+    training configuration. See `fedsim.models.losses.client.ClientLoss` for targets that are not
+    classes.
     """
+
+    classes_only: ClassVar[bool] = False
+    """Whether it is for targets that are classes alone."""
+
+    takes_parts: ClassVar[bool] = False
+    """Whether it gets the outputs of a model of several heads as the model returns them."""
 
     @abstractmethod
     def of_rows(self, outputs: Tensor, target: Tensor) -> Tensor:

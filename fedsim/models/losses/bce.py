@@ -11,7 +11,7 @@ from fedsim.models.losses.base import Loss
 
 @LOSSES.register("bce")
 class BinaryCrossEntropy(Loss):
-    """Binary cross-entropy of each class's logit, as ``torch.nn.BCEWithLogitsLoss``."""
+    """Binary cross-entropy of each class's or label's logit, as ``torch.nn.BCEWithLogitsLoss``."""
 
     def of_rows(self, outputs: Tensor, target: Tensor) -> Tensor:
         """Return the mean over the examples and the classes."""

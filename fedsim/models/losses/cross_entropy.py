@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import BeforeValidator, Field
@@ -27,6 +27,8 @@ class CrossEntropy(Loss):
 
     Smoothed labels are those of Szegedy et al., CVPR 2016 (arXiv 1512.00567), section 7.
     """
+
+    classes_only: ClassVar[bool] = True
 
     smoothing: Annotated[
         float,

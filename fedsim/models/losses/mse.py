@@ -11,7 +11,10 @@ from fedsim.models.losses.base import Loss
 
 @LOSSES.register("mse")
 class MeanSquaredError(Loss):
-    """Squared error of the outputs from the one-hot label, as ``torch.nn.MSELoss``."""
+    """Squared error of the outputs from the target, as ``torch.nn.MSELoss``.
+
+    The target of a class is its one-hot row.
+    """
 
     def of_rows(self, outputs: Tensor, target: Tensor) -> Tensor:
         """Return the mean over the examples and the classes."""

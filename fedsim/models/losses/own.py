@@ -14,6 +14,7 @@ from fedsim.models.losses.base import Loss
 class OwnLoss(Loss):
     """A function of the user's own, in the class attribute ``given``."""
 
+    takes_parts: ClassVar[bool] = True
     given: ClassVar[Any]
 
     def of_rows(self, outputs: Tensor, target: Tensor) -> Tensor:
@@ -30,9 +31,10 @@ def register_loss(name: str, function: LossFunction) -> type[Loss]:
 
     Args:
         name: name in scenarios.
-        function: of the model's outputs ``(N, outputs)`` and one-hot rows of the same shape, the
-            mean over the examples. A model of several heads puts them side by side, and the
-            function splits them. It must be differentiable twice, without branches on values.
+        function: of the model's outputs ``(N, outputs)`` and rows of targets ``(N, outputs)``, the
+            mean over the examples. Classes come as one-hot rows. The outputs of a model of several
+            heads come as it returns them, a tuple or a mapping; the targets of its heads side by
+            side in one row. It must be differentiable twice, without branches on values.
 
     Raises:
         ValueError: another loss has the name.

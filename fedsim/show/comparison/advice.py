@@ -39,7 +39,8 @@ _WHO: dict[Attacker, str] = {
 }
 
 _LEARNT = 2
-"""Minimum ratio of a model's accuracy to chance for a loss of accuracy to be meaningful."""
+"""Minimum ratio of a model's accuracy to chance for a loss of accuracy to be meaningful; where
+chance is more than a third, half of what is left above it is enough."""
 
 
 def advice(comparison: Comparison, results: Sequence[Result]) -> list[str]:
@@ -109,7 +110,7 @@ def _verdict(
             "number of evaluations."
         )
     floor = reference.mean_accuracy - comparison.accuracy_loss
-    if reference.mean_accuracy < _LEARNT * reference.chance:
+    if reference.mean_accuracy < min(_LEARNT * reference.chance, (1 + reference.chance) / 2):
         return (
             f"After these rounds the {reference.accuracy_name} is {reference.mean_accuracy:.1%} "
             f"without any defense, where a guess has {reference.chance:.1%}: the "

@@ -95,7 +95,7 @@ def remarks(summary: Summary) -> list[Text]:
 
 
 def _legend(summary: Summary) -> str:
-    guess = "" if summary.random_label is None else f" (a random guess: {summary.random_label:.0%})"
+    guess = "" if summary.random_label is None else f" (a blind guess: {summary.random_label:.0%})"
     measure = summary.measure
     return (
         f"leaked: {measure.leaked}. {measure.name}: {measure.statistic}, in brackets the highest, "

@@ -18,7 +18,6 @@ from fedsim.core.registry import DATASETS, LOSSES, MODELS
 from fedsim.data import load_dataset, register_data
 from fedsim.log.schema import Doubt, LeakageRecord, Meaning, ReconstructionRecord, UploadRecord
 from fedsim.models import register_model
-from fedsim.models.own import logits_of
 from fedsim.show.explain import explain
 
 PLAN = {
@@ -168,25 +167,13 @@ def test_a_scenarios_model_and_data_are_what_they_were(tmp_path: Path) -> None:
         (lambda: "no module", "returns a str"),
         (lambda needed: nn.Linear(needed, 3), "cannot be made"),
         (nn.Conv2d(1, 3, 8), "logits of 3 classes"),
+        (nn.Identity, "logits of 3 classes"),
     ],
 )
 def test_models_that_do_not_fit(model: Any, expected: str) -> None:
     dataset = load_dataset(register_data("noise of tests", noise())())
     with pytest.raises(DataError, match=expected):
         register_model("wrong of tests", model)().for_data(dataset, 0)
-
-
-def test_outputs() -> None:
-    logits = torch.rand(2, 3)
-
-    class Output:
-        def __init__(self) -> None:
-            self.logits = logits
-
-    for output in (logits, {"logits": logits, "loss": torch.rand(1)}, {"out": logits}, Output()):
-        assert logits_of(output) is logits
-    with pytest.raises(DataError, match="returns a tuple"):
-        logits_of((logits, logits))
 
 
 def test_pictures_of_pillow_in_mappings_as_hugging_face_has_them() -> None:

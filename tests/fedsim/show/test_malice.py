@@ -29,8 +29,8 @@ def test_one_sentence_each_for_change_gain_and_cost() -> None:
         "Round 1: the server set the weights of 'dense1' so that few examples activate a row "
         "(trap-weights, scale 0.85) for client 0. It got 1 of 2 pictures at 30 dB or more; it had "
         "expected 47% of them. Nobody noticed: none of these clients has a check. The changed "
-        "model is right on 9.0% of the test data, the honest one on 15.8%, and uploads that answer "
-        "it do not train the global model."
+        "model has a test accuracy of 9.0%, the honest one of 15.8%, and uploads that answer it "
+        "do not train the global model."
     )
     console = Console(width=1000)
     with console.capture() as shown:

@@ -92,7 +92,7 @@ def test_rows_of_the_table_and_baselines(tmp_path: Path) -> None:
     text = text_of(page(tmp_path))
     for words in ("pruning fraction=0.7", "gaussian-noise std=0.1", "positive control"):
         assert words in text
-    assert "where a random guess has 10 %" in text
+    assert "where a blind guess has 10 %" in text
 
 
 def test_how_to_reproduce_it(tmp_path: Path) -> None:

@@ -125,4 +125,4 @@ def test_broken_uploads_failed_attacks_and_approximations_are_named() -> None:
 
 def test_the_labels_stand_beside_a_random_guess() -> None:
     text = " ".join(shown([upload(0, "a"), leakage("v", "a")]).split())
-    assert "labels: share that the attack found (a random guess: 10%)" in text
+    assert "labels: share that the attack found (a blind guess: 10%)" in text

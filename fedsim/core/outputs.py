@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fedsim.core.errors import AttackError
+from fedsim.core.errors import DataError
 
 LOGITS = "logits"
 
@@ -23,7 +23,7 @@ def as_tensor(outputs: object) -> Tensor:
     - a mapping or a sequence of tensors ``(N, ...)``: side by side ``(N, sum of sizes)``, in order
 
     Raises:
-        AttackError: it is something else.
+        DataError: it is something else.
     """
     if isinstance(outputs, Tensor):
         return outputs
@@ -32,7 +32,7 @@ def as_tensor(outputs: object) -> Tensor:
         return logits
     parts = _parts(outputs)
     if not parts or not all(isinstance(part, Tensor) for part in parts):
-        raise AttackError(
+        raise DataError(
             f"the model returns a {type(outputs).__name__}: expected a tensor, an output with "
             "'logits', or a mapping or sequence of tensors"
         )
@@ -51,7 +51,7 @@ def returning_tensor(model: nn.Module) -> nn.Module:
 
 
 @dataclass(frozen=True)
-class Heads:
+class Parts:
     """The parts of an output that `as_tensor` puts side by side.
 
     Attributes:
@@ -63,7 +63,7 @@ class Heads:
     shapes: tuple[tuple[int, ...], ...]
 
     @classmethod
-    def of(cls, outputs: object) -> Heads | None:
+    def of(cls, outputs: object) -> Parts | None:
         """Return the parts of an output; None if it is, or has, one tensor."""
         if isinstance(outputs, Tensor) or hasattr(outputs, LOGITS):
             return None
