@@ -15,11 +15,13 @@ from fedsim.clients.training import Batch
 from fedsim.core.errors import DataError
 from fedsim.core.registry import PARTITIONS
 from fedsim.core.seeds import derive
-from fedsim.data import IndexArray, Prepared, draw_batch, draw_epochs, load_dataset
+from fedsim.data import Examples, IndexArray, Prepared, draw_batch, draw_epochs, load_dataset
+from fedsim.data.joined import joined
 from fedsim.models.blocks import with_block
 from fedsim.models.losses import ClientLoss
 from fedsim.models.own import PARTS
 from fedsim.scenario import Scenario
+from fedsim.scenario.holders import Holders
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,17 +123,12 @@ def open_site(scenario: Scenario) -> Site:
         DataError: the data cannot be loaded, or are too few for the clients and their batches.
     """
     folder = scenario.data.data_dir
-    source = load_dataset(scenario.data.dataset, Path(folder) if folder else None)
-    dataset, model = scenario.model.for_data(source, scenario.seed)
-    if dataset.train.targets is not None and scenario.data.partition.by_class:
-        name = PARTITIONS.name_of(scenario.data.partition)
-        raise DataError(
-            f"data.partition: {name!r} shares classes out, and the targets are not classes; use "
-            "'iid' or 'sizes'"
-        )
-    partitions = scenario.data.partition.split(
-        dataset.train.labels.numpy(), scenario.num_clients, scenario.seed
-    )
+    place = Path(folder) if folder else None
+    holders = scenario.holders()
+    sources = {", ".join(h.groups): load_dataset(h.dataset, place) for h in holders}
+    dataset, model = scenario.model.for_data(joined(sources), scenario.seed)
+    sizes = [len(source.train) for source in sources.values()]
+    partitions = _shared_out(holders, sizes, dataset.train, scenario.seed)
     site = Site(scenario, dataset, partitions, model)
     site.loss.check(dataset.num_classes)
     smallest = min(range(len(partitions)), key=lambda p: len(partitions[p]))
@@ -149,6 +146,36 @@ def open_site(scenario: Scenario) -> Site:
             "examples, of which the adversary's positive control needs a batch; use smaller batches"
         )
     return site
+
+
+def _shared_out(
+    holders: Sequence[Holders], sizes: Sequence[int], train: Examples, seed: int
+) -> list[IndexArray]:
+    """Return the indices of each client's examples, in the order of the clients.
+
+    Args:
+        holders: the data sets with their clients.
+        sizes: number of training examples of each data set; they follow each other.
+        train: the training examples of all data sets.
+        seed: the run's seed.
+
+    Raises:
+        DataError: a rule cannot share a data set out.
+    """
+    found: dict[int, IndexArray] = {}
+    begin = 0
+    for each, size in zip(holders, sizes, strict=True):
+        if train.targets is not None and each.partition.by_class:
+            name = PARTITIONS.name_of(each.partition)
+            raise DataError(
+                f"data.partition: {name!r} shares classes out, and the targets are not classes; "
+                "use 'iid' or 'sizes'"
+            )
+        labels = train.labels[begin : begin + size].numpy()
+        parts = each.partition.split(labels, len(each.clients), seed)
+        found |= {client: begin + part for client, part in zip(each.clients, parts, strict=True)}
+        begin += size
+    return [found[client] for client in range(len(found))]
 
 
 @lru_cache(maxsize=2)

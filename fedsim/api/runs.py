@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from fedsim.api.display import Cell, Explanations, Figure, Figures, Table
 from fedsim.api.overrides import settings
-from fedsim.api.own import own_parts
+from fedsim.api.own import own_parts, positions
 from fedsim.core.errors import RunError
 from fedsim.log.folders import new_folder
 from fedsim.log.reader import inside
@@ -176,6 +176,7 @@ def run(
     model: Any = None,
     data: Any = None,
     loss: Any = None,
+    group_data: Mapping[str, Any] | None = None,
     dropout: bool = False,
     **overrides: Any,
 ) -> Run:
@@ -190,10 +191,13 @@ def run(
             ``{"clients": [ClientGroup(name="noisy", defenses=[GaussianNoise(std=0.1)])]}``.
         model: a module of your own, or its class or a function that returns it, in place of the
             scenario's model: see `fedsim.models.register_model`.
-        data: a PyTorch or Hugging Face data set of pictures, or a pair of them for training and
-            testing, in place of the scenario's: see `fedsim.data.register_data`.
-        loss: a function of the model's outputs and one-hot rows, such as ``torch.nn.MSELoss()``, or
-            a registered loss, in place of the scenario's: see `fedsim.models.register_loss`.
+        data: a PyTorch or Hugging Face data set of pictures with classes, several labels, numbers
+            or parts for several heads, or a pair of them for training and testing, in place of the
+            scenario's: see `fedsim.data.register_data`.
+        loss: a function of the model's outputs and rows of targets, such as ``torch.nn.MSELoss()``,
+            or a registered loss, in place of the scenario's: see `fedsim.models.register_loss`.
+        group_data: data sets like ``data`` for single client groups, by the group's name. All agree
+            in the shape of their pictures and in their classes or targets.
         dropout: whether layers of dropout in a module of your own draw while clients train;
             otherwise they are off. ``F.dropout`` in its forward pass draws as the module's mode
             says. No example is called protected by an attack that does not know the draws.
@@ -211,7 +215,10 @@ def run(
             names the place.
         RunError: the folder is in use, or the run could not continue.
     """
-    own = own_parts(model, data, loss, dropout=dropout)
+    groups: dict[int, Any] = {}
+    if group_data:
+        groups = positions(group_data, [g.name for g in resolved(scenario, overrides)[0].clients])
+    own = own_parts(model, data, loss, dropout=dropout, groups=groups)
     if own.registered and engine != "inline":
         raise RunError(
             "a module, data set or loss of your own runs in this process only: use "

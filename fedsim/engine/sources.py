@@ -46,8 +46,9 @@ def _named(scenario: Scenario) -> Iterator[tuple[Registry, str]]:
             if name in COUNTERMEASURES.names():
                 yield COUNTERMEASURES, name
     yield MODELS, model
-    yield DATASETS, DATASETS.name_of(scenario.data.dataset)
-    yield PARTITIONS, PARTITIONS.name_of(scenario.data.partition)
+    for holders in scenario.holders():
+        yield DATASETS, DATASETS.name_of(holders.dataset)
+        yield PARTITIONS, PARTITIONS.name_of(holders.partition)
     yield AGGREGATIONS, AGGREGATIONS.name_of(scenario.federation.aggregation)
     yield LOSSES, LOSSES.name_of(scenario.federation.loss)
     yield SCHEDULES, SCHEDULES.name_of(scenario.federation.schedule)

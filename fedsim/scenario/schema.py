@@ -29,6 +29,7 @@ from fedsim.core.registry import (
     SCHEDULES,
     Registry,
 )
+from fedsim.scenario.holders import Holders, holders_of
 from fedsim.scenario.optimizers import Sgd
 from fedsim.scenario.overrides import Override, override, tables
 from fedsim.scenario.sections import (
@@ -75,6 +76,7 @@ class Scenario(Section):
                         f"{closest(victim, names)}"
                     )
         self._of_one_kind()
+        self.holders()
         self._combines_rounds()
         self._can_manipulate()
         try:
@@ -165,6 +167,8 @@ class Scenario(Section):
             if self.adversary.malicious is not None:
                 things.append(("adversary.malicious", self.adversary.malicious, MANIPULATIONS))
         for number, group in enumerate(self.clients):
+            if group.dataset is not None:
+                things.append((f"clients.{number}.dataset", group.dataset, DATASETS))
             for place, defense in enumerate(group.defenses):
                 things.append((f"clients.{number}.defenses.{place}", defense, DEFENSES))
         for key, thing, registry in things:
@@ -215,6 +219,10 @@ class Scenario(Section):
             partition -= group.count
         raise IndexError(f"there are only {self.num_clients} clients")
 
+    def holders(self) -> list[Holders]:
+        """Return the data sets of all groups of clients, each with its clients."""
+        return holders_of(self.data, self.clients)
+
     def describe_model(self) -> dict[str, Any]:
         """Return the model as a plain table of name and hyper-parameters."""
         model: dict[str, Any] = self.model_dump()["model"]
@@ -264,6 +272,10 @@ class Scenario(Section):
             if adversary.malicious is not None:
                 found.append(("adversary.malicious", adversary.malicious, MANIPULATIONS))
         for i, group in enumerate(self.clients):
+            if group.dataset is not None:
+                found.append((f"clients.{i}.dataset", group.dataset, DATASETS))
+            if group.partition is not None:
+                found.append((f"clients.{i}.partition", group.partition, PARTITIONS))
             for j, defense in enumerate(group.defenses):
                 found.append((f"clients.{i}.defenses.{j}", defense, DEFENSES))
         return found

@@ -213,6 +213,21 @@ class ClientGroup(Section):
     name: Shown = Field(min_length=1, max_length=60)
     count: int = Field(1, ge=1)
     defenses: list[Annotated[Any, *named(DEFENSES)]] = Field(default_factory=list)
+    dataset: Annotated[Any, *named(DATASETS)] | None = Field(
+        None, description="data set of this group alone, in place of data.dataset"
+    )
+    partition: Annotated[Any, *named(PARTITIONS)] | None = Field(
+        None, description="partition of the group's own data set, in place of data.partition"
+    )
+
+    @model_validator(mode="after")
+    def _shares_its_own(self) -> ClientGroup:
+        if self.partition is not None and self.dataset is None:
+            raise ValueError(
+                "partition: the group has no dataset of its own, and shares data.dataset with "
+                "others; set its dataset, or data.partition for all"
+            )
+        return self
 
     @field_validator("name")
     @classmethod

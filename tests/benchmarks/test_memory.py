@@ -1,4 +1,4 @@
-"""Peak memory grows with the chunk and not with the number of victims.
+"""Peak memory of attacks: bounded by the chunk, whatever the number of victims or the batch.
 
     uv run pytest tests/benchmarks/test_memory.py -m bench -s
 
@@ -35,6 +35,51 @@ before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 attack.run(drawn.model, observations)
 print(before / 1000, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000)
 """
+
+BATCH = """
+import resource
+import numpy as np
+import torch
+from torch import nn
+from fedsim.attacks import IDLG
+from fedsim.engine.audit.examples import AppData, Tensors
+from fedsim.log.schema import Meaning
+from fedsim.modalities.pictures.judge import PictureJudge
+from fedsim.scoring.conclusion import Conclusion
+from tests.victims import random_victims
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+
+torch.set_num_threads(1)
+drawn = random_victims((3, 32, 32), count=1, classes=10, batch_size=1598)
+evaluations = 0
+def stop():
+    global evaluations
+    evaluations += 1
+    return evaluations > 3
+before = peak()
+[seen] = drawn.observations()
+[found] = IDLG(evaluations=100, history=100).run(drawn.model, [seen], should_stop=stop)
+attack = peak()
+public = Tensors(torch.rand(200, 3, 32, 32), torch.arange(200) % 10)
+judge = PictureJudge(AppData("random", public, public, tuple("0123456789")), nn.Identity())
+judge.judge(
+    found, drawn.images[0], drawn.labels[0], torch.arange(0),
+    lambda word, below: Conclusion(Meaning.ATTACK_FAILED),
+)
+print(before, attack, peak())
+"""
+
+
+def test_a_batch_as_large_as_that_of_a_secure_sum() -> None:
+    """1,598 colour pictures of 32 x 32, as three clients of the quickstart have them together."""
+    command = [sys.executable, "-c", BATCH]
+    printed = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert printed.returncode == 0, printed.stderr[-2000:]
+    before, attack, scored = map(float, printed.stdout.split())
+    print(f"\n{before:.2f} GB before, {attack:.2f} GB with the attack, {scored:.2f} GB with scores")
+    assert scored < 4
 
 
 @dataclass(frozen=True)

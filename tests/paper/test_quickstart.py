@@ -1,9 +1,11 @@
 """Flower's PyTorch quickstart, as it is created and through SecAgg+, audited at full size.
 
-Prints seconds and headlines; no assertion depends on them.
+Prints seconds, memory (of the secure one alone with ``-k secagg``) and headlines; no assertion
+depends on them.
 """
 
 import json
+import resource
 import subprocess
 import sys
 import time
@@ -42,6 +44,8 @@ def test_the_quickstart_is_audited_to_a_report(
     found = json.loads(done.stdout.strip().splitlines()[-1])
     seconds = time.monotonic() - began
     sys.stdout.write(f"\n{seconds:.0f} s, exit code {done.returncode}: {found['headline']}\n")
+    most = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6  # of all cases so far
+    sys.stdout.write(f"largest process: {most:.1f} GB\n")
     assert (out / "report.html").is_file()
     # Code 0 would be a false 'safe': nothing is defended, and the control is not reconstructed.
     leaks = bool(found["examples"].get("leaked") or found["examples"].get("partly leaked"))

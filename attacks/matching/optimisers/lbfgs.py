@@ -13,6 +13,11 @@ ARMIJO = 1e-4
 MAX_BACKTRACKS = 12
 FIRST_STEP = 0.1
 """Root-mean-square size of the first step of a lane."""
+LEAST_HISTORY = 10
+MOST_STORED = 2**26
+"""Most numbers in the curvature pairs of one lane, 256 MB of float32: all 100 pairs of up to a
+hundred colour pictures of 32 x 32. More pictures have fewer pairs, down to `LEAST_HISTORY`; Nocedal
+and Wright (section 7.2) report that 3 to 20 often do."""
 
 
 @dataclass(frozen=True)
@@ -25,14 +30,16 @@ class LBFGS(Optimiser):
     steepest descent and is stuck if that fails too.
 
     Args:
-        history: number of past evaluations in the curvature estimate.
+        history: number of past evaluations in the curvature estimate, fewer where they would take
+            too much memory (`MOST_STORED`).
     """
 
     history: int = 100
 
     def lanes(self, like: Tensor, size: int, budget: int, project: Project) -> Lanes:
         """Return a state without lanes."""
-        return _LBFGSLanes(like.new_zeros((0, size)), min(self.history, budget))
+        fitting = max(LEAST_HISTORY, MOST_STORED // (2 * max(1, size)))
+        return _LBFGSLanes(like.new_zeros((0, size)), min(self.history, fitting, budget))
 
     @property
     def copies(self) -> int:

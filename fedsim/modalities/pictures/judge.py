@@ -78,7 +78,8 @@ class PictureJudge(Judge):
             )
         rebuilt = found.data[matching]
         finite, rebuilt = scorable(rebuilt), rebuilt.nan_to_num()
-        ranked = [candidates(public, classes, label) for label in _classes(labels)]
+        own_class = {k: candidates(public, classes, k) for k in set(_classes(labels))}
+        ranked = [own_class[label] for label in _classes(labels)]
         evidence = gather(rebuilt, originals, guesses, ranked)
         ranks = self._alike or len(own) > 0  # the control's pictures are public ones
         if ranks:

@@ -83,6 +83,21 @@ def gather(
             truth.
         candidates: for each original the public pictures ``(M, C, H, W)`` among which it is ranked.
     """
+    evidence: list[Evidence] = []
+    for begin in range(0, len(originals), images.CHUNK):
+        part = slice(begin, begin + images.CHUNK)
+        own = {name: guess[part] for name, guess in guesses.items()}
+        evidence += _gathered(rebuilt[part], originals[part], own, candidates[part])
+    return evidence
+
+
+def _gathered(
+    rebuilt: Tensor,
+    originals: Tensor,
+    guesses: Mapping[str, Tensor],
+    candidates: Sequence[Tensor],
+) -> list[Evidence]:
+    """Return the evidence for each picture of one chunk; arguments as `gather`'s."""
     evidence = compared(rebuilt, originals, guesses, candidates)
     found, truths = images.comparable(rebuilt, originals)
     known = {name: images.comparable(guess, originals)[0] for name, guess in guesses.items()}

@@ -22,6 +22,9 @@ FINE = 1 / 14
 """Sigma of the blur that separates fine detail, as a fraction of a picture's shorter side: 2 pixels
 of 28."""
 
+CHUNK = 128
+"""Pictures that are compared at once, which bounds the memory of a large batch's scores."""
+
 SSIM_WINDOW = 11
 SSIM_SIGMA = 1.5
 _SIGMAS_PER_RADIUS = 3.5
@@ -59,12 +62,14 @@ def score(reconstructed: Tensor, originals: Tensor) -> ImageScores:
         ValueError: the shapes differ or are not (N, C, H, W), a reconstruction is not finite, or
             an original leaves [0, 1].
     """
-    return ImageScores(
-        mse(reconstructed, originals),
-        psnr(reconstructed, originals),
-        ssim(reconstructed, originals),
-        detail(reconstructed, originals),
-    )
+    measures = (mse, psnr, ssim, detail)
+    chunks = [
+        [measure(*pair) for measure in measures]
+        for pair in zip(
+            torch.split(reconstructed, CHUNK), torch.split(originals, CHUNK), strict=True
+        )
+    ]
+    return ImageScores(*map(torch.cat, zip(*chunks, strict=True)))
 
 
 def scorable(reconstructed: Tensor) -> Tensor:

@@ -148,7 +148,7 @@ def simulated(scenario: Mapping[str, Any], nouns: tuple[str, str]) -> list[str]:
     if not scenario:
         return ["The run ended before it had written its scenario."]
     data, federation = scenario["data"], scenario["federation"]
-    clients = sum(group["count"] for group in scenario["clients"])
+    alone = sum(group["count"] for group in scenario["clients"]) == 1
     batch = counted(federation["batch_size"], *nouns)
     upload = f"the gradient of {batch}"
     if federation["upload"] == "update":
@@ -161,18 +161,12 @@ def simulated(scenario: Mapping[str, Any], nouns: tuple[str, str]) -> list[str]:
     if changes:
         upload += f", after random changes: {listed(named(c) for c in changes)}"
     share = federation["fraction"]
-    all_of_them = "it" if clients == 1 else "each of them"
+    all_of_them = "it" if alone else "each of them"
     some = all_of_them if share == 1 else f"{share:.0%} of them, drawn anew each time,"
     verb = "uploads" if share == 1 else "upload"
-    held = f"the data set {named(data['dataset'])}"
     paragraphs = [
-        (
-            f"One client holds {held}. It trains "
-            if clients == 1
-            else f"{clients} clients hold a part each of {held}, spread by "
-            f"{named(data['partition'])}. Together they train "
-        )
-        + f"the model {named(scenario['model'])} in {counted(federation['rounds'], 'round')}.",
+        f"{_held(data, scenario['clients'])} {'It trains' if alone else 'Together they train'}"
+        f" the model {named(scenario['model'])} in {counted(federation['rounds'], 'round')}.",
         f"In a round {some} {verb} {upload}. " + _aggregated(federation),
     ]
     plan = scenario.get("adversary")
@@ -230,6 +224,28 @@ def _asked(federation: Mapping[str, Any]) -> list[str]:
             told.append("optimiser" if key == "optimizer" else key)
     told += ["norm for clipping"] if federation.get("max_grad_norm") else []
     return told + (["proximal term"] if federation.get("proximal_mu") else [])
+
+
+def _held(data: Mapping[str, Any], groups: Sequence[Mapping[str, Any]]) -> str:
+    """Return sentences on the clients of each data set."""
+    held: dict[tuple[str, str], int] = {}
+    for group in groups:
+        own = {"dataset": data["dataset"], "partition": data["partition"], **_given(group)}
+        key = named(own["dataset"]), named(own["partition"])
+        held[key] = held.get(key, 0) + group["count"]
+    if sum(held.values()) == 1:
+        [(dataset, _)] = held
+        return f"One client holds the data set {dataset}."
+    return " ".join(
+        f"{counted(clients, 'client')} {'holds a part' if clients == 1 else 'hold a part each'} of "
+        f"the data set {dataset}, spread by {rule}."
+        for (dataset, rule), clients in held.items()
+    )
+
+
+def _given(group: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the data set and the partition of a group, if it has its own."""
+    return {k: group[k] for k in ("dataset", "partition") if group.get(k)}
 
 
 def _public(scenario: Mapping[str, Any]) -> str:

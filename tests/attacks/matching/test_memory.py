@@ -8,6 +8,8 @@ from torch import nn
 
 from fedsim.attacks.matching.memory import CPU_SHARE_BYTES, free_bytes, lanes_that_fit
 from fedsim.attacks.matching.optimisers import LBFGS
+from fedsim.attacks.matching.optimisers.base import anywhere
+from fedsim.attacks.matching.optimisers.lbfgs import _LBFGSLanes
 from fedsim.models import LeNet
 
 
@@ -37,6 +39,14 @@ def test_a_longer_history_and_a_larger_batch_take_room() -> None:
 def test_history_dominates_as_counted() -> None:
     """Twice 2 x 1,000 vectors of 784 float32 are 12.5 MB a lane, and little comes on top."""
     assert lanes(1.0, history=1000) == pytest.approx(1e9 / (4 * 4 * 1000 * 784), rel=0.1)
+
+
+@pytest.mark.parametrize(("size", "pairs"), [(784, 100), (2**18, 100), (2**22, 10), (2**40, 10)])
+def test_many_unknowns_have_fewer_curvature_pairs(size: int, pairs: int) -> None:
+    """A batch of 1,598 colour pictures of 32 x 32 took 4 GB for them, and twice that at times."""
+    state = LBFGS().lanes(torch.zeros(0, device="meta"), size, 1000, anywhere)
+    assert isinstance(state, _LBFGSLanes)
+    assert state._pairs.s.shape == (0, pairs, size)
 
 
 @pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])

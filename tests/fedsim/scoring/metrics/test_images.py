@@ -1,12 +1,17 @@
 """Scores agree with scikit-image and keep to one picture each."""
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from fedsim.scoring.metrics import images
+from fedsim.scoring.metrics.evidence import gather
 from fedsim.scoring.metrics.images import PSNR_CAP_DB, detail, mse, psnr, scorable, score, ssim
+from tests.rounding import assert_same
 
 pytestmark = pytest.mark.numeric
 
@@ -42,6 +47,20 @@ def test_agrees_with_scikit_image(shape: tuple[int, int, int, int], noise: float
         assert scores.psnr[i] == pytest.approx(peak_signal_noise_ratio(truth, guess, data_range=1))
         assert scores.ssim[i] == pytest.approx(skimage_ssim(guess, truth), abs=1e-9)
         assert scores.mse[i] == pytest.approx(np.mean((truth - guess) ** 2))
+
+
+def test_in_chunks_or_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    guesses, originals = pair(5, 3, 16, 16)
+    guess = {"grey": torch.full_like(originals, 0.5)}
+    candidates = [torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(0))] * 5
+    whole = score(guesses, originals), gather(guesses, originals, guess, candidates)
+    monkeypatch.setattr(images, "CHUNK", 2)
+    parts = score(guesses, originals), gather(guesses, originals, guess, candidates)
+    for field in fields(whole[0]):
+        assert_same(getattr(parts[0], field.name), getattr(whole[0], field.name))
+    for found, expected in zip(parts[1], whole[1], strict=True):
+        assert found.psnr == pytest.approx(expected.psnr)
+        assert found.rank == expected.rank
 
 
 def test_closed_form() -> None:
