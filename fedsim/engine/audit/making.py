@@ -27,6 +27,7 @@ from fedsim.engine.audit.examples import (
 )
 from fedsim.engine.audit.kept import KeptBatches
 from fedsim.engine.audit.plan import AuditPlan, Truth
+from fedsim.models.losses import ClientLoss
 
 Factory = Callable[[], nn.Module]
 
@@ -64,8 +65,10 @@ def plan_of(  # noqa: PLR0913  (what there is to say about an app)
     shape = shape_of(input_shape)
     own, heads = model_of(model, shape, mode)
     known = named_loss(loss)
-    taken = loss if known is None else known.function()
-    assumed = assumptions(loss_of(taken, heads), normalisation, value_range, shape)
+    numbers = public is not None and torch.as_tensor(public[1]).is_floating_point()
+    taken = loss if known is None else ClientLoss(known, heads, classes=not numbers).function()
+    of_tensor = loss_of(loss, heads) if known is None else as_loss(taken)
+    assumed = assumptions(of_tensor, normalisation, value_range, shape)
     classes = loss is None or isinstance(taken, LossOfClasses | nn.CrossEntropyLoss)
     classes |= assumed.loss is mean_cross_entropy
     examples, said, outputs = public_of(public, own, shape, assumed, classes=classes)

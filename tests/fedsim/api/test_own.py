@@ -257,6 +257,13 @@ def test_a_data_set_of_hugging_faces(tmp_path: Path) -> None:
     assert found.train.images[5, 0].tolist() == np.asarray(pictures[5]).tolist()
     run = fedsim.run(PLAN, model=Net, data=given, out=tmp_path / "run")
     assert run.table()[0]["leaked"] == 2
+    del features["label"]
+    features["labels"] = datasets.Sequence(datasets.Value("int64"))
+    rows = [[i % 2, 0, 1, i % 3 // 2] for i in range(12)]
+    several = datasets.Dataset.from_dict({"img": pictures, "labels": rows}, features=features)
+    told = load_dataset(register_data("signs", several, several)()).train
+    assert told.task == "labels"  # type: ignore[union-attr]
+    assert told.batch(np.arange(12))[1].tolist() == rows  # type: ignore[union-attr]
 
 
 def test_a_data_set_of_ones_own_class() -> None:

@@ -91,6 +91,13 @@ def test_it_leaks_in_closed_form(name: str, tmp_path: Path) -> None:
     check(tmp_path / "run", CASES[name])
 
 
+def test_a_loss_by_its_name_takes_the_targets_that_public_examples_have(tmp_path: Path) -> None:
+    inputs = torch.rand(6, *SHAPE, generator=torch.Generator().manual_seed(0))
+    model, data, loss, _ = CASES["multi-label"]
+    case = (model, data, loss, "bce")
+    check(tmp_path / "run", case, public=(inputs, torch.eye(5).repeat(2, 1)[:6]))
+
+
 def grouped() -> nn.Module:
     convolution = (nn.Conv2d(1, 8, 3, padding=1), nn.GroupNorm(2, 8), nn.Sigmoid())
     return nn.Sequential(*convolution, nn.Flatten(), nn.Linear(8 * 64, CLASSES))
