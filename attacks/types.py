@@ -422,9 +422,10 @@ class Reconstruction:
         data: the reconstructed batch ``(batch_size, *input_shape)`` in the range of the data, or
             tokens, on the CPU; None when the attack failed. An attacker of mixtures returns more
             examples: all that were mixed.
-        labels: the labels that the attack found ``(batch_size,)``, or was given.
-        targets: probabilities of the classes ``(batch_size, classes)``, if the attack optimised
-            them; None otherwise.
+        labels: the labels that the attack found ``(batch_size,)``, or was given; rows of floating
+            targets ``(batch_size, outputs)`` under a loss whose targets are not classes.
+        targets: probabilities of the classes, or such rows ``(batch_size, outputs)``, if the attack
+            optimised them; None otherwise.
         objective: the attack's own final objective: that of the solution; that of these data where
             the solution explains the upload from outside the range of the data, and they do not.
         relative_objective: ``objective`` divided by the objective of a zero gradient: 1 means no

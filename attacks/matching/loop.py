@@ -109,8 +109,9 @@ def _outcome(
     value, status = _of_returned(problem, trials, ended)
     labels, targets = trials.labels(ended.lane), None
     if problem.joint:
-        logits = ended.point[problem.space.size :][: problem.logits].view(-1, problem.classes)
-        labels, targets = logits.argmax(-1), logits.softmax(-1).cpu()
+        logits = ended.point[problem.space.size :][: problem.logits]
+        targets = problem.target_of(logits).cpu()
+        labels = logits.view_as(targets).argmax(-1) if problem.of_classes else targets
     earlier = (
         replace(s, objective=s.objective * scale)
         for s in history

@@ -54,6 +54,7 @@ class Problem:
         classes: size of the model's output.
         passes: passes of the unrolled training that have dummies of their own.
         joint: whether the labels are unknowns.
+        of_classes: whether the labels are classes.
         logits: numbers in a lane that stand for labels.
         draws: numbers in a lane that stand for draws.
         unknowns: numbers in a lane.
@@ -111,6 +112,7 @@ class Problem:
         self._priors = [p for p in attack.regularisers(model) if p.modality == space.modality]
         self.classes, self.batch_size = count_classes(model, first.input_shape), first.batch_size
         self.joint = joint and not space.labelled
+        self.of_classes = first.is_classification or first.has_classes
         self.logits = self.batch_size * self.classes if self.joint else 0
         free_rate = self.training is not None and not self.training.exact
         size = draw_size(model) if attack.draws else 0
@@ -124,11 +126,22 @@ class Problem:
         residual = point[self.space.size :]
         target = against.target if batch.target is None else batch.target
         if self.joint:
-            target = torch.softmax(residual[: self.logits].view(-1, self.classes), dim=-1)
-            target = torch.cat([target] * self.passes)
+            target = torch.cat([self.target_of(residual[: self.logits])] * self.passes)
         draws = residual[self.logits :][: self.draws]
         last = residual[-1] if len(residual) > self.logits + self.draws else None
         return self._compare(batch, target, against, draws, last)
+
+    def target_of(self, logits: Tensor) -> Tensor:
+        """Return the dummy target of the numbers that stand for it.
+
+        Probabilities of the classes; the numbers themselves under a loss whose targets are not
+        classes, which can be any.
+
+        Args:
+            logits: of one lane, ``(batch_size * classes,)``.
+        """
+        rows = logits.view(-1, self.classes)
+        return torch.softmax(rows, dim=-1) if self.of_classes else rows
 
     def relative_objective_of(
         self, data: Tensor, labels: Tensor, against: Against, draws: Tensor | None = None

@@ -60,7 +60,9 @@ def undone(
     """
     if found.data is None or found.labels is None or not steps:
         return found
-    targets = found.targets
+    targets, of_classes = found.targets, not found.labels.is_floating_point()
+    if targets is None and not of_classes:
+        targets = found.labels
     if targets is None:
         targets = F.one_hot(found.labels.long(), classes).to(found.data)
     scale = observation.scale.on(found.data)
@@ -72,5 +74,5 @@ def undone(
     history = tuple(replace(s, data=s.data[trained.source]) for s in found.history)
     if history:
         history = (*history[:-1], replace(history[-1], data=data))
-    labels = trained.targets.argmax(-1)
+    labels = trained.targets.argmax(-1) if of_classes else trained.targets
     return replace(found, data=data, labels=labels, targets=trained.targets, history=history)

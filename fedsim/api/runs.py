@@ -59,7 +59,7 @@ class Run:
 
     @property
     def accuracy(self) -> dict[int, float]:
-        """Test accuracy of the global model, in [0, 1], by round."""
+        """Test accuracy of the global model, in [0, 1], by round; of numbers R², at most 1."""
         return self.summary.accuracy
 
     def write_report(self, out: Path | str | None = None) -> Path:

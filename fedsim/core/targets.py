@@ -27,7 +27,7 @@ class Head:
     width: int
 
     def quality(self, outputs: Tensor, wanted: Tensor) -> float:
-        """Return how well outputs tell a part: see `Targets.quality`.
+        """Return the quality of outputs as a part, by the measure of its task.
 
         Args:
             outputs: ``(N, width)``: logits, or numbers.
@@ -81,7 +81,7 @@ class Targets:
         return self.rows.shape[1]
 
     def quality(self, outputs: Tensor) -> float:
-        """Return how well outputs tell the targets, 1 at best.
+        """Return the quality of outputs as targets by the task's measure, 1 at best.
 
         Of classes the accuracy; of several labels the share of all labels that the sign of their
         logits tells; of numbers the coefficient of determination R²: 1 minus the squared error

@@ -223,10 +223,7 @@ class ClientGroup(Section):
     @model_validator(mode="after")
     def _shares_its_own(self) -> ClientGroup:
         if self.partition is not None and self.dataset is None:
-            raise ValueError(
-                "partition: the group has no dataset of its own, and shares data.dataset with "
-                "others; set its dataset, or data.partition for all"
-            )
+            raise ValueError("partition: the group has no dataset of its own; set data.partition")
         return self
 
     @field_validator("name")

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from fedsim.attacks import DenseInversion, Observation, as_loss, mean_cross_entropy
+from fedsim.attacks import DLG, DenseInversion, Observation, as_loss, mean_cross_entropy
 from fedsim.core.errors import AttackError
 
 GENERATOR = torch.Generator().manual_seed(0)
@@ -54,3 +54,20 @@ def test_the_closed_form_solves_for_the_target(loss: nn.Module, target: Tensor) 
     assert torch.allclose(found.data, inputs, atol=1e-7)
     assert torch.allclose(found.labels, target.double(), atol=1e-6)
     assert found.relative_objective < 1e-12
+
+
+def test_a_search_finds_a_target_that_is_no_distribution() -> None:
+    """The dummy target of a regression is a number; probabilities of one class would all be 1."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Flatten(), nn.Linear(16, 12), nn.Sigmoid(), nn.Linear(12, 1))
+    model, loss = model.double(), nn.MSELoss()
+    picture = torch.rand(1, 1, 4, 4, generator=generator, dtype=torch.float64)
+    loss(model(picture), torch.tensor([[2.5]], dtype=torch.float64)).backward()
+    seen = Observation.from_grads(model, input_shape=(1, 4, 4), loss=loss)
+    [found] = DLG(evaluations=300).run(model, [seen])
+    assert found.labels is not None
+    assert found.data is not None
+    assert float(found.labels) == pytest.approx(2.5, abs=0.05)
+    assert torch.allclose(found.data, picture, atol=0.05)

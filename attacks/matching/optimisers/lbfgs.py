@@ -16,8 +16,7 @@ FIRST_STEP = 0.1
 LEAST_HISTORY = 10
 MOST_STORED = 2**26
 """Most numbers in the curvature pairs of one lane, 256 MB of float32: all 100 pairs of up to a
-hundred colour pictures of 32 x 32. More pictures have fewer pairs, down to `LEAST_HISTORY`; Nocedal
-and Wright (section 7.2) report that 3 to 20 often do."""
+hundred colour pictures of 32 x 32. More pictures have fewer pairs, down to `LEAST_HISTORY`."""
 
 
 @dataclass(frozen=True)

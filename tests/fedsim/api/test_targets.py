@@ -73,8 +73,13 @@ def of_both(outputs: dict[str, Tensor], target: Tensor) -> Tensor:
 
 
 CASES: dict[str, tuple[Any, Any, Any, str]] = {
-    "labels": (dense(5), TensorDataset(PICTURES, BITS), "bce", "test accuracy per label"),
-    "numbers": (dense(2), TensorDataset(PICTURES, NUMBERS), "mse", "explained variance (R²)"),
+    "labels": (lambda: dense(5), TensorDataset(PICTURES, BITS), "bce", "test accuracy per label"),
+    "numbers": (
+        lambda: dense(2),
+        TensorDataset(PICTURES, NUMBERS),
+        "mse",
+        "explained variance (R²)",
+    ),
     "heads": (TwoHeads(), Both(), of_both, "mean quality of the heads"),
 }
 
@@ -105,6 +110,17 @@ def test_of_several_labels_those_that_the_attack_tells_are_counted(tmp_path: Pat
     assert told is not None
     assert "open 10 of 10; a guess has" in told
     assert run_of("numbers", tmp_path / "other").summary.random_label is None
+
+
+@pytest.mark.parametrize("name", ["labels", "numbers"])
+def test_under_noise_a_search_finds_the_target_too(name: str, tmp_path: Path) -> None:
+    noisy = {"name": "noisy", "defenses": [{"name": "gaussian-noise", "std": 0.01}]}
+    attack = {"name": "best", "evaluations": 40}
+    changes: dict[str, Any] = {"clients": [noisy], "adversary": {"attack": attack}}
+    run = run_of(name, tmp_path / "run", **changes)
+    private = [r for r in run.records if isinstance(r, LeakageRecord) and not r.is_control]
+    assert {r.score.meaning for r in private} == {Meaning.LEAKED}
+    assert all(r.score.label_found is None for r in private)
 
 
 def test_training_improves_the_measure(tmp_path: Path) -> None:
