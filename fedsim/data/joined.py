@@ -71,11 +71,11 @@ def _check(first: str, one: Source, name: str, other: Source) -> None:
 def _both(one: Source, other: Source) -> Source:
     name = one.name if one.name == other.name else f"{one.name} and {other.name}"
     if isinstance(one, Dataset) and isinstance(other, Dataset):
-        parts = zip((one.train, one.test), (other.train, other.test), strict=True)
-        return Dataset(name, *(_splits(*pair) for pair in parts), one.classes)
+        train, test = _splits(one.train, other.train), _splits(one.test, other.test)
+        return Dataset(name, train, test, one.classes)
     if isinstance(one, TextDataset) and isinstance(other, TextDataset):
-        texts = zip((one.train, one.test), (other.train, other.test), strict=True)
-        return TextDataset(name, *(_texts(*pair) for pair in texts), one.classes)
+        texts = _texts(one.train, other.train), _texts(one.test, other.test)
+        return TextDataset(name, *texts, one.classes)
     raise DataError(f"a data set of type {type(one).__name__} cannot be joined with others")
 
 
