@@ -14,19 +14,11 @@ from fedsim.attacks.closed.base import ClosedForm
 from fedsim.attacks.closed.dense import DenseInversion
 from fedsim.attacks.closed.rgap.attack import RGAP
 from fedsim.attacks.closed.spear import SPEAR
-from fedsim.attacks.matching.attack import LBFGSMatching
+from fedsim.attacks.matching.attack import GradientMatching, LBFGSMatching
 from fedsim.attacks.matching.hooks import MatchingHooks, StepsAs
 from fedsim.attacks.matching.objectives import CosineDistance, SquaredDistance
 from fedsim.attacks.surrogate import Surrogate
-from fedsim.attacks.types import (
-    LocalTraining,
-    Observation,
-    OnProgress,
-    Reconstruction,
-    ShouldStop,
-    Status,
-    TruthFit,
-)
+from fedsim.attacks.types import LocalTraining, Observation, Reconstruction, Status
 from fedsim.core.errors import AttackError
 from fedsim.core.local_steps import worth_unrolling
 from fedsim.core.registry import ATTACKS
@@ -47,8 +39,8 @@ class BestOf(LBFGSMatching):
     Several local steps are unrolled, up to ``most_unrolled`` of them. Longer trainings, and those
     whose steps use examples again in an order that is not known, are attacked by `Surrogate`,
     which needs no order and whose cost does not grow with the steps. The rule depends only on what
-    the server has set (``tests/paper/test_local_training.py``: after two passes of SGD the
-    surrogate finds as much as unrolling for a quarter of the gradients, after one pass 6 dB less).
+    the server has set; both ways on public clients, step by step:
+    ``uv run pytest -m paper -s tests/paper/test_local_training.py -k steps_up_to``.
     """
 
     trials: Annotated[
@@ -93,42 +85,11 @@ class BestOf(LBFGSMatching):
         short = worth_unrolling(training.steps, guessed, self.most_unrolled)
         return self.local_steps if short or self.local_steps != "unroll" else "surrogate"
 
-    def truth_fit(
-        self, model: nn.Module, observation: Observation, data: Tensor, labels: Tensor
-    ) -> TruthFit:
-        """Return the fit of the private batch under the equations that are used for the upload."""
-        surrogate = self._surrogate(observation)
-        if surrogate is not None:
-            return surrogate.truth_fit(model, observation, data, labels)
-        return super().truth_fit(model, observation, data, labels)
-
-    def relative_objective_of(
-        self, model: nn.Module, observation: Observation, data: Tensor, labels: Tensor
-    ) -> float:
-        """Return the relative objective of a batch under the equations used for the upload."""
-        surrogate = self._surrogate(observation)
-        if surrogate is not None:
-            return surrogate.relative_objective_of(model, observation, data, labels)
-        return super().relative_objective_of(model, observation, data, labels)
-
-    def _reconstruct(
-        self,
-        model: nn.Module,
-        observations: dict[int, Observation],
-        *,
-        seed: int,
-        on_progress: OnProgress,
-        should_stop: ShouldStop,
-    ) -> dict[int, Reconstruction]:
-        surrogate = self._surrogate(next(iter(observations.values())))
-        run = super()._reconstruct if surrogate is None else surrogate._reconstruct
-        return run(model, observations, seed=seed, on_progress=on_progress, should_stop=should_stop)
-
-    def _surrogate(self, observation: Observation) -> _LongTraining | None:
-        """Return the attack on a training that is too long to unroll, with this one's settings."""
+    def suited_to(self, observation: Observation) -> GradientMatching:
+        """Return the attack on a training that is too long to unroll, else this one."""
         training = observation.training
         if training is None or self.steps_as(training, observation.batch_size) != "surrogate":
-            return None
+            return self
         own = {f.name: getattr(self, f.name) for f in fields(MatchingHooks)}
         if own["objective"] == SquaredDistance():
             own["objective"] = CosineDistance()

@@ -1,6 +1,8 @@
-"""Labels of local steps by simulation: those whose training of proxy data moves the head alike."""
+"""Labels of local steps by simulation: those whose training of proxy data moves weights alike."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -23,11 +25,13 @@ def simulated_labels(model: nn.Module, observation: Observation) -> Tensor:
 
     For optimisers such as Adam, whose update is not a sum of gradients. The client's optimiser is
     simulated on plain grey pictures, with the mean label of each step, and one label at a time is
-    changed, or two are exchanged if they are known, so that the change of the classification layer
-    comes closest to the observed one. The distance is a sum over the classes of root mean squares:
-    where a class's gradient nearly vanishes, an adaptive optimiser takes a whole step in a
-    direction that no proxy can tell, and the squares of this class would outweigh all others. That
-    labels are found by simulated statistics is the idea of
+    changed, or two are exchanged if they are known, so that the change of the last two weights
+    comes closest to the observed one. An adaptive optimiser divides each entry by its own size: a
+    row of the classification layer then tells in which step its class is and hardly how often. The
+    weight before it, whose gradient is a sum over the classes, tells that. The distance is a sum of
+    mean absolute differences: where a gradient nearly vanishes, such an optimiser takes a whole
+    step in a direction that no proxy can tell, and the squares of these entries would outweigh all
+    others. That labels are found by simulated statistics is the idea of
     Geng et al. 2021 (arXiv 2110.09074) and Dimitrov et al. 2022 (arXiv 2206.12395); they
     interpolate the statistics of SGD between the received and the sent weights.
 
@@ -86,8 +90,7 @@ class _Climb:
         pictures = torch.cat(proxy_pictures(model, observation.input_shape))
         rate, optimiser = training.learning_rate, training.optimiser
         self._client = ProxyClients(model, head, pictures, rate, optimiser, training.factors)
-        names = (head, f"{head.removesuffix('.weight')}.bias")
-        self._seen = {k: observation.gradient[k] for k in names if k in observation.gradient}
+        self._seen = {k: observation.gradient[k] for k in _last_weights(self._start, head)}
         self.classes = len(self._seen[head])
 
     def climb(self, labels: Tensor, *, exchange: bool) -> tuple[Tensor, float]:
@@ -125,17 +128,22 @@ class _Climb:
         return near[(near != labels).any(1)]
 
     def _distances(self, labels: Tensor) -> Tensor:
-        """Return the distances of the simulated changes of the head from the seen one, ``(B,)``."""
+        """Return the distances of the simulated changes of weights from the seen ones, ``(B,)``."""
         rows = nn.functional.one_hot(labels, self.classes).to(next(iter(self._seen.values())))
         weights = {k: w.expand(len(labels), *w.shape) for k, w in self._start.items()}
         state: State = {}
         for number, step in enumerate(torch.split(rows, self._sizes, dim=1), start=1):
             weights, _, state = self._client.step(weights, step.mean(1), state, number)
         decay, unit = self._training.optimiser.constant_decay, self._training.unit
-        parts = []
+        distance = rows.new_zeros(len(labels))
         for k, seen in self._seen.items():
             moved = (self._start[k] - weights[k]) * unit - decay * self._start[k]
-            apart = (moved - seen) ** 2
-            by_class = apart.flatten(2).mean(2) if apart.ndim > 2 else apart
-            parts.append(by_class.sqrt().mean(1))
-        return torch.stack(parts).sum(0).cpu()
+            distance = distance + (moved - seen).abs().flatten(1).mean(1)
+        return distance.cpu()
+
+
+def _last_weights(weights: Mapping[str, Tensor], head: str) -> list[str]:
+    """Return the names of the classification layer's weight and of the weight before it, if any."""
+    names = list(weights)
+    before = [k for k in names[: names.index(head)] if weights[k].ndim > 1]
+    return [*before[-1:], head]

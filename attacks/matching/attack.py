@@ -66,7 +66,8 @@ class GradientMatching(MatchingHooks):
 
         problem, against, target = self._judging(self._cast(model), observation, labels)
         relative = problem.relative_objective_of(data, target, against, draws)
-        fit = truth_fit(relative, self.distance(), upload, against.shared, model, observation)
+        distance = problem.attack.distance()
+        fit = truth_fit(relative, distance, upload, against.shared, model, observation)
         # Draws of any size would make up for wrong equations.
         if draws is not None and not plausible_draws(draws):
             return replace(fit, explained=False)
@@ -98,8 +99,16 @@ class GradientMatching(MatchingHooks):
         """Return the problem of one victim with known labels, and the labels in its precision."""
         if not observation.is_classification and labels.ndim > 1:
             labels = labels.to(next(model.parameters()).dtype)
-        problem = Problem(self, model, {0: observation}, joint=False)
+        problem = Problem(self.suited_to(observation), model, {0: observation}, joint=False)
         return problem, Trials(problem, {0: None}, seed=0).against(0), labels
+
+    def suited_to(self, observation: Observation) -> GradientMatching:
+        """Return the attack whose equations and search an observation gets, by default this one.
+
+        Args:
+            observation: one of several that were observed alike.
+        """
+        return self
 
     def _reconstruct(
         self,
@@ -110,6 +119,18 @@ class GradientMatching(MatchingHooks):
         on_progress: OnProgress,
         should_stop: ShouldStop,
     ) -> dict[int, Reconstruction]:
+        attack = self.suited_to(next(iter(observations.values())))
+        return attack._matched(model, observations, seed, on_progress, should_stop)
+
+    def _matched(
+        self,
+        model: nn.Module,
+        observations: dict[int, Observation],
+        seed: int,
+        on_progress: OnProgress,
+        should_stop: ShouldStop,
+    ) -> dict[int, Reconstruction]:
+        """Return the reconstructions by this attack's own equations."""
         known, results = self._labels_of(model, observations, should_stop)
         working, dtype = self._cast(model), next(model.parameters()).dtype
         for joint in (True, False):

@@ -63,3 +63,11 @@ def test_counts_after_an_epoch_of_clothes() -> None:
         counts = [torch.bincount(y, minlength=10) for y in (found, labels)]
         right += int(torch.minimum(*counts).sum())
     assert right >= 0.95 * victims.labels.numel()
+
+
+@pytest.mark.slow
+def test_counts_that_the_classification_layer_alone_does_not_tell() -> None:
+    """Two labels of class 2 or of class 0 move that layer alike; the weight before it differs."""
+    victims, labels = fashion_victims(1, batch_size=8, public=True), [0, 4, 6, 7, 2, 2, 2, 4]
+    seen = observed(victims.model, victims.images[0], torch.tensor(labels))
+    assert search_labels(victims.model, seen)[0].sort().values.tolist() == sorted(labels)
