@@ -43,6 +43,7 @@ LONG_S = 600.0
 HEADER_LINES = 6
 
 
+FILM = "film of a search (idlg)"
 STOPPING = "stopping: scoring what was finished, and writing the report ..."
 
 
@@ -87,7 +88,8 @@ class PlainView(Observer):
         """Print the progress of the attack at intervals."""
         if time.monotonic() - self._looked >= PLAIN_PROGRESS_S:
             self._looked = time.monotonic()
-            self._say(f"  {_progress_line(progress)}")
+            film = f"{FILM}, " if victims[0].film else ""
+            self._say(f"  {film}{_progress_line(progress)}")
 
     def on_interrupt(self) -> None:
         """Tell that the run is stopping."""
@@ -228,7 +230,7 @@ class LiveView(Observer):
         left = self._pace.left(progress.evaluation, progress.max_evaluations, now)
         data = progress.data()[:, 0]
         with self._lock:
-            what = "film of a search (idlg)" if victims[0].film else f"{victims[0].attacker} attack"
+            what = FILM if victims[0].film else f"{victims[0].attacker} attack"
             self._screen.attack = (
                 f"round {victims[0].server_round}: {what}, {_progress_line(progress)}{left}"
             )

@@ -110,7 +110,7 @@ def _print(console: Console, run: Run) -> None:
         name = summary.accuracy_name
         console.print(AccuracyCurve(summary.accuracy, name, run.start.chance), highlight=False)
     if summary.rows:
-        console.print(summary_table(summary))
+        console.print(summary_table(summary, console.width))
     for line in remarks(summary):
         console.print(line)
     for said in threat_said(run.scenario, summary):

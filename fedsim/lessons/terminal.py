@@ -120,7 +120,7 @@ def _show(ran: Ran, console: Console) -> None:
         if console.is_terminal and (shown := gallery(Run.read(each.folder), SHOWN)) is not None:
             console.print(shown)
         if each.summary.rows:
-            console.print(summary_table(each.summary))
+            console.print(summary_table(each.summary, console.width))
         else:
             accuracy = each.accuracy[max(each.accuracy)]
             console.print(

@@ -33,8 +33,26 @@ STYLES = {
 }
 
 
-def summary_table(summary: Summary) -> Table:
-    """Return the table at the end of a run: one row per client group and attacker."""
+MOST_NAMED = 3
+"""Most victims of one reason that are named."""
+
+NARROW = 72
+"""Least columns of a terminal for a table with the sizes of uploads and the accuracy."""
+
+
+INTERRUPTED = (
+    "The run was interrupted: attacks that had not ended count as failed, and say nothing about a "
+    "defense. fedsim run --resume goes on with them."
+)
+
+
+def summary_table(summary: Summary, width: int = 80) -> Table:
+    """Return the table at the end of a run: one row per client group and attacker.
+
+    Args:
+        summary: the run's.
+        width: columns of the terminal; in a narrow one the last two columns are left out.
+    """
     table = Table(
         title="What leaked" + (f": {said}" if (said := run_headline(summary)) else ""),
         title_justify="left",
@@ -45,21 +63,23 @@ def summary_table(summary: Summary) -> Table:
     table.add_column("clients, defense", min_width=14, overflow="fold")
     table.add_column("attacker", no_wrap=True)
     measure = summary.measure
-    for heading in ("leaked", f"{measure.name} / blind", "labels", "upload", "acc."):
+    headings = ["leaked", f"{measure.name} / blind", "labels", "upload", "acc."]
+    shown = headings if width >= NARROW else headings[:-2]
+    for heading in shown:
         table.add_column(heading, justify="right", no_wrap=True)
     accuracy = f"{summary.accuracy[max(summary.accuracy)]:.1%}" if summary.accuracy else NOTHING
     before = None
     for row in summary.rows:
         control = row.group == CONTROL
-        table.add_row(
-            _who(row) if row.group != before else "",
-            row.attacker,
+        cells = (
             Text(_leaked(row), style=_row_style(row)),
             _score(row),
             NOTHING if row.labels_right is None else f"{row.labels_right:.0%}",
             NOTHING if row.upload_bytes is None else decimal(round(row.upload_bytes)),
             NOTHING if control else accuracy,
         )
+        who = _who(row) if row.group != before else ""
+        table.add_row(who, row.attacker, *cells[: len(shown)])
         before = row.group
     return table
 
@@ -67,7 +87,7 @@ def summary_table(summary: Summary) -> Table:
 def remarks(summary: Summary) -> list[Text]:
     """Return remarks for a reader of the table, most important first."""
     lines = [Text(said, style="bold red") for said in malice_said(summary)]
-    control = control_said(summary)
+    control = INTERRUPTED if summary.status == "interrupted" else control_said(summary)
     if control is not None:
         lines.append(Text(control, style="bold magenta"))
     if any(row.count(Meaning.ATTACK_FAILED) for row in summary.rows if row.group != CONTROL):
@@ -88,10 +108,23 @@ def remarks(summary: Summary) -> list[Text]:
     lines += [Text(note) for note in notes_said(summary)]
     lines += [Text(f"round {r}, client {c}: not used: {why}") for r, c, why in summary.problems]
     lines += [Text(f"round {r}: no sum, the model stays: {why}") for r, why in summary.lost]
-    lines += [Text(f"{victim}: attack failed: {why}") for victim, why in summary.failures]
+    lines += [Text(said) for said in failures_said(summary)]
     if summary.rows:
         lines.append(Text(_legend(summary), style="dim"))
     return lines
+
+
+def failures_said(summary: Summary) -> list[str]:
+    """Return the attacks without a reconstruction, those of one reason together."""
+    reasons: dict[str, list[str]] = {}
+    for victim, why in summary.failures:
+        reasons.setdefault(why, []).append(victim)
+    return [
+        f"{', '.join(victims[:MOST_NAMED])}"
+        + (f" and {more} more" if (more := len(victims) - MOST_NAMED) > 0 else "")
+        + f": attack failed: {why}"
+        for why, victims in reasons.items()
+    ]
 
 
 def _legend(summary: Summary) -> str:

@@ -26,7 +26,13 @@ from fedsim.core.precision import DEVICE_VARIABLE, best_device, use_device
 from fedsim.core.registry import DEFENSES
 from fedsim.engine.flower import logs_to
 from fedsim.log.reader import of_kind, read_records
-from fedsim.log.schema import LeakageRecord, RunEnded, RunStarted, UploadRecord
+from fedsim.log.schema import (
+    LeakageRecord,
+    ReconstructionRecord,
+    RunEnded,
+    RunStarted,
+    UploadRecord,
+)
 from fedsim.scenario import bundled
 from fedsim.scoring import Scored, Scorer
 from fedsim.server.victims import Outcome
@@ -241,6 +247,26 @@ def test_leak_attacks_ones_own_picture(fedsim: Fedsim, tmp_path: Path) -> None:
     leakage = [r for r in of_kind(records, LeakageRecord) if r.group == "mine.png"]
     attackers = [r.attacker for r in leakage]
     assert sorted(attackers) == ["adaptive", "naive"]
+
+
+@pytest.mark.slow
+def test_leak_computes_a_picture_and_films_a_search(fedsim: Fedsim, tmp_path: Path) -> None:
+    """By default, and its control is a photograph that leaks too."""
+    Image.radial_gradient("L").convert("RGB").save(tmp_path / "mine.png")
+    options = ("--size", "16", "--set", "adversary.film=12", "--json")
+    done = fedsim("leak", "mine.png", "--out", "run", *options)
+    assert done.returncode == 0, done.stderr
+    printed = json.loads(done.stdout)
+    jsonschema.validate(printed, json.loads(schema_of(Described.LEAK)))
+    assert printed["examples"] == {"leaked": 1}
+    assert printed["control"]
+    found = of_kind(read_records(tmp_path / "run"), ReconstructionRecord)
+    assert [(r.attack, r.status, r.film) for r in sorted(found, key=lambda r: r.film)] == [
+        ("BestOf", "computed", False),
+        ("BestOf", "computed", True),
+    ]
+    with Image.open(tmp_path / "run" / "pictures" / "round-0001.gif") as film:
+        assert film.n_frames > 3
 
 
 @pytest.mark.slow

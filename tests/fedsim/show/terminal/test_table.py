@@ -5,9 +5,9 @@ import io
 import pytest
 from rich.console import Console
 
-from fedsim.log.schema import LogRecord
+from fedsim.log.schema import CONTROL, LogRecord, RunEnded
 from fedsim.log.summary import summarise
-from fedsim.show.terminal.table import remarks, summary_table
+from fedsim.show.terminal.table import NARROW, remarks, summary_table
 from tests.fedsim.runs import accuracy, leakage, reconstruction, started, upload
 
 PRUNING = [{"name": "pruning", "fraction": 0.7}]
@@ -16,7 +16,7 @@ PRUNING = [{"name": "pruning", "fraction": 0.7}]
 def shown(records: list[LogRecord], width: int = 80) -> str:
     console = Console(width=width, record=True, file=io.StringIO())
     summary = summarise([started(), *records])
-    console.print(summary_table(summary))
+    console.print(summary_table(summary, width))
     for line in remarks(summary):
         console.print(line)
     return console.export_text()
@@ -59,7 +59,25 @@ def test_the_adaptive_attacker_stands_below_the_naive_one() -> None:
     assert "fraction=0.7" in text
 
 
-@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize("width", [60, 80, 120, 200])
+def test_groups_that_begin_alike_differ_in_the_table(width: int) -> None:
+    names = ["adaptive pruning 10 %", "adaptive pruning 70 %", "Laplacian noise 1e-1"]
+    defenses = [[{"name": "pruning", "fraction": share}] for share in (0.1, 0.7)]
+    defenses.append([{"name": "laplacian-noise", "scale": 0.1}])
+    records = [
+        record
+        for i, (name, chain) in enumerate(zip(names, defenses, strict=True))
+        for record in (upload(i, name, defenses=chain), leakage(f"v{i}", name))
+    ]
+    lines = shown(records, width).splitlines()
+    assert max(map(len, lines)) <= width
+    column = next(line.index("attacker") for line in lines if "attacker" in line)
+    first = " ".join(line[:column].strip() for line in lines)
+    for name in (*names, "fraction=0.1", "fraction=0.7"):
+        assert first.count(name) == 1
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
 def test_it_fits_a_terminal_with_its_every_column(width: int) -> None:
     records = [
         upload(0, "clients with a long name", bytes=44_700_000.0, defenses=PRUNING),
@@ -69,8 +87,10 @@ def test_it_fits_a_terminal_with_its_every_column(width: int) -> None:
     ]
     text = shown(records, width)
     assert max(map(len, text.splitlines())) <= width
-    for part in ("0/32", "12 partly", "20 failed", "41 (41) / 11", "100%", "44.7 MB", "87.5%"):
+    for part in ("0/32", "12 partly", "20 failed", "41 (41) / 11", "100%"):
         assert part in text
+    for part in ("44.7 MB", "87.5%"):
+        assert (part in text) is (width >= NARROW)
 
 
 def test_what_failed_is_told_from_what_was_protected() -> None:
@@ -126,3 +146,19 @@ def test_broken_uploads_failed_attacks_and_approximations_are_named() -> None:
 def test_the_labels_stand_beside_a_random_guess() -> None:
     text = " ".join(shown([upload(0, "a"), leakage("v", "a")]).split())
     assert "labels: share that the attack found (a blind guess: 10%)" in text
+
+
+def test_failures_of_one_reason_are_told_together() -> None:
+    failed = [reconstruction(f"v{i}", error="stopped") for i in range(5)]
+    text = shown([upload(0, "a"), *failed, reconstruction("w", error="no bias")])
+    assert "v0, v1, v2 and 2 more: attack failed: stopped" in text
+    assert "w: attack failed: no bias" in text
+
+
+def test_an_interrupted_run_says_what_its_failures_mean() -> None:
+    """And does not ask for more evaluations of a control that was cut off."""
+    failed = leakage("r0001-control-naive", CONTROL, psnr=9.0, meaning="attack failed")
+    end = RunEnded(status="interrupted", error=None, seconds=1.0)
+    text = " ".join(shown([upload(0, "a"), failed, end]).split())
+    assert "The run was interrupted: attacks that had not ended count as failed" in text
+    assert "Use more evaluations" not in text
