@@ -13,6 +13,15 @@ from rich.control import Control
 from rich.live import Live
 from rich.text import Text
 
+from fedsim.api.plain import (
+    FILM,
+    STOPPING,
+    PlainView,
+    attack_line,
+    progress_line,
+    score_said,
+    sentence,
+)
 from fedsim.attacks import Progress
 from fedsim.core.measures import accuracy_name
 from fedsim.core.modality import MODALITIES
@@ -36,67 +45,8 @@ from fedsim.show.terminal.table import STYLES
 from fedsim.show.view import Frame, View
 
 LOOKS_PER_SECOND = 4
-PLAIN_PROGRESS_S = 10.0
 
-LONG_S = 600.0
-"""Minimum estimated time, in seconds, for a run to be announced as long."""
 HEADER_LINES = 6
-
-
-FILM = "film of a search (idlg)"
-STOPPING = "stopping: scoring what was finished, and writing the report ..."
-
-
-class PlainView(Observer):
-    """Prints the progress of a run in plain lines, for logs and pipes.
-
-    Args:
-        console: the console to print to.
-    """
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._scenario: Scenario | None = None
-        self._looked = time.monotonic()
-        self._start: RunStarted | None = None
-
-    def __enter__(self) -> PlainView:
-        return self
-
-    def __exit__(self, *exc: object) -> None: ...
-
-    def on_start(self, scenario: Scenario, folder: Path) -> None:
-        """Print the scenario and the run folder."""
-        super().on_start(scenario, folder)
-        self._scenario = scenario
-        self._say(f"{scenario.title}: {counted(scenario.num_clients, 'client')}")
-        self._say(f"run folder: {folder}")
-
-    def on_record(self, record: LogRecord) -> None:
-        """Print the meaning of a record."""
-        if isinstance(record, RunStarted):
-            self._start = record
-        line = _sentence(record, self._start)
-        if line:
-            self._say(line)
-
-    def on_victims(self, victims: Sequence[Victim]) -> None:
-        """Print the number of victims."""
-        self._say(f"round {victims[0].server_round}: {_attack_line(victims)}")
-
-    def on_progress(self, victims: Sequence[Victim], progress: Progress) -> None:
-        """Print the progress of the attack at intervals."""
-        if time.monotonic() - self._looked >= PLAIN_PROGRESS_S:
-            self._looked = time.monotonic()
-            film = f"{FILM}, " if victims[0].film else ""
-            self._say(f"  {film}{_progress_line(progress)}")
-
-    def on_interrupt(self) -> None:
-        """Tell that the run is stopping."""
-        self._say(STOPPING)
-
-    def _say(self, text: str) -> None:
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 @dataclass
@@ -192,7 +142,7 @@ class LiveView(Observer):
             match record:
                 case RunStarted():
                     self._start = record
-                    self._screen.federation = _sentence(record, record) or self._screen.federation
+                    self._screen.federation = sentence(record, record) or self._screen.federation
                 case ManipulationRecord():
                     self._screen.federation = sent_said(record)
                 case UploadRecord():
@@ -210,14 +160,14 @@ class LiveView(Observer):
                 case LeakageRecord():
                     shown = self._screen.frames.get(record.victim)
                     if shown is not None:
-                        shown.note = _score(record, self._start)
+                        shown.note = score_said(record, self._start)
                         shown.style = STYLES[record.score.meaning]
                         shown.running = False
 
     def on_victims(self, victims: Sequence[Victim]) -> None:
         """Clear the pictures of the previous round."""
         with self._lock:
-            self._screen.attack = f"round {victims[0].server_round}: {_attack_line(victims)}"
+            self._screen.attack = f"round {victims[0].server_round}: {attack_line(victims)}"
             self._screen.frames.clear()
             self._looked = 0.0
 
@@ -232,7 +182,7 @@ class LiveView(Observer):
         with self._lock:
             what = FILM if victims[0].film else f"{victims[0].attacker} attack"
             self._screen.attack = (
-                f"round {victims[0].server_round}: {what}, {_progress_line(progress)}{left}"
+                f"round {victims[0].server_round}: {what}, {progress_line(progress)}{left}"
             )
             if self._scenario is None or self._reader is None:
                 return
@@ -299,60 +249,3 @@ class LiveView(Observer):
 def view_for(console: Console) -> PlainView | LiveView:
     """Return the live view for a terminal, plain lines otherwise."""
     return LiveView(console) if console.is_terminal else PlainView(console)
-
-
-def _score(record: LeakageRecord, start: RunStarted | None) -> str:
-    meaning = record.score.meaning
-    value = None if start is None else record.score.figure(start.measure)
-    return meaning if start is None or value is None else f"{start.measure.show(value)} {meaning}"
-
-
-def _accuracy(record: RoundRecord, start: RunStarted | None) -> str:
-    return f"{accuracy_name('' if start is None else start.task)} {record.accuracy:.1%}"
-
-
-def _sentence(record: LogRecord, start: RunStarted | None) -> str | None:
-    match record:
-        case RunStarted(estimate_s=float(seconds)) if seconds > LONG_S:
-            return (
-                f"the attacks will take about {in_words(seconds)} on this CPU; a GPU, "
-                "fewer evaluations (adversary.attack.evaluations) or victims "
-                "(adversary.per_round) shorten it"
-            )
-        case RunStarted(model=traits) if traits.frozen:
-            return (
-                f"{traits.frozen} of {traits.frozen + traits.parameters} parameters are frozen: "
-                "their gradients are in no upload, and the attacks use those of the others"
-            )
-        case ManipulationRecord() | UploadRecord():
-            return _client_sentence(record)
-        case RoundRecord():
-            return f"round {record.round}: {_accuracy(record, start)}"
-        case LeakageRecord():
-            who = f"{record.victim} ({record.who}, {record.attacker})"
-            return f"  {who}: {_score(record, start)}"
-    return None
-
-
-def _client_sentence(record: ManipulationRecord | UploadRecord) -> str | None:
-    if isinstance(record, ManipulationRecord):
-        return sent_said(record)
-    if record.problem is None:
-        return None
-    return f"round {record.round}: client {record.partition}: {record.problem}"
-
-
-def _attack_line(victims: Sequence[Victim]) -> str:
-    attacked = {v.partitions for v in victims if not v.is_control}
-    if any(len(partitions) > 1 for partitions in attacked):
-        [together] = map(len, attacked)
-        return f"attacking the sum of {together} uploads and a positive control"
-    return f"attacking {counted(len(attacked), 'upload')} and a positive control"
-
-
-def _progress_line(progress: Progress) -> str:
-    median = float(progress.objective.median())
-    return (
-        f"evaluation {progress.evaluation} of {progress.max_evaluations}, "
-        f"{len(progress.victims)} running, median objective {median:.0e}"
-    )

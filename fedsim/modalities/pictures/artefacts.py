@@ -35,7 +35,8 @@ class PictureArtefacts(Artefacts):
         for score in _worst(ended.scores):
             frames, shown = _frames(ended, score), beside(ended.arrays, score.example)
             if frames and shown is not None:
-                draw = partial(_draw_strip, frames, shown[0])
+                last = "computed" if ended.found.film else ""
+                draw = partial(_draw_strip, frames, shown[0], last)
                 yield Artefact(f"{ended.name(score.example)}.png", draw)
 
     def of_round(self, server_round: int, ended: Sequence[Ended]) -> Iterator[Artefact]:
@@ -55,8 +56,10 @@ class PictureArtefacts(Artefacts):
             yield Artefact(f"{name}.gif", partial(animate, _in_step(films)))
 
 
-def _draw_strip(frames: Frames, original: FloatImage, path: Path) -> None:
+def _draw_strip(frames: Frames, original: FloatImage, last: str, path: Path) -> None:
     shown = [(picture, str(number)) for number, picture in _spread(frames, STRIP_FRAMES)]
+    if last:  # the film of a search leads to a result that it did not find
+        shown[-1] = shown[-1][0], last
     save_png(strip(shown, original), path)
 
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 from rich.console import Console
 
-from fedsim.api.live import LiveView, PlainView, view_for
+from fedsim.api.live import LiveView, view_for
+from fedsim.api.plain import PlainView
 from fedsim.attacks import DLG, Progress
 from fedsim.engine import run
 from fedsim.log.schema import SUM

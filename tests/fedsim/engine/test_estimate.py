@@ -7,7 +7,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from fedsim.api.live import PlainView
+from fedsim.api.plain import PlainView
 from fedsim.attacks import DLG
 from fedsim.clients.site import Site, open_site
 from fedsim.engine import estimate, run
