@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -16,6 +17,8 @@ from fedsim.log.folders import new_folder
 from fedsim.log.results import Result, results
 from fedsim.scenario.comparison import Comparison, comparison_text
 from fedsim.show.comparison.tables import as_records
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, repr=False)
@@ -105,7 +108,12 @@ def compare(
     prepare()
     from fedsim.api.watch import conclude_cell  # noqa: PLC0415  (loads torch and Flower)
     from fedsim.engine.comparison import run_cells  # noqa: PLC0415
+    from fedsim.show.comparison.next_run import too_few_rounds  # noqa: PLC0415
     from fedsim.show.comparison.write import conclude  # noqa: PLC0415
+
+    warning = too_few_rounds(checked)
+    if warning is not None:
+        logger.warning("%s", warning)
 
     run_cells(checked, folder, jobs=jobs, on_done=partial(conclude_cell, folder))
     conclude(checked, folder)

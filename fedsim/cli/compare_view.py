@@ -33,6 +33,7 @@ from fedsim.scenario.grid import Cell
 from fedsim.server.victims import Victim
 from fedsim.show.as_json import comparison_result
 from fedsim.show.comparison.attack_matrix import MATRIX_LEGEND, terminal_matrix
+from fedsim.show.comparison.next_run import duration, too_few_rounds
 from fedsim.show.comparison.tables import terminal_tables
 from fedsim.show.comparison.write import Outcome, conclude
 from fedsim.show.headline import counted
@@ -56,6 +57,9 @@ def watch_comparison(comparison: Comparison, folder: Path, jobs: int, output: Ou
     done: list[Done] = []
     interrupted = False
     console.print(f"{comparison.title}: {counted(len(comparison.runs), 'run')}", markup=False)
+    warning = too_few_rounds(comparison)
+    if warning is not None:
+        console.print(f"warning: {warning}", style="yellow", markup=False, highlight=False)
     with _Progress(console, comparison) as progress, answering(progress.on_interrupt):
 
         def on_done(each: Done) -> None:
@@ -99,7 +103,7 @@ class _Progress:
 
     def __init__(self, console: Console, comparison: Comparison) -> None:
         self._console, self._comparison = console, comparison
-        self._count, self._began = 0, time.monotonic()
+        self._count, self._ran, self._began = 0, 0, time.monotonic()
         self._bars = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
@@ -125,10 +129,15 @@ class _Progress:
         self._count += 1
         self._bars.advance(self._runs)
         seconds = time.monotonic() - self._began
+        self._ran += not done.before
+        todo = len(self._comparison.runs) - self._count
+        left = ""
+        if self._ran and todo:
+            left = f"; about {duration(todo * seconds / self._ran)} left"
         what = "done before" if done.before else f"failed: {done.error}" if done.error else "done"
         self._console.print(
             f"{self._count:4}/{len(self._comparison.runs)} {seconds:6.0f} s  "
-            f"{done.cell.scenario.title}, seed {done.cell.seed}: {what}",
+            f"{done.cell.scenario.title}, seed {done.cell.seed}: {what}{left}",
             markup=False,
             highlight=False,
             soft_wrap=True,

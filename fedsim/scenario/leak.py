@@ -3,6 +3,7 @@
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import shorten
 
 import tomli_w
 
@@ -92,10 +93,11 @@ def own_text_scenario(
     Raises:
         ScenarioError: an option is invalid.
     """
+    shown = shorten("".join(c if c.isprintable() else " " for c in text), 60, placeholder=" …")
     spent = {} if evaluations is None else {"evaluations": evaluations}
     model = {"name": "bert"} if pretrained is None else {"name": "bert", "pretrained": pretrained}
     table = {
-        "title": "What does the gradient of a text give away?",
+        "title": f"What does the gradient of ‘{shown}’ give away?",
         "seed": seed,
         "data": {"dataset": {"name": "sentences", "texts": [text]}},
         "model": {**model, "max_tokens": 128},

@@ -65,10 +65,12 @@ class TextFilm(Film):
     Attributes:
         final: text at the last strength.
         film: all texts, packed.
+        lines: all texts.
     """
 
     final: Line
     film: Mapping[str, object]
+    lines: Sequence[Line]
 
 
 def _card(run: Run, victim: Attacked, defenses: Mapping[str, str], moments: Moments) -> Card:
@@ -122,4 +124,5 @@ def _film(attacker: str, shots: Sequence[Shots[Line]]) -> TextFilm:
         [f.said for f in frames],
         lines[-1],
         packed(lines) if len(lines) > 1 else {},
+        lines,
     )

@@ -20,6 +20,7 @@ from fedsim.show.comparison.bound import (
     was_tested_by_round,
 )
 from fedsim.show.comparison.fooled import falls_over_rounds, looks_safe
+from fedsim.show.comparison.next_run import next_run
 from fedsim.show.comparison.sweeps import is_setting, names_of, sweeps_said
 from fedsim.show.privacy import audited, guarantee, robustness, upper
 
@@ -110,13 +111,9 @@ def _verdict(
             "number of evaluations."
         )
     floor = reference.mean_accuracy - comparison.accuracy_loss
-    if reference.mean_accuracy < min(_LEARNT * reference.chance, (1 + reference.chance) / 2):
-        return (
-            f"After these rounds the {reference.accuracy_name} is {reference.mean_accuracy:.1%} "
-            f"without any defense, where a guess has {reference.chance:.1%}: the "
-            "model has learnt too little to measure the cost of a defense. Train for more rounds."
-        )
     defended = [r for r in worst if r is not reference]
+    if reference.mean_accuracy < min(_LEARNT * reference.chance, (1 + reference.chance) / 2):
+        return _unlearnt(comparison, reference, defended, results)
     loss = f"{100 * comparison.accuracy_loss:g}"
     points = f"{loss} {'point' if loss == '1' else 'points'} of accuracy"
     cells = {d.order: [r for r in results if r.order == d.order] for d in defended}
@@ -136,11 +133,38 @@ def _verdict(
             f"No defense that was tried was shown to protect at no more than {points}. The "
             f"cheapest one that was shown to protect is {best.name}: {told}"
         )
-    return _nothing_shown(defended, cells)
+    return _nothing_shown(comparison, defended, cells)
+
+
+def _unlearnt(
+    comparison: Comparison,
+    reference: Result,
+    defended: Sequence[Result],
+    results: Sequence[Result],
+) -> str:
+    """Return the advice where costs are unknown: what leaked, and the comparison to run next."""
+    cells = {d.order: [r for r in results if r.order == d.order] for d in defended}
+    quiet = [d for d in defended if not any(any(r.batches) for r in cells[d.order])]
+    least = min(defended, key=_leakage, default=None)
+    told = ""
+    if quiet:
+        told = f" Nothing leaked so far, which does not show protection, from: {names_of(quiet)}."
+    elif least is not None:
+        told = f" The least leaked from {least.name}, but some did."
+    after = next_run(comparison, quiet or defended or [reference], learnt=False,
+                     tried=len(quiet) or 1)  # fmt: skip
+    return (
+        f"After these rounds the {reference.accuracy_name} is {reference.mean_accuracy:.1%} "
+        f"without any defense, where a guess has {reference.chance:.1%}: the "
+        f"model has learnt too little to measure the cost of a defense.{told} Next, train for more "
+        f"rounds: {after}."
+    )
 
 
 def _nothing_shown(
-    defended: Sequence[Result], cells: Mapping[tuple[int, int], Sequence[Result]]
+    comparison: Comparison,
+    defended: Sequence[Result],
+    cells: Mapping[tuple[int, int], Sequence[Result]],
 ) -> str:
     """Return the failures, those without a leak so far, and the comparison to run next."""
     failed = [d for d in defended if any(any(r.batches) for r in cells[d.order])]
@@ -173,13 +197,12 @@ def _nothing_shown(
             for d in held
         )
         parts.append(f"Nothing leaked so far from: {told}.")
-        count, seconds = needed(len(held)), max(d.run_seconds or 0 for d in held)
-        runs = max(math.ceil(count / max(1, len(d.batches))) for d in held)
+        count = needed(len(held))
+        after = next_run(comparison, held, learnt=True, tried=len(held))
         parts.append(
             f"Next, compare these alone with {count} attacked batches each (victims × seeds, now "
             f"{min(len(d.batches) for d in held)}): if no batch leaks and no attack fails, the "
-            f"bound is {ENOUGH:.0%}. That takes about {runs} times as long; a run took "
-            f"{seconds:.0f} s."
+            f"bound is {ENOUGH:.0%}. For instance, {after}."
         )
     said = " ".join(parts) or "Nothing was defended."
     return (

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = "osD^vP*Xd<>"
 DPI = 120
-_LOGARITHMIC = 100
+_LOGARITHMIC = 20
 """Minimum ratio of strengths for a logarithmic axis."""
 
 _DARK = 0.5
@@ -142,7 +142,7 @@ def draw_strengths(results: Sequence[Result], stage: str, stem: Path) -> list[Pa
                 label=attacker,
             )
         values = [r.value or 0 for r in own]
-        if min(values) > 0 and max(values) / min(values) > _LOGARITHMIC:
+        if min(values) > 0 and max(values) / min(values) >= _LOGARITHMIC:
             axis.set_xscale("log")
         if undefended and undefended[0].scores:
             axis.axhline(statistics.median(undefended[0].scores), color="black", linewidth=0.8)

@@ -15,8 +15,11 @@ from fedsim.show.comparison.heat import SIDES
 from fedsim.show.report.charts import BLIND, Chart, Trace, plain, style
 
 COLUMNS = 3
-LOGARITHMIC = 100
+LOGARITHMIC = 20
 """Minimum ratio of strengths for a logarithmic axis."""
+
+_LEAST_SPAN = 10.0
+"""Minimum range of the frontier's axis, in points of accuracy."""
 
 _REFERENCE: Trace = {
     "line": {"color": BLIND},
@@ -75,6 +78,12 @@ def _frontier(found: Sequence[Result], stage: str) -> Chart | None:
             )
     if not data:
         return None
+    low, high = min(min(d["x"]) for d in data), max(max(d["x"]) for d in data)
+    if high - low < _LEAST_SPAN:  # otherwise irrelevant differences would fill the chart
+        middle = (low + high) / 2
+        for panel in range(len(attackers)):
+            span = [middle - _LEAST_SPAN / 2, middle + _LEAST_SPAN / 2]
+            layout[f"xaxis{_suffix(panel)}"]["range"] = span
     layout["yaxis"]["title"] = {"text": shown[0].measure.axis}
     return Chart(
         f"frontier-{slug(stage)}",
@@ -112,7 +121,7 @@ def _strengths(found: Sequence[Result], stage: str) -> Chart | None:
         axis = layout[f"xaxis{_suffix(panel)}"]
         axis["title"] = {"text": plain(own[0].strength.partition("=")[0])}
         values = [r.value or 0 for r in own]
-        if min(values) > 0 and max(values) / min(values) > LOGARITHMIC:
+        if min(values) > 0 and max(values) / min(values) >= LOGARITHMIC:
             axis |= {"type": "log", "dtick": 1, "tickformat": "~g"}
         if panel % columns == 0:
             layout[f"yaxis{_suffix(panel)}"]["title"] = {"text": measure.axis}

@@ -25,6 +25,7 @@ from fedsim.show.privacy import statements
 from fedsim.show.report.page import REPORT, as_csv, as_text_file, render, write_page
 from fedsim.show.report.run_charts import run_charts
 from fedsim.show.report.victims.cards import Attempt, Card
+from fedsim.show.report.victims.odd import explained
 from fedsim.show.report.words import chain, knew, simulated
 from fedsim.show.threat import threat_said
 from fedsim.show.view import View, view_of
@@ -49,7 +50,7 @@ def write_run(folder: Path, out: Path | None = None, *, charts: bool = True) -> 
 def run_page(run: Run, *, charts: bool = True) -> str:
     """Return the report of a run as HTML, with or without charts."""
     view = view_of(run)
-    cards = view.cards(run)
+    cards = [explained(run, card) for card in view.cards(run)]
     verdict = Conclusion.of(cards, run.summary, view.noun)
     rows = [_table_row(row) for row in run.summary.rows]
     return render(

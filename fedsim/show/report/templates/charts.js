@@ -1,10 +1,9 @@
 "use strict";
-// Plotly is unpacked when the first chart comes near, or when the page has nothing else to do.
+// Charts are drawn before the page counts as loaded, so that a plain screenshot or print has them.
 (() => {
   const figures = JSON.parse(document.getElementById("charts").textContent);
   const charts = [...document.querySelectorAll(".chart")];
   const nonce = document.currentScript.nonce;
-  const drawn = new Set();
   let library = null;
 
   const unpack = async () => {
@@ -40,11 +39,11 @@
     for (const note of whole.annotations ?? []) note.font = { ...note.font, color: ink };
     return structuredClone(whole);
   };
-  const config = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"] };
+  // Without a pointer that hovers, Plotly would show its tool bar all the time.
+  const displayModeBar = matchMedia("(hover: hover)").matches ? "hover" : false;
+  const config = { displaylogo: false, displayModeBar, responsive: true, modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"] };
 
   const draw = async (element) => {
-    if (drawn.has(element)) return;
-    drawn.add(element);
     const { data, layout } = figures[element.dataset.chart];
     library ??= unpack();
     const Plotly = await library;
@@ -60,17 +59,13 @@
   addEventListener("beforeprint", () => redress(true));
   addEventListener("afterprint", () => redress(false));
 
-  const near = new IntersectionObserver(
-    (entries) => entries.filter((entry) => entry.isIntersecting).forEach((entry) => draw(entry.target)),
-    { rootMargin: "600px" },
-  );
-  charts.forEach((element) => near.observe(element));
-  // Those that nobody has come near are drawn in time for printing.
-  addEventListener("load", () => {
-    const one = () => {
-      const next = charts.find((element) => !drawn.has(element));
-      if (next) draw(next).then(() => setTimeout(one, 200));
-    };
-    setTimeout(() => (window.requestIdleCallback ?? setTimeout)(one), 1500);
+  // A frame whose document is still open holds the page's load event back.
+  const holding = document.createElement("iframe");
+  holding.hidden = true;
+  document.body.append(holding);
+  holding.contentDocument.open();
+  Promise.allSettled(charts.map(draw)).then(() => {
+    holding.contentDocument.close();
+    holding.remove();
   });
 })();

@@ -9,10 +9,16 @@
 
   // A film is a strip of pictures or lines of text; each knows how to show one of its frames.
   // Strips are decoded when they are first asked for: there may be thousands.
+  // A comparison's strips are style values of the card, which its print uses too.
+  const strip = (element) => {
+    if (!element.dataset.film) return `data:image/png;base64,${element.querySelector("script").textContent}`;
+    const value = element.closest(".card").style.getPropertyValue(element.dataset.film);
+    return value.trim().replace(/^url\(["']?/, "").replace(/["']?\)$/, "");
+  };
   const decoded = (film) => {
     film.image ??= (async () => {
       const image = new Image();
-      image.src = "data:image/png;base64," + film.element.querySelector("script").textContent;
+      image.src = strip(film.element);
       await image.decode();
       return image;
     })();

@@ -72,6 +72,7 @@ class Card:
         original: the example in the form of the view's template; None if the log does not have it.
         attempts: at least one, the naive one first.
         caption: whether the original is the private example, or a blind guess in its place.
+        remarks: explanations of odd reconstructions.
     """
 
     who: str
@@ -83,6 +84,7 @@ class Card:
     original: object | None
     attempts: Sequence[Attempt]
     caption: str = "private"
+    remarks: Sequence[str] = ()
 
     @property
     def key(self) -> str:

@@ -10,6 +10,7 @@ from fedsim.core.measures import Measure
 from fedsim.log.run import Run
 from fedsim.log.schema import NAIVE, ExampleScore, Meaning
 from fedsim.show.report.victims.cards import Attacked, attacked
+from fedsim.show.report.victims.odd import odd
 from fedsim.show.report.words import MEANINGS, who
 
 PRIVATE = "private"
@@ -62,6 +63,7 @@ class Compared:
         who: the victim's owner, in words.
         names: names of the strengths.
         films: the private data first, then each attacker.
+        remarks: explanations of odd reconstructions.
     """
 
     label: str
@@ -69,6 +71,7 @@ class Compared:
     who: str
     names: Sequence[str]
     films: Sequence[Film]
+    remarks: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,7 @@ def compare(
     """
     found = [(step, victim) for step in steps if (victim := _first(step.run, server_round))]
     shots = [(step, shot) for step, victim in found if (shot := shots_of(step.run, victim))]
+    remarks = dict.fromkeys(line for step, victim in found for line in odd(step.run, victim))
     if not shots:
         return None
     attackers = sorted({a for _, shot in shots for a in shot}, key=_place)
@@ -114,6 +118,7 @@ def compare(
         who(found[0][1].first),
         [step.name for step, _ in shots],
         [film_of(attacker, [shot for _, shot in shots]) for attacker in attackers],
+        list(remarks),
     )
 
 

@@ -14,8 +14,9 @@ from fedsim.modalities.pictures.measure import PSNR
 from fedsim.modalities.texts.measure import TOKENS
 from fedsim.show.comparison.advice import advice
 from fedsim.show.comparison.bound import ENOUGH, needed, upper_bound
+from fedsim.show.comparison.next_run import next_run, too_few_rounds
 from fedsim.show.comparison.tables import as_words
-from tests.fedsim.engine.tiny import tiny
+from tests.fedsim.engine.tiny import tiny, tiny_sweep
 
 
 def result(
@@ -307,3 +308,29 @@ def test_the_strength_in_other_units_stands_beside_it() -> None:
     )
     assert as_words([noise])[0]["strength"] == "std=0.01 (variance 0.0001)"
     assert as_words([NONE])[0]["strength"] == "–"
+
+
+def test_what_has_learnt_too_little_is_told_what_leaked_and_what_to_run_next() -> None:
+    none, weak = result("none", 20, 0.10), result("weak", 20, 0.10, place=1)
+    text = said(none, weak, result("quiet", 0, 0.10, place=2))
+    assert "learnt too little to measure the cost of a defense" in text
+    assert "Nothing leaked so far, which does not show protection, from: quiet." in text
+    assert "Next, train for more rounds: scenario.federation.rounds = 200, victims = 3, " in text
+    assert " here, one run at a time." in text
+
+
+def test_the_next_comparison_has_enough_batches_and_a_time() -> None:
+    good = replace(result("good", 0, 0.69, place=1), batches=(False,) * 16, run_seconds=100.0)
+    comparison = tiny("clients=8", "victims=4", "stages={untrained=1}")
+    text = next_run(comparison, [replace(good, attack_seconds=10.0)], learnt=True)
+    # 59 batches over 8 clients; 80 of the 100 seconds of a run are attacks on 4 victims; and
+    # as many runs without a defense.
+    assert text == "victims = 8, 8 seeds: about 48 min here, one run at a time"
+
+
+def test_rounds_that_cannot_teach_are_told_before_the_run() -> None:
+    told = too_few_rounds(tiny())
+    assert told is not None
+    assert told.startswith("2 rounds with 2 local steps in all can hardly teach the model")
+    assert too_few_rounds(tiny("scenario.federation.rounds=30", "stages={first=1}")) is None
+    assert too_few_rounds(tiny_sweep()) is None  # compares settings, not the cost of defenses

@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 from fedsim.core.errors import RunError
 from fedsim.show.report.comparison import Compares, comparison_page
 from fedsim.show.report.write import write_report
-from tests.fedsim.engine.tiny import tiny
+from tests.fedsim.engine.tiny import tiny, tiny_sweep
 from tests.fedsim.show.report.conftest import Opened
 from tests.fedsim.show.report.logs import ENDS_SCRIPT, write_comparison_log
 from tests.fedsim.show.report.test_run_report import text_of
@@ -107,3 +107,64 @@ def test_a_slider_goes_through_the_strengths(folder: Path, opened: Opened) -> No
     expect(head).to_have_attribute("aria-sort", "ascending")
     page.locator('[data-chart="frontier-first"]').scroll_into_view_if_needed()
     expect(page.locator('[data-chart="frontier-first"]')).to_have_attribute("data-drawn", "yes")
+
+
+NOISES = "grid.1.defenses=[{name='gaussian-noise', std=[0.001,0.003,0.01,0.03,0.1]}]"
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = write_comparison_log(tmp_path_factory.mktemp("many") / "it", tiny(NOISES))
+    return write_report(folder)
+
+
+@pytest.mark.browser
+def test_print_has_every_strength_and_no_tool_bar(many: Path, opened: Opened) -> None:
+    page = opened(many)
+    page.emulate_media(media="print")
+    noise = page.locator(".card", has_text="noise").first
+    assert [li.text_content() for li in noise.locator(".strengths li strong").all()] == [
+        f"std={std} · accuracy 30.0%" for std in ("0.001", "0.003", "0.01", "0.03", "0.1")
+    ]
+    expect(noise.locator(".shot").first).to_be_visible()
+    expect(noise.locator(".pair")).to_be_hidden()
+    pictures = {shot.evaluate("e => getComputedStyle(e).backgroundPositionX") for shot in
+                noise.locator(".one:nth-child(2) .shot").all()}  # fmt: skip
+    assert len(pictures) == 5
+    for bar in page.locator(".modebar-container").all():
+        expect(bar).to_be_hidden()
+
+
+@pytest.mark.browser
+def test_charts_are_drawn_before_the_page_is_loaded(many: Path, opened: Opened) -> None:
+    page = opened(many)  # returns at the load event
+    assert page.locator(".chart:not([data-drawn])").count() == 0
+    assert page.locator(".chart svg.main-svg").count() > 0
+
+
+@pytest.mark.browser
+def test_no_label_lies_on_another_on_a_telephone(many: Path, opened: Opened) -> None:
+    page = opened(many, viewport={"width": 390, "height": 844})
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    boxes = page.eval_on_selector_all(
+        ".card .badge",
+        "all => all.map(e => [...e.getClientRects()].map(r => [r.left, r.right, r.top, r.bottom]))",
+    )
+    flat = [box for badge in boxes for box in badge]
+    assert all(right <= 390 for _, right, _, _ in flat)
+    for i, a in enumerate(boxes):
+        for b in boxes[i + 1 :]:
+            assert not any(crosses(p, q) for p in a for q in b)
+
+
+def crosses(a: list[float], b: list[float]) -> bool:
+    return a[0] < b[1] and b[0] < a[1] and a[2] < b[3] and b[2] < a[3]
+
+
+def test_a_picture_below_a_blind_guess_is_explained(folder: Path) -> None:
+    text = text_of(comparison_page(Compares.read(folder)))
+    assert text.count("further from the private one than a blind guess") == 0
+    swept = write_comparison_log(folder.parent / "swept", tiny_sweep())
+    text = text_of(comparison_page(Compares.read(swept)))
+    assert "further from the private one than a blind guess" in text
+    assert "reconstructed its undefended positive control, so it works here" in text
