@@ -1,11 +1,11 @@
 """Federated rounds of a scenario."""
 
-import time
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import torch
-from flwr.app import ArrayRecord, Message, MessageType, MetricRecord, RecordDict
+from flwr.app import ArrayRecord
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import FedAvg, Result, Strategy
 from torch import Tensor, nn
@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from fedsim.core.errors import RunError
 from fedsim.data import Examples
 from fedsim.scenario import Scenario
+from fedsim.server.asking import ask_partitions
+from fedsim.server.beside import Beside
 from fedsim.server.continuing import Continuing, Start
 from fedsim.server.eavesdropper import Eavesdropper, OnUploads
 from fedsim.server.fedsgd import FedSGD
@@ -44,6 +46,7 @@ def federate(  # noqa: PLR0913  (each is one thing that it needs)
     on_state: OnState = lambda server_round, arrays: None,
     sizes: Sequence[int] = (),
     start: Start | None = None,
+    beside: bool = False,
 ) -> Result:
     """Run the rounds of a scenario and return Flower's result.
 
@@ -62,6 +65,8 @@ def federate(  # noqa: PLR0913  (each is one thing that it needs)
         on_state: called with the global model after each round, when all else of it is done.
         sizes: number of examples of each client, which bounds those that it can report.
         start: where the rounds begin; None with the first.
+        beside: whether the global model is evaluated while the next round's clients train;
+            ``on_round`` and ``on_state`` are then called from a thread, in order.
 
     Raises:
         RunError: too few clients connect, or the run had no usable upload.
@@ -83,22 +88,17 @@ def federate(  # noqa: PLR0913  (each is one thing that it needs)
         summed=protocol is not None,
     )
     manipulating = _manipulating(inner, scenario, partitions, model, test, on_sent)
-    inner = inner if manipulating is None else manipulating
-    if any(d.needs_others for group in scenario.clients for d in group.defenses):
-        inner = Relaying(inner, federation.timeout_s)
+    inner = _relaying(inner if manipulating is None else manipulating, scenario)
 
-    def evaluate(server_round: int, arrays: ArrayRecord) -> MetricRecord | None:
-        if start is not None and server_round <= start.after:
-            return None
+    measured = copy.deepcopy(model)
+
+    def after_round(server_round: int, arrays: ArrayRecord) -> None:
         evaluated = not server_round % federation.evaluate_every
-        measured = None
         if evaluated or server_round == federation.rounds:
-            model.load_state_dict(arrays.to_torch_state_dict())
-            measured = accuracy(model, test)
-            on_round(server_round, measured)
+            measured.load_state_dict(arrays.to_torch_state_dict())
+            on_round(server_round, accuracy(measured, test))
         if server_round:
             on_state(server_round, arrays)
-        return None if measured is None else MetricRecord({"accuracy": measured})
 
     def changed() -> Sent | None:
         return None if manipulating is None else manipulating.sent
@@ -120,19 +120,32 @@ def federate(  # noqa: PLR0913  (each is one thing that it needs)
         )
     if start is not None:
         strategy = Continuing(strategy, start)
-    result = strategy.start(
-        grid,
-        ArrayRecord(model.state_dict()) if start is None else start.arrays,
-        num_rounds=federation.rounds,
-        timeout=federation.timeout_s,
-        evaluate_fn=evaluate,
-    )
+    with Beside(at_once=not beside) as others:
+
+        def evaluate(server_round: int, arrays: ArrayRecord) -> None:
+            if start is None or server_round > start.after:
+                others.do(partial(after_round, server_round, arrays))
+
+        result = strategy.start(
+            grid,
+            ArrayRecord(model.state_dict()) if start is None else start.arrays,
+            num_rounds=federation.rounds,
+            timeout=federation.timeout_s,
+            evaluate_fn=evaluate,
+        )
     if not result.arrays:
         raise RunError(
             f"no client sent a usable upload in any of the {federation.rounds} rounds; "
             "see the problem of each upload in the run's records"
         )
     return result
+
+
+def _relaying(inner: Strategy, scenario: Scenario) -> Strategy:
+    """Return the strategy, with announcements relayed if clients need those of others."""
+    if any(d.needs_others for group in scenario.clients for d in group.defenses):
+        return Relaying(inner, scenario.federation.timeout_s)
+    return inner
 
 
 def _manipulating(
@@ -242,39 +255,6 @@ def upload_limits(scenario: Scenario, model: nn.Module, sizes: Sequence[int]) ->
     return Limits(types, asked)
 
 
-def ask_partitions(grid: Grid, clients: int, timeout_s: float) -> Mapping[int, int]:
-    """Ask every node for its partition, and return the partitions by node id.
-
-    Waits for the nodes first, because Flower starts the server before they are registered.
-
-    Raises:
-        RunError: too few nodes connect in time, or they do not hold the partitions 0 to
-            clients - 1.
-    """
-    deadline = time.monotonic() + timeout_s
-    while len(nodes := list(grid.get_node_ids())) < clients:
-        if time.monotonic() > deadline:
-            raise RunError(
-                f"only {len(nodes)} of {clients} clients connected within {timeout_s:g} s; "
-                "start as many clients as the scenario has, or raise federation.timeout_s"
-            )
-        time.sleep(0.05)
-    asked = [Message(RecordDict(), dst_node_id=n, message_type=MessageType.QUERY) for n in nodes]
-    replies = grid.send_and_receive(asked, timeout=timeout_s)
-    found = {r.metadata.src_node_id: _partition(r) for r in replies}
-    if len(found) < len(nodes):
-        raise RunError(
-            f"{len(nodes) - len(found)} of {len(nodes)} clients did not answer within "
-            f"{timeout_s:g} s; see their logs, or raise federation.timeout_s"
-        )
-    if sorted(found.values()) != list(range(clients)):
-        raise RunError(
-            f"the clients hold the partitions {sorted(found.values())}; expected each of "
-            f"0 to {clients - 1} once"
-        )
-    return found
-
-
 def accuracy(model: nn.Module, split: Examples) -> float:
     """Return the model's accuracy on a split, in eval mode.
 
@@ -296,13 +276,3 @@ def accuracy(model: nn.Module, split: Examples) -> float:
             asked += int((labels >= 0).sum())
     model.train(training)
     return right / asked if split.targets is None else split.targets.quality(torch.cat(told))
-
-
-def _partition(reply: Message) -> int:
-    if reply.has_error():
-        raise RunError(f"a client could not report its partition: {reply.error.reason}")
-    records = list(reply.content.metric_records.values())
-    value = records[0].get("partition-id") if records else None
-    if not isinstance(value, int):
-        raise RunError("a client did not report its partition; is it fedsim's own ClientApp?")
-    return value

@@ -1,11 +1,20 @@
 """Base class of grids that delegate to another grid."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Protocol, runtime_checkable
 
 from flwr.app import Message, RecordDict
 from flwr.proto.node_pb2 import NodeInfo
 from flwr.serverapp import Grid
 from flwr.supercore.run import Run
+
+
+@runtime_checkable
+class NumbersNodes(Protocol):
+    """A grid that gives its nodes their partitions itself, so that not all need to be asked."""
+
+    def partitions(self) -> Mapping[int, int]:
+        """Return the partition of each node, by node id."""
 
 
 class DelegateGrid(Grid):

@@ -26,6 +26,7 @@ from fedsim.cli.options import (
     Overrides,
     Plugins,
     Quiet,
+    RayAddress,
     Verbose,
     told_in_one_line,
 )
@@ -61,6 +62,7 @@ def run(  # noqa: PLR0913, PLR0917  (each is an option of its own)
     ] = "quickstart",
     overrides: Overrides = None,
     engine: Engine = EngineChoice.INLINE,
+    ray_address: RayAddress = None,
     seed: Annotated[int | None, typer.Option(help="Seed, instead of the scenario's.")] = None,
     out: Out = None,
     resume: Annotated[
@@ -90,6 +92,8 @@ def run(  # noqa: PLR0913, PLR0917  (each is an option of its own)
         return
     from fedsim.scenario import load_scenario  # noqa: PLC0415
 
+    if ray_address is not None:
+        engine = EngineChoice.RAY
     texts = list(overrides or []) + ([] if seed is None else [f"seed={seed}"])
     plan = load_scenario(scenario, texts)
     if dry_run:
@@ -111,6 +115,7 @@ def compare(  # noqa: PLR0913, PLR0917  (each is an option of its own)
     jobs: Annotated[
         int, typer.Option(min=1, help="Number of runs at once; more than one run in Ray's workers.")
     ] = 1,
+    ray_address: RayAddress = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -136,6 +141,8 @@ def compare(  # noqa: PLR0913, PLR0917  (each is an option of its own)
         rehearse_comparison(plan, jobs, output)
         return
     folder = out if out is not None else new_folder(Path(comparison).stem)
+    if ray_address is not None:  # which runs as many at once as it has CPUs
+        jobs = max(jobs, 2)
     if not watch_comparison(plan, folder, jobs, output):
         sys.exit(FAILED)
 

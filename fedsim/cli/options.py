@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from fedsim.core.environment import use_cluster
 from fedsim.core.errors import FedsimWarning
 from fedsim.core.plugins import load_plugin
 
@@ -87,6 +88,22 @@ Plugins = Annotated[
 ]
 Engine = Annotated[
     EngineChoice, typer.Option(help="inline: in this process; ray: Flower's simulation on Ray.")
+]
+
+
+def _use_cluster(address: str | None) -> str | None:
+    if address is not None:
+        use_cluster(address)
+    return address
+
+
+RayAddress = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOST:PORT",
+        callback=_use_cluster,
+        help="Ray cluster to use instead of this machine; fedsim must be installed on its nodes.",
+    ),
 ]
 Out = Annotated[
     Path | None,

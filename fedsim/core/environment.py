@@ -49,3 +49,15 @@ def prepare() -> None:
     if "FLWR_HOME" not in os.environ:
         user = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")
         os.environ["FLWR_HOME"] = str(Path(tempfile.gettempdir()) / f"fedsim-flwr-{user}")
+
+
+def use_cluster(address: str) -> None:
+    """Use a Ray cluster instead of Ray on this machine; called before Ray is imported.
+
+    Args:
+        address: ``host:port`` of its head.
+    """
+    os.environ[ADDRESS_VARIABLE] = address
+    for key, value in ONE_MACHINE.items():
+        if os.environ.get(key) == value:
+            del os.environ[key]

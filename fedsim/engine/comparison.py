@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import logging
-import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fedsim.core.environment import VARIABLES
 from fedsim.core.errors import FedsimError, RunError
 from fedsim.core.plugins import Plugin, loaded_plugins
 from fedsim.core.signals import ended_as_interrupts
@@ -18,6 +15,7 @@ from fedsim.engine import resume, run
 from fedsim.engine.arranging import arrange
 from fedsim.engine.observer import Observer
 from fedsim.engine.past import goes_on
+from fedsim.engine.workers import ray_workers
 from fedsim.log.attack_matrix import UNSUITED, write_unsuited
 from fedsim.log.comparison import COMPARISON, cell_folder, is_finished
 from fedsim.log.lock import LOCK, locked
@@ -161,26 +159,8 @@ def _run_cell(scenario: Scenario, folder: Path, observer: Observer) -> None:
 
 
 def _on_ray(cells: Sequence[Cell], folder: Path, jobs: int) -> Iterator[Done]:
-    import ray  # noqa: PLC0415  (takes seconds to import, and only several jobs need it)
-
-    ours = not ray.is_initialized()
-    if ours:
-        variables = {k: os.environ.get(k, v) for k, v in VARIABLES.items()}
-        ray.init(
-            address=os.environ.get("RAY_ADDRESS"),
-            num_cpus=None if "RAY_ADDRESS" in os.environ else jobs,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            runtime_env={"env_vars": {**variables, "OMP_NUM_THREADS": "1"}},
-        )
-    try:
-        # Anew, because Ray has set a handler of SIGTERM of its own.
-        with ended_as_interrupts(always=True):
-            yield from _done_on_ray(ray, cells, folder)
-    finally:
-        if ours:
-            ray.shutdown()
+    with ray_workers(cpus=jobs, variables={"OMP_NUM_THREADS": "1"}) as ray:
+        yield from _done_on_ray(ray, cells, folder)
 
 
 def _done_on_ray(ray: Any, cells: Sequence[Cell], folder: Path) -> Iterator[Done]:

@@ -10,6 +10,8 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+from flwr.serverapp import Grid
+
 
 @contextlib.contextmanager
 def logs_to(path: Path) -> Iterator[None]:
@@ -41,3 +43,9 @@ def identify_task() -> None:
     from flwr.supercore.task_identity import TaskIdentity  # noqa: PLC0415
 
     TaskIdentity.task_id = TaskIdentity.run_id = TaskIdentity.node_id = 1
+
+
+def registered_nodes(grid: Grid) -> list[int]:
+    """Return the nodes of a simulation's grid in the order of their partitions; none if unknown."""
+    state = getattr(grid, "state", None)
+    return [] if state is None else [node.node_id for node in state.get_node_info()]

@@ -1,16 +1,24 @@
 """Ray engine: Flower's simulation on Ray, on one machine or on a Ray cluster."""
 
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from flwr.app import ConfigRecordValues, Context
+from flwr.app import Context
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 from flwr.simulation import run_simulation
 
-from fedsim.core.environment import ADDRESS_VARIABLE
 from fedsim.core.errors import RunError
-from fedsim.core.signals import ended_as_interrupts
+from fedsim.engine.flower import registered_nodes
+from fedsim.engine.workers import ray_workers
+from fedsim.server.grids import DelegateGrid
+
+
+class SimulatedGrid(DelegateGrid):
+    """The grid of Flower's simulation, which numbers its nodes in the order of registration."""
+
+    def partitions(self) -> Mapping[int, int]:
+        """Return the partition of each node, by node id."""
+        return {node: partition for partition, node in enumerate(registered_nodes(self.grid))}
 
 
 def run_ray(server: Callable[[Grid], None], client_app: ClientApp, clients: int) -> None:
@@ -25,7 +33,8 @@ def run_ray(server: Callable[[Grid], None], client_app: ClientApp, clients: int)
         clients: number of clients.
 
     Raises:
-        RunError: Flower ended the simulation before the server function had finished.
+        RunError: Flower ended the simulation before the server function had finished, or there is
+            no cluster at the address.
         KeyboardInterrupt: the process was asked to end.
     """
     ended = False
@@ -34,22 +43,15 @@ def run_ray(server: Callable[[Grid], None], client_app: ClientApp, clients: int)
     @app.main()
     def main(grid: Grid, context: Context) -> None:
         nonlocal ended
-        server(grid)
+        server(SimulatedGrid(grid))
         ended = True
 
-    # Ray's own prints would disturb the live view; its log messages go to the run folder.
-    init_args: dict[str, ConfigRecordValues] = {"logging_level": "error", "log_to_driver": False}
-    if address := os.environ.get(ADDRESS_VARIABLE):
-        init_args["address"] = address
-    with ended_as_interrupts():
+    with ray_workers():
         run_simulation(
             server_app=app,
             client_app=client_app,
             num_supernodes=clients,
-            backend_config={
-                "client_resources": {"num_cpus": 1, "num_gpus": 0.0},
-                "init_args": init_args,
-            },
+            backend_config={"client_resources": {"num_cpus": 1, "num_gpus": 0.0}},
         )
     if not ended:
         raise RunError(

@@ -211,6 +211,9 @@ class _Run:
             on_state=functools.partial(self._checkpointing.save, grid),
             sizes=[len(own) for own in self._site.partitions],
             start=self._checkpointing.start(grid),
+            # Clients of other engines train in other processes meanwhile. Their states are not
+            # here, so that a checkpoint is the same a little later.
+            beside=self._engine != "inline",
         )
         self._log.save_tensors("final-model", result.arrays.to_torch_state_dict())
 

@@ -1,6 +1,6 @@
 """The rounds of a run, and clients that do harm in them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,7 +17,9 @@ from fedsim.core.errors import RunError
 from fedsim.data import Split
 from fedsim.engine.inline import InlineGrid
 from fedsim.scenario import Scenario
-from fedsim.server.federation import accuracy, ask_partitions, federate, upload_shapes
+from fedsim.server.asking import ask_partitions
+from fedsim.server.federation import accuracy, federate, upload_shapes
+from fedsim.server.grids import DelegateGrid
 from fedsim.server.orderly import draw_cohort
 from fedsim.server.uploads import Upload
 from tests.fedsim.small import small
@@ -177,6 +179,36 @@ def answering(partition: object) -> ClientApp:
 def test_partitions_are_those_that_the_nodes_name() -> None:
     grid = InlineGrid(make_client_app(small().to_toml()), 4)
     assert dict(ask_partitions(grid, 4, 1.0)) == {1: 0, 2: 1, 3: 2, 4: 3}
+
+
+class Numbering(DelegateGrid):
+    """Gives its nodes partitions, and counts how many were asked."""
+
+    def __init__(self, nodes: int, said: Callable[[int], int]) -> None:
+        super().__init__(InlineGrid(make_client_app(small().to_toml()), nodes))
+        self.said, self.asked = said, 0
+
+    def partitions(self) -> Mapping[int, int]:
+        return {node: self.said(node) for node in self.get_node_ids()}
+
+    def send_and_receive(
+        self, messages: Iterable[Message], *, timeout: float | None = None
+    ) -> Iterable[Message]:
+        sent = list(messages)
+        self.asked += len(sent)
+        return super().send_and_receive(sent, timeout=timeout)
+
+
+def test_few_nodes_are_asked_if_the_grid_numbers_them() -> None:
+    grid = Numbering(100, lambda node: node - 1)
+    assert dict(ask_partitions(grid, 100, 1.0)) == {n: n - 1 for n in range(1, 101)}
+    assert grid.asked <= 8
+
+
+def test_all_nodes_are_asked_if_one_was_numbered_wrongly() -> None:
+    grid = Numbering(10, lambda node: (node + 3) % 10)
+    assert dict(ask_partitions(grid, 10, 1.0)) == {n: n - 1 for n in range(1, 11)}
+    assert grid.asked >= 10
 
 
 @pytest.mark.parametrize(

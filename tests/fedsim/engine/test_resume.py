@@ -1,12 +1,9 @@
 """Unfinished runs go on to the records that they would have had."""
 
 import json
-import os
 import random
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -18,47 +15,15 @@ from fedsim.engine.checkpoints import CHECKPOINTS, latest
 from fedsim.engine.past import Past
 from fedsim.log.folders import RECORDS
 from fedsim.log.lock import hold
-from fedsim.log.reader import load_tensors, read_records
+from fedsim.log.reader import read_records
 from fedsim.log.schema import (
     AttackedRecord,
     LogRecord,
     ReconstructionRecord,
     UploadRecord,
-    dump,
 )
-from fedsim.scenario import Scenario
-from tests.fedsim.small import small
+from tests.fedsim.engine.unfinished import CASES, case_of, plain, same_tensors
 
-TIMES = {"seconds", "estimate_s", "started", "command"}
-ROUNDS = "federation={rounds=5, batch_size=1, upload='gradient', learning_rate=0.1}"
-WEIGHTS = "federation={rounds=5, batch_size=1, upload='update', local_steps=2, learning_rate=0.1}"
-DGC = "clients=[{name='a', count=2, defenses=[{name='dgc', fraction=0.5}]}, {name='b', count=1}]"
-PRIVATE = (
-    "clients=[{name='a', count=3, defenses=[{name='local-dp', noise_multiplier=1.0, norm=1.0}]}]"
-)
-ATTACK = "attack={name='dlg', evaluations=5}, rounds=[1, 3], adaptive=true"
-CASES = {
-    "states of clients": (ROUNDS, DGC, f"adversary={{{ATTACK}}}"),
-    "secure aggregation": (
-        ROUNDS,
-        DGC,
-        f"adversary={{{ATTACK}}}",
-        "federation.aggregation={name='secagg+'}",
-    ),
-    "local training": (WEIGHTS, f"adversary={{{ATTACK}}}"),
-    "rounds together": (
-        ROUNDS,
-        f"adversary={{{ATTACK}, rounds_together=true}}",
-        "data.partition={name='iid', examples=1}",
-    ),
-    "privacy": (ROUNDS, PRIVATE, f"adversary={{{ATTACK}}}"),
-    "malicious": (
-        ROUNDS,
-        "model={name='mlp', hidden=[16], activation='relu'}",
-        "adversary={malicious='trap-weights', rounds=[2, 4]}",
-    ),
-    "nobody attacks": (ROUNDS,),
-}
 QUICK = ("nobody attacks", "malicious")
 
 
@@ -72,35 +37,6 @@ class Ends(Observer):
         self._left -= 1
         if self._left == 0:
             raise self._how("broken off")
-
-
-def plain(folder: Path) -> list[str]:
-    """Return the records of a run without its times, in an order of their own."""
-
-    def without(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {k: without(v) for k, v in value.items() if k not in TIMES}
-        return value
-
-    found = [without(dump(r)) for r in read_records(folder)]
-    for record in found:
-        if record["kind"] == "sum":
-            record["costs"] = {k: v for k, v in record["costs"].items() if not k.endswith(" s")}
-    return sorted(json.dumps(r, sort_keys=True) for r in found)
-
-
-def same_tensors(one: Path, other: Path) -> bool:
-    names = sorted(p.name for p in (one / "tensors").iterdir())
-    if names != sorted(p.name for p in (other / "tensors").iterdir()):
-        return False
-    pairs = [(load_tensors(f, f"tensors/{n}") for f in (one, other)) for n in names]
-    return all(
-        a.keys() == b.keys() and all(bool((a[k] == b[k]).all()) for k in a) for a, b in pairs
-    )
-
-
-def case_of(name: str) -> Scenario:
-    return small(*CASES[name])
 
 
 @pytest.mark.parametrize(
@@ -121,43 +57,6 @@ def test_an_unfinished_run_goes_on_to_the_same_records(name: str, tmp_path: Path
         assert plain(folder) == plain(whole)
         assert same_tensors(folder, whole)
         assert not (folder / CHECKPOINTS).exists()
-
-
-KILLS = int(os.environ.get("FEDSIM_KILLS", "2"))
-"""30 were tried: FEDSIM_KILLS=30 uv run pytest -m slow -k killed tests/fedsim/engine"""
-CHILD = """
-import sys
-import time
-from pathlib import Path
-from fedsim.engine import run
-from fedsim.scenario import load_scenario
-run(load_scenario(sys.argv[1]), Path(sys.argv[2]))
-"""
-
-
-@pytest.mark.slow
-def test_a_run_that_is_killed_at_any_moment_goes_on(tmp_path: Path) -> None:
-    case = case_of("secure aggregation")
-    whole = run(case, tmp_path / "whole")
-    count = len((whole / RECORDS).read_bytes().splitlines())
-    (tmp_path / "case.toml").write_text(case.to_toml())
-    chance = random.Random(7)  # noqa: S311
-    for kill in range(KILLS):
-        folder = tmp_path / f"killed-{kill}"
-        arguments = [sys.executable, "-c", CHILD, str(tmp_path / "case.toml"), str(folder)]
-        child = subprocess.Popen(arguments, env=os.environ | {"OMP_NUM_THREADS": "1"})
-        moment = chance.randrange(1, count)
-        while child.poll() is None and lines_of(folder / RECORDS) < moment:
-            time.sleep(0.001)
-        child.send_signal(signal.SIGKILL)
-        assert child.wait() == -signal.SIGKILL
-        resume(folder)
-        assert plain(folder) == plain(whole), moment
-        assert same_tensors(folder, whole)
-
-
-def lines_of(path: Path) -> int:
-    return path.read_bytes().count(b"\n") if path.is_file() else 0
 
 
 def broken_off(folder: Path, after: int = 20) -> Path:

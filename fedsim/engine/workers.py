@@ -1,0 +1,61 @@
+"""Ray's workers: on this machine, or on the cluster that `RAY_ADDRESS` names."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from fedsim.core.environment import ADDRESS_VARIABLE, VARIABLES
+from fedsim.core.errors import RunError
+from fedsim.core.signals import ended_as_interrupts
+
+
+@contextmanager
+def ray_workers(
+    *, cpus: int | None = None, variables: Mapping[str, str] | None = None
+) -> Iterator[Any]:
+    """Start Ray on this machine, or connect to the cluster that is named; yield its module.
+
+    Meanwhile, SIGTERM and SIGHUP end this process as Ctrl-C does: Ray's own handler of SIGTERM
+    kills it with a dump. Ray that was connected before stays so.
+
+    Args:
+        cpus: number of CPUs that Ray may use here; all by default.
+        variables: environment variables of the workers, besides those of fedsim.
+
+    Raises:
+        RunError: there is no cluster at the address.
+        KeyboardInterrupt: the process was asked to end.
+    """
+    import ray  # noqa: PLC0415  (takes seconds to import)
+
+    ours, address = not ray.is_initialized(), os.environ.get(ADDRESS_VARIABLE)
+    if ours:
+        # Workers find what this process finds, wherever it was started.
+        places = [*sys.path, *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+        own = {k: os.environ.get(k, v) for k, v in VARIABLES.items()}
+        own["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(p for p in places if p))
+        try:
+            ray.init(
+                address=address or "local",
+                num_cpus=None if address else cpus,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                runtime_env={"env_vars": {**own, **(variables or {})}},
+            )
+        except ConnectionError as error:
+            raise RunError(
+                f"no Ray cluster answers at {address}: {error}; start one with `ray start --head`, "
+                "or leave the address out"
+            ) from None
+    try:
+        with ended_as_interrupts(always=True):
+            yield ray
+    finally:
+        if ours:
+            ray.shutdown()
