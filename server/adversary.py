@@ -9,14 +9,14 @@ from __future__ import annotations
 import copy
 import threading
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 import torch
 from flwr.app import ArrayRecord
 from torch import Tensor, nn
 
-from fedsim.attacks import Assumptions, Progress, Reconstruction
+from fedsim.attacks import Assumptions, Reconstruction
 from fedsim.attacks.adaptive import Known
 from fedsim.attacks.types import ShouldStop
 from fedsim.core.errors import FedsimError
@@ -31,6 +31,7 @@ from fedsim.server.filming import Filming
 from fedsim.server.observing import Observing
 from fedsim.server.priors import PriorsAlone
 from fedsim.server.rounds import RoundsTogether
+from fedsim.server.solving import Solver, begin, here
 from fedsim.server.uploads import Sum, Upload
 from fedsim.server.victims import Listeners, Outcome, Victim, alike
 from fedsim.server.waiting import BoundedQueue
@@ -67,6 +68,7 @@ class Adversary:
         control_apart: whether the positive control is attacked before the others, with a time limit
             of its own, instead of together with them.
         finished: names of victims whose outcomes are known from before; they are not attacked.
+        solver: where attacks are computed; by default in the adversary's thread.
     """
 
     def __init__(  # noqa: PLR0913  (each is one thing that it knows)
@@ -83,6 +85,7 @@ class Adversary:
         assumed: Assumptions | None = None,
         control_apart: bool = False,
         finished: Collection[str] = (),
+        solver: Solver = here,
     ) -> None:
         self._threads = threads
         self._scenario, self._plan = scenario, plan
@@ -100,7 +103,7 @@ class Adversary:
             sizes,
         )
         self._listeners, self._device = listeners, device
-        self._finished = frozenset(finished)
+        self._finished, self._solver = frozenset(finished), solver
         self._cancelled, self._done = threading.Event(), threading.Event()
         self._jobs: BoundedQueue[_Job] = BoundedQueue(plan.queue_mb * 1e6)
         self._choosing = Choosing(scenario, plan)
@@ -207,42 +210,58 @@ class Adversary:
         self._listeners.on_victims([*victims, *(victim for victim, _ in joint)])
         deadline = time.monotonic() + self._plan.time_limit_s
         if self._control_apart:
-            self._attack_together([v for v in victims if v.is_control], model, deadline)
+            self._begin([v for v in victims if v.is_control], model, deadline)()
             victims = [v for v in victims if not v.is_control]
             deadline = time.monotonic() + self._plan.time_limit_s
-        for group in alike(victims):
-            self._attack_together(group, model, deadline)
+        for end in [self._begin(group, model, deadline) for group in alike(victims)]:
+            end()
         deadline = time.monotonic() + self._plan.time_limit_s
         for victim, models in joint:
-            self._attack_together([victim], models, deadline)
+            self._begin([victim], models, deadline)()
         self._listeners.on_round_done(server_round)
 
-    def _attack_together(
+    def _begin(
         self, victims: Sequence[Victim], model: nn.Module, deadline: float
-    ) -> None:
+    ) -> Callable[[], None]:
+        """Begin the attack on victims; return a function that waits for its end and tells it."""
+        # The others of a batch are attacked again with it: the starts are drawn for all of them.
+        if all(v.name in self._finished for v in victims):
+            return lambda: None
+
         def should_stop() -> bool:
             return self._cancelled.is_set() or time.monotonic() > deadline
 
-        # The others of a batch are attacked again with it: the starts are drawn for all of them.
-        if all(v.name in self._finished for v in victims):
-            return
-        began = time.monotonic()
         ready = [v for v in victims if v.observation is not None]
-        found = iter(self._run(ready, model, deadline))
-        seconds = (time.monotonic() - began) / max(1, len(ready))
-        for victim in victims:
-            if victim.observation is None:
-                reconstruction = Reconstruction.failed(victim.problem or "no observation")
-            else:
-                reconstruction = next(found)
-            if victim.name in self._finished:
-                continue
-            prior = self._priors.alone(victim, model, should_stop)
-            film = self._film.films(victim, reconstruction)
-            if film:
-                reconstruction = self._filmed(victim, reconstruction, model, should_stop)
-            outcome = Outcome(victim, reconstruction, model, seconds, prior, film)
-            self._listeners.on_outcome(outcome)
+        seed = derive(self._scenario.seed, "attack", victims[0].server_round)
+        solved = begin(self._solver, ready, model, seed, self._listeners.on_progress, should_stop)
+
+        def end() -> None:
+            reconstructions, seconds = solved()
+            found = iter(reconstructions)
+            for victim in victims:
+                if victim.observation is None:
+                    reconstruction = Reconstruction.failed(victim.problem or "no observation")
+                else:
+                    reconstruction = next(found)
+                if victim.name not in self._finished:
+                    self._tell(victim, reconstruction, model, seconds, should_stop)
+
+        return end
+
+    def _tell(
+        self,
+        victim: Victim,
+        reconstruction: Reconstruction,
+        model: nn.Module,
+        seconds: float,
+        should_stop: ShouldStop,
+    ) -> None:
+        """Tell the outcome of an attack, with what is made beside it."""
+        prior = self._priors.alone(victim, model, should_stop)
+        film = self._film.films(victim, reconstruction)
+        if film:
+            reconstruction = self._filmed(victim, reconstruction, model, should_stop)
+        self._listeners.on_outcome(Outcome(victim, reconstruction, model, seconds, prior, film))
 
     def _filmed(
         self,
@@ -256,40 +275,6 @@ class Adversary:
         return self._film.filmed(
             victim, found, model, lambda p: self._listeners.on_progress(shown, p), should_stop
         )
-
-    def _run(
-        self, victims: Sequence[Victim], model: nn.Module, deadline: float
-    ) -> list[Reconstruction]:
-        raised: list[Exception] = []
-
-        def should_stop() -> bool:
-            return bool(raised) or self._cancelled.is_set() or time.monotonic() > deadline
-
-        def on_progress(progress: Progress) -> None:
-            try:
-                self._listeners.on_progress(victims, progress)
-            except (
-                Exception
-            ) as error:  # stored, otherwise it would be taken for a failure of the attack
-                raised.append(error)
-
-        if not victims:
-            return []
-        observations = [v.observation for v in victims if v.observation is not None]
-        try:
-            found = victims[0].attack.run(
-                model,
-                observations,
-                seed=derive(self._scenario.seed, "attack", victims[0].server_round),
-                on_progress=on_progress,
-                should_stop=should_stop,
-            )
-        except Exception as error:
-            reason = f"{type(error).__name__}: {error}"
-            found = [Reconstruction.failed(reason) for _ in victims]
-        if raised:
-            raise raised[0]
-        return found
 
     def _control(self, server_round: int, model: nn.Module) -> Victim:
         size = self._scenario.federation.batch_size

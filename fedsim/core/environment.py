@@ -30,7 +30,8 @@ ONE_MACHINE = {
     # interfaces, where any who reach its ports could run code.
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
 }
-"""Variables that are set unless a Ray cluster is named."""
+"""Variables that are set unless a Ray cluster of several machines is named."""
+LOOPBACK = ("127.", "localhost", "[::1]")
 
 
 def prepare() -> None:
@@ -42,7 +43,7 @@ def prepare() -> None:
     """
     for key, value in VARIABLES.items():
         os.environ.setdefault(key, value)
-    if ADDRESS_VARIABLE not in os.environ:
+    if os.environ.get(ADDRESS_VARIABLE, LOOPBACK[0]).startswith(LOOPBACK):
         for key, value in ONE_MACHINE.items():
             os.environ.setdefault(key, value)
     # Flower stores an anonymous id in its home even with telemetry off: not in the user's home.
@@ -57,7 +58,8 @@ def use_cluster(address: str) -> None:
     Args:
         address: ``host:port`` of its head.
     """
-    os.environ[ADDRESS_VARIABLE] = address
     for key, value in ONE_MACHINE.items():
         if os.environ.get(key) == value:
             del os.environ[key]
+    os.environ[ADDRESS_VARIABLE] = address
+    prepare()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -18,10 +19,12 @@ from fedsim.attacks import Assumptions
 from fedsim.clients.app import make_client_app
 from fedsim.clients.site import Site, open_site
 from fedsim.clients.training import one_thread
+from fedsim.core.environment import ADDRESS_VARIABLE
 from fedsim.core.errors import RunError
 from fedsim.core.plugins import loaded_plugins
 from fedsim.core.precision import best_device, full_float32
 from fedsim.core.signals import ended_as_interrupts
+from fedsim.engine.attack_tasks import on_cluster
 from fedsim.engine.flower import logs_to
 from fedsim.engine.observer import Observer
 from fedsim.engine.past import Checkpointing, EngineName, Past
@@ -33,6 +36,7 @@ from fedsim.scenario import Scenario
 from fedsim.scoring import Scorer
 from fedsim.server.adversary import Adversary
 from fedsim.server.federation import federate
+from fedsim.server.solving import here
 from fedsim.server.uploads import Sum, Upload
 from fedsim.server.victims import Listeners, Outcome
 
@@ -169,6 +173,8 @@ class _Run:
         def server(grid: Grid) -> None:
             with one_thread():
                 self._train(grid, adversary)
+            if adversary is not None and self._on_cluster:
+                adversary.finish()  # its tasks end with the simulation
 
         try:
             client_app = make_client_app(self._scenario.to_toml(), loaded_plugins())
@@ -243,7 +249,13 @@ class _Run:
             sizes=[len(own) for own in self._site.partitions],
             assumed=Assumptions(self._site.loss.function()),
             finished=() if self._past is None else self._past.victims,
+            solver=on_cluster if self._on_cluster else here,
         )
+
+    @property
+    def _on_cluster(self) -> bool:
+        """Whether a Ray cluster computes the attacks, too."""
+        return self._engine == "ray" and ADDRESS_VARIABLE in os.environ
 
     def _on_attacked(self, server_round: int) -> None:
         """Record the end of a round's attacks, if none was cut; from the adversary's thread."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fedsim.core.environment import ONE_MACHINE, prepare
+from fedsim.core.environment import ONE_MACHINE, prepare, use_cluster
 from fedsim.engine import run
 from fedsim.engine.observer import Observer
 from fedsim.log.schema import LogRecord
@@ -76,6 +76,10 @@ def test_a_named_cluster_keeps_its_interfaces(monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
     prepare()
+    assert not any(name in os.environ for name in ONE_MACHINE)
+    use_cluster("127.0.0.1:6379")
+    assert all(os.environ[name] == value for name, value in ONE_MACHINE.items())
+    use_cluster("10.0.0.1:6379")
     assert not any(name in os.environ for name in ONE_MACHINE)
 
 

@@ -39,7 +39,7 @@ def cluster(tmp_path: Path) -> Iterator[str]:
     begin = [
         *RAY, "start", "--head", "--block", "--node-ip-address=127.0.0.1", f"--port={port}",
         "--num-cpus=2", "--include-dashboard=false", "--disable-usage-stats",
-        f"--temp-dir={tmp_path / 'ray'}",
+        f"--temp-dir={tmp_path / 'cluster'}",
     ]  # fmt: skip
     env = os.environ | VARIABLES | ONE_MACHINE
     head = subprocess.Popen(begin, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -1,0 +1,135 @@
+"""Attacks as tasks on a Ray cluster: on its GPUs if it has any, otherwise on its CPUs."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from fedsim.attacks import Attack, Observation, Progress
+from fedsim.core.errors import AttackError
+from fedsim.core.plugins import Plugin, loaded_plugins
+from fedsim.core.precision import best_device
+from fedsim.server.solving import Solved
+
+POLL_S = 0.5
+"""Interval in which progress is passed on, and attacks are told to stop."""
+
+_Told = tuple[Tensor, int, int, Tensor, Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class _Work:
+    """What an attack needs on another machine."""
+
+    attack: Attack
+    model: nn.Module
+    observations: Sequence[Observation]
+    seed: int
+    plugins: Sequence[Plugin]
+
+
+class Link:
+    """An actor between a running attack and those who wait for it."""
+
+    def __init__(self) -> None:
+        self._told: _Told | None = None
+        self._stopped = False
+
+    def tell(self, progress: _Told) -> None:
+        """Store the last progress."""
+        self._told = progress
+
+    def taken(self) -> _Told | None:
+        """Return the last progress, once."""
+        told, self._told = self._told, None
+        return told
+
+    def stop(self) -> None:
+        """Let the attack stop."""
+        self._stopped = True
+
+    def is_stopped(self) -> bool:
+        """Return whether the attack should stop."""
+        return self._stopped
+
+
+def on_cluster(
+    attack: Attack,
+    model: nn.Module,
+    observations: Sequence[Observation],
+    *,
+    seed: int,
+    on_progress: Callable[[Progress], None],
+    should_stop: Callable[[], bool],
+) -> Callable[[], Solved]:
+    """Begin an attack as a task of the cluster that this process is connected to.
+
+    A task takes one GPU, if the cluster has any: several run at once on several. On a cluster
+    without GPUs, it shares the CPUs with the clients.
+    """
+    ray: Any = importlib.import_module("ray")  # takes seconds
+    gpus = min(1.0, ray.cluster_resources().get("GPU", 0.0))
+    work = _Work(attack, copy.deepcopy(model).cpu(), observations, seed, loaded_plugins())
+    link = ray.remote(num_cpus=0)(Link).remote()
+    task = ray.remote(num_cpus=0, num_gpus=gpus, max_retries=0)(attacked).remote(work, link)
+
+    def wait() -> Solved:
+        while not ray.wait([task], timeout=POLL_S)[0]:
+            told = ray.get(link.taken.remote())
+            if told is not None:
+                on_progress(_progress(*told))
+            if should_stop():
+                ray.get(link.stop.remote())
+            if not ray.is_initialized():  # the next call would start another Ray
+                raise AttackError("the connection to the Ray cluster has ended")
+        found: Solved = ray.get(task)
+        return found
+
+    return wait
+
+
+def _progress(
+    victims: Tensor, evaluation: int, most: int, objective: Tensor, data: Tensor
+) -> Progress:
+    return Progress(victims, evaluation, most, objective, lambda: data)
+
+
+def attacked(work: _Work, link: Any) -> Solved:
+    """Run an attack in a worker of the cluster."""
+    ray: Any = importlib.import_module("ray")
+    for plugin in work.plugins:
+        plugin.load()
+    began, told, stopped = time.monotonic(), [0.0], threading.Event()
+
+    def on_progress(progress: Progress) -> None:
+        if time.monotonic() > told[0] + POLL_S:
+            told[0] = time.monotonic()
+            tensors = progress.victims.cpu(), progress.objective.cpu(), progress.data().cpu()
+            link.tell.remote(
+                (tensors[0], progress.evaluation, progress.max_evaluations, *tensors[1:])
+            )
+
+    def listen() -> None:
+        while not stopped.wait(POLL_S):
+            if ray.get(link.is_stopped.remote()):
+                stopped.set()
+
+    threading.Thread(target=listen, daemon=True).start()
+    try:
+        found = work.attack.run(
+            work.model.to(best_device()),
+            work.observations,
+            seed=work.seed,
+            on_progress=on_progress,
+            should_stop=stopped.is_set,
+        )
+    finally:
+        stopped.set()
+    return Solved(found, time.monotonic() - began)
