@@ -109,7 +109,7 @@ class Federation(Section):
         default="plain", validate_default=True
     )
     timeout_s: float = Field(
-        600.0, gt=0, description="maximum time that a round waits for its clients"
+        600.0, gt=0, description="maximum time that a round waits for its clients; not inline"
     )
 
     @model_validator(mode="after")

@@ -42,14 +42,14 @@ class Row:
 def sizes(name: str) -> list[tuple[float, Size, str]]:
     """Return the number that grows, the run and the contestant, from small to large."""
     if name == "clients x rounds":
-        return [(3 * n, replace(BASE, clients=n), "inline") for n in (100, 400, 1600)]
+        return [(3 * n, replace(BASE, clients=n), "inline") for n in (100, 200, 400)]
     if name == "rounds":
-        return [(n, replace(BASE, rounds=n), "inline") for n in (10, 40, 160)]
+        return [(n, replace(BASE, rounds=n), "inline") for n in (3, 10, 30)]
     if name == "1,000 parameters x clients x rounds":
         return [
-            (96 * n * PER_HIDDEN / 1000, replace(BASE, hidden=n), "inline") for n in (64, 512, 2048)
+            (96 * n * PER_HIDDEN / 1000, replace(BASE, hidden=n), "inline") for n in (64, 512, 1024)
         ]
-    return [(BASE.rounds * n, replace(BASE, victims=n), "inline, attacked") for n in (4, 12, 28)]
+    return [(BASE.rounds * n, replace(BASE, victims=n), "inline, attacked") for n in (2, 4, 8)]
 
 
 def row(name: str) -> Row:

@@ -7,6 +7,7 @@ prints a table with a row for each fault.
 
 # ruff: noqa: T201 - the table is what this is run for
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,6 +43,13 @@ PARTITIONS = {p + 1: p for p in range(8)}
 SHAPES = {k: tuple(v.shape) for k, v in VALUES.items()}
 START = {k: torch.zeros(v.shape, dtype=torch.as_tensor(v).dtype) for k, v in VALUES.items()}
 HONEST = {k: torch.as_tensor(v) for k, v in VALUES.items()}
+
+
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep Flower's line on each round out of the table."""
+    monkeypatch.setattr(logging.getLogger("flwr"), "handlers", [])
+    monkeypatch.setattr(logging.getLogger("flwr"), "level", logging.ERROR)
 
 
 @dataclass

@@ -5,6 +5,8 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,28 +28,44 @@ pytestmark = [
 
 RAY = [sys.executable, "-m", "ray.scripts.scripts"]
 FEDSIM = [sys.executable, "-c", "from fedsim.cli.main import main; main()"]
+WAIT_S = 120.0
 ATTACK = "adversary={attack={name='dlg', evaluations=5}, rounds=[1], per_round=1, adaptive=false}"
 """One victim and a positive control."""
 
 
 @pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[str]:
+def cluster() -> Iterator[str]:
     """Return the address of a cluster's head, which is stopped at the end."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    begin = [
-        *RAY, "start", "--head", "--block", "--node-ip-address=127.0.0.1", f"--port={port}",
-        "--num-cpus=2", "--include-dashboard=false", "--disable-usage-stats",
-        f"--temp-dir={tmp_path / 'cluster'}",
-    ]  # fmt: skip
-    env = os.environ | VARIABLES | ONE_MACHINE
-    head = subprocess.Popen(begin, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        yield f"127.0.0.1:{port}"
-    finally:
-        head.terminate()
-        head.wait(60)
+    # Not in the test's folder: the paths of Ray's sockets may have 107 bytes.
+    with tempfile.TemporaryDirectory(prefix="ray", ignore_cleanup_errors=True) as folder:
+        begin = [
+            *RAY, "start", "--head", "--block", "--node-ip-address=127.0.0.1", f"--port={port}",
+            "--num-cpus=2", "--include-dashboard=false", "--disable-usage-stats",
+            f"--temp-dir={folder}",
+        ]  # fmt: skip
+        env = os.environ | VARIABLES | ONE_MACHINE
+        with (Path(folder) / "head.log").open("w+", encoding="utf-8") as log:
+            head = subprocess.Popen(begin, env=env, stdout=log, stderr=log)
+            try:
+                said = started(head, Path(log.name))
+                assert "Ray runtime started" in said, said
+                yield f"127.0.0.1:{port}"
+            finally:
+                head.terminate()
+                head.wait(60)
+
+
+def started(head: "subprocess.Popen[bytes]", log: Path) -> str:
+    """Return what a head says until it has started, or has ended."""
+    deadline = time.monotonic() + WAIT_S
+    while head.poll() is None and time.monotonic() < deadline:
+        if "Ray runtime started" in log.read_text("utf-8"):
+            break
+        time.sleep(0.2)
+    return log.read_text("utf-8")
 
 
 def test_clients_and_attacks_run_on_a_cluster(cluster: str, tmp_path: Path) -> None:
