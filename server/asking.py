@@ -1,4 +1,4 @@
-"""Which partition each node holds."""
+"""Partitions of the nodes, by asking them."""
 
 import time
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Where attacks are computed: in the adversary's thread, or elsewhere."""
+"""Places where attacks are computed: the adversary's thread, or others."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fedsim.server.victims import OnAttackProgress, Victim
 
 @dataclass(frozen=True, eq=False)
 class Solved:
-    """What an attack found.
+    """Result of an attack on several observations.
 
     Attributes:
         found: one reconstruction for each observation, in order.

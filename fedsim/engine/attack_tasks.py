@@ -26,7 +26,7 @@ _Told = tuple[Tensor, int, int, Tensor, Tensor]
 
 @dataclass(frozen=True, eq=False)
 class _Work:
-    """What an attack needs on another machine."""
+    """Inputs of an attack on another machine."""
 
     attack: Attack
     model: nn.Module
