@@ -206,21 +206,22 @@ def outcomes(attack: str, things: str) -> Iterator[Case]:
         if isinstance(v := getattr(ATTACKS.get(attack)(), k, None), int | float | str)
     }  # fmt: skip
     plan = {"attack": {"name": attack, **parameters}, "adaptive": True, "time_limit_s": 600.0}
-    federations = [{}, {"local_steps": 3}, {"local_epochs": 2, "batch_size": 1}]
+    federations = [{}, {"local_steps": 3}, {"local_epochs": 2, "batch_size": 1}, {}]
+    rising, falling = [1.0, 2.0, 3.0, 4.0, 5.0], [9.0, 5.0, 2.0, 1.0, 0.1]
+    settings = list(zip(federations, ((), (rising,), (falling,), (falling,)), strict=True))
     for found in OUTCOMES:
         for attacker in (NAIVE, ADAPTIVE):
             for defenses in ((), NOISE):
-                for federation in federations:
-                    for curve in ((), ([1.0, 2.0, 3.0, 4.0, 5.0],), ([9.0, 5.0, 2.0, 1.0, 0.1],)):
-                        yield case(
-                            attacker=attacker,
-                            defenses=defenses,
-                            scenario={"adversary": plan, "federation": federation},
-                            has_adaptive=attacker == ADAPTIVE,
-                            curves=curve,
-                            things=things,
-                            **found,
-                        )
+                for federation, curve in settings:
+                    yield case(
+                        attacker=attacker,
+                        defenses=defenses,
+                        scenario={"adversary": plan, "federation": federation},
+                        has_adaptive=attacker == ADAPTIVE,
+                        curves=curve,
+                        things=things,
+                        **found,
+                    )
 
 
 @pytest.mark.parametrize(
