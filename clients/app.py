@@ -18,6 +18,7 @@ from fedsim.clients.defenses import (
     is_private,
 )
 from fedsim.clients.defenses.checking import Examined, Received, examined
+from fedsim.clients.memory import remember, remembered
 from fedsim.clients.mods import BYTES_KEY, DefenseMod, note_defenses
 from fedsim.clients.secure.answer import answer
 from fedsim.clients.site import Site, site_of
@@ -207,7 +208,10 @@ def _examined(
     defenses = site.scenario.group_of(partition).defenses
     announcing = _announcing(site, partition)
     others, own = announcing.others(message), announcing.own(message, context)
-    return examined(defenses, Received(received, expected, model, batch, others, own))
+    about = Received(received, expected, model, batch, others, own)
+    found = examined(defenses, about, remembered(context, len(defenses)))
+    remember(context, found.kept)
+    return found
 
 
 def _partition(context: Context) -> int:

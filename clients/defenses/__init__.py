@@ -26,6 +26,7 @@ from fedsim.clients.defenses.instahide import InstaHide
 from fedsim.clients.defenses.int8 import Int8
 from fedsim.clients.defenses.layer_dropout import PartialUpload
 from fedsim.clients.defenses.local_dp import LocalDP
+from fedsim.clients.defenses.loss_jump import LossJump
 from fedsim.clients.defenses.mixup import Mixup
 from fedsim.clients.defenses.model_agreement import ModelAgreement
 from fedsim.clients.defenses.noise import GaussianNoise, LaplacianNoise
@@ -71,6 +72,7 @@ __all__ = [
     "LaplacianNoise",
     "LayerClipping",
     "LocalDP",
+    "LossJump",
     "Mechanism",
     "Mixup",
     "ModelAgreement",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -29,6 +30,7 @@ class Received:
         others: hashes of the models that other clients vouch for having received, by client; None
             if the server relays none.
         announced: hash of the model that the client itself announced in this round; None if none.
+        remembered: numbers that the check kept from the models before; empty at first.
     """
 
     weights: Mapping[str, Tensor]
@@ -37,6 +39,7 @@ class Received:
     batch: Callable[[], tuple[Tensor, Tensor]] | None = None
     others: Mapping[int, bytes] | None = None
     announced: bytes | None = None
+    remembered: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -46,10 +49,12 @@ class Finding:
     Attributes:
         problem: reason for suspicion, or None.
         did: measures of the check by name.
+        kept: numbers to remember at the next model.
     """
 
     problem: str | None
     did: Mapping[str, float] = field(default_factory=dict)
+    kept: Mapping[str, float] = field(default_factory=dict)
 
 
 @checked
@@ -64,6 +69,13 @@ class Check(Defense):
 
     needs_data: ClassVar[bool] = False
     """Whether it needs the model and the client's batch, besides the received tensors."""
+
+    accuses: ClassVar[bool] = True
+    """Whether it suspects the server. If not, it finds a leak, whoever is to blame, and its alarm
+    on an honest model is not a false one."""
+
+    remembers: ClassVar[bool] = False
+    """Whether it remembers numbers from one model to the next, in the client's Flower state."""
 
     action: Annotated[
         Literal["refuse", "warn"], Field(description="what the client does on suspicion")
@@ -81,22 +93,37 @@ class Examined:
     Attributes:
         refused: reason to refuse the round, which names the check; None to train.
         did: measures of each check by its position among the defenses, with ``flagged`` 0 or 1.
+        kept: numbers that a check remembers, by its position; without those that keep none.
     """
 
     refused: str | None
     did: Mapping[int, Mapping[str, float]]
+    kept: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
 
 
-def examined(defenses: Sequence[Defense], received: Received) -> Examined:
-    """Return the results of the checks among a client's defenses, in their order."""
+def examined(
+    defenses: Sequence[Defense],
+    received: Received,
+    remembered: Mapping[int, Mapping[str, float]] = MappingProxyType({}),
+) -> Examined:
+    """Return the results of the checks among a client's defenses, in their order.
+
+    Args:
+        defenses: the client's defenses.
+        received: the model, and the client's knowledge.
+        remembered: numbers that a check kept from the models before, by its position.
+    """
     did: dict[int, Mapping[str, float]] = {}
+    kept: dict[int, Mapping[str, float]] = {}
     for position, check in enumerate(defenses):
         if not isinstance(check, Check):
             continue
         # What refuses by the batch withdraws an epsilon, so no other check gets to see it.
         seen = received if check.needs_data else replace(received, model=None, batch=None)
-        found = check.examine(seen)
+        found = check.examine(replace(seen, remembered=remembered.get(position, {})))
+        if found.kept:
+            kept[position] = found.kept
         did[position] = {**found.did, "flagged": float(found.problem is not None)}
         if found.problem is not None and check.action == "refuse":
-            return Examined(f"refused by {DEFENSES.name_of(check)}: {found.problem}", did)
-    return Examined(None, did)
+            return Examined(f"refused by {DEFENSES.name_of(check)}: {found.problem}", did, kept)
+    return Examined(None, did, kept)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
-import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from fedsim.clients.defenses.checking import Check, Finding, Received
-from fedsim.core.modules import probing
+from fedsim.clients.defenses.row_gradients import row_gradients
 from fedsim.core.registry import DEFENSES
 
 LEAST_BATCH = 4
@@ -25,13 +24,15 @@ class SingleExampleDominance(Check):
     example has nearly all of them holds this example's input undiluted. Garov et al. (arXiv
     2306.03013) compare whole layers' gradients of single examples (D-SNR); rows are finer, since
     one row suffices. It says what leaks, not who is to blame: honest ReLU networks give away some
-    examples too, and wide ones as many as trap weights do. The rows of the last layer belong to
+    examples too, and wide ones as many as trap weights do, so that an alarm on an honest model is
+    counted as a true leak, and not as a false alarm. The rows of the last layer belong to
     classes: a batch of no more examples than classes is measured there and not judged, because each
     of them may have a row to itself in any trained model, and what such a row tells is the last
     features of the example.
     """
 
     needs_data: ClassVar[bool] = True
+    accuses: ClassVar[bool] = False
 
     share: Annotated[
         float, Field(gt=0, le=1, description="share of the batch that rows give away")
@@ -54,7 +55,10 @@ class SingleExampleDominance(Check):
         name = max(judged, key=lambda k: judged[k], default="")
         problem = None
         if judged.get(name, 0.0) >= self.share:
-            problem = f"rows of {name} give away {judged[name]:.0%} of the batch, one example each"
+            problem = (
+                "your own gradient gives examples away, whether the server is malicious or not: "
+                f"rows of {name} hold {judged[name]:.0%} of the batch, one example each"
+            )
         return Finding(problem, {"given_away": max(shares.values(), default=0.0)})
 
 
@@ -62,43 +66,6 @@ def _tells_classes_alone(name: str, parts: Mapping[str, Tensor]) -> bool:
     """Return whether a layer is the last one, and has a row for each example of the batch."""
     examples, rows = parts[name].shape
     return name == list(parts)[-1] and examples <= rows
-
-
-def row_gradients(model: nn.Module, inputs: Tensor, labels: Tensor) -> dict[str, Tensor]:
-    """Return each example's gradient of each bias of the dense layers ``(examples, rows)``.
-
-    The cross-entropy of each example counts alone; examples of texts sum over their tokens.
-    """
-    seen: dict[nn.Module, Tensor] = {}
-
-    def keep(module: nn.Module, given: tuple[Any, ...], output: Any) -> None:
-        if _is_dense(module) and output.requires_grad:
-            seen[module] = output
-
-    with probing(model, keep), torch.enable_grad():
-        logits = model(inputs)
-    if not seen:
-        return {}
-    if labels.is_floating_point():
-        loss = nn.functional.cross_entropy(logits, labels, reduction="sum")
-    else:
-        loss = nn.functional.cross_entropy(
-            logits.flatten(0, -2), labels.flatten(), reduction="sum", ignore_index=-100
-        )
-    found = torch.autograd.grad(loss, list(seen.values()), allow_unused=True)
-    names = {module: name for name, module in model.named_modules()}
-    return {
-        names[module]: part.reshape(len(inputs), -1, part.shape[-1]).sum(1)
-        for module, part in zip(seen, found, strict=True)
-        if part is not None
-    }
-
-
-def _is_dense(module: nn.Module) -> bool:
-    """Return whether a module is a dense layer, PyTorch's or that of Hugging Face's GPT-2."""
-    own = dict(module.named_parameters(recurse=False))
-    known = "bias" in own and "weight" in own and own["weight"].ndim == 2
-    return known or isinstance(module, nn.Linear)
 
 
 def given_away(parts: Tensor, dominance: float) -> float:

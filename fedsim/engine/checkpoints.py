@@ -25,7 +25,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from fedsim.clients.defenses import Defense
+from fedsim.clients.defenses import Check, Defense
 from fedsim.core.errors import RunError
 from fedsim.log.reader import inside
 from fedsim.scenario import Scenario
@@ -72,7 +72,7 @@ def keeps_states(scenario: Scenario) -> bool:
     Defenses such as deep gradient compression do, and so does encryption, with keys for all rounds.
     """
     of_defenses = any(
-        type(d).protect_next is not Defense.protect_next
+        type(d).protect_next is not Defense.protect_next or (isinstance(d, Check) and d.remembers)
         for group in scenario.clients
         for d in group.defenses
     )

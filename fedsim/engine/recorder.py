@@ -147,7 +147,11 @@ class Recorder:
         chain = zip(tables, self._scenario.group_of(partition).defenses, strict=True)
         return tuple(
             Component.of(table).model_copy(
-                update={"units": dict(defense.other_units), "check": isinstance(defense, Check)}
+                update={
+                    "units": dict(defense.other_units),
+                    "check": isinstance(defense, Check),
+                    "accuses": not isinstance(defense, Check) or defense.accuses,
+                }
             )
             for table, defense in chain
         )

@@ -18,6 +18,7 @@ class CheckCount:
         refused: number of those that the client refused for it.
         checked: number of honest models.
         alarms: number of honest models that the check suspected.
+        leaks: number of honest models in which the check found a leak, and accused nobody.
     """
 
     examined: int = 0
@@ -25,6 +26,7 @@ class CheckCount:
     refused: int = 0
     checked: int = 0
     alarms: int = 0
+    leaks: int = 0
 
     def __add__(self, other: CheckCount) -> CheckCount:
         return CheckCount(
@@ -33,6 +35,7 @@ class CheckCount:
             self.refused + other.refused,
             self.checked + other.checked,
             self.alarms + other.alarms,
+            self.leaks + other.leaks,
         )
 
 
@@ -48,11 +51,11 @@ def check_counts(
     found: dict[str, CheckCount] = {}
     for upload in uploads:
         for name in _examining(upload):
-            flagged = int(name in upload.noticed)
+            flagged, leak = int(name in upload.noticed), int(name in upload.own_leaks)
             count = (
                 CheckCount(1, flagged, flagged * upload.refused)
                 if (upload.round, upload.partition) in changed
-                else CheckCount(checked=1, alarms=flagged)
+                else CheckCount(checked=1, alarms=flagged - leak, leaks=leak)
             )
             found[name] = found.get(name, CheckCount()) + count
     return found

@@ -18,6 +18,8 @@ class Component(Typed):
         parameters: by name.
         units: its strength in units that others use, by name.
         check: whether it is a client's check of the received model, which changes no upload.
+        accuses: whether such a check suspects the server; if not, it finds a leak, whoever is to
+            blame.
     """
 
     name: str
@@ -26,6 +28,7 @@ class Component(Typed):
     )
     units: dict[str, float] = Field(default_factory=dict)
     check: bool = False
+    accuses: bool = True
 
     @property
     def numbers(self) -> dict[str, int | float]:

@@ -141,6 +141,12 @@ class UploadRecord(Typed):
         """Names of the client's checks of the model: defenses that act on suspicion."""
         return tuple(dict.fromkeys(d.name for d in self.defenses if "action" in d.parameters))
 
+    @property
+    def own_leaks(self) -> tuple[str, ...]:
+        """Names of the checks that found a leak and do not accuse the server."""
+        finding = {d.name for d in self.defenses if not d.accuses}
+        return tuple(name for name in self.noticed if name in finding)
+
 
 class SumRecord(Typed):
     """The result of a round of secure aggregation.

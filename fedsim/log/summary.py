@@ -124,6 +124,8 @@ class Summary:
         noticed: rounds in which a client's check suspected the server: round, client, name of the
             check, whether the client refused the round.
         checked: number of uploads and refusals of clients with checks in honest rounds.
+        leaks: those among them by checks that find a leak and do not accuse the server: round,
+            client, name of the check.
         checking: round and client of the uploads and refusals of clients with checks.
         status: finished, interrupted or failed; None while the run continues or if it died.
         error: reason for a failure, or None.
@@ -147,6 +149,7 @@ class Summary:
     taken: dict[int, tuple[int, int]] = field(default_factory=dict)
     noticed: list[tuple[int, int, str, bool]] = field(default_factory=list)
     checked: int = 0
+    leaks: frozenset[tuple[int, int, str]] = frozenset()
     checking: frozenset[tuple[int, int]] = frozenset()
     status: str | None = None
     error: str | None = None
@@ -202,6 +205,7 @@ def summarise(records: Iterable[LogRecord]) -> Summary:
         taken=_taken(records, measure),
         noticed=[(u.round, u.partition, name, u.refused) for u in uploads for name in u.noticed],
         checked=_checked(uploads, of_kind(records, ManipulationRecord)),
+        leaks=frozenset((u.round, u.partition, name) for u in uploads for name in u.own_leaks),
         checking=frozenset((u.round, u.partition) for u in uploads if u.checks),
         status=None if end is None else end.status,
         error=None if end is None else end.error,
@@ -210,11 +214,24 @@ def summarise(records: Iterable[LogRecord]) -> Summary:
 
 
 def false_alarms(summary: Summary) -> list[tuple[int, int]]:
-    """Return round and client of the honest models that a client's check suspected."""
-    changed = {
+    """Return round and client of the honest models for which a client's check accused the server.
+
+    Leaks that a check finds in an honest model are true ones; see `true_leaks`.
+    """
+    accused = {(r, c) for r, c, name, _ in summary.noticed if (r, c, name) not in summary.leaks}
+    return sorted(accused - _changed_for(summary))
+
+
+def true_leaks(summary: Summary) -> list[tuple[int, int]]:
+    """Return round and client of the honest models in which a check found a leak."""
+    return sorted({(r, c) for r, c, _ in summary.leaks} - _changed_for(summary))
+
+
+def _changed_for(summary: Summary) -> set[tuple[int, int]]:
+    """Return round and client of all that received a changed model or served an attack."""
+    return {
         (sent.round, p) for sent in summary.manipulations for p in (*sent.partitions, *sent.others)
     }
-    return sorted({(r, c) for r, c, _, _ in summary.noticed} - changed)
 
 
 def _replacing(found: Sequence[ReconstructionRecord]) -> frozenset[str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from fedsim.core.measures import Measure
 from fedsim.log.schema import LeakageRecord, LogRecord, ManipulationRecord, UploadRecord
-from fedsim.log.summary import Summary, false_alarms
+from fedsim.log.summary import Summary, false_alarms, true_leaks
 from fedsim.show.headline import counted
 
 MOST_NAMED = 6
@@ -24,13 +24,20 @@ def malice_said(summary: Summary) -> list[str]:
     if summary.checked:
         lines.append(
             f"False alarms: {len(alarms)} in {counted(summary.checked, 'check')} of honest models"
-            + (f" ({'; '.join(_alarm(a) for a in alarms[:MOST_NAMED])})." if alarms else ".")
+            + (f" ({_named(alarms)})." if alarms else ".")
+        )
+    if leaks := true_leaks(summary):
+        checks = " and ".join(sorted({name for _, _, name in summary.leaks}))
+        lines.append(
+            f"True leaks: {counted(len(leaks), 'honest model')} in which {checks} found that the "
+            f"client's own gradient gives examples away, whoever sent the model ({_named(leaks)})."
         )
     return lines
 
 
-def _alarm(alarm: tuple[int, int]) -> str:
-    return f"round {alarm[0]}, client {alarm[1]}"
+def _named(rounds: Sequence[tuple[int, int]]) -> str:
+    """Return rounds and clients, the first few of them."""
+    return "; ".join(f"round {r}, client {c}" for r, c in rounds[:MOST_NAMED])
 
 
 def sent_said(sent: ManipulationRecord) -> str:

@@ -17,7 +17,7 @@ CHECK_LEGEND = (
     "Who notices: of all clients with the check that an attack served, over all defenses. refused: "
     "all refused the round. noticed: all suspected it. not: none did. –: not tried. Last row: of "
     "the honest models that were checked. single-example-dominance measures what a client's own "
-    "gradient gives away, so that an alarm of it on an honest model is a true leak."
+    "gradient gives away: on an honest model it finds a true leak, and no false alarm."
 )
 
 
@@ -41,12 +41,14 @@ def check_rows(pairs: Sequence[Pairing]) -> tuple[list[str], list[list[str]]]:
 def check_csv(pairs: Sequence[Pairing]) -> str:
     """Return a line for each attack and check, with all counts."""
     text = io.StringIO()
-    names = ["attack", "check", "examined", "noticed", "refused", "checked", "false_alarms"]
+    names = ["attack", "check", "examined", "noticed", "refused", "checked"]
+    names += ["false_alarms", "true_leaks"]
     writer = csv.writer(text)
     writer.writerow(names)
     for attack in dict.fromkeys(m.attack for m in pairs):
         for name, c in added(m.checks for m in pairs if m.attack == attack).items():
-            writer.writerow([attack, name, c.examined, c.noticed, c.refused, c.checked, c.alarms])
+            counts = [c.examined, c.noticed, c.refused, c.checked, c.alarms, c.leaks]
+            writer.writerow([attack, name, *counts])
     return text.getvalue()
 
 
@@ -61,4 +63,7 @@ def _cell(count: CheckCount) -> str:
 
 
 def _alarms(count: CheckCount) -> str:
-    return f"{count.alarms} of {count.checked}" if count.checked else NOTHING
+    if not count.checked:
+        return NOTHING
+    leaks = f", {count.leaks} true leaks" if count.leaks else ""
+    return f"{count.alarms} of {count.checked}{leaks}"

@@ -154,7 +154,10 @@ def test_a_refusal_ends_the_checks_and_a_warning_does_not() -> None:
     chain = [NoDefense(), WeightStatistics(action="warn"), SingleExampleDominance()]
     done = examined(chain, found)
     assert done.refused is not None
-    assert done.refused.startswith("refused by single-example-dominance: rows of dense1 give away")
+    assert done.refused.startswith(
+        "refused by single-example-dominance: your own gradient gives examples away, whether the "
+        "server is malicious or not: rows of dense1 hold"
+    )
     assert done.did[1]["flagged"] == 1
     warned = examined([WeightStatistics(action="warn")], found)
     assert warned.refused is None

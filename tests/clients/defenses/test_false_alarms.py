@@ -1,6 +1,7 @@
 """Checks of clients in 1,000 honest rounds over bundled models and data."""
 
 import functools
+from collections.abc import Mapping
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ import torch
 from fedsim.clients.defenses import (
     ArchitectureDrift,
     DeadUnits,
+    LossJump,
     ModelAgreement,
     Received,
     SingleExampleDominance,
@@ -27,6 +29,7 @@ CHECKS = tuple(
         DeadUnits,
         SingleExampleDominance,
         ModelAgreement,
+        LossJump,
     )
 )
 TEXTS = "data.dataset='messages'"
@@ -74,8 +77,10 @@ def alarms(name: str) -> tuple[str, ...]:
     steps = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1)
     named = {k: p for k, p in model.named_parameters() if p.requires_grad}
     found = []
+    remembered: dict[int, dict[int, Mapping[str, float]]] = {}
     for server_round in range(1, ROUNDS[name] + 1):
-        batch = site.batches(server_round % 4, server_round)[0]
+        client = server_round % 4
+        batch = site.batches(client, server_round)[0]
         weights = {k: v.clone() for k, v in model.state_dict().items()}
         digest = model_digest(weights)
         received = Received(
@@ -86,7 +91,10 @@ def alarms(name: str) -> tuple[str, ...]:
             others=dict.fromkeys((4, 5), digest),
             announced=digest,
         )
-        did = examined(CHECKS, received).did
+        own = remembered.setdefault(client, {})
+        done = examined(CHECKS, received, own)
+        own.update(done.kept)
+        did = done.did
         found += [
             f"{name}, round {server_round}: {type(check).__name__}"
             for place, check in enumerate(CHECKS)

@@ -3,6 +3,7 @@
 import pytest
 from rich.console import Console
 
+from fedsim.log.schema import Component
 from fedsim.log.summary import summarise
 from fedsim.modalities.pictures.measure import PSNR
 from fedsim.modalities.texts.measure import TOKENS
@@ -102,11 +103,23 @@ def test_it_says_who_noticed_and_counts_false_alarms() -> None:
         MANIPULATION,
         upload(0, "a", noticed=("weight-statistics",), **refused),
         upload(1, "b", did={"0.weight-statistics.flagged": 0.0}),
-        upload(1, "b", round=2, noticed=("single-example-dominance",)),
+        upload(1, "b", round=2, noticed=("dead-units",)),
     ]
     first, alarms = malice_said(summarise(records))
     assert "Noticed: client 0 by weight-statistics, refused." in first
     assert alarms == "False alarms: 1 in 2 checks of honest models (round 2, client 1)."
+
+
+def test_a_leak_that_a_check_finds_in_an_honest_model_is_no_false_alarm() -> None:
+    leak = upload(1, "b", round=2, noticed=("single-example-dominance",))
+    finding = Component(name="single-example-dominance", check=True, accuses=False)
+    leak = leak.model_copy(update={"defenses": (finding,)})
+    alarms, leaks = malice_said(summarise([started(), leak]))
+    assert alarms == "False alarms: 0 in 1 check of honest models."
+    assert leaks == (
+        "True leaks: 1 honest model in which single-example-dominance found that the client's own "
+        "gradient gives examples away, whoever sent the model (round 2, client 1)."
+    )
 
 
 def test_texts_are_counted_by_their_tokens() -> None:

@@ -46,7 +46,11 @@ def test_a_row_for_each_attack_and_one_for_false_alarms() -> None:
             FAILED,
             checks={"weight-statistics": CheckCount(4, 4, checked=1, alarms=1)},
         ),
-        replace(LEAKED, attack="fishing", checks={"dead-units": CheckCount(4, 4, 4)}),
+        replace(
+            LEAKED,
+            attack="fishing",
+            checks={"dead-units": CheckCount(4, 4, 4, checked=2, leaks=2)},
+        ),
         replace(LEAKED, attack="two models", checks={"dead-units": CheckCount(4, 1)}),
     ]
     heads, rows = check_rows(pairs)
@@ -55,7 +59,7 @@ def test_a_row_for_each_attack_and_one_for_false_alarms() -> None:
         ["imprint", "noticed", "not"],
         ["fishing", "–", "refused"],
         ["two models", "–", "noticed 1 of 4"],
-        ["false alarms", "1 of 13", "0 of 8"],
+        ["false alarms", "1 of 13", "0 of 10, 2 true leaks"],
     ]
     assert "| false alarms | 1 of 9 " in matrix_markdown(pairs[1:3])
     lines = list(csv.DictReader(io.StringIO(check_csv(pairs))))
@@ -67,6 +71,7 @@ def test_a_row_for_each_attack_and_one_for_false_alarms() -> None:
         "refused": "0",
         "checked": "9",
         "false_alarms": "1",
+        "true_leaks": "0",
     }
 
 

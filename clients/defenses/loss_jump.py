@@ -1,0 +1,69 @@
+"""Check that a received model is not far worse than those before it."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, ClassVar
+
+import torch
+from pydantic import Field
+
+from fedsim.clients.defenses.checking import Check, Finding, Received
+from fedsim.clients.defenses.row_gradients import summed_loss
+from fedsim.core.registry import DEFENSES
+
+LAST = 5
+"""Number of models whose losses a client remembers."""
+
+LEAST = 2
+"""Number of losses that it must remember to judge. With one, LeNets that begin to train on public
+clothes raise alarms; with two they do not."""
+
+
+@DEFENSES.register("loss-jump")
+class LossJump(Check):
+    """Check that the loss on the client's batch is not far above those of the models before.
+
+    Weights that a server constructed give up what the model had learnt, however they are hidden, so
+    that the loss of a trained model jumps back to that of a guess. Carletti et al., On the
+    Detectability of Active Gradient Inversion Attacks (arXiv 2511.10502), look for anomalies of
+    loss and gradient over time; only their abstract could be read, and the rule is our own: a rise
+    above the highest of the last five losses, in units of the loss of a uniform guess. A client's
+    first two models are not judged. It does not see a change that keeps what the model has learnt
+    (`imprint`), nor one of a model that has learnt little yet. The loss of a suspicious model is
+    not remembered.
+    """
+
+    needs_data: ClassVar[bool] = True
+    remembers: ClassVar[bool] = True
+
+    rise: Annotated[
+        float,
+        Field(
+            gt=0,
+            examples=[0.5],
+            description="rise of the loss in units of the loss of a uniform guess",
+        ),
+    ] = 0.5
+
+    def examine(self, received: Received) -> Finding:
+        """Measure; reports ``loss`` and its ``rise``, both in units of a uniform guess."""
+        if received.model is None or received.batch is None:
+            return Finding(None)
+        inputs, labels = received.batch()
+        with torch.no_grad():
+            logits = received.model()(inputs)
+        counted = int((labels != -100).sum()) if logits.ndim > 2 else len(labels)
+        guess = math.log(logits.shape[-1])
+        loss = float(summed_loss(logits, labels)) / max(1, counted) / guess
+        before = [received.remembered[k] for k in sorted(received.remembered)]
+        rise = loss - max(before) if len(before) >= LEAST else 0.0
+        if rise <= self.rise:
+            last = [*before, *([loss] if math.isfinite(loss) else [])][-LAST:]
+            kept = {str(i): value for i, value in enumerate(last)}
+            return Finding(None, {"loss": loss, "rise": rise}, kept)
+        problem = (
+            f"the loss on the client's batch is {loss:.1f} times that of a uniform guess, after at "
+            f"most {max(before):.1f} times in the rounds before"
+        )
+        return Finding(problem, {"loss": loss, "rise": rise}, dict(received.remembered))
