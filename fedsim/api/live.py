@@ -182,7 +182,7 @@ class LiveView(Observer):
         with self._lock:
             what = FILM if victims[0].film else f"{victims[0].attacker} attack"
             self._screen.attack = (
-                f"round {victims[0].server_round}: {what}, {progress_line(progress)}{left}"
+                f"round {victims[0].server_round}: {what}, {progress_line(progress, left)}"
             )
             if self._scenario is None or self._reader is None:
                 return

@@ -140,10 +140,10 @@ def attack_line(victims: Sequence[Victim]) -> str:
     return f"attacking {counted(len(attacked), 'upload')} and a positive control"
 
 
-def progress_line(progress: Progress) -> str:
-    """Return the state of a search."""
+def progress_line(progress: Progress, left: str = "") -> str:
+    """Return the state of a search, with a clause on the time left near the beginning."""
     median = float(progress.objective.median())
     return (
-        f"evaluation {progress.evaluation} of {progress.max_evaluations}, "
+        f"evaluation {progress.evaluation} of {progress.max_evaluations}{left}, "
         f"{len(progress.victims)} running, median objective {median:.0e}"
     )

@@ -8,7 +8,7 @@ import torch
 from rich.console import Console
 
 from fedsim.api.live import LiveView, view_for
-from fedsim.api.plain import PlainView
+from fedsim.api.plain import PlainView, progress_line
 from fedsim.attacks import DLG, Progress
 from fedsim.engine import run
 from fedsim.log.schema import SUM
@@ -197,3 +197,8 @@ def test_a_resized_terminal_is_cleared_once() -> None:
         console.print(view._render())
         codes.append("\x1b[2J\x1b[H" in console.file.getvalue())
     assert codes == [False, False, True, False]
+
+
+def test_the_time_left_comes_before_what_a_narrow_terminal_cuts() -> None:
+    line = progress_line(progress(3), ", at most 2 min left")
+    assert line.startswith("evaluation 7 of 20, at most 2 min left, 3 running")
