@@ -14,6 +14,7 @@ from rich.console import Console
 
 from fedsim.cli.audit import audit
 from fedsim.cli.dry_run import rehearse_comparison, rehearse_run
+from fedsim.cli.export import export
 from fedsim.cli.leak import leak
 from fedsim.cli.options import (
     AsJson,
@@ -263,6 +264,7 @@ def lesson(
         take(number, console, ask=ask and sys.stdin.isatty(), out=out)
 
 
+app.command()(export)
 app.command()(init)
 app.command("list")(list_)
 app.command()(show)

@@ -1,0 +1,1 @@
+"""Export of runs to the tools in which people keep their experiments."""
