@@ -1,4 +1,4 @@
-"""What a run has measured, in the form that trackers of experiments take."""
+"""Figures, settings and pictures of a run, in the form that trackers of experiments take."""
 
 from __future__ import annotations
 
