@@ -6,7 +6,7 @@ import functools
 import os
 import time
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import numpy as np
@@ -122,10 +122,17 @@ class _Run:
         self._recorder = Recorder(site, log, observer)
         self._past, self._checkpointing = past, Checkpointing(site.scenario, log, past)
         self._cut = False
+        # A Ray cluster computes the attacks, too.
+        self._on_cluster = engine == "ray" and ADDRESS_VARIABLE in os.environ
 
     def go(self) -> Path:
         device = best_device()
-        records = self._first(device)
+        try:
+            records = self._first(device)
+        except BaseException:
+            with suppress(RunError):  # nor could this be written
+                self._log.close()
+            raise
         began = time.monotonic()
         status, error = "failed", None
         try:
@@ -251,11 +258,6 @@ class _Run:
             finished=() if self._past is None else self._past.victims,
             solver=on_cluster if self._on_cluster else here,
         )
-
-    @property
-    def _on_cluster(self) -> bool:
-        """Whether a Ray cluster computes the attacks, too."""
-        return self._engine == "ray" and ADDRESS_VARIABLE in os.environ
 
     def _on_attacked(self, server_round: int) -> None:
         """Record the end of a round's attacks, if none was cut; from the adversary's thread."""
