@@ -198,10 +198,18 @@ class LBFGSMatching(GradientMatching):
     history: Annotated[
         int, Field(ge=1, description="number of past evaluations in L-BFGS's curvature estimate")
     ] = 100
+    plateau: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            description="evaluations after which a search ends that has gained less than 1e-5 of "
+            "its objective in them; None to spend all",
+        ),
+    ] = 100
 
     def optimiser(self) -> Optimiser:
         """Return batched L-BFGS."""
-        return LBFGS(self.history)
+        return LBFGS(self.history, self.plateau)
 
 
 @checked

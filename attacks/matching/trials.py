@@ -148,11 +148,22 @@ class RunningLanes:
         """Return the lanes' relative objectives and their gradients."""
         if self._lanes is not lanes:
             self.gather(lanes)
-        gradients, values = self.distance(points, self.against)
+        one = len(points) == 1
+        gradients, values = self._alone(points) if one else self.distance(points, self.against)
         tied = self._problem.couple(points, lanes)
         if tied is not None:
             values, gradients = values + tied[0], gradients + tied[1]
         return values / self.scale, gradients / self.scale[:, None]
+
+    def _alone(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the gradient and value of a single lane, in half the time without vmap."""
+        shared, target, order = self.against
+        against = Against({k: g[0] for k, g in shared.items()}, target[0], order[0])
+        with torch.enable_grad():
+            point = points[0].detach().requires_grad_()
+            value = self._problem.distance(point, against)
+            (gradient,) = torch.autograd.grad(value, point)
+        return gradient[None], value.detach()[None]
 
     def gather(self, lanes: Tensor) -> None:
         """Stack the fixed parts of lanes ``(A,)``."""

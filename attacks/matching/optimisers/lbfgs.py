@@ -17,6 +17,8 @@ LEAST_HISTORY = 10
 MOST_STORED = 2**26
 """Most numbers in the curvature pairs of one lane, 256 MB of float32: all 100 pairs of up to a
 hundred colour pictures of 32 x 32. More pictures have fewer pairs, down to `LEAST_HISTORY`."""
+LEAST_GAIN = 1e-5
+"""Share of its value by which a lane must improve, or it is on a plateau."""
 
 
 @dataclass(frozen=True)
@@ -26,19 +28,23 @@ class LBFGS(Optimiser):
     Nocedal and Wright, Numerical Optimization, 2006, algorithm 7.5. A step is taken only if it
     satisfies Armijo's condition, else shortened by quadratic interpolation. One evaluation
     serves every lane, in any phase. A lane whose search fails restarts once from
-    steepest descent and is stuck if that fails too.
+    steepest descent and is stuck if that fails too, as is one that stays on a plateau.
 
     Args:
         history: number of past evaluations in the curvature estimate, fewer where they would take
             too much memory (`MOST_STORED`).
+        plateau: evaluations without a gain of `LEAST_GAIN` after which a lane is stuck; None to
+            let it go on.
     """
 
     history: int = 100
+    plateau: int | None = None
 
     def lanes(self, like: Tensor, size: int, budget: int, project: Project) -> Lanes:
         """Return a state without lanes."""
         fitting = max(LEAST_HISTORY, MOST_STORED // (2 * max(1, size)))
-        return _LBFGSLanes(like.new_zeros((0, size)), min(self.history, fitting, budget))
+        history = min(self.history, fitting, budget)
+        return _LBFGSLanes(like.new_zeros((0, size)), history, self.plateau)
 
     @property
     def copies(self) -> int:
@@ -50,12 +56,14 @@ class LBFGS(Optimiser):
 class _LBFGSLanes(Lanes):
     _ROWS = (
         "point", "value", "gradient", "direction", "slope", "step", "backtracks", "fresh", "gamma",
+        "mark", "since",
     )  # fmt: skip
 
-    def __init__(self, nothing: Tensor, history: int) -> None:
+    def __init__(self, nothing: Tensor, history: int, plateau: int | None) -> None:
         none = nothing[:, 0] if nothing.shape[1] else nothing.new_zeros(0)
         self._first_norm = FIRST_STEP * nothing.shape[1] ** 0.5
         self._pairs = _Pairs(history, nothing)
+        self._plateau = plateau
         self.point, self.value = nothing, none
         self.gradient = nothing
         self.direction = nothing
@@ -64,13 +72,17 @@ class _LBFGSLanes(Lanes):
         self.backtracks = none  # rejected steps along this direction
         self.fresh = none.bool()  # whether the direction is steepest descent after a reset
         self.gamma = none  # scale of the initial inverse Hessian; 0 before the first pair
+        self.mark = none  # value at the last gain worth the name
+        self.since = none  # evaluations since then
 
     def admit(self, starts: Tensor) -> None:
         # Before its first evaluation the value of a lane is infinite, so that any finite value at
         # its start is accepted.
         infinite = starts.new_full((len(starts),), torch.inf)
         zero, still = torch.zeros_like(infinite), torch.zeros_like(starts)
-        new = (starts, infinite, still, still, zero, zero, zero, zero.bool(), zero)
+        new = (
+            starts, infinite, still, still, zero, zero, zero, zero.bool(), zero, infinite, zero
+        )  # fmt: skip
         for name, rows in zip(self._ROWS, new, strict=True):
             setattr(self, name, torch.cat([getattr(self, name), rows]))
         self._pairs.admit(len(starts))
@@ -95,11 +107,19 @@ class _LBFGSLanes(Lanes):
         self.gradient = torch.where(take, gradient, self.gradient)
         self.backtracks = torch.where(accepted, 0.0, self.backtracks + 1)
         self._stuck = ~accepted & self.fresh & (self.backtracks >= MAX_BACKTRACKS)
-        self._stuck |= (self.gradient == 0).all(dim=1)
+        self._stuck |= (self.gradient == 0).all(dim=1) | self._on_plateau()
         self._aim(accepted, shorter)
 
     def stuck(self) -> Tensor:
         return self._stuck
+
+    def _on_plateau(self) -> Tensor:
+        """Count the evaluations without a gain; return the lanes that have had too many."""
+        gained = self.value < self.mark - LEAST_GAIN * self.mark.abs()
+        gained |= torch.isinf(self.mark)
+        self.mark = torch.where(gained, self.value, self.mark)
+        self.since = torch.where(gained, 0.0, self.since + 1)
+        return self.since >= (torch.inf if self._plateau is None else self._plateau)
 
     def _shortened(self, value: Tensor) -> Tensor:
         """Return the step length at the minimum of the interpolating parabola."""

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize, rosen, rosen_der
 from torch import Tensor
 
+from fedsim.attacks.matching.optimisers import LBFGS
 from fedsim.attacks.types import Status
 from tests.attacks.matching.optimisers.lanes import (
     Minimum,
@@ -125,6 +126,24 @@ def test_one_lane_of_each_status() -> None:
     assert found.values[2] < 1e9
     assert found.evaluations[[0, 2, 4]].tolist() == [1, 100, 1]
     assert found.points[3] == 1
+
+
+@pytest.mark.parametrize(("plateau", "spent"), [(20, 21), (None, 100)])
+def test_a_lane_on_a_plateau_ends(plateau: int | None, spent: int) -> None:
+    """Lanes: one gains 1e-9 of its value for ever, the other a share that counts."""
+
+    def evaluate(points: Tensor, lanes: Tensor) -> tuple[Tensor, Tensor]:
+        x = points[:, 0]
+        values = torch.stack([x + 1e9, torch.exp(x)])[lanes, range(len(lanes))]
+        slopes = torch.stack([x**0, torch.exp(x)])[lanes, range(len(lanes))]
+        return values, slopes[:, None]
+
+    start = torch.tensor([[1.0], [1.0]], dtype=torch.float64)
+    found = minimise(evaluate, start, max_evaluations=100, optimiser=LBFGS(10, plateau))
+    assert found.evaluations[0] == spent
+    assert found.statuses[0] is (Status.EXHAUSTED if plateau is None else Status.STALLED)
+    assert found.values[0] < 1e9 + 1
+    assert found.evaluations[1] > spent or plateau is None
 
 
 def test_a_start_below_the_tolerance_costs_one_evaluation() -> None:
