@@ -50,6 +50,7 @@ def advice(comparison: Comparison, results: Sequence[Result]) -> list[str]:
     A defense is recommended if an upper bound on its leaking batches is low, at each stage and from
     both attackers, if its controls were reconstructed, and if no attack on it failed.
     """
+    examples = max((r.examples for r in results), default=0)
     swept, results = sweeps_said(results), [r for r in results if not is_setting(r)]
     worst = _worst(results)
     if not worst:
@@ -60,7 +61,7 @@ def advice(comparison: Comparison, results: Sequence[Result]) -> list[str]:
     paragraphs += swept
     fooled = (looks_safe(results), falls_over_rounds(results))
     paragraphs += [said for said in fooled if said is not None]
-    paragraphs.append(_limits(comparison, results, worst))
+    paragraphs.append(_limits(comparison, results, worst, examples))
     return paragraphs
 
 
@@ -262,12 +263,14 @@ def _spread(result: Result) -> str:
     return f" (95 % interval ±{100 * half:.1f} points, {runs} seeds)"
 
 
-def _limits(comparison: Comparison, results: Sequence[Result], worst: Sequence[Result]) -> str:
+def _limits(
+    comparison: Comparison, results: Sequence[Result], worst: Sequence[Result], examples: int
+) -> str:
     measure = results[0].measure
     parts = [
         f"This rests on {len(comparison.seeds)} "
         f"{'seed' if len(comparison.seeds) == 1 else 'seeds'} and at most "
-        f"{max(r.examples for r in results)} {measure.things} for each figure, on one "
+        f"{examples} {measure.things} for each figure, on one "
         "data set, one network and one attack. A stronger attack may find more: these results "
         "are a lower bound on the leakage."
     ]

@@ -131,6 +131,7 @@ def test_a_sweep_is_told_by_its_extremes_and_is_no_defense(swept: Path) -> None:
     assert first.startswith("1 of 6 settings of batch by steps let an attacker recover pictures: ")
     assert "the most leaks at batch_size=1, local_steps=1 (41.0 dB" in first
     assert "nothing here is evidence that one protects" in first
+    assert "at most 4 pictures" in advice(tiny_sweep(), found_in(swept, tiny_sweep()))[-1]
 
 
 def test_the_report_has_the_heat_map(swept: Path) -> None:
