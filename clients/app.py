@@ -208,7 +208,7 @@ def _examined(
     defenses = site.scenario.group_of(partition).defenses
     announcing = _announcing(site, partition)
     others, own = announcing.others(message), announcing.own(message, context)
-    about = Received(received, expected, model, batch, others, own)
+    about = Received(received, expected, model, batch, others, own, loss=site.loss.of_labels)
     found = examined(defenses, about, remembered(context, len(defenses)))
     remember(context, found.kept)
     return found

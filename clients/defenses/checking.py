@@ -11,9 +11,10 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from fedsim.clients.defenses.base import Defense
+from fedsim.clients.defenses.base import BatchLoss, Defense
 from fedsim.core.checked import checked
 from fedsim.core.registry import DEFENSES
+from fedsim.models import cross_entropy
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -31,6 +32,7 @@ class Received:
             if the server relays none.
         announced: hash of the model that the client itself announced in this round; None if none.
         remembered: numbers that the check kept from the models before; empty at first.
+        loss: the client's mean loss over a batch, of outputs and labels.
     """
 
     weights: Mapping[str, Tensor]
@@ -40,6 +42,7 @@ class Received:
     others: Mapping[int, bytes] | None = None
     announced: bytes | None = None
     remembered: Mapping[str, float] = field(default_factory=dict)
+    loss: BatchLoss = cross_entropy
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ import torch
 from pydantic import Field
 
 from fedsim.clients.defenses.checking import Check, Finding, Received
-from fedsim.clients.defenses.row_gradients import summed_loss
 from fedsim.core.registry import DEFENSES
 
 LAST = 5
@@ -28,10 +27,10 @@ class LossJump(Check):
     that the loss of a trained model jumps back to that of a guess. Carletti et al., On the
     Detectability of Active Gradient Inversion Attacks (arXiv 2511.10502), look for anomalies of
     loss and gradient over time; only their abstract could be read, and the rule is our own: a rise
-    above the highest of the last five losses, in units of the loss of a uniform guess. A client's
-    first two models are not judged. It does not see a change that keeps what the model has learnt
-    (`imprint`), nor one of a model that has learnt little yet. The loss of a suspicious model is
-    not remembered.
+    above the highest of the last five losses, in units of the loss of outputs of zero, which for
+    classes is that of a uniform guess. A client's first two models are not judged. It does not see
+    a change that keeps what the model has learnt (`imprint`), nor one of a model that has learnt
+    little yet. The loss of a suspicious model is not remembered.
     """
 
     needs_data: ClassVar[bool] = True
@@ -52,10 +51,11 @@ class LossJump(Check):
             return Finding(None)
         inputs, labels = received.batch()
         with torch.no_grad():
-            logits = received.model()(inputs)
-        counted = int((labels != -100).sum()) if logits.ndim > 2 else len(labels)
-        guess = math.log(logits.shape[-1])
-        loss = float(summed_loss(logits, labels)) / max(1, counted) / guess
+            outputs = received.model()(inputs)
+            unit = float(received.loss(torch.zeros_like(outputs), labels))
+            if not unit > 0:  # nothing to compare with, as for numbers that are all zero
+                return Finding(None, kept=dict(received.remembered))
+            loss = float(received.loss(outputs, labels)) / unit
         before = [received.remembered[k] for k in sorted(received.remembered)]
         rise = loss - max(before) if len(before) >= LEAST else 0.0
         if rise <= self.rise:

@@ -7,13 +7,22 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from fedsim.clients.defenses.base import BatchLoss
 from fedsim.core.modules import probing
 
 
-def row_gradients(model: nn.Module, inputs: Tensor, labels: Tensor) -> dict[str, Tensor]:
-    """Return each example's gradient of each bias of the dense layers ``(examples, rows)``.
+def row_gradients(
+    model: nn.Module, inputs: Tensor, labels: Tensor, loss: BatchLoss
+) -> dict[str, Tensor]:
+    """Return each example's share in the gradient of each dense bias ``(examples, rows)``.
 
-    The cross-entropy of each example counts alone; examples of texts sum over their tokens.
+    Examples of texts sum over their tokens.
+
+    Args:
+        model: the model.
+        inputs: of the batch.
+        labels: of the batch, as the loss takes them.
+        loss: mean over the batch, of outputs and labels.
     """
     seen: dict[nn.Module, Tensor] = {}
 
@@ -22,11 +31,10 @@ def row_gradients(model: nn.Module, inputs: Tensor, labels: Tensor) -> dict[str,
             seen[module] = output
 
     with probing(model, keep), torch.enable_grad():
-        logits = model(inputs)
+        outputs = model(inputs)
     if not seen:
         return {}
-    loss = summed_loss(logits, labels)
-    found = torch.autograd.grad(loss, list(seen.values()), allow_unused=True)
+    found = torch.autograd.grad(loss(outputs, labels), list(seen.values()), allow_unused=True)
     names = {module: name for name, module in model.named_modules()}
     return {
         names[module]: part.reshape(len(inputs), -1, part.shape[-1]).sum(1)
@@ -40,12 +48,3 @@ def _is_dense(module: nn.Module) -> bool:
     own = dict(module.named_parameters(recurse=False))
     known = "bias" in own and "weight" in own and own["weight"].ndim == 2
     return known or isinstance(module, nn.Linear)
-
-
-def summed_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return the cross-entropy of a batch, summed over its examples, or its tokens."""
-    if labels.is_floating_point():
-        return nn.functional.cross_entropy(logits, labels, reduction="sum")
-    return nn.functional.cross_entropy(
-        logits.flatten(0, -2), labels.flatten(), reduction="sum", ignore_index=-100
-    )

@@ -49,7 +49,7 @@ class SingleExampleDominance(Check):
         inputs, labels = received.batch()
         if len(inputs) < LEAST_BATCH:
             return Finding(None, {"given_away": 0.0})
-        parts = row_gradients(received.model(), inputs, labels)
+        parts = row_gradients(received.model(), inputs, labels, received.loss)
         shares = {name: given_away(part, self.dominance) for name, part in parts.items()}
         judged = {k: v for k, v in shares.items() if not _tells_classes_alone(k, parts)}
         name = max(judged, key=lambda k: judged[k], default="")

@@ -73,6 +73,7 @@ def test_no_parameter_of_the_adversary_is_meant_for_private_data() -> None:
     told = {"scenario", "plan", "architecture", "public", "listeners", "device", "threads"}
     told |= {"assumed", "control_apart"}  # loss and normalisation; a time limit of the control
     told |= {"finished"}  # names of victims that it attacked before
+    told |= {"solver"}  # where its attacks are computed
     assert parameters == told | {"sizes"}  # numbers of examples, which clients report
     assert set(inspect.signature(Adversary.intercept).parameters) - {"self"} == {
         "server_round",

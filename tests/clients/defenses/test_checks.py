@@ -1,6 +1,7 @@
 """Checks notice changed models, and leave honest ones alone."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -185,3 +186,15 @@ def test_a_check_changes_neither_model_nor_weights(check: Check) -> None:
     check.examine(received(model, before))
     assert model.training
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+
+
+def test_dominance_takes_the_loss_of_the_client() -> None:
+    """Of one output the cross-entropy is zero: with it, traps under a regression gave no alarm."""
+    spec = RELU.build(SHAPE, 1, seed=0)
+    model = changed(TrapWeights(), spec, BATCH).model
+    pictures, classes = private(BATCH)
+    batch = pictures, classes.float()[:, None]
+    found = Received({}, {}, lambda: model, lambda: batch, loss=nn.functional.mse_loss)
+    assert SingleExampleDominance().examine(found).problem is not None
+    blind = replace(found, loss=Received({}, {}).loss)
+    assert SingleExampleDominance().examine(blind).problem is None

@@ -102,3 +102,22 @@ def test_each_check_remembers_its_own_numbers() -> None:
     done = examined([CHECK, CHECK], received(model, 0, {}), {1: kept})
     assert len(done.kept[0]) == 1
     assert len(done.kept[1]) == 5
+
+
+def test_numbers_are_judged_by_their_own_loss() -> None:
+    """A regression whose error jumps; targets of zero leave nothing to compare with."""
+    target = torch.arange(BATCH, dtype=torch.float32)[:, None]
+    model = nn.Sequential(nn.Flatten(), nn.Linear(784, 1))
+    pictures, _ = private(BATCH)
+
+    def told(labels: torch.Tensor, remembered: Mapping[str, float]) -> Received:
+        return Received(
+            {}, {}, lambda: model, lambda: (pictures, labels), remembered=remembered,
+            loss=nn.functional.mse_loss,
+        )  # fmt: skip
+
+    found = CHECK.examine(told(target, {}))
+    assert found.did["loss"] == pytest.approx(1, abs=0.3)
+    assert CHECK.examine(told(target, {"0": 0.1, "1": 0.05})).problem is not None
+    assert CHECK.examine(told(target, {"0": 0.9, "1": 0.95})).problem is None
+    assert CHECK.examine(told(0 * target, {"0": 0.1, "1": 0.05})).problem is None
