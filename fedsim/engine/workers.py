@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,6 +13,9 @@ from typing import Any
 from fedsim.core.environment import ADDRESS_VARIABLE, VARIABLES
 from fedsim.core.errors import RunError
 from fedsim.core.signals import ended_as_interrupts
+
+_PATIENCE = 10.0
+"""Seconds to wait for a connection to a cluster."""
 
 
 @contextmanager
@@ -40,6 +44,7 @@ def ray_workers(
         own = {k: os.environ.get(k, v) for k, v in VARIABLES.items()}
         own["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(p for p in places if p))
         try:
+            _reach(address)
             ray.init(
                 address=address or "local",
                 num_cpus=None if address else cpus,
@@ -48,7 +53,7 @@ def ray_workers(
                 logging_level=logging.ERROR,
                 runtime_env={"env_vars": {**own, **(variables or {})}},
             )
-        except ConnectionError as error:
+        except (OSError, OverflowError) as error:  # no connection, no such name or no such port
             raise RunError(
                 f"no Ray cluster answers at {address}: {error}; start one with `ray start --head`, "
                 "or leave the address out"
@@ -59,3 +64,14 @@ def ray_workers(
     finally:
         if ours:
             ray.shutdown()
+
+
+def _reach(address: str | None) -> None:
+    """Connect to an address once: Ray itself tries for minutes.
+
+    Raises:
+        OSError: nothing listens there, or the name is unknown.
+    """
+    host, found, port = (address or "").removeprefix("ray://").rpartition(":")
+    if found and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_PATIENCE).close()
