@@ -260,8 +260,8 @@ def labels_told(summary: Summary) -> str | None:
     told: dict[str, tuple[int, int]] = {}
     for row in summary.rows:
         if row.group != CONTROL and row.labels[1]:
-            name, best = row.group, told.get(row.group, (0, 0))
-            told[name] = max(best, row.labels, key=lambda pair: (pair[0], -pair[1]))
+            best = told.get(row.group, row.labels)
+            told[row.group] = max(best, row.labels, key=lambda pair: (pair[0], -pair[1]))
     if not told:
         return None
     counts = ", ".join(f"{name} {right} of {all_}" for name, (right, all_) in told.items())

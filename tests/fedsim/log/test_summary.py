@@ -6,7 +6,7 @@ import pytest
 
 from fedsim.core.errors import RunError
 from fedsim.log.schema import CONTROL, NO_DEFENSE, Component, LogRecord, Meaning, PrivacySpent
-from fedsim.log.summary import Row, Summary, summarise
+from fedsim.log.summary import Row, Summary, labels_told, summarise
 from fedsim.modalities.pictures.measure import PSNR
 from fedsim.modalities.texts.measure import TOKENS
 from tests.fedsim.runs import (
@@ -206,3 +206,10 @@ def test_the_measure_is_that_of_the_modality() -> None:
 def test_without_a_record_there_is_no_summary() -> None:
     with pytest.raises(RunError, match="has not recorded anything yet"):
         summarise([])
+
+
+def test_labels_that_are_all_wrong_are_counted() -> None:
+    wrong = [score("noisy", 9.0, ATTACK_FAILED, label=1, label_found=5) for _ in range(3)]
+    told = labels_told(summary_of(upload(0, "noisy"), *wrong))
+    assert told is not None
+    assert "noisy 0 of 3" in told
