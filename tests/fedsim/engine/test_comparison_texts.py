@@ -45,7 +45,8 @@ def test_columns_have_the_names_of_texts(finished: Finished) -> None:
     with (folder / "table.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     parquet = pq.read_table(folder / "table.parquet").to_pylist()
-    for row, record, result in zip(rows, parquet, outcome.results, strict=True):
+    shown = [r for r in outcome.results if not r.repeats_naive]
+    for row, record, result in zip(rows, parquet, shown, strict=True):
         assert float(row["token_accuracy_worst_percent"]) == max(result.scores)
         assert record["examples"] == 2
         assert record["recovered"] == result.recovered / 2
