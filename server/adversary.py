@@ -260,21 +260,9 @@ class Adversary:
         prior = self._priors.alone(victim, model, should_stop)
         film = self._film.films(victim, reconstruction)
         if film:
-            reconstruction = self._filmed(victim, reconstruction, model, should_stop)
+            told = self._listeners.on_progress
+            reconstruction = self._film.filmed(victim, reconstruction, model, told, should_stop)
         self._listeners.on_outcome(Outcome(victim, reconstruction, model, seconds, prior, film))
-
-    def _filmed(
-        self,
-        victim: Victim,
-        found: Reconstruction,
-        model: nn.Module,
-        should_stop: ShouldStop,
-    ) -> Reconstruction:
-        """Return a computed result with the film of a search beside it."""
-        shown = [replace(victim, attack=self._film.searcher(), film=True)]
-        return self._film.filmed(
-            victim, found, model, lambda p: self._listeners.on_progress(shown, p), should_stop
-        )
 
     def _control(self, server_round: int, model: nn.Module) -> Victim:
         size = self._scenario.federation.batch_size

@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 
 from torch import nn
 
-from fedsim.attacks import Attack, Reconstruction, Status
+from fedsim.attacks import Reconstruction, Status
 from fedsim.attacks.idlg import IDLG
-from fedsim.attacks.types import OnProgress, ShouldStop
-from fedsim.server.victims import Victim
+from fedsim.attacks.types import ShouldStop
+from fedsim.server.solving import begin, here
+from fedsim.server.victims import OnAttackProgress, Victim
 
 
 @dataclass(frozen=True)
@@ -29,19 +30,15 @@ class Filming:
 
     def films(self, victim: Victim, found: Reconstruction) -> bool:
         """Return whether a victim with this result is filmed."""
-        computed = found.status is Status.COMPUTED and found.data is not None
+        computed = found.status is Status.COMPUTED and bool(found.history)
         return self.evaluations > 0 and computed and not victim.is_control
-
-    def searcher(self) -> Attack:
-        """Return the attack that is filmed."""
-        return IDLG(evaluations=self.evaluations)
 
     def filmed(
         self,
         victim: Victim,
         found: Reconstruction,
         model: nn.Module,
-        on_progress: OnProgress,
+        on_progress: OnAttackProgress,
         should_stop: ShouldStop,
     ) -> Reconstruction:
         """Return the result with the moments of a search; as it is if the search fails.
@@ -50,18 +47,13 @@ class Filming:
             victim: the victim.
             found: its result.
             model: the model that the victim answers.
-            on_progress: called as the search goes on.
+            on_progress: called as the search goes on, with the victim as it is filmed.
             should_stop: asked often; when true the film ends.
         """
         if victim.observation is None:
             return found
-        [search] = self.searcher().run(
-            model,
-            [victim.observation],
-            seed=self.seed,
-            on_progress=on_progress,
-            should_stop=should_stop,
-        )
+        filmed = [replace(victim, attack=IDLG(evaluations=self.evaluations), film=True)]
+        [search], _ = begin(here, filmed, model, self.seed, on_progress, should_stop)()
         if search.status is Status.FAILED or not search.history:
             return found
         shown = [s for s in search.history if s.data.shape == found.history[-1].data.shape]

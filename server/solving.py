@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -90,14 +91,18 @@ def begin(
 
     if not victims:
         return lambda: ((), 0.0)
-    begun = solver(
-        victims[0].attack,
-        model,
-        [v.observation for v in victims if v.observation is not None],
-        seed=seed,
-        on_progress=told,
-        should_stop=lambda: bool(raised) or should_stop(),
-    )
+    begun: Callable[[], Solved]
+    try:
+        begun = solver(
+            victims[0].attack,
+            model,
+            [v.observation for v in victims if v.observation is not None],
+            seed=seed,
+            on_progress=told,
+            should_stop=lambda: bool(raised) or should_stop(),
+        )
+    except Exception as error:  # a cluster that is gone, say
+        begun = functools.partial(_raise, error)
 
     def wait() -> tuple[Sequence[Reconstruction], float]:
         began = time.monotonic()
@@ -111,3 +116,7 @@ def begin(
         return solved.found, solved.seconds / len(victims)
 
     return wait
+
+
+def _raise(error: Exception) -> Solved:
+    raise error

@@ -67,7 +67,7 @@ class DenseBins(BatchReading):
 
 
 def equal_rows(weight: Tensor) -> Tensor:
-    """Return the numbers of the largest group of equal rows of a layer ``(rows,)``.
+    """Return the numbers of the largest group of equal rows, not zero, of a layer ``(rows,)``.
 
     Rows are first compared by their product with a fixed random vector, so that this takes little
     more than one pass over the weights.
@@ -78,16 +78,19 @@ def equal_rows(weight: Tensor) -> Tensor:
     Raises:
         AttackError: no two rows are equal.
     """
+    live = weight.any(dim=1).nonzero().flatten()  # dead rows are equal, and sort nothing
+    weight = weight[live]
     drawn = torch.randn(weight.shape[1], generator=torch.Generator().manual_seed(0))
     measured = weight @ drawn.to(weight)
     order = torch.argsort(measured)
     reach = SAME * weight.norm(dim=1)[order] * drawn.norm().to(weight)
     ends = torch.searchsorted(measured[order], measured[order] + reach, right=True)
-    first = int((ends - torch.arange(len(ends), device=ends.device)).argmax())
-    model = weight[order[first]]
-    equal = (weight - model).norm(dim=1) <= SAME * model.norm()
-    rows: Tensor = equal.nonzero().flatten()
-    if len(rows) < 2 or not bool(model.any()):
+    rows = live
+    if len(live):
+        first = int((ends - torch.arange(len(ends), device=ends.device)).argmax())
+        model = weight[order[first]]
+        rows = live[(weight - model).norm(dim=1) <= SAME * model.norm()]
+    if len(rows) < 2:
         raise AttackError(
             "the rows of the first dense layer are not equal, which the bins need; use "
             "'dense-rows', or an attack that matches gradients"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -12,6 +13,9 @@ from fedsim.core.tasks import Task
 
 LIKELY = 0.5
 """Probability, and sigmoid of a logit, above which a label is told."""
+
+WORST = -1e6
+"""Least quality of numbers, also where outputs are not finite, so that it can be recorded."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,10 @@ class Head:
             return float(((outputs > 0) == (wanted > LIKELY)).double().mean())
         spread = (wanted - wanted.mean(0)).double().square().sum()
         missed = (wanted - outputs).double().square().sum()
-        return float(1 - missed / spread) if spread > 0 else 0.0
+        if not spread > 0:
+            return 0.0
+        found = float(1 - missed / spread)
+        return max(WORST, found) if math.isfinite(found) else WORST
 
     def chance(self, wanted: Tensor) -> float:
         """Return the quality of the best constant guess of a part ``(N, width)``."""
@@ -85,8 +92,9 @@ class Targets:
 
         Of classes the accuracy; of several labels the share of all labels that the sign of their
         logits tells; of numbers the coefficient of determination R²: 1 minus the squared error
-        over that of the targets' mean, all outputs together, which is 0 for the mean and has no
-        lower bound; of several heads the mean, in which it is at least 0.
+        over that of the targets' mean, all outputs together, which is 0 for the mean and at least
+        `WORST`, as of a model that has diverged; of several heads the mean, in which it is at
+        least 0.
 
         Args:
             outputs: of a model ``(N, K)``.

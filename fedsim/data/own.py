@@ -103,6 +103,7 @@ def _read(items: Items) -> tuple[Tensor, list[Parts]]:
 
 
 def _pairs(items: Items) -> Iterator[tuple[Tensor, Parts]]:
+    first: Any = None
     for position in range(len(items)):
         item = items[position]
         if isinstance(item, Mapping):
@@ -110,7 +111,8 @@ def _pairs(items: Items) -> Iterator[tuple[Tensor, Parts]]:
         else:
             image, target = item[0], item[1]
         try:
-            yield _bytes(image), target_of(target)
+            yield _bytes(image), target_of(target, first)
+            first = target if first is None and isinstance(target, Mapping) else first
         except (TypeError, ValueError) as error:
             raise DataError(f"example {position} of the data set: {error}") from None
 

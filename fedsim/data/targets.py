@@ -17,18 +17,23 @@ Parts = tuple[Tensor, ...]
 """Target of one example: for each head a class ``()`` int64, or a vector ``(K,)`` float32."""
 
 
-def target_of(value: Any) -> Parts:
+def target_of(value: Any, first: Any = None) -> Parts:
     """Return the target of an example.
 
     Args:
         value: a whole number, which is a class; a floating number; a list, array or tensor of
-            numbers; or a tuple or mapping of these, one for each head.
+            numbers; or a tuple or mapping of these, one for each head. A list of a single whole
+            number is a class, too.
+        first: the first example's mapping, whose keys and order all others have.
 
     Raises:
         ValueError: it is something else.
     """
     if isinstance(value, Mapping):
-        return tuple(map(_part, value.values()))
+        keys = list(value) if first is None else list(first)
+        if value.keys() != set(keys):
+            raise ValueError(f"a target with the heads {list(value)}: expected {keys}")
+        return tuple(_part(value[key]) for key in keys)
     return tuple(map(_part, value)) if isinstance(value, tuple) else (_part(value),)
 
 

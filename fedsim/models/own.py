@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import math
 from collections.abc import Callable
 from typing import Annotated, Any, ClassVar
 
@@ -130,7 +131,16 @@ def _parts(model: nn.Module, dataset: Dataset) -> Parts | None:
             f"the model returns outputs of shape {tuple(found.shape)} for 2 pictures: expected "
             f"{expected}, (2, {outputs}); set its number of outputs"
         )
-    return Parts.of(raw)
+    parts = Parts.of(raw)
+    if parts is not None and dataset.targets is not None:
+        widths = [math.prod(shape) for shape in parts.shapes]
+        wanted = [head.width for head in dataset.targets.heads]
+        if len(wanted) > 1 and widths != wanted:
+            raise DataError(
+                f"the model's heads have {widths} outputs: expected {wanted}, those of the "
+                "targets, in the same order"
+            )
+    return parts
 
 
 def _described(maker: Maker) -> str:

@@ -121,3 +121,18 @@ def test_numbers_are_judged_by_their_own_loss() -> None:
     assert CHECK.examine(told(target, {"0": 0.1, "1": 0.05})).problem is not None
     assert CHECK.examine(told(target, {"0": 0.9, "1": 0.95})).problem is None
     assert CHECK.examine(told(0 * target, {"0": 0.1, "1": 0.05})).problem is None
+
+
+@pytest.mark.parametrize("size", [1, 4])
+def test_small_batches_of_hard_examples_are_not_judged(size: int) -> None:
+    """A single misclassified example has a loss far above that of any batch before."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+    pictures, labels = private(BATCH)
+    hard = nn.functional.cross_entropy(model(pictures), labels, reduction="none").argsort()[-size:]
+    told = Received(
+        {}, {}, lambda: model, lambda: (pictures[hard], labels[hard]),
+        remembered={"0": 0.1, "1": 0.1},
+    )  # fmt: skip
+    found = CHECK.examine(told)
+    assert found.problem is None
+    assert found.did["loss"] > 0.6

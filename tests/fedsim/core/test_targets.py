@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from fedsim.core.targets import Head, Targets, labels_right
+from fedsim.core.targets import WORST, Head, Targets, labels_right
 from fedsim.core.tasks import Task
 
 BITS = torch.tensor([[1.0, 0, 0], [1, 1, 0], [1, 0, 0], [1, 1, 0]])
@@ -44,3 +44,9 @@ def test_of_heads_the_mean_counts() -> None:
 
 def test_labels_that_an_attack_found() -> None:
     assert labels_right(torch.tensor([0.9, 0.7, -0.1]), BITS[0]) == (2, 3)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e30])
+def test_a_model_that_has_diverged_has_the_worst_quality(value: float) -> None:
+    rows = torch.randn(40, 2, generator=torch.Generator().manual_seed(0))
+    assert Targets.of_rows(rows).quality(torch.full((40, 2), value)) == WORST

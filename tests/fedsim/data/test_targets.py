@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from fedsim.core.errors import DataError
+from fedsim.core.registry import DATASETS
 from fedsim.core.targets import Head, Targets
 from fedsim.core.tasks import Task
 from fedsim.data import Dataset, Split, load_dataset, register_data
@@ -82,3 +83,14 @@ def test_both_parts_of_a_data_set_have_the_same_targets() -> None:
             Dataset("x", train, test, tuple(names))
     with pytest.raises(DataError, match="expected a row of finite numbers"):
         Split.of(images, Targets(torch.eye(3), (Head(Task.NUMBERS, 3),)))
+
+
+def test_mappings_have_the_heads_of_the_first_one_in_its_order() -> None:
+    first = {"kind": [0, 1], "signs": [1, 1, 0]}
+    items = [(PICTURE, first), (PICTURE, {"signs": [1, 0, 0], "kind": [1, 0]})]
+    register_data("two-orders", items, items)
+    targets = load_dataset(DATASETS.get("two-orders")()).train.targets
+    assert targets is not None
+    assert targets.rows.tolist() == [[0, 1, 1, 1, 0], [1, 0, 1, 0, 0]]
+    with pytest.raises(ValueError, match=r"expected .'kind', 'signs'"):
+        target_of({"kind": [0, 1]}, first)
