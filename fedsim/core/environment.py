@@ -11,6 +11,8 @@ VARIABLES = {
     "FLWR_TELEMETRY_ENABLED": "0",
     "FLWR_DISABLE_UPDATE_CHECK": "1",
     "RAY_USAGE_STATS_ENABLED": "0",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "WANDB_ERROR_REPORTING": "false",
     # Silences a warning of Ray; clients without a GPU must not hide the GPU from the server.
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     # Ray starts its workers at low priority, where any other job starves them.
@@ -43,7 +45,7 @@ def prepare() -> None:
     """
     for key, value in VARIABLES.items():
         os.environ.setdefault(key, value)
-    if os.environ.get(ADDRESS_VARIABLE, LOOPBACK[0]).startswith(LOOPBACK):
+    if (os.environ.get(ADDRESS_VARIABLE) or LOOPBACK[0]).startswith(LOOPBACK):
         for key, value in ONE_MACHINE.items():
             os.environ.setdefault(key, value)
     # Flower stores an anonymous id in its home even with telemetry off: not in the user's home.

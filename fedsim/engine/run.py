@@ -123,7 +123,7 @@ class _Run:
         self._past, self._checkpointing = past, Checkpointing(site.scenario, log, past)
         self._cut = False
         # A Ray cluster computes the attacks, too.
-        self._on_cluster = engine == "ray" and ADDRESS_VARIABLE in os.environ
+        self._on_cluster = engine == "ray" and bool(os.environ.get(ADDRESS_VARIABLE))
 
     def go(self) -> Path:
         device = best_device()

@@ -43,6 +43,9 @@ _LEARNT = 2
 """Minimum ratio of a model's accuracy to chance for a loss of accuracy to be meaningful; where
 chance is more than a third, half of what is left above it is enough."""
 
+_LEAST_LEARNT = 0.1
+"""The same where chance is nearly nothing: of numbers, whose mean explains none of their spread."""
+
 
 def advice(comparison: Comparison, results: Sequence[Result]) -> list[str]:
     """Return paragraphs: recommendation, evidence, and limits.
@@ -113,7 +116,8 @@ def _verdict(
         )
     floor = reference.mean_accuracy - comparison.accuracy_loss
     defended = [r for r in worst if r is not reference]
-    if reference.mean_accuracy < min(_LEARNT * reference.chance, (1 + reference.chance) / 2):
+    learnt = max(_LEARNT * reference.chance, _LEAST_LEARNT)
+    if reference.mean_accuracy < min(learnt, (1 + reference.chance) / 2):
         return _unlearnt(comparison, reference, defended, results)
     loss = f"{100 * comparison.accuracy_loss:g}"
     points = f"{loss} {'point' if loss == '1' else 'points'} of accuracy"

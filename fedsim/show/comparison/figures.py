@@ -186,9 +186,9 @@ def draw_heat(maps: Sequence[HeatMap], stem: Path) -> list[Path]:
             for x, tile in enumerate(row):
                 dark = tile.share is not None and tile.share < _DARK
                 axis.text(x, y, tile.text, ha="center", va="center", fontsize=8,
-                          color="white" if dark else "black")  # fmt: skip
-        axis.set_xticks(range(columns), heat.columns)
-        axis.set_yticks(range(rows), heat.rows)
+                          color="white" if dark else "black", parse_math=False)  # fmt: skip
+        axis.set_xticks(range(columns), heat.columns, parse_math=False)
+        axis.set_yticks(range(rows), heat.rows, parse_math=False)
         axis.set_title(heat.figure, fontsize=10, parse_math=False)
         axis.set_ylabel(heat.names[0], parse_math=False)
         axis.set_xlabel(heat.names[1], parse_math=False)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fedsim.log.comparison import COMPARISON, cell_folder, is_finished, read_comparison
+from fedsim.log.reader import inside
 from fedsim.log.run import Run
 from fedsim.log.schema import LeakageRecord, Meaning, RoundRecord
 from fedsim.scenario.grid import distinct
@@ -69,7 +70,8 @@ def measured(folder: Path) -> list[Measured]:
 
 
 def _of_run(run: Run, group: str) -> Measured:
-    pictures = sorted((run.folder / "pictures").glob("r*-*.png"))[:PICTURES]
+    names = sorted(p.name for p in (run.folder / "pictures").glob("r*-*.png"))[:PICTURES]
+    pictures = [inside(run.folder, f"pictures/{name}") for name in names]
     started = run.start.started
     return Measured(
         f"{run.title}, seed {run.start.seed}",

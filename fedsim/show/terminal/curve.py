@@ -16,7 +16,7 @@ WIDTH = 30
 class AccuracyCurve:
     """Accuracy over the rounds: the first value, the curve, the last value, and a guess's.
 
-    The lowest line is 0, the highest one is the largest value, at least twice the guess.
+    The lowest line is 0 and less, the highest one is the largest value, at least twice the guess.
 
     Args:
         accuracy: accuracy after each measured round.
@@ -43,7 +43,9 @@ class AccuracyCurve:
         if len(values) == 1:
             return f"{self._name} {values[0]:.1%}{guess}"
         top = max(*values, 2 * (self._chance or 0), 1e-9)
-        heights = (round(value / top * (len(shades) - 1)) for value in _thinned(values, WIDTH))
+        heights = (
+            round(max(0, value) / top * (len(shades) - 1)) for value in _thinned(values, WIDTH)
+        )
         curve = "".join(shades[height] for height in heights)
         return f"{self._name} {values[0]:.1%} {curve} {values[-1]:.1%}{guess}"
 

@@ -51,6 +51,22 @@ def test_what_the_user_has_set_stays(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert os.environ["FLWR_HOME"] == str(tmp_path)
     assert os.environ["FLWR_DISABLE_UPDATE_CHECK"] == "1"
     assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
+    assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
+    assert os.environ["WANDB_ERROR_REPORTING"] == "false"
+
+
+@pytest.mark.parametrize(
+    ("address", "one"), [("", True), ("127.0.0.1:6379", True), ("10.0.0.1:6379", False)]
+)
+def test_ray_stays_on_this_machine_unless_another_is_named(
+    monkeypatch: pytest.MonkeyPatch, address: str, *, one: bool
+) -> None:
+    for name in environment.ONE_MACHINE:
+        monkeypatch.setenv(name, "x")
+        monkeypatch.delenv(name)
+    monkeypatch.setenv(environment.ADDRESS_VARIABLE, address)
+    environment.prepare()
+    assert all((name in os.environ) is one for name in environment.ONE_MACHINE)
 
 
 @pytest.mark.slow

@@ -181,6 +181,13 @@ def test_a_model_that_has_not_learnt_has_nothing_to_lose() -> None:
     assert text.startswith("After these rounds the test accuracy is 12.0% without any defense")
 
 
+def test_numbers_of_which_nothing_is_explained_are_not_learnt() -> None:
+    """The chance of R² is 0, so that any share above it would be twice as much."""
+    rows = [result("none", 20, 0.001), result("good", 0, 0.001, place=1)]
+    text = said(*(replace(row, chance=0.0) for row in rows))
+    assert text.startswith("After these rounds the test accuracy is 0.1% without any defense")
+
+
 def test_nothing_attacked() -> None:
     assert said() == "Nothing was attacked, so there is nothing to recommend."
 

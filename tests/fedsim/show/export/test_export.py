@@ -40,6 +40,15 @@ def test_what_is_exported(run: Path) -> None:
     assert all(path.is_file() for path in found.pictures.values())
 
 
+def test_a_picture_that_leads_out_of_the_folder_is_refused(tmp_path: Path) -> None:
+    folder = Log().write(tmp_path / "run")
+    (folder / "pictures").mkdir(exist_ok=True)
+    (tmp_path / "secret").write_text("mine", "utf-8")
+    (folder / "pictures" / "r0001-x.png").symlink_to(tmp_path / "secret")
+    with pytest.raises(RunError, match=r"no file 'pictures/r0001-x\.png' inside"):
+        measured(folder)
+
+
 def test_each_run_of_a_comparison_is_one_of_its_group(tmp_path: Path) -> None:
     folder = write_comparison_log(tmp_path / "it", tiny(), finished=4)
     found = measured(folder)

@@ -14,6 +14,7 @@ from fedsim.show.terminal.curve import WIDTH, AccuracyCurve
         ({0: 0.1, 1: 0.5, 2: 0.8}, "accuracy 10.0% ▂▅█ 80.0% (a guess: 10.0%)"),
         ({2: 0.1, 1: 0.11}, "accuracy 11.0% ▅▅ 10.0% (a guess: 10.0%)"),
         ({5: 0.25}, "accuracy 25.0% (a guess: 10.0%)"),
+        ({1: -3.0, 2: -0.1, 3: 0.8}, "accuracy -300.0% ▁▁█ 80.0% (a guess: 10.0%)"),  # numbers
     ],
 )
 def test_first_curve_last_and_guess(accuracy: dict[int, float], line: str) -> None:
