@@ -87,10 +87,11 @@ def watch_comparison(comparison: Comparison, folder: Path, jobs: int, output: Ou
     else:
         _show(console, outcome, folder)
         output.folder(folder)
+    errors = Console(stderr=True)
     for why in failed:
-        console.print(why, style="red", markup=False)
+        errors.print(why, style="red", markup=False)
     if interrupted:
-        console.print(
+        errors.print(
             f"interrupted: finished runs are kept; continue with --out {folder}", markup=False
         )
         sys.stdout.flush()

@@ -96,14 +96,14 @@ def _print(result: DryRunResult, output: Output) -> None:
         attacks = (
             f"{counted(len(each.attacked), 'attacked round')} with "
             f"{counted(each.victims, 'attack')}, "
-            f"{'more than' if each.longer else 'at most'} {in_words(each.attack_s)} each"
+            f"{'more than' if each.longer else 'about'} {in_words(each.attack_s)} each"
         )
         lines.append(
             f"  {runs}{counted(each.clients, 'client')}, {counted(each.rounds, 'round')} of "
             f"{each.round_s:.1f} s, {counted(each.parameters, 'parameter')}; "
             + (attacks if each.attacked else "nothing is attacked")
         )
-    most = "more than" if any(each.longer for each in result.rehearsed) else "at most about"
+    most = "more than" if any(each.longer for each in result.rehearsed) else "about"
     lines.append(f"{most} {in_words(result.seconds)} on this machine, as busy as it is now")
     lines.append("dry run: nothing was written")
     for line in lines:

@@ -13,8 +13,10 @@ from rich.console import Console
 from fedsim.cli.options import AsJson, Described, Kind, Plugins
 from fedsim.core.errors import ScenarioError
 
-SCHEMA_FILE = "fedsim.schema.json"
-"""Name of the schema beside a new file, as the file's first line has it."""
+
+def schema_file(kind: Described) -> str:
+    """Return the name of the schema beside a new file, as the file's first line has it."""
+    return f"fedsim.{kind.value}.schema.json"
 
 
 def init(
@@ -30,7 +32,7 @@ def init(
     from fedsim.cli.schemas import schema_of  # noqa: PLC0415
 
     kind = Described.COMPARISON if comparison else Described.SCENARIO
-    schema = file.parent / SCHEMA_FILE
+    schema = file.parent / schema_file(kind)
     try:
         with file.open("x", encoding="utf-8") as opened:
             opened.write(start_of(kind))
@@ -103,9 +105,9 @@ def schema(
 ) -> None:
     """Print a JSON schema, for editors and for programs that read results.
 
-    A TOML file whose first line is '#:schema ./fedsim.schema.json' is checked by editors that know
-    TOML, against a schema in that file: fedsim schema > fedsim.schema.json; fedsim init writes
-    both.
+    A TOML file whose first line is '#:schema ./fedsim.scenario.schema.json' is checked by editors
+    that know TOML, against a schema in that file: fedsim schema > fedsim.scenario.schema.json;
+    fedsim init writes both.
     """
     from fedsim.cli.schemas import schema_of  # noqa: PLC0415
 

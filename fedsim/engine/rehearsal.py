@@ -49,7 +49,7 @@ class Rehearsal:
 
     @property
     def seconds(self) -> float:
-        """Time of the whole run at most, in seconds; the attacks run beside the training."""
+        """Time of the whole run in seconds, if no search ends early, beside the training."""
         training = self.rounds * self.round_s
         attacks = len(self.attacked) * self.attack_s
         before = (min(self.attacked) if self.attacked else 0) * self.round_s
@@ -94,7 +94,8 @@ def rehearse(scenario: Scenario) -> Rehearsal:
         training.begin_s,
         training.round_s,
         min(attacks.attack_s(full), limit),
-        attacks.cut and not full,
+        (attacks.cut and (not full or attacks.unseen))
+        or (plan is not None and plan.rounds_together),
     )
 
 
@@ -131,7 +132,7 @@ class _Clock(Observer):
     _began: float = field(default_factory=time.monotonic)
     _rounds: list[float] = field(default_factory=list)
     _attack: list[float] = field(default_factory=list)
-    _searches: dict[int, _Search] = field(default_factory=dict)
+    _searches: dict[tuple[tuple[str, bool], ...], _Search] = field(default_factory=dict)
 
     def on_record(self, record: LogRecord) -> None:
         """Take the time of a round."""
@@ -150,7 +151,8 @@ class _Clock(Observer):
     def on_progress(self, victims: Sequence[Victim], progress: Progress) -> None:
         """Take the time of an evaluation."""
         now, done = time.monotonic(), progress.evaluation
-        search = self._searches.setdefault(id(victims), _Search(done, now, done, now))
+        group = tuple((v.name, v.film) for v in victims)
+        search = self._searches.setdefault(group, _Search(done, now, done, now))
         if done >= search.last:
             search.last, search.ended = done, now
 
@@ -169,6 +171,12 @@ class _Clock(Observer):
         if len(self._rounds) < 2:
             return 0.0
         return self._rounds[-1] - self._rounds[-2]
+
+    @property
+    def unseen(self) -> bool:
+        """Whether an attack was cut off before its search began, so that its time is unknown."""
+        seen = {name for group in self._searches for name, _ in group}
+        return len(seen) < self.victims
 
     def attack_s(self, evaluations: int) -> float:
         """Return the time of a round's attacks.

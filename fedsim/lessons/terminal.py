@@ -74,7 +74,10 @@ def take(
             return
     finally:
         if ask and course.ran is not None:
-            keep(number, course.result, progress)
+            try:
+                keep(number, course.result, progress)
+            except OSError as error:
+                console.print(f"your progress was not kept: {error}", markup=False)
     console.print(f"\nSee more: fedsim report {folder} --open", soft_wrap=True)
     if course.result.finished and number + 1 in lessons():
         console.print(f"Continue: fedsim lesson {number + 1}")

@@ -137,8 +137,10 @@ class RehearsedResult(JsonResult):
     attacked: list[int] = Field(description="attacked rounds")
     victims: int = Field(description="attacks in each of them, with the positive control")
     round_s: float = Field(description="seconds of a round of training")
-    attack_s: float = Field(description="seconds at most of the attacks on a round")
-    seconds: float = Field(description="seconds at most of one of these runs")
+    attack_s: float = Field(
+        description="seconds of the attacks on a round, if no search ends early"
+    )
+    seconds: float = Field(description="seconds of one of these runs")
     longer: bool = Field(description="whether the attacks may take longer than that")
 
 
@@ -146,7 +148,9 @@ class DryRunResult(JsonResult):
     """Result of ``run`` and ``compare`` with ``--dry-run``."""
 
     title: str
-    seconds: float = Field(description="seconds at most on this machine, if it is as busy as now")
+    seconds: float = Field(
+        description="seconds on this machine, if it is as busy as now and no search ends early"
+    )
     rehearsed: list[RehearsedResult]
 
 

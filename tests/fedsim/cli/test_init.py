@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from fedsim.cli.main import app
 from fedsim.cli.options import Described
-from fedsim.cli.reference import SCHEMA_FILE, start_of
+from fedsim.cli.reference import schema_file, start_of
 from fedsim.cli.schemas import schema_of
 from fedsim.core.errors import ScenarioError
 from fedsim.scenario import Scenario, load_scenario
@@ -56,8 +56,8 @@ def test_a_file_and_its_schema_are_written_once(kind: Described, tmp_path: Path)
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 0, done.output
     first = file.read_text().splitlines()[0]
-    assert first == f"#:schema ./{SCHEMA_FILE}"
-    assert json.loads((tmp_path / SCHEMA_FILE).read_text()) == schema(kind)
+    assert first == f"#:schema ./{schema_file(kind)}"
+    assert json.loads((tmp_path / schema_file(kind)).read_text()) == schema(kind)
     again = CliRunner().invoke(app, words)
     assert isinstance(again.exception, ScenarioError)
     assert "mine.toml exists" in str(again.exception)
