@@ -25,7 +25,6 @@ from fedsim.api.plain import (
 from fedsim.attacks import Progress
 from fedsim.core.measures import accuracy_name
 from fedsim.core.modality import MODALITIES
-from fedsim.engine.estimate import in_words
 from fedsim.engine.observer import Observer, Reader
 from fedsim.log.schema import (
     CONTROL,
@@ -38,7 +37,7 @@ from fedsim.log.schema import (
 )
 from fedsim.scenario import Scenario
 from fedsim.server.victims import Victim, group_name
-from fedsim.show.headline import counted
+from fedsim.show.headline import counted, duration
 from fedsim.show.malice import MaliceTally, sent_said
 from fedsim.show.terminal.curve import AccuracyCurve
 from fedsim.show.terminal.table import STYLES
@@ -80,7 +79,7 @@ class _Pace:
         done, passed = evaluation - self.first, now - self.began
         if not done or passed < 1:
             return ""
-        return f", at most {in_words(passed * (most - evaluation) / done)} left"
+        return f", at most {duration(passed * (most - evaluation) / done)} left"
 
 
 class LiveView(Observer):
@@ -243,7 +242,7 @@ class LiveView(Observer):
         expected = None if self._start is None else self._start.estimate_s
         if expected is None or expected <= elapsed:
             return passed
-        return f"{passed}, about {in_words(expected - elapsed)} left"
+        return f"{passed}, about {duration(expected - elapsed)} left"
 
 
 def view_for(console: Console) -> PlainView | LiveView:

@@ -10,7 +10,6 @@ from rich.console import Console
 
 from fedsim.attacks import Progress
 from fedsim.core.measures import accuracy_name
-from fedsim.engine.estimate import in_words
 from fedsim.engine.observer import Observer
 from fedsim.log.schema import (
     LeakageRecord,
@@ -22,7 +21,7 @@ from fedsim.log.schema import (
 )
 from fedsim.scenario import Scenario
 from fedsim.server.victims import Victim
-from fedsim.show.headline import counted
+from fedsim.show.headline import counted, duration
 from fedsim.show.malice import sent_said
 
 PLAIN_PROGRESS_S = 10.0
@@ -104,7 +103,7 @@ def sentence(record: LogRecord, start: RunStarted | None) -> str | None:
     match record:
         case RunStarted(estimate_s=float(seconds)) if seconds > LONG_S:
             return (
-                f"the attacks will take about {in_words(seconds)} on this CPU; a GPU, "
+                f"the attacks will take about {duration(seconds)} on this CPU; a GPU, "
                 "fewer evaluations (adversary.attack.evaluations) or victims "
                 "(adversary.per_round) shorten it"
             )

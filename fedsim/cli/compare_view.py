@@ -33,10 +33,10 @@ from fedsim.scenario.grid import Cell
 from fedsim.server.victims import Victim
 from fedsim.show.as_json import comparison_result
 from fedsim.show.comparison.attack_matrix import MATRIX_LEGEND, terminal_matrix
-from fedsim.show.comparison.next_run import duration, too_few_rounds
+from fedsim.show.comparison.next_run import too_few_rounds
 from fedsim.show.comparison.tables import terminal_tables
 from fedsim.show.comparison.write import Outcome, conclude
-from fedsim.show.headline import counted
+from fedsim.show.headline import counted, duration
 
 INTERRUPTED = 130
 

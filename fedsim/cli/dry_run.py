@@ -87,8 +87,7 @@ def _print(result: DryRunResult, output: Output) -> None:
     if output.as_json:
         sys.stdout.write(result.text())
         return
-    from fedsim.engine.estimate import in_words  # noqa: PLC0415
-    from fedsim.show.headline import counted  # noqa: PLC0415
+    from fedsim.show.headline import counted, duration  # noqa: PLC0415
 
     lines = [result.title]
     for each in result.rehearsed:
@@ -96,7 +95,7 @@ def _print(result: DryRunResult, output: Output) -> None:
         attacks = (
             f"{counted(len(each.attacked), 'attacked round')} with "
             f"{counted(each.victims, 'attack')}, "
-            f"{'more than' if each.longer else 'about'} {in_words(each.attack_s)} each"
+            f"{'more than' if each.longer else 'about'} {duration(each.attack_s)} each"
         )
         lines.append(
             f"  {runs}{counted(each.clients, 'client')}, {counted(each.rounds, 'round')} of "
@@ -104,7 +103,7 @@ def _print(result: DryRunResult, output: Output) -> None:
             + (attacks if each.attacked else "nothing is attacked")
         )
     most = "more than" if any(each.longer for each in result.rehearsed) else "about"
-    lines.append(f"{most} {in_words(result.seconds)} on this machine, as busy as it is now")
+    lines.append(f"{most} {duration(result.seconds)} on this machine, as busy as it is now")
     lines.append("dry run: nothing was written")
     for line in lines:
         output.console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -86,12 +86,3 @@ def _gradient_seconds(site: Site) -> float:
         torch.autograd.grad(model(inputs).sum(), parameters)
         seconds.append(time.perf_counter() - began)
     return seconds[-1]
-
-
-def in_words(seconds: float) -> str:
-    """Return a duration in words."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"

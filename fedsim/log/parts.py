@@ -31,6 +31,11 @@ class Component(Typed):
     accuses: bool = True
 
     @property
+    def is_check(self) -> bool:
+        """Whether it is a check, by its action in logs that do not say so."""
+        return self.check or "action" in self.parameters
+
+    @property
     def numbers(self) -> dict[str, int | float]:
         """The parameters that are numbers, by name."""
         return {k: v for k, v in self.parameters.items() if isinstance(v, int | float)}

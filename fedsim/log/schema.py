@@ -139,7 +139,7 @@ class UploadRecord(Typed):
     @property
     def checks(self) -> tuple[str, ...]:
         """Names of the client's checks of the model: defenses that act on suspicion."""
-        return tuple(dict.fromkeys(d.name for d in self.defenses if "action" in d.parameters))
+        return tuple(dict.fromkeys(d.name for d in self.defenses if d.is_check))
 
     @property
     def own_leaks(self) -> tuple[str, ...]:

@@ -347,7 +347,7 @@ def _row(
         upload_bytes=statistics.fmean(sizes) if sizes else None,
         privacy=most_spent(u for u in own if isinstance(u, UploadRecord)),
         doubts=dict(Counter(r.score.doubts[0] for r in examples if r.score.doubts)),
-        defended=any(d.name != NO_DEFENSE and not d.check for u in own[:1] for d in u.defenses),
+        defended=any(d.name != NO_DEFENSE and not d.is_check for u in own[:1] for d in u.defenses),
     )
 
 

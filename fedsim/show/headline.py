@@ -13,6 +13,15 @@ def counted(count: int, singular: str, plural: str | None = None) -> str:
     return f"{count:,} {singular if count == 1 else plural or singular + 's'}"
 
 
+def duration(seconds: float) -> str:
+    """Return a duration in words."""
+    if seconds < 90:
+        return f"{max(1, round(seconds)) if seconds else 0} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
 def headline(counts: Mapping[Meaning, int], nouns: tuple[str, str]) -> str:
     """Return the number of leaked and partly leaked examples as a sentence.
 

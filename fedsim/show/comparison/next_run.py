@@ -9,6 +9,7 @@ from typing import Any
 from fedsim.log.results import Result
 from fedsim.scenario.comparison import Comparison
 from fedsim.show.comparison.bound import needed
+from fedsim.show.headline import duration
 
 LEAST_STEPS = 30
 """Minimum of local steps in all rounds for a model to learn more than next to nothing."""
@@ -88,12 +89,3 @@ def _seconds(
         total += (run - attacked) * factor + attacked * victims / comparison.victims
     # One more run for each seed: without a defense.
     return total * (len(candidates) + 1) / max(1, len(candidates))
-
-
-def duration(seconds: float) -> str:
-    """Return a duration in words."""
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"

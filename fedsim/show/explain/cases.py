@@ -129,7 +129,7 @@ class Case:
     @property
     def defenses(self) -> list[str]:
         """Names of the clients' defenses of the upload, without their checks of the model."""
-        names = (d.name for u in self.uploads for d in u.defenses if not d.check)
+        names = (d.name for u in self.uploads for d in u.defenses if not d.is_check)
         return list(dict.fromkeys(names))
 
     @cached_property

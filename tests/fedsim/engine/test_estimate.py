@@ -11,7 +11,7 @@ from fedsim.api.plain import PlainView
 from fedsim.attacks import DLG
 from fedsim.clients.site import Site, open_site
 from fedsim.engine import estimate, run
-from fedsim.engine.estimate import attack_seconds, in_words
+from fedsim.engine.estimate import attack_seconds
 from tests.fedsim.small import TWENTY_EVALUATIONS, small
 
 CPU = torch.device("cpu")
@@ -78,10 +78,3 @@ def test_it_is_of_the_right_size(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found is not None
     assert 0 < found < 600
     assert isinstance(small(TWENTY_EVALUATIONS).adversary.attack, DLG)  # type: ignore[union-attr]
-
-
-@pytest.mark.parametrize(
-    ("seconds", "said"), [(5.2, "5 s"), (600, "10 min"), (7200, "2.0 h"), (800_000, "222.2 h")]
-)
-def test_in_words(seconds: float, said: str) -> None:
-    assert in_words(seconds) == said
