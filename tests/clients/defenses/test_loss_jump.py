@@ -61,7 +61,7 @@ def test_tuned_attacks_on_a_trained_model_are_noticed_but_those_that_keep_it(
     found = CHECK.examine(received(sent, 0, kept))
     assert (found.problem is not None) is noticed
     if noticed:
-        assert "times that of a uniform guess, after at most" in str(found.problem)
+        assert "times that of outputs of zero, after at most" in str(found.problem)
         assert found.kept == kept
 
 
