@@ -11,6 +11,7 @@ from pathlib import Path
 from rich.console import Console, ConsoleDimensions, Group, RenderableType
 from rich.control import Control
 from rich.live import Live
+from rich.table import Table
 from rich.text import Text
 
 from fedsim.api.plain import (
@@ -44,8 +45,6 @@ from fedsim.show.terminal.table import STYLES
 from fedsim.show.view import Frame, View
 
 LOOKS_PER_SECOND = 4
-
-HEADER_LINES = 6
 
 
 @dataclass
@@ -199,22 +198,20 @@ class LiveView(Observer):
             screen, view = self._screen, self._view
             frames = [replace(frame) for frame in screen.frames.values()]
             malice = list(screen.malice)
-        lines = (
-            *self._cleared(),
+        header = Group(
             Text(screen.title, style="bold").append(f"  {self._times()}", style="dim"),
-            Text(f"clients    {screen.federation}", overflow="ellipsis", no_wrap=True),
+            _wrapped("clients", screen.federation),
             AccuracyCurve(screen.accuracy, *self._measured()) if screen.accuracy else Text(""),
-            Text(f"adversary  {screen.attack}", overflow="ellipsis", no_wrap=True),
-            *(
-                Text(f"malicious  {said}", style="bold red", overflow="ellipsis", no_wrap=True)
-                for said in malice
-            ),
+            _wrapped("adversary", screen.attack),
+            *(_wrapped("malicious", said, "bold red") for said in malice),
             Text(STOPPING, style="bold yellow") if screen.stopping else Text(""),
         )
+        cleared = self._cleared()
         if not frames or view is None:
-            return Group(*lines)
-        width, height = self._console.width, self._console.height - HEADER_LINES - len(malice)
-        return Group(*lines, view.frames(frames, width, height))
+            return Group(*cleared, header)
+        width = self._console.width
+        height = self._console.height - len(self._console.render_lines(header)) - 1
+        return Group(*cleared, header, view.frames(frames, width, height))
 
     def _cleared(self) -> tuple[Control, ...]:
         """Return the control codes that clear a terminal whose size has changed.
@@ -243,6 +240,15 @@ class LiveView(Observer):
         if expected is None or expected <= elapsed:
             return passed
         return f"{passed}, about {duration(expected - elapsed)} left"
+
+
+def _wrapped(label: str, said: str, style: str = "") -> Table:
+    """Return a labelled line, which a narrow terminal wraps beside its label."""
+    line = Table.grid(padding=(0, 1, 0, 0))
+    line.add_column(width=10)
+    line.add_column(overflow="fold")
+    line.add_row(Text(label, style=style), Text(said, style=style))
+    return line
 
 
 def view_for(console: Console) -> PlainView | LiveView:

@@ -202,3 +202,19 @@ def test_a_resized_terminal_is_cleared_once() -> None:
 def test_the_time_left_comes_before_what_a_narrow_terminal_cuts() -> None:
     line = progress_line(progress(3), ", at most 2 min left")
     assert line.startswith("evaluation 7 of 20, at most 2 min left, 3 running")
+
+
+@pytest.mark.parametrize(("width", "height"), [(60, 20), (80, 24), (120, 40), (200, 50)])
+def test_nothing_said_of_the_attack_is_cut(width: int, height: int) -> None:
+    console = terminal(width, height)
+    view = started_view(console)
+    attacked = victims(None, *range(3))
+    view.on_victims(attacked)
+    view.on_progress(attacked, progress(4))
+    screen = screen_of(view, width)
+    assert "…" not in screen
+    said = "adversary round 1: naive attack, evaluation 7 of 20, 4 running, median objective 1e-03"
+    assert said in " ".join(screen.split())
+    with console.capture() as captured:
+        console.print(view._render())
+    assert len(captured.get().splitlines()) < height
