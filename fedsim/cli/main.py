@@ -113,6 +113,12 @@ def compare(  # noqa: PLR0913, PLR0917  (each is an option of its own)
         typer.Argument(help="A bundled comparison (see: fedsim list comparisons), or a TOML file."),
     ] = "compare-paper",
     overrides: Overrides = None,
+    seeds: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--seed", help="A seed besides the comparison's own. Can be given several times."
+        ),
+    ] = None,
     jobs: Annotated[
         int, typer.Option(min=1, help="Number of runs at once; more than one run in Ray's workers.")
     ] = 1,
@@ -132,9 +138,12 @@ def compare(  # noqa: PLR0913, PLR0917  (each is an option of its own)
     verbose: Verbose = 0,
 ) -> None:
     """Compare defenses: leakage, accuracy and bytes, for naive and adaptive attackers."""
-    from fedsim.scenario.comparison import load_comparison  # noqa: PLC0415
+    from fedsim.scenario.comparison import Comparison, load_comparison  # noqa: PLC0415
 
     plan = load_comparison(comparison, overrides or [])
+    if seeds:
+        every = list(dict.fromkeys([*plan.seeds, *seeds]))
+        plan = Comparison.from_tables(plan, comparison, [("seeds", every)])
     from fedsim.cli.compare_view import watch_comparison  # noqa: PLC0415
 
     output = Output(as_json=as_json, quiet=quiet)

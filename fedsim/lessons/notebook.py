@@ -14,17 +14,21 @@ if TYPE_CHECKING:
 
 
 INSTALL = """\
-# Installs fedsim where it is missing, as on Colab: from its wheel, if that lies beside this
-# notebook, or else by its name.
+# Installs fedsim where it is missing, as on Colab, from its wheel: `uv build --wheel` in a clone
+# writes it to dist/; put it beside this notebook. fedsim-leakage 0.1.0 is not released, so there
+# is nothing to install by its name yet.
 import glob
 from importlib.metadata import PackageNotFoundError, version
 
 try:
     print("fedsim", version("fedsim-leakage"))
 except PackageNotFoundError:
-    source = max(glob.glob("fedsim_leakage-*.whl"), default="fedsim-leakage")
-    %pip install --quiet {source}"""
-"""First cell: `fedsim` alone would be another project on PyPI."""
+    wheel = max(glob.glob("fedsim_leakage-*.whl"), default=None)
+    if wheel is None:
+        raise FileNotFoundError("no fedsim_leakage-*.whl beside this notebook") from None
+    %pip install --quiet {wheel}"""
+"""First cell. Nothing is installed by name: `fedsim` is another project on PyPI, and anybody could
+take `fedsim-leakage` there until 0.1.0 is released."""
 
 
 def write_notebook(number: int, path: Path) -> Path:

@@ -26,6 +26,12 @@ NAMES = {
 }
 """Left, top and side of the square of each photograph that is kept."""
 
+LICENSES = dict.fromkeys(NAMES, "CC0") | {
+    "astronaut.png": "public domain (NASA)",
+    "rocket.jpg": "public domain (SpaceX)",
+}
+"""As scikit-image's documentation of each states."""
+
 
 def draw(folder: Path) -> npt.NDArray[np.uint8]:
     """Return the photographs ``(N, 3, 96, 96)``, cropped to a square and resized.
@@ -45,7 +51,8 @@ def pack(pictures: npt.NDArray[np.uint8]) -> str:
     """Return the file's text: JSON, because Flower's app bundles omit binary files."""
     raw = lzma.compress(pictures.tobytes(), preset=9 | lzma.PRESET_EXTREME)
     packed = {"shape": pictures.shape, "xz_base85": base64.b85encode(raw).decode()}
-    return json.dumps({"license": "CC0", "arrays": {"photographs": packed}}, indent=1) + "\n"
+    content = {"license": LICENSES, "arrays": {"photographs": packed}}
+    return json.dumps(content, indent=1) + "\n"
 
 
 def main() -> None:

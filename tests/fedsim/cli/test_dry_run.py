@@ -75,6 +75,18 @@ def test_a_comparison_rehearses_what_differs(
     assert sorted(p.name for p in tmp_path.iterdir()) == ["two.toml"]
 
 
+def test_seeds_are_added_to_a_comparison(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "two.toml").write_text(COMPARISON)
+    monkeypatch.setattr(
+        rehearsal, "rehearse", lambda _: Rehearsal(4, (1,), 2, 1, 1.0, 1.0, 9.0, longer=False)
+    )
+    more = ["--seed", "7", "--seed", "2", "--seed", "7"]  # 2 is among the comparison's own
+    done = CliRunner().invoke(app, ["compare", "two.toml", "--dry-run", "--json", *more])
+    assert done.exit_code == 0, done.output
+    assert [each["runs"] for each in json.loads(done.stdout)["rehearsed"]] == [4, 8]
+
+
 @pytest.mark.slow
 def test_a_run_is_rehearsed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

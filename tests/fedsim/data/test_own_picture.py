@@ -1,5 +1,8 @@
 """One picture of the user's own."""
 
+import json
+import re
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -10,7 +13,7 @@ from PIL import Image
 from fedsim.core.errors import DataError
 from fedsim.data import OwnPicture, load_dataset
 from fedsim.data.embedded import _make_photographs as make
-from fedsim.data.photographs import photographs
+from fedsim.data.photographs import FILE, photographs
 
 
 @pytest.mark.parametrize(("channels", "size"), [(3, 32), (1, 16), (3, 40)])
@@ -33,6 +36,16 @@ def test_the_script_makes_the_same_photographs_again() -> None:
     folder = Path(skimage.__file__).parent / "data"
     difference = photographs().int() - torch.from_numpy(make.draw(folder)).int()
     assert difference.abs().max() <= 1  # a JPEG may be read otherwise
+
+
+def test_the_licence_of_each_photograph_is_named() -> None:
+    folder = resources.files("fedsim.data.embedded")
+    content = json.loads(folder.joinpath(FILE).read_text("utf-8"))
+    assert content["license"] == make.LICENSES
+    origin = folder.joinpath("ORIGIN.md").read_text("utf-8")
+    rows = dict(re.findall(r"^\| `(\w+)` \|.*\| ([^|]+) \|$", origin, re.MULTILINE))
+    stated = {Path(name).stem: text for name, text in make.LICENSES.items()}
+    assert {name: text.split(" (")[0] for name, text in stated.items()} == rows
 
 
 def test_what_is_no_picture_is_refused(tmp_path: Path) -> None:

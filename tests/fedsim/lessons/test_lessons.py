@@ -183,14 +183,19 @@ def test_notebooks_are_valid(number: int) -> None:
     nbformat.validate(nbformat.from_dict(notebook(number)))
 
 
-def test_notebooks_install_what_is_missing() -> None:
+def test_notebooks_install_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     code = next(c["source"] for c in notebook(1)["cells"] if c["cell_type"] == "code")
-    lines = code.replace("%pip install --quiet {source}", "pip = source")
+    lines = code.replace("%pip install --quiet {wheel}", "pip = wheel")
     known: dict[str, object] = {}
     exec(lines, known)  # noqa: S102
     assert "pip" not in known, "it is installed here"
-    exec(lines.replace('version("fedsim-leakage")', 'version("no-such-thing")'), known)  # noqa: S102
-    assert known["pip"] == "fedsim-leakage"
+    lines = lines.replace('version("fedsim-leakage")', 'version("no-such-thing")')
+    with pytest.raises(FileNotFoundError, match="beside this notebook"):
+        exec(lines, known)  # noqa: S102
+    (tmp_path / "fedsim_leakage-0.1.0-py3-none-any.whl").touch()
+    exec(lines, known)  # noqa: S102
+    assert known["pip"] == "fedsim_leakage-0.1.0-py3-none-any.whl"
 
 
 def test_notebooks_show_victims_only_of_runs_with_an_attack() -> None:
