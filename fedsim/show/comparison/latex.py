@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from tabulate import tabulate
@@ -11,7 +12,21 @@ from fedsim.log.results import Result
 from fedsim.scenario.grid import slug
 from fedsim.show.comparison.tables import WORDS, as_words
 
-_SIGNS = {"≥": r"$\ge$", "≤": r"$\le$", "ε": r"$\varepsilon$", "±": r"$\pm$", "–": "--"}
+_LETTERS = (
+    "alpha beta gamma delta varepsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau "
+    "upsilon varphi chi psi omega"
+)
+_SIGNS = {
+    **{"≥": r"$\ge$", "≤": r"$\le$", "±": r"$\pm$", "–": "--", "−": "$-$", "∞": r"$\infty$"},
+    **{
+        sign: rf"$\{name}$"
+        for sign, name in zip("αβγδεζηθικλμνξπρστυφχψω", _LETTERS.split(), strict=True)
+    },
+}
+"""Signs that pdfLaTeX does not know, and that names of defenses are likely to have."""
+
+_PREAMBLE = r"""% \usepackage{booktabs, graphicx}
+% Names in other scripts than Latin and Greek need LuaLaTeX or XeLaTeX and a font that has them."""
 _STAGE = "stage"
 _SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -33,8 +48,7 @@ def as_latex(results: Sequence[Result], title: str) -> str:
         title: title of the comparison, which begins the captions.
     """
     stages = list(dict.fromkeys(r.stage for r in results))
-    preamble = r"% \usepackage{booktabs, graphicx}"
-    return "\n\n".join([preamble, *(_table(results, stage, title) for stage in stages)]) + "\n"
+    return "\n\n".join([_PREAMBLE, *(_table(results, stage, title) for stage in stages)]) + "\n"
 
 
 def _table(results: Sequence[Result], stage: str, title: str) -> str:
@@ -49,6 +63,8 @@ def _table(results: Sequence[Result], stage: str, title: str) -> str:
         disable_numparse=True,
         colalign=["left" if head in WORDS else "right" for head in heads],
     )
+    # After a row's end LaTeX takes these signs for a part of the command.
+    body = re.sub(r"(\\\\\n\s*)([\[*])", r"\1{}\2", body)
     caption = escaped(f"{title}, attacked {stage}. {_caption(own[0].measure, own[0])}")
     lines = [
         r"\begin{table}",

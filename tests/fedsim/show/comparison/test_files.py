@@ -1,9 +1,12 @@
 """Tables and figures of a comparison that stand alone, from written logs."""
 
 import csv
+import shutil
+import subprocess
 from pathlib import Path
 
 import pyarrow.parquet as pq
+import pypdfium2 as pdfium
 import pytest
 
 from fedsim.log.comparison import cell_folder
@@ -18,6 +21,7 @@ from fedsim.show.comparison.table_files import write_tables
 from fedsim.show.comparison.tables import as_records, as_words
 from fedsim.show.report.comparison import Compares, comparison_page
 from tests.fedsim.engine.tiny import tiny, tiny_sweep
+from tests.fedsim.show.comparison.test_advice import result
 from tests.fedsim.show.report.logs import write_comparison_log
 from tests.fedsim.show.report.test_run_report import text_of
 
@@ -98,6 +102,38 @@ def test_latex_has_caption_label_and_alignment(folder: Path, one: Comparison) ->
     assert r"\begin{tabular}{lllrrrrrrrrr}" in text
     assert "stage" not in text.partition(r"\toprule")[2].partition(r"\midrule")[0]
     assert "≥" not in text
+
+
+NAMES = ("[local-dp] σ = 1", "*", r"50 % & a_b^2~c {d} $e$ \f #1 <g> | −∞ ± ≥ é", "µ × · “x”")
+
+
+def named() -> list[Result]:
+    """Return results whose names have what LaTeX takes for commands."""
+    return [result(name, 0, 0.5, place=i) for i, name in enumerate(("none", *NAMES))]
+
+
+def test_latex_does_not_take_names_for_commands() -> None:
+    text = as_latex(named(), NAMES[2])
+    assert r"{}[local-dp] $\sigma$ = 1" in text
+    assert "{}* " in text
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdfLaTeX")
+def test_latex_compiles(tmp_path: Path) -> None:
+    (tmp_path / "table.tex").write_text(as_latex(named(), NAMES[2]), "utf-8")
+    (tmp_path / "paper.tex").write_text(
+        r"\documentclass{article} \usepackage{booktabs, graphicx} "
+        r"\begin{document} \input{table} \end{document}"
+    )
+    done = subprocess.run(
+        ["pdflatex", "-halt-on-error", "paper.tex"],
+        cwd=tmp_path, check=False, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    printed = pdfium.PdfDocument(tmp_path / "paper.pdf")[0].get_textpage().get_text_range()
+    assert "[local-dp]" in printed
+    assert "\n* " in printed.replace("\r", "")
 
 
 def test_heat_maps_of_a_sweep(swept: Path) -> None:
