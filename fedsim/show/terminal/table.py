@@ -40,6 +40,9 @@ NARROW = 72
 """Least columns of a terminal for a table with the sizes of uploads and the accuracy."""
 
 
+LONG_WORD = 20
+"""Characters of a parameter that a narrow column would break within its value."""
+
 INTERRUPTED = (
     "The run was interrupted: attacks that had not ended count as failed, and say nothing about a "
     "defense. fedsim run --resume goes on with them."
@@ -141,7 +144,10 @@ def _legend(summary: Summary) -> str:
 def _who(row: Row) -> Text:
     """Return the group's name with the defense below it."""
     name = Text(row.group)
-    return name if row.group == CONTROL else name.append(f"\n{row.defense}", style="dim")
+    if row.group == CONTROL:
+        return name
+    words = (w if len(w) < LONG_WORD else w.replace("=", "= ", 1) for w in row.defense.split(" "))
+    return name.append(f"\n{' '.join(words)}", style="dim")
 
 
 def _leaked(row: Row) -> str:

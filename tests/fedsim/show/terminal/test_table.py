@@ -59,6 +59,14 @@ def test_the_adaptive_attacker_stands_below_the_naive_one() -> None:
     assert "fraction=0.7" in text
 
 
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_no_number_of_a_defense_is_broken(width: int) -> None:
+    chain = [{"name": "local-dp", "norm": 1, "noise_multiplier": 0.0001, "delta": 1e-05}]
+    text = shown([upload(0, "little noise", defenses=chain), leakage("a", "little noise")], width)
+    words = text.split()
+    assert {"noise_multiplier=", "0.0001", "delta=1e-05"} <= set(words)
+
+
 @pytest.mark.parametrize("width", [60, 80, 120, 200])
 def test_groups_that_begin_alike_differ_in_the_table(width: int) -> None:
     names = ["adaptive pruning 10 %", "adaptive pruning 70 %", "Laplacian noise 1e-1"]
