@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import torch
 from torch import Tensor, nn
 
 from fedsim.attacks import Attack, Observation
@@ -46,7 +49,23 @@ class PriorsAlone:
         self, blind: Attack, model: nn.Module, seen: Observation, should_stop: ShouldStop
     ) -> Tensor | None:
         try:
-            [found] = blind.run(model, [seen], seed=self._seed, should_stop=should_stop)
+            [found] = blind.run(model, [withheld(seen)], seed=self._seed, should_stop=should_stop)
         except Exception:  # a baseline of third-party code must not affect the training
             return None
         return found.data
+
+
+def withheld(seen: Observation) -> Observation:
+    """Return an observation of the same batch shape that holds nothing of the upload.
+
+    An objective that compares no gradients is not enough: closed forms, statistics and label rules
+    read the upload too.
+
+    Args:
+        seen: the observation.
+    """
+    nothing = {name: torch.zeros_like(g) for name, g in seen.gradient.items()}
+    labels = seen.labels
+    if labels is None and (seen.is_classification or seen.has_classes):
+        labels = torch.zeros(seen.batch_size, dtype=torch.long)  # any, none is to be searched for
+    return replace(seen, gradient=nothing, labels=labels, training=None, statistics=None)

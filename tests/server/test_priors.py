@@ -1,9 +1,13 @@
 """What an attack's priors find without the gradient."""
 
+from dataclasses import replace
+
 import pytest
 import torch
+from torch import nn
 
-from fedsim.attacks import IDLG, TotalVariation
+from fedsim.attacks import IDLG, BestOf, GradientMatching, GradInversion, Observation
+from fedsim.attacks.matching.priors import TotalVariation
 from fedsim.attacks.matching.client import Client
 from fedsim.attacks.types import never_stop
 from fedsim.server.priors import PriorsAlone
@@ -13,7 +17,7 @@ from fedsim.testing.victims import pictures
 SMOOTH = IDLG(evaluations=40, priors=(TotalVariation(1.0),))
 
 
-def victim(attack: IDLG, number: int = 0) -> Victim:
+def victim(attack: GradientMatching, number: int = 0) -> Victim:
     return Victim(1, (0,), "naive", attack, pictures("mlp", 1).observations[number])
 
 
@@ -45,3 +49,41 @@ def test_the_gradient_of_dummies_is_not_computed(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(Client, "upload", upload)
     model = pictures("mlp", 1).model
     assert PriorsAlone(0).alone(victim(SMOOTH), model, never_stop) is not None
+
+
+@pytest.mark.parametrize("draws", [False, True])
+def test_a_closed_form_gets_nothing_to_read(draws: bool) -> None:
+    """Else the baseline would be the private picture, and nothing would be leakage."""
+    attack = BestOf(evaluations=10, priors=SMOOTH.priors, draws=draws)
+    model = pictures("mlp", 1).model
+    [read] = replace(attack, draws=False).run(model, [pictures("mlp", 1).observations[0]])
+    assert read.data is not None
+    assert torch.allclose(read.data, pictures("mlp", 1).examples[0], atol=1e-3)
+    both = [PriorsAlone(0).alone(victim(attack, n), model, never_stop) for n in (0, 1)]
+    assert both[0] is not None
+    assert both[1] is not None
+    assert both[0].std() < 0.05
+    assert torch.equal(*both)
+
+
+def test_uploaded_statistics_are_withheld_too() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Sigmoid(), nn.Flatten(), nn.Linear(144, 4)
+    )
+    attack = GradInversion(evaluations=10, priors=SMOOTH.priors)
+
+    def alone(mean: float) -> torch.Tensor | None:
+        seen = Observation(
+            {name: torch.randn_like(p) for name, p in model.named_parameters()},
+            (1, 8, 8),
+            batch_size=2,
+            statistics={"1.running_mean": torch.full((4,), mean), "1.running_var": torch.ones(4)},
+        )
+        one = Victim(1, (0,), "adaptive", attack, seen)
+        return PriorsAlone(0).alone(one, model, never_stop)
+
+    first, second = alone(-5.0), alone(5.0)
+    assert first is not None
+    assert second is not None
+    assert torch.equal(first, second)
