@@ -125,6 +125,17 @@ class _Schema:
         }
 
 
+OWN = {"model": "model", "data set": "data"}
+"""Argument of ``fedsim.run`` for an object of another library, by kind."""
+
+
+def _own(registry: Registry, value: object) -> str:
+    argument = OWN.get(registry.kind)
+    if argument is None or isinstance(value, bool | int | float | list | dict):  # as in TOML
+        return ""
+    return f"; for a {registry.kind} of your own: fedsim.run(scenario, {argument}=...)"
+
+
 def named(registry: Registry) -> tuple[BeforeValidator, PlainSerializer, _Schema]:
     """Return the annotations of a field that holds an object of this registry."""
 
@@ -139,8 +150,8 @@ def named(registry: Registry) -> tuple[BeforeValidator, PlainSerializer, _Schema
         if not isinstance(name, str):
             raise PydanticCustomError(
                 "no_name",
-                "expected the name of one {kind}, or a table with a name and parameters",
-                {"kind": registry.kind},
+                "expected the name of one {kind}, or a table with a name and parameters{own}",
+                {"kind": registry.kind, "own": _own(registry, value)},
             )
         try:
             cls = registry.get(name)

@@ -165,6 +165,15 @@ class Summary:
         return min(rows, key=lambda r: r.count(Meaning.LEAKED) / r.examples, default=None)
 
     @property
+    def control_name(self) -> str:
+        """Name of that control in a sentence: with its attacker, if others reconstructed theirs."""
+        rows = [r for r in self.rows if r.group == CONTROL]
+        shares = {r.count(Meaning.LEAKED) / r.examples for r in rows}
+        if self.control is None or len(shares) < 2:
+            return "The positive control"
+        return f"The {self.control.attacker} attacker's positive control"
+
+    @property
     def control_failed(self) -> bool:
         """Whether some positive control was not reconstructed."""
         if self.control is None:

@@ -79,16 +79,16 @@ def control_said(summary: Summary) -> str | None:
     of = counted(examples, summary.measure.thing, summary.measure.things)
     if not leaked and not partly:
         return (
-            f"The positive control was not reconstructed (0 of {of}): the attack failed here even "
-            "without a defense, so nothing here is evidence that a defense works. Use more "
+            f"{summary.control_name} was not reconstructed (0 of {of}): the attack failed here "
+            "even without a defense, so nothing here is evidence that a defense works. Use more "
             "evaluations, or another attack."
         )
     found = " and ".join(
         f"{count} {how}" for count, how in ((leaked, "leaked"), (partly, "partly leaked")) if count
     )
     return (
-        f"The positive control was reconstructed in part: of its {of}, {found}. What leaked above "
-        "did leak. Where nothing leaked, a defense need not be the reason: the attack fails "
+        f"{summary.control_name} was reconstructed in part: of its {of}, {found}. What leaked "
+        "above did leak. Where nothing leaked, a defense need not be the reason: the attack fails "
         "on some data even without one."
     )
 

@@ -26,12 +26,14 @@ def show(explanations: Sequence[Explanation], console: Console, malice: Sequence
         console.print(Text(f"{line}\n", style="bold red"))
     if not explanations:
         console.print("Nothing was attacked in this run, so nothing failed.")
-    controls = [e.case for e in explanations if e.case.is_control and e.findings]
-    if controls:
-        some = any(case.leaked or case.partly for case in controls)
+    controls = [e.case for e in explanations if e.case.is_control]
+    missed = [e.case for e in explanations if e.case.is_control and e.findings]
+    if missed:
+        some = any(case.leaked or case.partly for case in missed)
+        whose = "The" if len(missed) == len(controls) else f"The {missed[0].attacker} attacker's"
         console.print(
             Text(
-                "The positive control, an undefended gradient of public data, was "
+                f"{whose} positive control, an undefended gradient of public data, was "
                 f"{'reconstructed in part only' if some else 'not reconstructed either'}: look for "
                 "the cause in the attack and the model first, not in a defense.\n",
                 style="bold magenta",

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset, TensorDataset
 
 import fedsim
 from fedsim.core import plugins
-from fedsim.core.errors import DataError, RunError
+from fedsim.core.errors import DataError, RunError, ScenarioError
 from fedsim.core.registry import DATASETS, LOSSES, MODELS
 from fedsim.data import load_dataset, register_data
 from fedsim.log.schema import Doubt, LeakageRecord, Meaning, ReconstructionRecord, UploadRecord
@@ -144,6 +144,20 @@ def test_frozen_layers_explain_a_failure(tmp_path: Path) -> None:
     run = fedsim.run(plan, model=model, data=noise(), out=tmp_path / "run")
     causes = [f.cause for e in explain(run.folder) for f in e.findings]
     assert "a part of the model is frozen" in causes
+
+
+@pytest.mark.parametrize(
+    ("own", "where"),
+    [
+        ({"model": nn.Linear(4, 2)}, r"fedsim\.run\(scenario, model=\.\.\.\)"),
+        ({"data": {"dataset": object()}}, r"fedsim\.run\(scenario, data=\.\.\.\)"),
+    ],
+)
+def test_a_part_of_ones_own_among_the_tables_is_told_where_it_goes(
+    own: dict[str, Any], where: str
+) -> None:
+    with pytest.raises(ScenarioError, match=where):
+        fedsim.run(PLAN | own)
 
 
 def test_workers_do_not_know_what_this_process_holds(tmp_path: Path) -> None:

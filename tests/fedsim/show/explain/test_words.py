@@ -70,6 +70,15 @@ def test_what_leaked_in_part_is_counted(meaning: str, count: str, said: str) -> 
     assert said in text
 
 
+def test_one_of_two_controls_that_failed_is_named() -> None:
+    missed = replace(case(attacker=ADAPTIVE), group=CONTROL)
+    found = replace(case(), group=CONTROL, leakage=[leakage("v", CONTROL)])
+    console = Console(width=200, record=True, file=StringIO())
+    finding = Finding("a cause", 1.0, "evidence", "advice")
+    show([Explanation(found, []), Explanation(missed, [finding])], console)
+    assert "The adaptive attacker's positive control, an undefended" in console.export_text()
+
+
 def test_a_fit_is_compared_with_that_of_the_truth_and_its_rounding() -> None:
     assert case(objective=1e-2, truth_objective=1e-2).fits
     assert not case(objective=1e-9, truth_objective=1e-14).fits

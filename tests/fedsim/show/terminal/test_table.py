@@ -116,6 +116,13 @@ def test_a_control_that_was_not_rebuilt_comes_first() -> None:
     assert "not reconstructed" not in shown([leakage("c", None)])
 
 
+def test_one_of_two_controls_that_failed_is_named() -> None:
+    naive = leakage("c", None)
+    adaptive = leakage("d", None, psnr=9.0, meaning="attack failed", attacker="adaptive")
+    text = " ".join(shown([naive, adaptive]).split())
+    assert "The adaptive attacker's positive control was not reconstructed" in text
+
+
 def test_a_control_that_was_half_rebuilt_is_not_called_a_failed_attack() -> None:
     control = [leakage("c", None), leakage("c", None, meaning="partly leaked")]
     text = " ".join(shown([upload(0, "a"), leakage("v", "a"), *control]).split())
