@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from fedsim.attacks import IDLG, BestOf, GradientMatching, GradInversion, Observation
-from fedsim.attacks.matching.priors import TotalVariation
 from fedsim.attacks.matching.client import Client
+from fedsim.attacks.matching.priors import TotalVariation
 from fedsim.attacks.types import never_stop
 from fedsim.server.priors import PriorsAlone
 from fedsim.server.victims import Victim
