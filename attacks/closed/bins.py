@@ -51,13 +51,14 @@ class DenseBins(BatchReading):
             front = latents_of(
                 model, low, high, None if self.public is None else self.public.images
             )
-        equal_rows(model.get_submodule(front.layer).get_parameter("weight").detach().double())
+        layer = model.get_submodule(front.layer)
+        sorting_rows(layer.get_parameter("weight").detach().double(), layer.get_parameter("bias"))
         return front
 
     def _candidates(
         self, weight: Tensor, bias: Tensor, weight_gradient: Tensor, bias_gradient: Tensor
     ) -> Candidates:
-        rows = equal_rows(weight)
+        rows = sorting_rows(weight, bias)
         order = rows[torch.argsort(-bias[rows])]
         passed_weight, passed_bias = weight_gradient[order], bias_gradient[order]
         between = passed_bias - torch.cat([passed_bias[1:], passed_bias.new_zeros(1)])
@@ -66,17 +67,19 @@ class DenseBins(BatchReading):
         return Candidates(holds[filled] / between[filled, None], between[filled].abs())
 
 
-def equal_rows(weight: Tensor) -> Tensor:
-    """Return the numbers of the largest group of equal rows, not zero, of a layer ``(rows,)``.
+def sorting_rows(weight: Tensor, bias: Tensor) -> Tensor:
+    """Return the numbers of the rows of a layer that sort its inputs into bins ``(bins,)``.
 
-    Rows are first compared by their product with a fixed random vector, so that this takes little
-    more than one pass over the weights.
+    They are the largest group of equal rows, not zero, and have different thresholds. Rows are
+    first compared by their product with a fixed random vector, so that this takes little more than
+    one pass over the weights.
 
     Args:
         weight: weights of the layer ``(rows, numbers)``.
+        bias: its biases ``(rows,)``.
 
     Raises:
-        AttackError: no two rows are equal.
+        AttackError: no two rows are equal, or those that are have the same threshold.
     """
     live = weight.any(dim=1).nonzero().flatten()  # dead rows are equal, and sort nothing
     weight = weight[live]
@@ -90,9 +93,9 @@ def equal_rows(weight: Tensor) -> Tensor:
         first = int((ends - torch.arange(len(ends), device=ends.device)).argmax())
         model = weight[order[first]]
         rows = live[(weight - model).norm(dim=1) <= SAME * model.norm()]
-    if len(rows) < 2:
+    if not bool((bias[rows] != bias[rows[:1]]).any()):
         raise AttackError(
-            "the rows of the first dense layer are not equal, which the bins need; use "
-            "'dense-rows', or an attack that matches gradients"
+            "the first dense layer has no equal rows with different thresholds, which the bins "
+            "need; use 'dense-rows', or an attack that matches gradients"
         )
     return rows

@@ -68,28 +68,43 @@ def bag_of_tokens(model: TextModel, observation: Observation) -> Bag | None:
     return Bag(frozenset(present), tuple(inputs), rows, taken)
 
 
-def in_order(model: TextModel, observation: Observation, bag: Bag, frame: Tensor) -> Tensor | None:
-    """Return the inputs of a single text ``(1, L)`` in order, or None if that is not given away.
+def in_order(
+    model: TextModel, observation: Observation, bag: Bag, frame: Tensor
+) -> tuple[Tensor, float] | None:
+    """Return the inputs of a single text in order, or None if no order is given away.
 
     Args:
         model: the attacked model.
         observation: what is attacked.
         bag: its tokens.
         frame: ``(1, L)``, the tokens that are known, else -1.
+
+    Returns:
+        The tokens ``(1, L)``, and the share of the tokens' rows that they leave unexplained, as
+        ``|difference| / |rows|``: rounding, if the order is right. 1 or more if some position has
+        no gradient.
     """
     name = model.position_name
     positions = None if name is None else observation.gradient.get(name)
     if positions is None or observation.batch_size > 1 or not bag.inputs:
         return None
-    length = frame.shape[1]
-    at = positions[:length].double()
+    at = positions[: frame.shape[1]].double()
     at = at - at @ bag.taken @ bag.taken.T
     inputs = torch.tensor(bag.inputs, device=frame.device)
+    rows, known = bag.rows[inputs], frame[0] >= 0
+    # The known positions are taken out first. A last position that predicts nothing has no
+    # gradient, so that what an equation says about it is rounding.
+    stands = (inputs[:, None] == frame).double()
+    free, left = at[~known], rows - stands @ at
     # Rows of tokens are sums of rows of positions: find the weights.
-    weights = torch.linalg.lstsq(at.T, bag.rows[inputs].T).solution
+    sizes = free.norm(dim=1, keepdim=True).clamp(min=torch.finfo(free.dtype).tiny)
+    weights = torch.linalg.lstsq((free / sizes).T, left.T).solution / sizes
     if not bool(torch.isfinite(weights).all()):
         return None
-    return torch.where(frame >= 0, frame, inputs[weights.argmax(1)][None])
+    tokens = frame.clone()
+    tokens[0, ~known] = inputs[weights.argmax(1)]
+    unexplained = float((rows - (inputs[:, None] == tokens).double() @ at).norm() / rows.norm())
+    return tokens, unexplained if bool((weights.amax(1) > 0).all()) else max(1.0, unexplained)
 
 
 def _output_layer(rows: Tensor, most: int) -> Tensor:

@@ -42,10 +42,11 @@ class BagOfTokens(TextReading):
             raise AttackError(
                 "no row of the word embeddings' gradient stands out: no token can be read"
             )
-        tokens = in_order(model, observation, bag, frame)
-        if tokens is None:
+        ordered = in_order(model, observation, bag, frame)
+        if ordered is None:
             return _filled_up(bag, frame), 1.0
-        return fill_masked(model, observation, tokens), 0.0
+        tokens, unexplained = ordered
+        return fill_masked(model, observation, tokens), unexplained
 
 
 def _filled_up(bag: Bag, frame: Tensor) -> Tensor:

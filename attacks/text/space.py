@@ -95,10 +95,11 @@ class EmbeddingSpace(Space):
         bag = bag_of_tokens(texts, observation)
         if bag is None:
             return None
-        tokens = in_order(texts, observation, bag, frame_of(texts, observation))
-        if tokens is None:
+        ordered = in_order(texts, observation, bag, frame_of(texts, observation))
+        if ordered is None:
             return None
-        return Reconstruction(tokens.cpu(), None, 0.0, 0.0, Status.COMPUTED)
+        tokens, unexplained = ordered
+        return Reconstruction(tokens.cpu(), None, unexplained, unexplained, Status.COMPUTED)
 
     def for_observation(self, observation: Observation) -> EmbeddingSpace:
         """Return the space that reads tokens among those that a victim's upload gives away."""

@@ -8,7 +8,7 @@ from itertools import combinations
 import torch
 from torch import Tensor, nn
 
-from fedsim.attacks.closed.bins import equal_rows
+from fedsim.attacks.closed.bins import sorting_rows
 from fedsim.attacks.text.bag import bag_of_tokens
 from fedsim.attacks.text.layers import AttentionInputs
 from fedsim.attacks.text.masked import fill_masked
@@ -111,8 +111,9 @@ def bins_of(model: TextModel, observation: Observation) -> Bins:
         if not isinstance(module, nn.Linear) or module.bias is None:
             continue
         weight, bias = module.weight.detach().double(), module.bias.detach().double()
-        rows = _sorting(weight, bias)
-        if rows is None:
+        try:
+            rows = sorting_rows(weight, bias)
+        except AttackError:
             continue
         missing = [k for k in ("weight", "bias") if f"{name}.{k}" not in observation.gradient]
         if missing:
@@ -127,15 +128,6 @@ def bins_of(model: TextModel, observation: Observation) -> Bins:
             weight[order[0]] / weight[order[0]].norm(),
         )
     raise AttackError("no layer of the model sorts tokens into bins; use 'dager'")
-
-
-def _sorting(weight: Tensor, bias: Tensor) -> Tensor | None:
-    """Return the numbers of equal rows with different thresholds, or None if there are none."""
-    try:
-        rows = equal_rows(weight)
-    except AttackError:
-        return None
-    return rows if bool((bias[rows] != bias[rows[0]]).any()) else None
 
 
 @dataclass(frozen=True, eq=False)

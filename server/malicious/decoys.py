@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from fedsim.core.errors import RunError
+
 DECOYS = 0.55
 """Share of a layer's rows that are decoys: bins are then fewer than the half of a matrix's rows
 from which `weight-statistics` suspects it."""
@@ -27,10 +29,18 @@ def rows_of_bins(rows: int, generator: torch.Generator, *, tuned: bool) -> Tenso
         rows: rows of the layer.
         generator: source of the choice, unused if all rows hold bins.
         tuned: whether a share of `DECOYS` of the rows is left out, at random places.
+
+    Raises:
+        RunError: fewer than two of the rows would hold bins.
     """
     if not tuned:
         return torch.arange(rows)
-    kept = max(2, int((1 - DECOYS) * rows))
+    kept = int((1 - DECOYS) * rows)
+    if kept < 2:
+        raise RunError(
+            f"adversary.malicious: 'tuned' hides at least two bins among other rows, and the layer "
+            f"has {rows}, too few for that; use a wider layer, or tuned = false"
+        )
     return torch.randperm(rows, generator=generator)[:kept].sort().values
 
 

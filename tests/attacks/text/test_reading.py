@@ -54,6 +54,35 @@ def test_the_bag_of_any_text(task: Task, causal: bool, texts: list[list[str]]) -
     [found] = BagOfTokens().run(model, [seen])
     assert found.data is not None
     assert torch.equal(found.data, truth)
+    assert found.relative_objective < 1e-5
+
+
+@every_kind
+def test_the_order_does_not_rest_on_rounding(task: Task, causal: bool) -> None:
+    """Errors of single precision, and of a last position that predicts nothing, change nothing."""
+    data, model = victim(task, causal=causal, width=48)
+    seen, truth = upload(data, model, [0])
+    drawn = torch.Generator().manual_seed(0)
+    for name, gradient in seen.gradient.items():
+        error = torch.randn(gradient.shape, generator=drawn) * gradient.square().mean().sqrt()
+        seen.gradient[name] = gradient + 1e-6 * error  # type: ignore[index]
+    [found] = BagOfTokens().run(model, [seen])
+    assert found.data is not None
+    assert torch.equal(found.data, truth)
+    assert 0 < found.relative_objective < 1e-4
+
+
+def test_an_order_that_noise_spoils_leaves_its_rows_unexplained() -> None:
+    data, model = victim(Task.CLASSIFY, width=48)
+    seen, truth = upload(data, model, [0])
+    drawn = torch.Generator().manual_seed(0)
+    places = "backbone.embeddings.position_embeddings.weight"
+    rows = seen.gradient[places]
+    seen.gradient[places] = rows + torch.randn(rows.shape, generator=drawn) * rows.std()  # type: ignore[index]
+    [found] = BagOfTokens().run(model, [seen])
+    assert found.data is not None
+    assert not torch.equal(found.data, truth)
+    assert found.relative_objective > 0.1
 
 
 @every_kind
