@@ -148,6 +148,17 @@ def load_tensors(folder: Path, name: str) -> dict[str, Tensor]:
         raise RunError(f"{path}: not a file of tensors: {error}") from None
 
 
+def holds_tensors(folder: Path, name: str) -> bool:
+    """Return whether a file named by a record is a whole file of tensors; no value is read."""
+    from safetensors import SafetensorError, safe_open  # noqa: PLC0415
+
+    try:
+        with safe_open(inside(folder, name), "np"):
+            return True
+    except (RunError, SafetensorError, OSError):
+        return False
+
+
 def _values(line: bytes, place: str) -> dict[str, Any]:
     try:
         values = json.loads(line)

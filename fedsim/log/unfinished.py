@@ -10,7 +10,7 @@ from typing import TypeGuard
 
 from fedsim.core.errors import RunError
 from fedsim.log.folders import SCENARIO
-from fedsim.log.reader import read_inside, readable
+from fedsim.log.reader import holds_tensors, read_inside, readable
 from fedsim.log.schema import (
     FORMAT,
     AttackedRecord,
@@ -84,8 +84,20 @@ class Unfinished:
 
     @cached_property
     def attacked(self) -> frozenset[int]:
-        """Rounds whose attacks are all recorded."""
-        return frozenset(r.round for r in self.records if isinstance(r, AttackedRecord))
+        """Rounds whose attacks are all recorded, with their tensors."""
+        ended = {r.round for r in self.records if isinstance(r, AttackedRecord)}
+        lost = {r.round for r in self._reconstructions if r.victim in self._damaged}
+        return frozenset(ended - lost)
+
+    @cached_property
+    def _reconstructions(self) -> list[ReconstructionRecord]:
+        return [r for r in self.records if isinstance(r, ReconstructionRecord)]
+
+    @cached_property
+    def _damaged(self) -> frozenset[str]:
+        """Victims without their tensors, which a power cut can take although they are recorded."""
+        lost = (r for r in self._reconstructions if not holds_tensors(self.folder, r.tensors))
+        return frozenset(r.victim for r in lost)
 
     @cached_property
     def victims(self) -> frozenset[str]:
@@ -93,19 +105,22 @@ class Unfinished:
 
         In a round whose attacks are not all recorded, the last victim may lack some records.
         """
-        found = [r for r in self.records if isinstance(r, ReconstructionRecord)]
+        found = self._reconstructions
         last = found[-1].victim if found else None
-        return frozenset(
+        ended = {
             r.victim for r in found if r.round in self.attacked or (r.victim != last and not r.cut)
-        )
+        }
+        return frozenset(ended - self._damaged)
 
     @property
     def stands_alone(self) -> bool:
-        """Whether rounds can be understood without those before them.
+        """Whether rounds can go on without those before them.
 
-        Remarks on a round name uploads of earlier rounds that were far out.
+        Remarks on a round name uploads of earlier rounds that were far out, and a round whose
+        tensors are lost is attacked again.
         """
-        return not any(isinstance(r, NoteRecord) and r.partition is not None for r in self.records)
+        remarked = any(isinstance(r, NoteRecord) and r.partition is not None for r in self.records)
+        return not remarked and not self._damaged
 
     def kept(self, after: int) -> tuple[list[bytes], list[LogRecord]]:
         """Return the lines and records with which the run goes on.
@@ -121,6 +136,8 @@ class Unfinished:
             return False
         if _is_of_victim(record):
             return record.victim in victims
+        if isinstance(record, AttackedRecord):
+            return record.round <= after  # of the others, training and attacks come again
         if isinstance(record, OfRound):
             return after > 0 and (record.round is None or record.round <= after)
         return True

@@ -15,7 +15,7 @@ from fedsim.engine.checkpoints import CHECKPOINTS, latest
 from fedsim.engine.past import Past
 from fedsim.log.folders import RECORDS
 from fedsim.log.lock import hold
-from fedsim.log.reader import read_records
+from fedsim.log.reader import of_kind, read_records
 from fedsim.log.schema import (
     AttackedRecord,
     LogRecord,
@@ -112,6 +112,22 @@ def test_what_is_damaged_behind_the_last_record_is_done_again(tmp_path: Path) ->
         checkpoint.write_bytes(checkpoint.read_bytes()[:100])
     whole = run(case_of("nobody attacks"), tmp_path / "whole")
     assert plain(resume(folder)) == plain(whole)
+
+
+def test_tensors_that_a_power_cut_took_are_made_again(tmp_path: Path) -> None:
+    case, folder = case_of("local training"), tmp_path / "run"
+    whole = run(case, tmp_path / "whole")
+    last = len(list(read_records(whole))) - 1
+    with pytest.raises(KeyboardInterrupt):
+        run(case, folder, observer=Ends(last, KeyboardInterrupt))
+    first = of_kind(read_records(folder), ReconstructionRecord)[0]
+    path = folder / first.tensors
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(RunError, match="not a file of tensors"):
+        same_tensors(folder, whole)
+    resume(folder)
+    assert plain(folder) == plain(whole)
+    assert same_tensors(folder, whole)
 
 
 def test_a_finished_run_is_left_alone(tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def same_tensors(one: Path, other: Path) -> bool:
     names = sorted(p.name for p in (one / "tensors").iterdir())
     if names != sorted(p.name for p in (other / "tensors").iterdir()):
         return False
-    pairs = [(load_tensors(f, f"tensors/{n}") for f in (one, other)) for n in names]
+    pairs = [[load_tensors(f, f"tensors/{n}") for f in (one, other)] for n in names]
     return all(
         a.keys() == b.keys() and all(bool((a[k] == b[k]).all()) for k in a) for a, b in pairs
     )
