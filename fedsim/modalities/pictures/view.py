@@ -24,6 +24,9 @@ from fedsim.show.view import Chosen, Frame, View
 SMALLEST, LARGEST = 12, 96
 """Widths of a picture in a terminal, in characters."""
 
+LEFT_OUT_LINES = 2
+"""Lines of the number of pictures that do not fit, and above it."""
+
 _THUMBNAIL = 48
 
 
@@ -73,14 +76,19 @@ class PictureView(View):
     def frames(self, frames: Sequence[Frame], width: int, height: int) -> FittedRow:
         """Return the pictures as large as all of them fit.
 
-        If they do not fit at the smallest width, those under attack come first.
+        If they do not fit at the smallest width, those under attack come first, as large as these
+        fit.
         """
         tiles = _tiles(frames)
         largest = FittedRow(tiles, smallest=SMALLEST, largest=LARGEST, lines=height)
         if largest.fits(width, height):
             return largest
         first = sorted(frames, key=lambda f: not f.running)
-        return FittedRow(_tiles(first), smallest=SMALLEST, largest=SMALLEST, lines=height)
+        running = _tiles([frame for frame in first if frame.running])
+        fitted = FittedRow(running, smallest=SMALLEST, largest=LARGEST)
+        size = fitted.fits(width, height - LEFT_OUT_LINES) if running else None
+        columns = SMALLEST if size is None else size
+        return FittedRow(_tiles(first), smallest=columns, largest=columns, lines=height)
 
 
 def _tiles(frames: Sequence[Frame]) -> list[Picture]:
