@@ -208,6 +208,17 @@ def test_it_prints_its_charts_and_pictures(report: Path, opened: Opened) -> None
     assert placed(page.pdf(format="A4")) >= 30
 
 
+def test_no_card_is_cut_between_pages(report: Path, opened: Opened) -> None:
+    page = opened(report)
+    page.emulate_media(media="print")
+    for width in ("20cm", "12cm"):
+        printed = pdfium.PdfDocument(page.pdf(width=width, height="20cm"))
+        texts = ["".join(p.get_textpage().get_text_range().split()) for p in printed]
+        for card in page.locator(".card").all():
+            words = "".join(card.inner_text().split())
+            assert any(words in text for text in texts), card.inner_text()
+
+
 def test_names_with_markup_are_shown_as_text(tmp_path: Path, opened: Opened) -> None:
     groups = [
         Group(MARKUP, ("leaked", "protected"), adaptive="leaked"),
