@@ -71,7 +71,7 @@ class PictureView(View):
         pictures = [picture for one in chosen for picture in _pair(run, one)]
         if not pictures:
             return None
-        return FittedRow(pictures, smallest=SMALLEST, largest=LARGEST, gap=1)
+        return FittedRow(pictures, smallest=SMALLEST, largest=LARGEST, gap=1, together=2)
 
     def frames(self, frames: Sequence[Frame], width: int, height: int) -> FittedRow:
         """Return the pictures as large as all of them fit.

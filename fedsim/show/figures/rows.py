@@ -49,6 +49,7 @@ class PictureRow:
         width: maximum number of columns for each picture; None: one per pixel.
         gap: blank columns between pictures.
         max_lines: maximum number of lines of all rows; None: no limit.
+        together: number of pictures that stay in one row, such as 2 for pairs, where they fit.
 
     Raises:
         DataError: an array is not a picture.
@@ -61,13 +62,17 @@ class PictureRow:
         width: int | None = None,
         gap: int = 2,
         max_lines: int | None = None,
+        together: int = 1,
     ) -> None:
         self._pictures = [(HalfBlocks(picture[0], width), *picture[1:]) for picture in pictures]
         self._gap = gap
         self._max_lines = max_lines
+        self._together = together
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        rows = list(self._wrap(self._tiles(console, options), options.max_width))
+        tiles = list(self._tiles(console, options))
+        widths = [tile.width for tile in tiles]
+        rows = [tiles[row] for row in _rows(widths, self._gap, options.max_width, self._together)]
         shown = rows[: self._count_that_fit(rows, options.height)]
         for i, row in enumerate(shown):
             if i:
@@ -88,18 +93,6 @@ class PictureRow:
             lines = [part for line in texts for part in _folded(line, width)]
             caption = tuple((Segment(line, ink),) for line in lines)
             yield _Tile(width, drawn, caption)
-
-    def _wrap(self, tiles: Iterator[_Tile], max_width: int) -> Iterator[list[_Tile]]:
-        row: list[_Tile] = []
-        used = 0
-        for tile in tiles:
-            if row and used + self._gap + tile.width > max_width:
-                yield row
-                row, used = [], 0
-            used += tile.width + (self._gap if row else 0)
-            row.append(tile)
-        if row:
-            yield row
 
     def _count_that_fit(self, rows: list[list[_Tile]], height: int | None) -> int:
         limits = [each for each in (height, self._max_lines) if each is not None]
@@ -136,6 +129,7 @@ class FittedRow:
         largest: largest width, in columns; the pixels of a small picture are enlarged.
         gap: blank columns between pictures.
         lines: maximum number of lines; None: the console's, less two for a prompt.
+        together: number of pictures that stay in one row, such as 2 for pairs, where they fit.
     """
 
     def __init__(
@@ -146,8 +140,10 @@ class FittedRow:
         largest: int,
         gap: int = 2,
         lines: int | None = None,
+        together: int = 1,
     ) -> None:
         self._pictures, self._gap, self._lines = pictures, gap, lines
+        self._together = together
         self._widths = range(largest, smallest - 1, -1)
 
     def fits(self, columns: int, lines: int) -> int | None:
@@ -164,18 +160,19 @@ class FittedRow:
             width=self._widths[-1] if width is None else width,
             gap=self._gap,
             max_lines=most,
+            together=self._together,
         )
 
     def _height(self, sizes: Sequence[_Size], width: int, most: int) -> int:
         """Return the lines of all rows, without drawing them."""
-        total, used, row = 0, 0, (0, 0)
-        for size in sizes:
-            columns, lines, captions = size.at(width, most)
-            if used and used + self._gap + columns > most:
-                total, used, row = total + sum(row) + 1, 0, (0, 0)
-            used += columns + (self._gap if used else 0)
-            row = max(row[0], lines), max(row[1], captions)
-        return total + sum(row)
+        tiles = [size.at(width, most) for size in sizes]
+        rows = _rows([columns for columns, _, _ in tiles], self._gap, most, self._together)
+        heights = (
+            max(lines for _, lines, _ in tiles[row])
+            + max(captions for _, _, captions in tiles[row])
+            for row in rows
+        )
+        return sum(heights) + max(0, len(rows) - 1)
 
 
 class _Size(NamedTuple):
@@ -199,6 +196,21 @@ class _Size(NamedTuple):
         wanted = min(max(map(cell_len, self.caption), default=0), _CAPTION_WIDTH)
         tile = min(max(columns, wanted), most)
         return tile, lines, sum(len(_folded(text, tile)) for text in self.caption)
+
+
+def _rows(widths: Sequence[int], gap: int, most: int, together: int) -> list[slice]:
+    """Return the positions of each row's tiles; a group that is too wide is divided."""
+    groups = [widths[first : first + together] for first in range(0, len(widths), together)]
+    wide = [sum(group) + gap * (len(group) - 1) for group in groups]
+    if together > 1 and max(wide, default=0) > most:
+        return _rows(widths, gap, most, 1)
+    rows, begin, used = [], 0, 0
+    for position, columns in enumerate(wide):
+        if used and used + gap + columns > most:
+            rows.append(slice(begin, position * together))
+            begin, used = position * together, 0
+        used += columns + (gap if used else 0)
+    return [*rows, slice(begin, len(widths))] if widths else []
 
 
 def _heights(row: list[_Tile]) -> tuple[int, int]:

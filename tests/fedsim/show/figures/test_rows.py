@@ -39,6 +39,14 @@ def test_wraps_within_the_width() -> None:
     assert lines == ["@@@@  @@@@  @@@@"] * 2 + [""] + ["@@@@  @@@@"] * 2
 
 
+def test_pairs_stay_in_one_row_where_they_fit() -> None:
+    pairs = PictureRow([Picture(WHITE)] * 4, together=2)
+    assert drawn(pairs, 17) == ["@@@@  @@@@"] * 2 + [""] + ["@@@@  @@@@"] * 2
+    assert drawn(pairs, 9) == (["@@@@"] * 2 + [""]) * 3 + ["@@@@"] * 2
+    fitted = FittedRow([Picture(WHITE)] * 6, smallest=4, largest=8, lines=5, together=2)
+    assert drawn(fitted, 26) == ["  ".join(["@@@@"] * 4)] * 2 + [""] + ["@@@@  @@@@"] * 2
+
+
 def test_counts_what_max_lines_leave_out() -> None:
     lines = drawn(PictureRow([Picture(WHITE)] * 5, max_lines=4), 10)
     assert lines == ["@@@@  @@@@"] * 2 + ["+3 more"]
