@@ -137,7 +137,7 @@ class Explanations(Sequence["Explanation"]):
         return self.explanations[index]
 
     def __str__(self) -> str:
-        return "\n\n".join(map(_told, self.explanations)) or "Nothing was attacked in this run."
+        return "\n\n".join(map(_told, self.explanations)) or "No attack of this run has ended."
 
     __repr__ = __str__
 

@@ -68,7 +68,8 @@ class ModelSpec(Spec):
             seed: the run's seed.
 
         Raises:
-            DataError: the shape of the images or the number of classes is invalid.
+            DataError: the shape of the images or the number of classes is invalid, or the model
+                does not fit into memory.
         """
         if len(image_shape) != 3 or min(image_shape) < 1 or num_classes < 1:
             raise DataError(
@@ -76,7 +77,12 @@ class ModelSpec(Spec):
                 f"{num_classes} classes: expected (channels, height, width) of at least 1 each, "
                 "and at least 1 output."
             )
-        model = self.skeleton(image_shape, num_classes).to_empty(device="cpu")
+        try:
+            model = self.skeleton(image_shape, num_classes).to_empty(device="cpu")
+        except RuntimeError as error:
+            raise DataError(
+                f"cannot build {self}: {str(error).splitlines()[0]}; choose a smaller model"
+            ) from error
         with torch.no_grad():
             self.initialise(model, torch.Generator().manual_seed(derive(seed, "model")))
         return model.train()

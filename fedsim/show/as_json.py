@@ -16,7 +16,7 @@ from fedsim.log.summary import Row
 from fedsim.show.comparison.tables import as_records
 from fedsim.show.explain.explanation import Explanation
 from fedsim.show.gaps import gaps
-from fedsim.show.headline import notes_said, run_headline
+from fedsim.show.headline import notes_said, nothing_attacked, run_headline
 
 
 def _finite(value: Any) -> Any:
@@ -181,7 +181,7 @@ def run_result(run: Run) -> RunResult:
     attacked = sum(worst.values())
     safe = worst.get(Meaning.PROTECTED, 0) + worst.get(Meaning.NOTHING, 0)
     return RunResult(
-        headline=run_headline(summary) or "Nothing was attacked.",
+        headline=run_headline(summary) or nothing_attacked(summary),
         status=summary.status,
         leakage=leaked / compared if compared else None,
         possible=1 - safe / attacked if attacked else None,

@@ -69,6 +69,11 @@ def run_headline(summary: Summary) -> str | None:
     return headline(summary.worst, (summary.measure.thing, summary.measure.things))
 
 
+def nothing_attacked(summary: Summary) -> str:
+    """Return the headline of a run in which nothing private was attacked, or not yet."""
+    return "Nothing was attacked." if summary.status == "finished" else "No attack has ended yet."
+
+
 def control_said(summary: Summary) -> str | None:
     """Return a sentence on a control that did not leak completely, or None if it did."""
     control = summary.control

@@ -182,11 +182,11 @@ def test_partitions_are_those_that_the_nodes_name() -> None:
 
 
 class Numbering(DelegateGrid):
-    """Gives its nodes partitions, and counts how many were asked."""
+    """Gives its nodes partitions, and counts how many were asked; some do not answer."""
 
-    def __init__(self, nodes: int, said: Callable[[int], int]) -> None:
+    def __init__(self, nodes: int, said: Callable[[int], int], silent: int = 0) -> None:
         super().__init__(InlineGrid(make_client_app(small().to_toml()), nodes))
-        self.said, self.asked = said, 0
+        self.said, self.asked, self.silent = said, 0, silent
 
     def partitions(self) -> Mapping[int, int]:
         return {node: self.said(node) for node in self.get_node_ids()}
@@ -196,13 +196,20 @@ class Numbering(DelegateGrid):
     ) -> Iterable[Message]:
         sent = list(messages)
         self.asked += len(sent)
-        return super().send_and_receive(sent, timeout=timeout)
+        return list(super().send_and_receive(sent, timeout=timeout))[self.silent :]
 
 
 def test_few_nodes_are_asked_if_the_grid_numbers_them() -> None:
     grid = Numbering(100, lambda node: node - 1)
     assert dict(ask_partitions(grid, 100, 1.0)) == {n: n - 1 for n in range(1, 101)}
     assert grid.asked <= 8
+
+
+def test_a_silent_client_of_a_grid_that_numbers_them_does_not_end_the_run() -> None:
+    grid = Numbering(3, lambda node: node - 1, silent=1)
+    assert dict(ask_partitions(grid, 3, 1.0)) == {1: 0, 2: 1, 3: 2}
+    with pytest.raises(RunError, match=r"3 of 3 clients did not answer within 1 s"):
+        ask_partitions(Numbering(3, lambda node: node - 1, silent=3), 3, 1.0)
 
 
 def test_all_nodes_are_asked_if_one_was_numbered_wrongly() -> None:

@@ -25,7 +25,7 @@ def show(explanations: Sequence[Explanation], console: Console, malice: Sequence
     for line in malice:
         console.print(Text(f"{line}\n", style="bold red"))
     if not explanations:
-        console.print("Nothing was attacked in this run, so nothing failed.")
+        console.print("No attack of this run has ended: there is nothing to explain.")
     controls = [e.case for e in explanations if e.case.is_control]
     missed = [e.case for e in explanations if e.case.is_control and e.findings]
     if missed:

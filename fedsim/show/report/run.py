@@ -19,6 +19,7 @@ from fedsim.show.headline import (
     counted,
     headline,
     notes_said,
+    nothing_attacked,
 )
 from fedsim.show.malice import malice_said
 from fedsim.show.privacy import statements
@@ -123,7 +124,7 @@ class Conclusion:
             return headline(counts, nouns)
         if summary.failures or summary.problems:
             return "No private data were reconstructed, and nothing could be scored."
-        return "Nothing was attacked."
+        return nothing_attacked(summary)
 
 
 def _details(private: Sequence[Card], nouns: tuple[str, str]) -> list[str]:

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from torch import nn
 from torchvision.models import resnet18
 
+from fedsim.core.errors import DataError
 from fedsim.models import MLP, ConvNet, LeNet, ModelSpec, Precode, ResNet18, draw_from
 from fedsim.models.precode import VariationalBottleneck
 
@@ -16,6 +17,12 @@ pytestmark = pytest.mark.numeric
 
 def shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:
     return {name: tuple(p.shape) for name, p in model.named_parameters()}
+
+
+@pytest.mark.parametrize("width", [10**12, 10**18])
+def test_a_model_that_does_not_fit_into_memory_is_an_error(width: int) -> None:
+    with pytest.raises(DataError, match="choose a smaller model"):
+        MLP(hidden=(width,)).build((1, 28, 28), 10, seed=0)
 
 
 def test_lenet_is_the_papers_network() -> None:

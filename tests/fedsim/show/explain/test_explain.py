@@ -52,7 +52,7 @@ def test_a_run_that_died_and_lost_its_tensors(noisy: Path, tmp_path: Path) -> No
 def test_nothing_was_attacked(tmp_path: Path) -> None:
     fedsim.run(BASE, out=tmp_path / "run", adversary={"rounds": [], "attack": "dense"})
     result = CliRunner().invoke(app, ["explain", str(tmp_path / "run")])
-    assert "Nothing was attacked" in result.output
+    assert "No attack of this run has ended" in result.output
 
 
 def test_no_run(tmp_path: Path) -> None:

@@ -124,7 +124,7 @@ def test_a_run_that_was_killed_at_once(tmp_path: Path) -> None:
     (folder / RECORDS).write_text(lines[0] + "\n" + lines[1][:10], "utf-8")
     (folder / "scenario.toml").unlink()
     text = text_of(run_page(Run.read(folder)))
-    assert "Nothing was attacked." in text
+    assert "No attack has ended yet." in text
     assert "ended before it had written its scenario" in text
 
 
