@@ -39,8 +39,8 @@ class BestOf(LBFGSMatching):
     Several local steps are unrolled, up to ``most_unrolled`` of them. Longer trainings, and those
     whose steps use examples again in an order that is not known, are attacked by `Surrogate`,
     which needs no order and whose cost does not grow with the steps. The rule depends only on what
-    the server has set; both ways on public clients, step by step:
-    ``uv run pytest -m paper -s tests/paper/test_local_training.py -k steps_up_to``.
+    the server has set. The limit bounds the cost, and was not tuned: an evaluation costs a gradient
+    for each unrolled step.
     """
 
     trials: Annotated[

@@ -14,7 +14,7 @@ def remembered(context: Context, count: int) -> dict[int, dict[str, float]]:
     """Return the numbers of each of ``count`` defenses that kept some, by position."""
     records = {i: context.state.metric_records.get(f"{KEY}.{i}") for i in range(count)}
     return {
-        i: {name: float(str(value)) for name, value in record.items()}
+        i: {name: float(value) for name, value in record.items() if isinstance(value, int | float)}
         for i, record in records.items()
         if record is not None
     }

@@ -18,7 +18,6 @@ from torch import Tensor, nn
 
 from fedsim.attacks import Assumptions, Reconstruction
 from fedsim.attacks.adaptive import Known
-from fedsim.attacks.types import ShouldStop
 from fedsim.core.errors import FedsimError
 from fedsim.core.names import ADAPTIVE, NAIVE
 from fedsim.core.seeds import derive
@@ -113,6 +112,7 @@ class Adversary:
             plan, scenario.federation, architecture, sizes, self._adapting, device
         )
         self._error: BaseException | None = None
+        self._deadline = float("inf")
         self._thread = threading.Thread(target=self._work, name="adversary", daemon=True)
         self._thread.start()
 
@@ -208,32 +208,34 @@ class Adversary:
         if not self._plan.attacks(server_round):
             return
         self._listeners.on_victims([*victims, *(victim for victim, _ in joint)])
-        deadline = time.monotonic() + self._plan.time_limit_s
+        self._restart_the_clock()
         if self._control_apart:
-            self._begin([v for v in victims if v.is_control], model, deadline)()
+            self._begin([v for v in victims if v.is_control], model)()
             victims = [v for v in victims if not v.is_control]
-            deadline = time.monotonic() + self._plan.time_limit_s
-        for end in [self._begin(group, model, deadline) for group in alike(victims)]:
+            self._restart_the_clock()
+        for end in [self._begin(group, model) for group in alike(victims)]:
             end()
-        deadline = time.monotonic() + self._plan.time_limit_s
+        self._restart_the_clock()
         for victim, models in joint:
-            self._begin([victim], models, deadline)()
+            self._begin([victim], models)()
         self._listeners.on_round_done(server_round)
 
-    def _begin(
-        self, victims: Sequence[Victim], model: nn.Module, deadline: float
-    ) -> Callable[[], None]:
+    def _restart_the_clock(self) -> None:
+        self._deadline = time.monotonic() + self._plan.time_limit_s
+
+    def _should_stop(self) -> bool:
+        return self._cancelled.is_set() or time.monotonic() > self._deadline
+
+    def _begin(self, victims: Sequence[Victim], model: nn.Module) -> Callable[[], None]:
         """Begin the attack on victims; return a function that waits for its end and tells it."""
         # The others of a batch are attacked again with it: the starts are drawn for all of them.
         if all(v.name in self._finished for v in victims):
             return lambda: None
 
-        def should_stop() -> bool:
-            return self._cancelled.is_set() or time.monotonic() > deadline
-
         ready = [v for v in victims if v.observation is not None]
         seed = derive(self._scenario.seed, "attack", victims[0].server_round)
-        solved = begin(self._solver, ready, model, seed, self._listeners.on_progress, should_stop)
+        told, stop = self._listeners.on_progress, self._should_stop
+        solved = begin(self._solver, ready, model, seed, told, stop)
 
         def end() -> None:
             reconstructions, seconds = solved()
@@ -244,24 +246,24 @@ class Adversary:
                 else:
                     reconstruction = next(found)
                 if victim.name not in self._finished:
-                    self._tell(victim, reconstruction, model, seconds, should_stop)
+                    self._tell(victim, reconstruction, model, seconds)
 
         return end
 
     def _tell(
-        self,
-        victim: Victim,
-        reconstruction: Reconstruction,
-        model: nn.Module,
-        seconds: float,
-        should_stop: ShouldStop,
+        self, victim: Victim, reconstruction: Reconstruction, model: nn.Module, seconds: float
     ) -> None:
-        """Tell the outcome of an attack, with what is made beside it."""
-        prior = self._priors.alone(victim, model, should_stop)
+        """Tell the outcome of an attack, with what is made beside it.
+
+        The time of that is given back to the attacks that are still to come.
+        """
+        began, stop = time.monotonic(), self._should_stop
+        prior = self._priors.alone(victim, model, stop)
         film = self._film.films(victim, reconstruction)
         if film:
             told = self._listeners.on_progress
-            reconstruction = self._film.filmed(victim, reconstruction, model, told, should_stop)
+            reconstruction = self._film.filmed(victim, reconstruction, model, told, stop)
+        self._deadline += time.monotonic() - began
         self._listeners.on_outcome(Outcome(victim, reconstruction, model, seconds, prior, film))
 
     def _control(self, server_round: int, model: nn.Module) -> Victim:

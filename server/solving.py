@@ -11,6 +11,7 @@ from typing import Protocol
 from torch import nn
 
 from fedsim.attacks import Attack, Observation, Progress, Reconstruction
+from fedsim.attacks.types import OnProgress, ShouldStop
 from fedsim.server.victims import OnAttackProgress, Victim
 
 
@@ -27,45 +28,43 @@ class Solved:
     seconds: float
 
 
+@dataclass(frozen=True, eq=False)
+class Job:
+    """An attack on several observations, with the arguments of `Attack.run`."""
+
+    attack: Attack
+    model: nn.Module
+    observations: Sequence[Observation]
+    seed: int
+
+    def run(self, on_progress: OnProgress, should_stop: ShouldStop) -> Solved:
+        """Return the result of the attack, in the thread that calls this."""
+        began = time.monotonic()
+        found = self.attack.run(
+            self.model,
+            self.observations,
+            seed=self.seed,
+            on_progress=on_progress,
+            should_stop=should_stop,
+        )
+        return Solved(found, time.monotonic() - began)
+
+
 class Solver(Protocol):
     """Begins attacks."""
 
     def __call__(
-        self,
-        attack: Attack,
-        model: nn.Module,
-        observations: Sequence[Observation],
-        *,
-        seed: int,
-        on_progress: Callable[[Progress], None],
-        should_stop: Callable[[], bool],
+        self, job: Job, on_progress: OnProgress, should_stop: ShouldStop
     ) -> Callable[[], Solved]:
         """Begin an attack, and return a function that waits for its end.
 
-        That function calls the callbacks, and raises what the attack raised. The arguments are
-        those of `Attack.run`.
+        That function calls the callbacks, and raises what the attack raised.
         """
 
 
-def here(
-    attack: Attack,
-    model: nn.Module,
-    observations: Sequence[Observation],
-    *,
-    seed: int,
-    on_progress: Callable[[Progress], None],
-    should_stop: Callable[[], bool],
-) -> Callable[[], Solved]:
+def here(job: Job, on_progress: OnProgress, should_stop: ShouldStop) -> Callable[[], Solved]:
     """Return a function that does all of it, in the thread that calls it."""
-
-    def attacked() -> Solved:
-        began = time.monotonic()
-        found = attack.run(
-            model, observations, seed=seed, on_progress=on_progress, should_stop=should_stop
-        )
-        return Solved(found, time.monotonic() - began)
-
-    return attacked
+    return functools.partial(job.run, on_progress, should_stop)
 
 
 def begin(
@@ -74,7 +73,7 @@ def begin(
     model: nn.Module,
     seed: int,
     on_progress: OnAttackProgress,
-    should_stop: Callable[[], bool],
+    should_stop: ShouldStop,
 ) -> Callable[[], tuple[Sequence[Reconstruction], float]]:
     """Begin an attack on victims; return a function that waits for it.
 
@@ -91,16 +90,11 @@ def begin(
 
     if not victims:
         return lambda: ((), 0.0)
+    seen = [v.observation for v in victims if v.observation is not None]
+    job = Job(victims[0].attack, model, seen, seed)
     begun: Callable[[], Solved]
     try:
-        begun = solver(
-            victims[0].attack,
-            model,
-            [v.observation for v in victims if v.observation is not None],
-            seed=seed,
-            on_progress=told,
-            should_stop=lambda: bool(raised) or should_stop(),
-        )
+        begun = solver(job, told, lambda: bool(raised) or should_stop())
     except Exception as error:  # a cluster that is gone, say
         begun = functools.partial(_raise, error)
 

@@ -7,16 +7,17 @@ import importlib
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from fedsim.attacks import Attack, Observation, Progress
+from fedsim.attacks import Progress
+from fedsim.attacks.types import OnProgress, ShouldStop
 from fedsim.core.errors import AttackError
 from fedsim.core.plugins import Plugin, loaded_plugins
 from fedsim.core.precision import best_device
-from fedsim.server.solving import Solved
+from fedsim.server.solving import Job, Solved
 
 POLL_S = 0.5
 """Interval in which progress is passed on, and attacks are told to stop."""
@@ -26,12 +27,9 @@ _Told = tuple[Tensor, int, int, Tensor, Tensor]
 
 @dataclass(frozen=True, eq=False)
 class _Work:
-    """Inputs of an attack on another machine."""
+    """An attack on another machine, and the files that its parts come from."""
 
-    attack: Attack
-    model: nn.Module
-    observations: Sequence[Observation]
-    seed: int
+    job: Job
     plugins: Sequence[Plugin]
 
 
@@ -60,15 +58,7 @@ class Link:
         return self._stopped
 
 
-def on_cluster(
-    attack: Attack,
-    model: nn.Module,
-    observations: Sequence[Observation],
-    *,
-    seed: int,
-    on_progress: Callable[[Progress], None],
-    should_stop: Callable[[], bool],
-) -> Callable[[], Solved]:
+def on_cluster(job: Job, on_progress: OnProgress, should_stop: ShouldStop) -> Callable[[], Solved]:
     """Begin an attack as a task of the cluster that this process is connected to.
 
     A task takes one GPU, if the cluster has any: several run at once on several. On a cluster
@@ -76,7 +66,7 @@ def on_cluster(
     """
     ray: Any = importlib.import_module("ray")  # takes seconds
     gpus = min(1.0, ray.cluster_resources().get("GPU", 0.0))
-    work = _Work(attack, copy.deepcopy(model).cpu(), observations, seed, loaded_plugins())
+    work = _Work(replace(job, model=copy.deepcopy(job.model).cpu()), loaded_plugins())
     link = ray.remote(num_cpus=0)(Link).remote()
     task = ray.remote(num_cpus=0, num_gpus=gpus, max_retries=0)(attacked).remote(work, link)
 
@@ -106,7 +96,7 @@ def attacked(work: _Work, link: Any) -> Solved:
     ray: Any = importlib.import_module("ray")
     for plugin in work.plugins:
         plugin.load()
-    began, told, stopped = time.monotonic(), [0.0], threading.Event()
+    told, stopped = [0.0], threading.Event()
 
     def on_progress(progress: Progress) -> None:
         if time.monotonic() > told[0] + POLL_S:
@@ -123,13 +113,7 @@ def attacked(work: _Work, link: Any) -> Solved:
 
     threading.Thread(target=listen, daemon=True).start()
     try:
-        found = work.attack.run(
-            work.model.to(best_device()),
-            work.observations,
-            seed=work.seed,
-            on_progress=on_progress,
-            should_stop=stopped.is_set,
-        )
+        job = replace(work.job, model=work.job.model.to(best_device()))
+        return job.run(on_progress, stopped.is_set)
     finally:
         stopped.set()
-    return Solved(found, time.monotonic() - began)

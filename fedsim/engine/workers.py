@@ -17,6 +17,9 @@ from fedsim.core.signals import ended_as_interrupts
 _PATIENCE = 10.0
 """Seconds to wait for a connection to a cluster."""
 
+_FOUND_BY_RAY = ("auto", "local")
+"""Addresses that are not hosts: a cluster of this machine, or none."""
+
 
 @contextmanager
 def ray_workers(
@@ -32,7 +35,7 @@ def ray_workers(
         variables: environment variables of the workers, besides those of fedsim.
 
     Raises:
-        RunError: there is no cluster at the address.
+        RunError: there is no cluster at the address, or the address has no port.
         KeyboardInterrupt: the process was asked to end.
     """
     import ray  # noqa: PLC0415  (takes seconds to import)
@@ -71,7 +74,14 @@ def _reach(address: str | None) -> None:
 
     Raises:
         OSError: nothing listens there, or the name is unknown.
+        RunError: the address has no port.
     """
-    host, found, port = (address or "").removeprefix("ray://").rpartition(":")
-    if found and port.isdigit():
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_PATIENCE).close()
+    if not address or address in _FOUND_BY_RAY:
+        return
+    host, found, port = address.removeprefix("ray://").rpartition(":")
+    if not found or not port.isdigit():
+        raise RunError(
+            f"{ADDRESS_VARIABLE}={address}: there is no port in it; expected a host and the port "
+            "of its Ray cluster, for example 10.0.0.1:6379"
+        )
+    socket.create_connection((host.strip("[]"), int(port)), timeout=_PATIENCE).close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
+from itertools import takewhile
 
 from fedsim.log.schema import UploadRecord
 
@@ -71,9 +72,16 @@ def added(counts: Iterable[Mapping[str, CheckCount]]) -> dict[str, CheckCount]:
 
 
 def _examining(upload: UploadRecord) -> list[str]:
-    """Return the checks of a client that examined the model; a refusal ends the others."""
+    """Return the checks of a client that examined the model; a refusal ends the others.
+
+    Of the checks before a refusal, those that would have refused too suspected nothing. The reply
+    does not say what those that only warn found.
+    """
     if upload.refused:
-        return list(upload.noticed[:1])
+        refuser = upload.noticed[:1]
+        before = takewhile(lambda d: d.name not in refuser, upload.defenses)
+        silent = (d.name for d in before if d.parameters.get("action") == "refuse")
+        return [*dict.fromkeys(silent), *refuser]
     if upload.problem:
         return []
     return list(upload.checks)

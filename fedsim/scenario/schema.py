@@ -161,18 +161,8 @@ class Scenario(Section):
             ValueError: the message names the key and the values that suit the data set.
         """
         held = self.data.dataset.modality
-        things = [("model", self.model, MODELS)]
-        if self.adversary is not None:
-            things.append(("adversary.attack", self.adversary.attack, ATTACKS))
-            if self.adversary.malicious is not None:
-                things.append(("adversary.malicious", self.adversary.malicious, MANIPULATIONS))
-        for number, group in enumerate(self.clients):
-            if group.dataset is not None:
-                things.append((f"clients.{number}.dataset", group.dataset, DATASETS))
-            for place, defense in enumerate(group.defenses):
-                things.append((f"clients.{number}.defenses.{place}", defense, DEFENSES))
-        for key, thing, registry in things:
-            if not suits(_modalities(type(thing)), held):
+        for key, thing, registry in self.parts():
+            if registry in _OF_A_MODALITY and not suits(_modalities(type(thing)), held):
                 name, dataset = registry.name_of(thing), DATASETS.name_of(self.data.dataset)
                 fitting = [n for n in registry.names() if suits(_modalities(registry.get(n)), held)]
                 raise ValueError(
@@ -333,6 +323,9 @@ class Scenario(Section):
             return cls.model_validate(raw)
         except ValidationError as error:
             raise ScenarioError("\n".join(explain(error, source))) from None
+
+
+_OF_A_MODALITY = (MODELS, ATTACKS, MANIPULATIONS, DATASETS, DEFENSES)
 
 
 def _modalities(cls: type[Any]) -> Collection[str] | None:

@@ -272,7 +272,7 @@ class AdversaryPlan(Section):
         0,
         ge=0,
         description="evaluations of a search by idlg that is filmed beside each result which was "
-        "computed without a search; its time counts in time_limit_s",
+        "computed without a search; it ends with the time limit, and takes no time from attacks",
     )
     time_limit_s: float = Field(600.0, gt=0, description="time limit for the attacks of one round")
     queue_mb: float = Field(

@@ -127,23 +127,6 @@ def measured(cell: Cell) -> Measured:
     return attacked(attack, victims, replace(seen, labels=labels.sort().values))
 
 
-def measured_in_steps(task: tuple[str, int, str, int]) -> Measured:
-    """Return the result of one attack on a public client that has all examples in each step.
-
-    Both ways may spend the same number of gradients. The labels are public.
-
-    Args:
-        task: name of the optimiser, number of steps, name of the way, number of the client.
-    """
-    name, steps, way, client = task
-    victims = fashion_victims(1, batch_size=BATCH, shrink=2, skip=client, public=True)
-    images, labels = victims.images[0], victims.labels[0]
-    seen = observe(victims.model, images, labels, name, RATES[name][-1], steps)
-    evaluations = GRADIENTS // (steps if way == "unrolled" else 1)
-    attack = replace(WAYS[way], evaluations=evaluations)
-    return attacked(attack, victims, replace(seen, labels=labels))
-
-
 def right_counts(task: tuple[str, float, int]) -> int:
     """Return the number of labels of a client that are right after one epoch, without their order.
 

@@ -1,11 +1,21 @@
 """A film beside a computed result changes no result."""
 
-import pytest
+from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
 
+import pytest
+import torch
+from torch import nn
+
+from fedsim.attacks import Observation, Reconstruction, Snapshot, Status
+from fedsim.attacks.types import OnProgress, ShouldStop
 from fedsim.engine import run
 from fedsim.log.run import Run
 from fedsim.log.schema import CONTROL, LeakageRecord, ReconstructionRecord
+from fedsim.server.filming import Filming
+from fedsim.server.victims import Victim
 from tests.fedsim.small import small
+from tests.server.stubs import Stub, grey, run_rounds
 
 BEST = [
     "federation.rounds=1",
@@ -46,3 +56,44 @@ def test_a_film_has_moments_and_ends_with_the_result(runs: dict[int, Run]) -> No
             assert (arrays["history"][-1] == arrays["reconstruction"]).all()
     assert any(r.film for r in runs[5].of_kind(ReconstructionRecord))
     assert not any(r.film for r in runs[0].of_kind(ReconstructionRecord))
+
+
+@dataclass(frozen=True, eq=False)
+class Computing(Stub):
+    """Computes its results, and notes whether its time was over."""
+
+    over: list[bool] = field(default_factory=list)
+
+    def _reconstruct(
+        self,
+        model: nn.Module,
+        observations: dict[int, Observation],
+        *,
+        seed: int,
+        on_progress: OnProgress,
+        should_stop: ShouldStop,
+    ) -> dict[int, Reconstruction]:
+        self.over.append(should_stop())
+        found = {i: grey(o) for i, o in observations.items()}
+        return {
+            i: replace(r, status=Status.COMPUTED, history=(Snapshot(1, 1.0, torch.zeros(1)),))
+            for i, r in found.items()
+        }
+
+
+def test_a_film_takes_no_time_from_attacks_that_follow(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = SimpleNamespace(now=0.0, monotonic=lambda: clock.now)
+
+    def filmed(
+        _self: Filming, _victim: Victim, found: Reconstruction, *_: object
+    ) -> Reconstruction:
+        clock.now += 400
+        return found
+
+    monkeypatch.setattr("fedsim.server.adversary.time", clock)
+    monkeypatch.setattr("fedsim.server.adversary.alike", lambda victims: [[v] for v in victims])
+    monkeypatch.setattr(Filming, "filmed", filmed)
+    attack = Computing()
+    run_rounds(small("adversary.film=5", "adversary.time_limit_s=500"), attack=attack)
+    assert clock.now > 500
+    assert attack.over == [False] * 4

@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = "osD^vP*Xd<>"
 DPI = 120
-_LOGARITHMIC = 20
+LOGARITHMIC = 20
 """Minimum ratio of strengths for a logarithmic axis."""
 
 _DARK = 0.5
 """Maximum share at which the text of a tile is white."""
 
-_LEAST_SPAN = 10.0
+LEAST_SPAN = 10.0
 """Minimum range of the frontier's axis, in points of accuracy."""
 
 
@@ -97,9 +97,9 @@ def draw_frontier(results: Sequence[Result], stage: str, stem: Path) -> list[Pat
         axis.set_title(f"{attacker} attacker, {stage}", parse_math=False)
         axis.set_xlabel(f"{own[0].accuracy_name} at the end, %")
     low, high = axes[0].get_xlim()
-    if high - low < _LEAST_SPAN:  # otherwise irrelevant differences would fill the picture
+    if high - low < LEAST_SPAN:  # otherwise irrelevant differences would fill the picture
         middle = (low + high) / 2
-        axes[0].set_xlim(middle - _LEAST_SPAN / 2, middle + _LEAST_SPAN / 2)
+        axes[0].set_xlim(middle - LEAST_SPAN / 2, middle + LEAST_SPAN / 2)
     axes[0].set_ylabel(f"{shown[0].measure.axis} (median; bars: quartiles)")
     handles, texts = axes[0].get_legend_handles_labels()
     legend = figure.legend(handles, texts, loc="outside right upper", fontsize=8)
@@ -142,7 +142,7 @@ def draw_strengths(results: Sequence[Result], stage: str, stem: Path) -> list[Pa
                 label=attacker,
             )
         values = [r.value or 0 for r in own]
-        if min(values) > 0 and max(values) / min(values) >= _LOGARITHMIC:
+        if min(values) > 0 and max(values) / min(values) >= LOGARITHMIC:
             axis.set_xscale("log")
         if undefended and undefended[0].scores:
             axis.axhline(statistics.median(undefended[0].scores), color="black", linewidth=0.8)

@@ -19,7 +19,7 @@ from fedsim.log.schema import (
 )
 from fedsim.scenario.comparison import Comparison
 from fedsim.scenario.grid import Place
-from fedsim.show.comparison.tables import Value
+from fedsim.show.comparison.tables import Value, only
 
 Record = dict[str, Value]
 
@@ -54,7 +54,7 @@ def _of_run(place: Place, records: Sequence[LogRecord], stages: dict[int, str]) 
         {
             "defense": place.label,
             "strength": place.strength or given,
-            "value": place.value,
+            "value": place.value if place.strength else only(given),
             **(dict(place.settings) if len(place.settings) > 1 else {}),
             "stage": stages[leakage.round],
             "round": leakage.round,

@@ -82,7 +82,7 @@ def _record(r: Result, swept: Sequence[str] = ()) -> dict[str, Value]:
     return {
         "defense": r.label,
         "strength": r.strength or r.given,
-        "value": r.value if r.strength else _only(r.given),
+        "value": r.value if r.strength else only(r.given),
         **{key: settings.get(key) for key in swept},
         "parameters": r.given,
         "stage": r.stage,
@@ -231,7 +231,7 @@ def _in_words(column: str, value: Value, r: Result) -> str:
     return str(value) if value else NOTHING
 
 
-def _only(given: str) -> float | None:
+def only(given: str) -> float | None:
     """Return the number of a defense's single parameter, or None."""
     try:
         return float(given.partition("=")[2])

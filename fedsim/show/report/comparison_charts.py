@@ -11,16 +11,11 @@ import numpy as np
 from fedsim.core.names import ATTACKERS, NO_DEFENSE
 from fedsim.log.results import Result
 from fedsim.scenario.grid import slug
+from fedsim.show.comparison.figures import LEAST_SPAN, LOGARITHMIC
 from fedsim.show.comparison.heat import SIDES
 from fedsim.show.report.charts import BLIND, Chart, Trace, plain, style
 
 COLUMNS = 3
-LOGARITHMIC = 20
-"""Minimum ratio of strengths for a logarithmic axis."""
-
-_LEAST_SPAN = 10.0
-"""Minimum range of the frontier's axis, in points of accuracy."""
-
 _REFERENCE: Trace = {
     "line": {"color": BLIND},
     "marker": {"color": BLIND, "symbol": "star", "size": 12},
@@ -79,10 +74,10 @@ def _frontier(found: Sequence[Result], stage: str) -> Chart | None:
     if not data:
         return None
     low, high = min(min(d["x"]) for d in data), max(max(d["x"]) for d in data)
-    if high - low < _LEAST_SPAN:  # otherwise irrelevant differences would fill the chart
+    if high - low < LEAST_SPAN:  # otherwise irrelevant differences would fill the chart
         middle = (low + high) / 2
         for panel in range(len(attackers)):
-            span = [middle - _LEAST_SPAN / 2, middle + _LEAST_SPAN / 2]
+            span = [middle - LEAST_SPAN / 2, middle + LEAST_SPAN / 2]
             layout[f"xaxis{_suffix(panel)}"]["range"] = span
     layout["yaxis"]["title"] = {"text": shown[0].measure.axis}
     return Chart(

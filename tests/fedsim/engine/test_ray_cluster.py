@@ -87,12 +87,16 @@ def test_clients_and_attacks_run_on_a_cluster(cluster: str, tmp_path: Path) -> N
     assert all(address.startswith(("127.", "::1")) for address in listening())
 
 
-def test_an_address_without_a_cluster_is_an_error(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("address", "error"),
+    [("127.0.0.1:1", "no Ray cluster answers at 127.0.0.1:1"), ("127.0.0.1", "there is no port")],
+)
+def test_an_address_without_a_cluster_is_an_error(tmp_path: Path, address: str, error: str) -> None:
     (tmp_path / "case.toml").write_text(small().to_toml(), "utf-8")
-    arguments = ["run", "case.toml", "--ray-address", "127.0.0.1:1", "--out", "ray"]
+    arguments = ["run", "case.toml", "--ray-address", address, "--out", "ray"]
     done = subprocess.run(
         [*FEDSIM, *arguments], cwd=tmp_path, check=False, capture_output=True, text=True
     )
     assert done.returncode == 1
-    assert "no Ray cluster answers at 127.0.0.1:1" in done.stderr
+    assert error in done.stderr
     assert "Traceback" not in done.stderr

@@ -32,6 +32,18 @@ def test_each_check_is_counted_for_changed_and_honest_models() -> None:
     }
 
 
+def test_a_check_before_a_refusal_counts_if_it_would_have_refused() -> None:
+    chain = [{"name": "gaussian-noise", "std": 0.1}]
+    chain += [{"name": f"check {a}", "action": a} for a in ("warn", "refuse")] + CHECKS
+    found = check_counts(
+        [upload(0, "a", defenses=chain, noticed=("dead-units",), refused=True)], {(1, 0)}
+    )
+    assert found == {
+        "check refuse": CheckCount(examined=1),
+        "dead-units": CheckCount(examined=1, noticed=1, refused=1),
+    }
+
+
 def test_a_row_for_each_attack_and_one_for_false_alarms() -> None:
     pairs = [
         replace(LEAKED, attack="curious", checks={"weight-statistics": CheckCount(checked=4)}),

@@ -62,6 +62,8 @@ def test_the_numbers_of_the_clients_defenses_are_given(tmp_path: Path) -> None:
     assert row["strength"].startswith("std=0.1")
     given = [r.given for r in found_in(folder, comparison) if r.label == "noise"]
     assert set(given) == {"std=0.1"}
+    singles = single_victims(comparison, [(p, cell_folder(folder, p)) for p in comparison.places])
+    assert {r["value"] for r in singles if r["defense"] == "noise"} == {0.1}
 
 
 def test_no_row_repeats_the_naive_attacker(folder: Path, one: Comparison) -> None:
