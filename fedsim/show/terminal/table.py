@@ -54,14 +54,15 @@ def summary_table(summary: Summary, width: int = 80) -> Table:
 
     Args:
         summary: the run's.
-        width: columns of the terminal; in a narrow one the last two columns are left out.
+        width: columns of the terminal; in a narrow one the last two columns are left out, and
+            the others stand closer.
     """
     table = Table(
         title="What leaked" + (f": {said}" if (said := run_headline(summary)) else ""),
         title_justify="left",
         box=SIMPLE_HEAD,
         pad_edge=False,
-        padding=(0, 1, 0, 0),
+        padding=(0, 1 if width >= NARROW else 0, 0, 0),
     )
     table.add_column("clients, defense", min_width=14, overflow="fold")
     table.add_column("attacker", no_wrap=True)

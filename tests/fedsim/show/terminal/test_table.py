@@ -67,6 +67,14 @@ def test_no_number_of_a_defense_is_broken(width: int) -> None:
     assert {"noise_multiplier=", "0.0001", "delta=1e-05"} <= set(words)
 
 
+@pytest.mark.parametrize("width", [60, 80])
+def test_the_name_of_a_defense_is_whole(width: int) -> None:
+    chain = [{"name": "laplacian-noise", "scale": 0.1}]
+    lost = leakage("a", "loud", psnr=None, meaning="unscored")
+    text = shown([upload(0, "loud", defenses=chain), lost, leakage("b", "loud")], width)
+    assert "laplacian-noise" in text.split()
+
+
 @pytest.mark.parametrize("width", [60, 80, 120, 200])
 def test_groups_that_begin_alike_differ_in_the_table(width: int) -> None:
     names = ["adaptive pruning 10 %", "adaptive pruning 70 %", "Laplacian noise 1e-1"]
@@ -80,7 +88,8 @@ def test_groups_that_begin_alike_differ_in_the_table(width: int) -> None:
     lines = shown(records, width).splitlines()
     assert max(map(len, lines)) <= width
     column = next(line.index("attacker") for line in lines if "attacker" in line)
-    first = " ".join(line[:column].strip() for line in lines)
+    end = next(i for i, line in enumerate(lines) if line.startswith("Labels told"))
+    first = " ".join(line[:column].strip() for line in lines[:end])
     for name in (*names, "fraction=0.1", "fraction=0.7"):
         assert first.count(name) == 1
 
