@@ -27,6 +27,21 @@ class Drawing(nn.Module):
     draws: Tensor | None = None
 
 
+def on_cpu(model: nn.Module) -> nn.Module:
+    """Return a model without values (on the meta device) with undefined values on the CPU.
+
+    `torch.nn.Module.to_empty` does the same, but imports PyTorch's symbolic shapes, which takes
+    seconds in a new process.
+    """
+    for module in model.modules():
+        for name, p in list(module.named_parameters(recurse=False, remove_duplicate=False)):
+            empty = torch.empty(p.shape, dtype=p.dtype, device="cpu")
+            setattr(module, name, nn.Parameter(empty, p.requires_grad))
+        for name, b in list(module.named_buffers(recurse=False, remove_duplicate=False)):
+            setattr(module, name, torch.empty(b.shape, dtype=b.dtype, device="cpu"))
+    return model
+
+
 def drawing_layers(model: nn.Module) -> list[Drawing]:
     """Return the layers that draw, in the order of the model's modules."""
     return [module for module in model.modules() if isinstance(module, Drawing)]

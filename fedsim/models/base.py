@@ -12,6 +12,7 @@ from torch import nn
 from fedsim.core.checked import checked
 from fedsim.core.errors import DataError
 from fedsim.core.modality import PICTURES
+from fedsim.core.modules import on_cpu
 from fedsim.core.seeds import derive
 from fedsim.data.types import Dataset
 from fedsim.models.spec import Spec
@@ -78,7 +79,7 @@ class ModelSpec(Spec):
                 "and at least 1 output."
             )
         try:
-            model = self.skeleton(image_shape, num_classes).to_empty(device="cpu")
+            model = on_cpu(self.skeleton(image_shape, num_classes))
         except RuntimeError as error:
             raise DataError(
                 f"cannot build {self}: {str(error).splitlines()[0]}; choose a smaller model"

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from fedsim.core.errors import DataError
+from fedsim.core.modules import on_cpu
 
 BLOCK_KEY = "block"
 """Key of a train message's config that names the inserted block."""
@@ -48,7 +49,7 @@ class Imprinted(nn.Module):
 
 def _dense(inputs: int, outputs: int, *, bias: bool = True) -> nn.Module:
     """Return a dense layer with undefined values, without drawing from the global state."""
-    return nn.Linear(inputs, outputs, bias=bias, device="meta").to_empty(device="cpu")
+    return on_cpu(nn.Linear(inputs, outputs, bias=bias, device="meta"))
 
 
 def _imprinted(model: nn.Module, weights: Mapping[str, Tensor]) -> nn.Module:

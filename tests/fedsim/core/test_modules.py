@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from fedsim.core.modules import (
     last_linear,
     normalises_by_batch,
     normalising_by_batch,
+    on_cpu,
     probing,
 )
 
@@ -78,3 +81,23 @@ def test_probing_puts_modes_back_after_an_error() -> None:
     with pytest.raises(RuntimeError), probing(model, lambda *_: None):
         model(torch.ones(2, 3))
     assert all(m.training for m in model.modules())
+
+
+def test_a_model_without_values_gets_a_place_on_the_cpu() -> None:
+    with torch.device("meta"):
+        model = network()
+    model[3].weight.requires_grad_(False)
+    model.register_buffer("passing", torch.empty(3, device="meta"), persistent=False)
+    expected = network()
+    built = on_cpu(model)
+    shapes = {k: (v.shape, v.dtype, v.device) for k, v in expected.state_dict().items()}
+    assert {k: (v.shape, v.dtype, v.device) for k, v in built.state_dict().items()} == shapes
+    assert built.get_buffer("passing").device.type == "cpu"
+    assert [k for k, p in built.named_parameters() if not p.requires_grad] == ["3.weight"]
+
+
+@pytest.mark.slow
+def test_building_a_model_imports_no_symbolic_mathematics() -> None:
+    code = "import sys; from fedsim.models import LeNet; LeNet().build((1, 28, 28), 10, seed=0)"
+    code += "; sys.exit('sympy' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
