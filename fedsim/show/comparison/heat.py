@@ -76,13 +76,19 @@ def _maps(key: str, title: str, cells: Cells) -> list[HeatMap]:
     measure = found[0].measure
     means = [mean for r in found if (mean := _mean(r.scores)) is not None]
     low = min([*means, *(b for r in found if (b := _mean(r.blind)) is not None)], default=0.0)
-    high = max([measure.recovered, *means])
+
+    def share(r: Result) -> float | None:
+        mean = _mean(r.scores)
+        if mean is None or mean >= measure.recovered:  # the same colour, however exact
+            return None if mean is None else 1.0
+        return (mean - low) / (measure.recovered - low)
+
     return [
         _map(
             (key, title),
             f"mean {measure.axis}",
             cells,
-            lambda r: None if not r.scores else (statistics.fmean(r.scores) - low) / (high - low),
+            share,
             lambda r: measure.show(statistics.fmean(r.scores)) if r.scores else NOTHING,
         ),
         _map(

@@ -3,6 +3,7 @@
 import csv
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -147,6 +148,15 @@ def test_heat_maps_of_a_sweep(swept: Path) -> None:
     assert [t.text for t in recovered.tiles[0]] == ["4/4", "0/4"]
     assert recovered.tiles[0][0].share == 1
     assert "batch_size=1, local_steps=2; mean 6.0 dB" in score.tiles[0][1].told
+
+
+def test_all_that_counts_as_recovered_has_the_darkest_colour() -> None:
+    found = [
+        replace(result("sweep", 0, 0.5), settings=(("rows", i), ("columns", 1)), scores=[mean])
+        for i, mean in enumerate((100.0, 38.0, 5.0))
+    ]
+    [[score, _]] = heat_maps(found)
+    assert [tile.share for [tile] in score.tiles] == [1, 1, 0]
 
 
 def test_what_has_not_run_yet_has_no_colour(tmp_path: Path) -> None:
