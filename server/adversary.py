@@ -16,7 +16,7 @@ import torch
 from flwr.app import ArrayRecord
 from torch import Tensor, nn
 
-from fedsim.attacks import Assumptions, Reconstruction
+from fedsim.attacks import Assumptions, Progress, Reconstruction
 from fedsim.attacks.adaptive import Known
 from fedsim.core.errors import FedsimError
 from fedsim.core.names import ADAPTIVE, NAIVE
@@ -30,7 +30,7 @@ from fedsim.server.filming import Filming
 from fedsim.server.observing import Observing
 from fedsim.server.priors import PriorsAlone
 from fedsim.server.rounds import RoundsTogether
-from fedsim.server.solving import Solver, begin, here
+from fedsim.server.solving import SideBySide, Solver, begin, here, use_threads
 from fedsim.server.uploads import Sum, Upload
 from fedsim.server.victims import Listeners, Outcome, Victim, alike
 from fedsim.server.waiting import BoundedQueue
@@ -62,6 +62,8 @@ class Adversary:
         threads: number of threads for attacks. The training thread should use only one: if there
             are more threads than CPUs, libgomp lets the workers sleep between any two operations,
             which made attacks three times slower.
+        at_once: maximum number of attacks of a round at once on the CPU; they share the threads. A
+            search on one thread leaves the other CPUs idle, and hardly gains by a second thread.
         sizes: number of examples of each client, which is public.
         assumed: the clients' loss and normalisation as assumed by the server.
         control_apart: whether the positive control is attacked before the others, with a time limit
@@ -80,13 +82,14 @@ class Adversary:
         device: torch.device,
         threads: int = 1,
         *,
+        at_once: int = 1,
         sizes: Sequence[int] = (),
         assumed: Assumptions | None = None,
         control_apart: bool = False,
         finished: Collection[str] = (),
         solver: Solver = here,
     ) -> None:
-        self._threads = threads
+        self._threads, self._at_once = threads, at_once
         self._scenario, self._plan = scenario, plan
         self._architecture, self._public = architecture, public
         self._attack = informed(plan.attack, public)
@@ -104,6 +107,7 @@ class Adversary:
         self._listeners, self._device = listeners, device
         self._finished, self._solver = frozenset(finished), solver
         self._cancelled, self._done = threading.Event(), threading.Event()
+        self._telling = threading.Lock()
         self._jobs: BoundedQueue[_Job] = BoundedQueue(plan.queue_mb * 1e6)
         self._choosing = Choosing(scenario, plan)
         self._film = Filming(plan.film, derive(scenario.seed, "film"))
@@ -168,15 +172,13 @@ class Adversary:
             self._thread.join()
 
     def _work(self) -> None:
-        # A thread inherits another's number of threads when it first computes or reads its number;
-        # after that its own number stays, even if others change theirs.
-        torch.get_num_threads()
-        torch.set_num_threads(self._threads)
+        use_threads(self._threads)
         try:
             while not self._cancelled.is_set() and (job := self._jobs.get()) is not None:
                 self._attack_round(*job)
         except BaseException as error:
             self._error = error
+            self._cancelled.set()  # for the attacks that run beside the one that was told
         finally:
             self._done.set()
 
@@ -213,7 +215,9 @@ class Adversary:
             self._begin([v for v in victims if v.is_control], model)()
             victims = [v for v in victims if not v.is_control]
             self._restart_the_clock()
-        for end in [self._begin(group, model) for group in alike(victims)]:
+        groups = alike(victims)
+        solver = self._solver_of(len(groups))
+        for end in [self._begin(group, model, solver) for group in groups]:
             end()
         self._restart_the_clock()
         for victim, models in joint:
@@ -226,7 +230,16 @@ class Adversary:
     def _should_stop(self) -> bool:
         return self._cancelled.is_set() or time.monotonic() > self._deadline
 
-    def _begin(self, victims: Sequence[Victim], model: nn.Module) -> Callable[[], None]:
+    def _solver_of(self, attacks: int) -> Solver:
+        """Return the solver for a number of attacks: on a CPU, several run at once."""
+        most = min(attacks, self._at_once)
+        if self._solver is not here or self._device.type != "cpu" or most < 2:
+            return self._solver
+        return SideBySide(most, max(1, self._threads // most))
+
+    def _begin(
+        self, victims: Sequence[Victim], model: nn.Module, solver: Solver | None = None
+    ) -> Callable[[], None]:
         """Begin the attack on victims; return a function that waits for its end and tells it."""
         # The others of a batch are attacked again with it: the starts are drawn for all of them.
         if all(v.name in self._finished for v in victims):
@@ -234,8 +247,8 @@ class Adversary:
 
         ready = [v for v in victims if v.observation is not None]
         seed = derive(self._scenario.seed, "attack", victims[0].server_round)
-        told, stop = self._listeners.on_progress, self._should_stop
-        solved = begin(self._solver, ready, model, seed, told, stop)
+        told, stop = self._on_progress, self._should_stop
+        solved = begin(solver or self._solver, ready, model, seed, told, stop)
 
         def end() -> None:
             reconstructions, seconds = solved()
@@ -250,6 +263,10 @@ class Adversary:
 
         return end
 
+    def _on_progress(self, victims: Sequence[Victim], progress: Progress) -> None:
+        with self._telling:
+            self._listeners.on_progress(victims, progress)
+
     def _tell(
         self, victim: Victim, reconstruction: Reconstruction, model: nn.Module, seconds: float
     ) -> None:
@@ -261,7 +278,7 @@ class Adversary:
         prior = self._priors.alone(victim, model, stop)
         film = self._film.films(victim, reconstruction)
         if film:
-            told = self._listeners.on_progress
+            told = self._on_progress
             reconstruction = self._film.filmed(victim, reconstruction, model, told, stop)
         self._deadline += time.monotonic() - began
         self._listeners.on_outcome(Outcome(victim, reconstruction, model, seconds, prior, film))

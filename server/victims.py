@@ -109,7 +109,10 @@ OnAttackProgress = Callable[[Sequence[Victim], Progress], None]
 
 @dataclass(frozen=True, eq=False)
 class Listeners:
-    """Callbacks of the adversary, called in its own thread unless it is said."""
+    """Callbacks of the adversary, called in its own thread unless it is said.
+
+    Progress may be told in a thread of the attack, one call at a time.
+    """
 
     on_outcome: OnOutcome
     on_victims: OnVictims = field(default=lambda victims: None)

@@ -64,7 +64,7 @@ class _Screen:
 
 @dataclass
 class _Pace:
-    """Pace of the attack that is running."""
+    """Pace of an attack that is running."""
 
     began: float = 0.0
     first: int = 0
@@ -100,7 +100,7 @@ class LiveView(Observer):
         self._looked, self._began = 0.0, time.monotonic()
         self._uploads = 0
         self._start: RunStarted | None = None
-        self._pace = _Pace()
+        self._paces: dict[str, _Pace] = {}
         self._tally = MaliceTally()
         self._size: ConsoleDimensions | None = None
         self._live = Live(
@@ -167,6 +167,7 @@ class LiveView(Observer):
         with self._lock:
             self._screen.attack = f"round {victims[0].server_round}: {attack_line(victims)}"
             self._screen.frames.clear()
+            self._paces.clear()
             self._looked = 0.0
 
     def on_progress(self, victims: Sequence[Victim], progress: Progress) -> None:
@@ -175,7 +176,8 @@ class LiveView(Observer):
         if now - self._looked < 1 / LOOKS_PER_SECOND:
             return
         self._looked = now
-        left = self._pace.left(progress.evaluation, progress.max_evaluations, now)
+        pace = self._paces.setdefault(victims[0].name, _Pace())  # attacks run at once
+        left = pace.left(progress.evaluation, progress.max_evaluations, now)
         data = progress.data()[:, 0]
         with self._lock:
             what = FILM if victims[0].film else f"{victims[0].attacker} attack"

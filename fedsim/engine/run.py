@@ -72,12 +72,11 @@ def run(
         KeyboardInterrupt: the user stopped the run, or SIGTERM or SIGHUP did; the folder has
             everything finished so far.
     """
-    threads = max(1, torch.get_num_threads() - 1)
-    # The adversary's thread uses the other threads. What clients compute is scored to float32's
-    # precision.
+    cpus = torch.get_num_threads()
+    # What clients compute is scored to float32's precision.
     with ended_as_interrupts(), one_thread(), full_float32():
         site = open_site(scenario)
-        return _Run(site, RunLog(folder), engine, observer or Observer(), threads).go()
+        return _Run(site, RunLog(folder), engine, observer or Observer(), cpus).go()
 
 
 def resume(folder: Path, *, observer: Observer | None = None) -> Path:
@@ -96,12 +95,12 @@ def resume(folder: Path, *, observer: Observer | None = None) -> Path:
             the run could not continue; the folder records the last of these.
         KeyboardInterrupt: as in `run`.
     """
-    threads = max(1, torch.get_num_threads() - 1)
+    cpus = torch.get_num_threads()
     with ended_as_interrupts(), one_thread(), full_float32():
         past = Past.read(folder)
         site = open_site(past.scenario)
         log = past.reopen()
-        return _Run(site, log, past.engine, observer or Observer(), threads, past).go()
+        return _Run(site, log, past.engine, observer or Observer(), cpus, past).go()
 
 
 class _Run:
@@ -113,11 +112,11 @@ class _Run:
         log: RunLog,
         engine: EngineName | Engine,
         observer: Observer,
-        threads: int,
+        cpus: int,
         past: Past | None = None,
     ) -> None:
         self._scenario, self._site, self._log = site.scenario, site, log
-        self._engine, self._observer, self._threads = engine, observer, threads
+        self._engine, self._observer, self._cpus = engine, observer, cpus
         self._scorer = Scorer(site)
         self._recorder = Recorder(site, log, observer)
         self._past, self._checkpointing = past, Checkpointing(site.scenario, log, past)
@@ -252,7 +251,8 @@ class _Run:
             self._site.dataset.test,
             listeners,
             device,
-            self._threads,
+            max(1, self._cpus - 1),  # the training thread uses the other one
+            at_once=self._cpus,
             sizes=[len(own) for own in self._site.partitions],
             assumed=Assumptions(self._site.loss.function()),
             finished=() if self._past is None else self._past.victims,

@@ -132,7 +132,11 @@ class Heard:
 
 
 def adversary(
-    scenario: Scenario, listeners: Listeners, attack: Attack | None = None, threads: int = 1
+    scenario: Scenario,
+    listeners: Listeners,
+    attack: Attack | None = None,
+    threads: int = 1,
+    at_once: int = 1,
 ) -> Adversary:
     """Return the adversary of a scenario, with its own attack or another one."""
     site, plan = site_of(scenario.to_toml()), scenario.adversary
@@ -142,7 +146,7 @@ def adversary(
     cpu = torch.device("cpu")
     known = (site.architecture, site.dataset.test)
     sizes = [len(own) for own in site.partitions]
-    return Adversary(scenario, plan, *known, listeners, cpu, threads, sizes=sizes)
+    return Adversary(scenario, plan, *known, listeners, cpu, threads, at_once=at_once, sizes=sizes)
 
 
 def uploads_of(scenario: Scenario, server_round: int = 1) -> list[Upload]:
@@ -154,10 +158,12 @@ def uploads_of(scenario: Scenario, server_round: int = 1) -> list[Upload]:
     ]
 
 
-def run_rounds(scenario: Scenario, rounds: int = 1, attack: Attack | None = None) -> Heard:
+def run_rounds(
+    scenario: Scenario, rounds: int = 1, attack: Attack | None = None, at_once: int = 1
+) -> Heard:
     """Let the adversary attack the clients in some rounds, and return what it told."""
     heard = Heard()
-    attacker = adversary(scenario, heard.listeners(), attack)
+    attacker = adversary(scenario, heard.listeners(), attack, at_once=at_once)
     for server_round in range(1, rounds + 1):
         arrays = ArrayRecord(global_weights(scenario))
         attacker.intercept(server_round, arrays, uploads_of(scenario, server_round))

@@ -446,6 +446,18 @@ def test_the_same_seed_gives_the_same_reconstructions() -> None:
     assert not any(torch.equal(a, b) for a, b in zip(one, another, strict=True))
 
 
+def test_attacks_side_by_side_find_the_same_in_the_same_order() -> None:
+    chains = ("[]", "[{name='pruning', fraction=0.5}]", "[{name='gaussian-noise', std=0.01}]")
+    case = scenario(groups(*chains), "adversary.adaptive=true")
+    one_by_one, side_by_side = (run_rounds(case, 2, at_once=n).outcomes for n in (1, 3))
+    assert [o.victim.name for o in one_by_one] == [o.victim.name for o in side_by_side]
+    assert len({o.victim.attack for o in one_by_one}) > 2
+    for one, other in zip(one_by_one, side_by_side, strict=True):
+        assert one.reconstruction.data is not None
+        assert other.reconstruction.data is not None
+        assert torch.equal(one.reconstruction.data, other.reconstruction.data)
+
+
 @given(
     st.integers(1, 10**6), st.none() | st.integers(0, 10**6), st.sampled_from(["naive", "adaptive"])
 )

@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
-from scipy.stats import hypergeom
 from torch import Tensor
 
 from fedsim.core.names import CLASS_MEAN, TONE
@@ -59,6 +58,8 @@ def with_choice(
     offered[matching[torch.tensor(clear)]] = False
     hits = _hits(found[offered], public, classes, len(evidence) - sum(clear))
     tried, own = len(evidence) - sum(clear), sum(doubtful)
+    from scipy.stats import hypergeom  # noqa: PLC0415  (a second, and few runs need it)
+
     # Probability that at least `own` of all hits are among the private pictures.
     chance = hypergeom.sf(own - 1, tried + len(hits), own + sum(hits), tried)
     return [

@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import log_ndtr
-from scipy.stats import binom, norm
+from scipy.special import log_ndtr, ndtr, ndtri
 
 Array = npt.NDArray[np.float64]
 
@@ -77,7 +76,7 @@ class Release:
             uploads: number of uploads.
             blind: probability of success, by the same criterion, without any upload.
         """
-        found = float(norm.cdf(norm.ppf(blind) + self._distance(uploads)))
+        found = float(ndtr(ndtri(blind) + self._distance(uploads)))
         losses = _losses(self, uploads) if self.samples else None
         if losses is not None:
             # One point of a convex function bounds it: the best of a grid is a bound too.
@@ -107,6 +106,8 @@ class Release:
 
         The probability is at most half of ``delta``, and uses that each upload draws anew.
         """
+        from scipy.stats import binom  # noqa: PLC0415  (a second, and few runs need it)
+
         often = binom(uploads, self.drawn / self.population)
         number = int(often.isf(delta / 2))
         return number, float(often.sf(number))

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import beta
+from scipy.special import betaincinv, ndtri
 
 from fedsim.core.errors import RunError
 from fedsim.scoring.privacy.accountant import Array, Release
@@ -126,11 +126,9 @@ def _guess(
 
 def _threshold(scores: Array, secrets: Secrets) -> float:
     """Return the threshold that separates best, by the distance of two Gaussians."""
-    from scipy.stats import norm  # noqa: PLC0415
-
     tried = np.quantile(scores, [0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.95, 0.98])
     rates = [_errors(scores > t, secrets == 0) for t in tried]
-    return float(tried[int(np.argmax([norm.isf(a) + norm.isf(b) for a, b in rates]))])
+    return float(tried[int(np.argmax([-ndtri(a) - ndtri(b) for a, b in rates]))])
 
 
 def _errors(guessed: Guesses, true: Guesses) -> tuple[float, float]:
@@ -138,7 +136,7 @@ def _errors(guessed: Guesses, true: Guesses) -> tuple[float, float]:
     level = (1 + CONFIDENCE) / 2
 
     def bound(wrong: int, number: int) -> float:
-        return float(beta.ppf(level, wrong + 1, number - wrong)) if wrong < number else 1.0
+        return float(betaincinv(wrong + 1, number - wrong, level)) if wrong < number else 1.0
 
     false, missed = int((guessed & ~true).sum()), int((~guessed & true).sum())
     return bound(false, int((~true).sum())), bound(missed, int(true.sum()))

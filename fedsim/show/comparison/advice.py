@@ -6,7 +6,7 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 
-from scipy.stats import t
+from scipy.special import stdtrit
 
 from fedsim.core.names import ADAPTIVE, NAIVE, NO_DEFENSE, OVER_ROUNDS, Attacker
 from fedsim.log.results import Result
@@ -263,7 +263,7 @@ def _spread(result: Result) -> str:
     runs = len(result.accuracy)
     if runs < 2:
         return " (one seed: the interval is not known)"
-    half = t.ppf(0.975, runs - 1) * statistics.stdev(result.accuracy) / math.sqrt(runs)
+    half = stdtrit(runs - 1, 0.975) * statistics.stdev(result.accuracy) / math.sqrt(runs)
     return f" (95 % interval ±{100 * half:.1f} points, {runs} seeds)"
 
 

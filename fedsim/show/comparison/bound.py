@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from scipy.stats import beta
+from scipy.special import betaincinv
 
 from fedsim.core.names import ADAPTIVE, OVER_ROUNDS
 from fedsim.log.results import Result
@@ -25,7 +25,7 @@ def upper_bound(leaking: int, batches: int, candidates: int = 1) -> float:
     """
     if leaking >= batches:
         return 1.0
-    return float(beta.ppf(1 - _ERROR / max(1, candidates), leaking + 1, batches - leaking))
+    return float(betaincinv(leaking + 1, batches - leaking, 1 - _ERROR / max(1, candidates)))
 
 
 def needed(candidates: int = 1) -> int:
