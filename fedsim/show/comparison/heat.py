@@ -59,7 +59,7 @@ Cells = Mapping[Settings, Result]
 
 
 def heat_maps(results: Sequence[Result]) -> list[list[HeatMap]]:
-    """Return the heat maps of each sweep, stage and attacker: score, and share recovered."""
+    """Return the heat maps of each sweep, stage and attacker: score, and share leaked."""
     sweeps: dict[tuple[str, str, str], dict[Settings, Result]] = {}
     for r in distinct(results):
         if len(r.settings) == SIDES:
@@ -93,10 +93,10 @@ def _maps(key: str, title: str, cells: Cells) -> list[HeatMap]:
         ),
         _map(
             (key, title),
-            f"{measure.things} recovered ({measure.recovered_name})",
+            measure.leaked,
             cells,
-            lambda r: r.recovered / r.examples if r.examples else None,
-            lambda r: f"{r.recovered}/{r.examples}",
+            lambda r: r.leaked / r.examples if r.examples else None,
+            lambda r: f"{r.leaked}/{r.examples}",
         ),
     ]
 

@@ -46,15 +46,18 @@ def _said(names: tuple[str, str, str], own: Sequence[Result]) -> str:
     """Return the extremes of a sweep, and the doubts about them."""
     label, stage, attacker = names
     measure = own[0].measure
-    ordered = sorted(own, key=lambda r: (r.recovered / r.examples, statistics.fmean(r.scores)))
+    ordered = sorted(
+        own,
+        key=lambda r: (r.leaked / r.examples, r.partly / r.examples, statistics.fmean(r.scores)),
+    )
     least, most = (
-        f"{r.strength} ({measure.told(statistics.fmean(r.scores))} on average, {r.recovered} of "
-        f"{r.examples} {measure.things} recovered)"
+        f"{r.strength} ({measure.told(statistics.fmean(r.scores))} on average, {r.leaked} of "
+        f"{r.examples} {measure.things} leaked{f', {r.partly} more in part' if r.partly else ''})"
         for r in (ordered[0], ordered[-1])
     )
     parts = [
-        f"{sum(r.recovered > 0 for r in own)} of {len(own)} settings of {label} let an attacker "
-        f"recover {measure.things}: attacked {stage} by the {attacker} attacker, the most leaks at "
+        f"{sum(r.leaked > 0 for r in own)} of {len(own)} settings of {label} leaked "
+        f"{measure.leaked}: attacked {stage} by the {attacker} attacker, the most leaks at "
         f"{most}, the least at {least}."
     ]
     failed = sum(r.attack_failed + r.unscored > 0 for r in own)

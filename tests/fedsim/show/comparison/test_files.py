@@ -18,6 +18,7 @@ from fedsim.show.comparison.figures import FORMATS, draw_frontier, draw_heat, dr
 from fedsim.show.comparison.heat import heat_maps
 from fedsim.show.comparison.latex import as_latex
 from fedsim.show.comparison.singles import single_victims
+from fedsim.show.comparison.sweeps import sweeps_said
 from fedsim.show.comparison.table_files import write_tables
 from fedsim.show.comparison.tables import as_records, as_words
 from fedsim.show.report.comparison import Compares, comparison_page
@@ -140,13 +141,13 @@ def test_latex_compiles(tmp_path: Path) -> None:
 
 
 def test_heat_maps_of_a_sweep(swept: Path) -> None:
-    [score, recovered], _ = heat_maps(found_in(swept, tiny_sweep()))
+    [score, leaked], _ = heat_maps(found_in(swept, tiny_sweep()))
     assert score.title == "batch by steps, attacked first, naive attacker"
     assert score.names == ("batch_size", "local_steps")
     assert (score.rows, score.columns) == (["1", "2", "4"], ["1", "2"])
     assert [t.text for t in score.tiles[0]] == ["41 dB", "6 dB"]
-    assert [t.text for t in recovered.tiles[0]] == ["4/4", "0/4"]
-    assert recovered.tiles[0][0].share == 1
+    assert [t.text for t in leaked.tiles[0]] == ["4/4", "0/4"]
+    assert leaked.tiles[0][0].share == 1
     assert "batch_size=1, local_steps=2; mean 6.0 dB" in score.tiles[0][1].told
 
 
@@ -176,10 +177,19 @@ def test_a_sweep_has_columns_of_its_own_in_the_long_table(swept: Path) -> None:
 
 def test_a_sweep_is_told_by_its_extremes_and_is_no_defense(swept: Path) -> None:
     first = advice(tiny_sweep(), found_in(swept, tiny_sweep()))[0]
-    assert first.startswith("1 of 6 settings of batch by steps let an attacker recover pictures: ")
+    assert first.startswith("1 of 6 settings of batch by steps leaked pictures that are ")
     assert "the most leaks at batch_size=1, local_steps=1 (41.0 dB" in first
     assert "nothing here is evidence that one protects" in first
     assert "at most 4 pictures" in advice(tiny_sweep(), found_in(swept, tiny_sweep()))[-1]
+
+
+def test_pictures_that_are_recognisable_below_30_db_have_leaked(swept: Path) -> None:
+    found = [replace(r, scores=[20.0] * len(r.scores)) for r in found_in(swept, tiny_sweep())]
+    first, *_ = sweeps_said(found)
+    assert first.startswith("1 of 6 settings of batch by steps leaked pictures that are recognis")
+    assert "(20.0 dB on average, 4 of 4 pictures leaked)" in first
+    [_, leaked], _ = heat_maps(found)
+    assert leaked.tiles[0][0].text == "4/4"
 
 
 def test_the_report_has_the_heat_map(swept: Path) -> None:
