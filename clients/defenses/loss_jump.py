@@ -33,9 +33,10 @@ class LossJump(Check):
     loss and gradient over time; only their abstract could be read, and the rule is our own: a rise
     above the highest of the last five losses, in units of the loss of outputs of zero, which for
     classes is that of a uniform guess. A client's first two models are not judged, nor are batches
-    of fewer than 8 examples, whose loss varies by as much. It does not see
-    a change that keeps what the model has learnt (`imprint`), nor one of a model that has learnt
-    little yet. The loss of a suspicious model is not remembered.
+    of fewer than 8 examples, whose loss varies by as much. It does not see a change that keeps what
+    the model has learnt (`imprint`), one of a model that has learnt little yet, nor a loss that a
+    patient server raises by less than ``rise`` in each round. The loss of a suspicious model is not
+    remembered.
     """
 
     needs_data: ClassVar[bool] = True

@@ -65,6 +65,27 @@ def test_tuned_attacks_on_a_trained_model_are_noticed_but_those_that_keep_it(
         assert found.kept == kept
 
 
+@pytest.mark.parametrize(
+    ("losses", "noticed"), [((0.1, 0.1, 0.9), True), ((0.1, 0.1, 0.5, 0.9), False)], ids=str
+)
+def test_a_patient_server_is_not_noticed(losses: tuple[float, ...], *, noticed: bool) -> None:
+    """Known limit: each of its steps is less than the rise that is suspicious."""
+    kept: Mapping[str, float] = {}
+    for value in losses:
+        model = nn.Linear(1, 1)
+        nn.init.zeros_(model.weight)
+        nn.init.constant_(model.bias, value - 1)
+        batch = torch.zeros(BATCH, 1), torch.zeros(BATCH)
+        found = CHECK.examine(
+            Received(
+                {}, {}, lambda model=model: model, lambda batch=batch: batch, remembered=kept,
+                loss=lambda outputs, _labels: outputs.mean() + 1,
+            )
+        )  # fmt: skip
+        kept = found.kept
+    assert (found.problem is not None) is noticed
+
+
 @pytest.mark.parametrize(("least", "alarms"), [(1, True), (LEAST, False)])
 def test_fresh_networks_of_large_weights_raise_no_alarm(
     monkeypatch: pytest.MonkeyPatch, *, least: int, alarms: bool
