@@ -235,6 +235,7 @@ def test_a_notebook_runs(tmp_path: Path) -> None:
 
 
 @pytest.mark.lessons
+@pytest.mark.timeout(1800)  # minutes, and more on a busy machine
 @every_lesson
 def test_every_lesson_comes_to_what_its_page_says(number: int, tmp_path: Path) -> None:
     course = fedsim.lesson(number)
@@ -247,6 +248,7 @@ def test_every_lesson_comes_to_what_its_page_says(number: int, tmp_path: Path) -
 
 
 @pytest.mark.lessons
+@pytest.mark.timeout(1800)  # minutes, and more on a busy machine
 @every_lesson
 def test_every_notebook_runs(number: int, tmp_path: Path) -> None:
     assert "It is: *" in run_notebook(number, tmp_path)
