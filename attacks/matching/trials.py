@@ -10,8 +10,12 @@ from torch.func import grad_and_value, vmap
 
 from fedsim.attacks.labels.known import target_rows
 from fedsim.attacks.matching.problem import Against, Problem
+from fedsim.attacks.matching.tape import Replaying
 from fedsim.attacks.types import Reconstruction
 from fedsim.core.seeds import derive
+
+FEW = 16
+"""Lanes up to which their evaluation is recorded. Beyond, arithmetic takes most of its time."""
 
 
 class Trials:
@@ -142,22 +146,34 @@ class RunningLanes:
     def __init__(self, problem: Problem, trials: Trials) -> None:
         self._problem, self._trials = problem, trials
         self.distance = vmap(grad_and_value(problem.distance))
+        self._ways = {True: self._alone, False: self._together}  # by whether there is one lane
+        self._replayed = {one: Replaying(way) for one, way in self._ways.items()}
+        # A recording holds all that an evaluation computes, about twice as much as it needs.
+        self._few = min(FEW, problem.room // 2)
         self._lanes: Tensor | None = None
 
     def evaluate(self, points: Tensor, lanes: Tensor) -> tuple[Tensor, Tensor]:
         """Return the lanes' relative objectives and their gradients."""
         if self._lanes is not lanes:
             self.gather(lanes)
-        one = len(points) == 1
-        gradients, values = self._alone(points) if one else self.distance(points, self.against)
+        ways = self._replayed if len(points) <= self._few else self._ways
+        gradients, values = ways[len(points) == 1](points, *self.against)
         tied = self._problem.couple(points, lanes)
         if tied is not None:
             values, gradients = values + tied[0], gradients + tied[1]
         return values / self.scale, gradients / self.scale[:, None]
 
-    def _alone(self, points: Tensor) -> tuple[Tensor, Tensor]:
+    def _together(
+        self, points: Tensor, shared: dict[str, Tensor], target: Tensor, order: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return the gradients and values of several lanes."""
+        gradients, values = self.distance(points, Against(shared, target, order))
+        return gradients, values
+
+    def _alone(
+        self, points: Tensor, shared: dict[str, Tensor], target: Tensor, order: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Return the gradient and value of a single lane, in half the time without vmap."""
-        shared, target, order = self.against
         against = Against({k: g[0] for k, g in shared.items()}, target[0], order[0])
         with torch.enable_grad():
             point = points[0].detach().requires_grad_()
