@@ -81,6 +81,23 @@ _REASONS = {
 }
 
 
+FIT_MARGIN = 0.1
+"""Share by which an objective may exceed that of the private data and still count as found. Two
+local minima of the same quality differ by a few per cent in a float32 objective."""
+
+
+def worst_fit(truth: float) -> float:
+    """Return the largest relative objective that is as good as the private data's.
+
+    Noise keeps theirs near 1, which is that of a zero gradient: the margin is then a share of what
+    the private data explain, or a search that found nothing would fit as well.
+
+    Args:
+        truth: relative objective of the private data.
+    """
+    return truth + FIT_MARGIN * min(truth, max(0.0, 1.0 - truth))
+
+
 class ExampleScore(Typed):
     """Score of one reconstructed example of any modality against the private one.
 

@@ -1,11 +1,6 @@
 """Scoring of reconstructions against the private data, after the attacks have ended."""
 
-from fedsim.scoring.conclusion import FIT_MARGIN
 from fedsim.scoring.scorer import Scorer
 from fedsim.scoring.types import Scored
 
-__all__ = [
-    "FIT_MARGIN",
-    "Scored",
-    "Scorer",
-]
+__all__ = ["Scored", "Scorer"]

@@ -13,15 +13,11 @@ from dataclasses import dataclass
 
 from fedsim.attacks import Reconstruction, Status, TruthFit
 from fedsim.log.schema import Doubt, Meaning, Verdict
-
-FIT_MARGIN = 1.1
-"""Largest ratio of a reconstruction's objective to the truth's at which it counts as found.
-Two local minima of the same quality differ by a few per cent in a float32 objective."""
+from fedsim.log.score import worst_fit
 
 DISCRETE_MARGIN = 1 + 1e-6
-"""The same for discrete data, which are found or not: only rounding remains. Noise on many
-coordinates makes the objective of any text so large that those of all texts differ by less than
-`FIT_MARGIN`."""
+"""Largest ratio of the objective of discrete data to the truth's at which they count as found: they
+are found or not, and only rounding remains."""
 
 LATE, FALL = 0.75, 0.01
 """Share of the evaluations after which an objective should have stopped falling, and the largest
@@ -129,8 +125,9 @@ def _of_the_fit(found: Reconstruction, fit: TruthFit | None, discrete: bool) -> 
         return
     if not fit.explained:
         yield Doubt.WRONG_EQUATIONS
-    margin = DISCRETE_MARGIN if discrete else FIT_MARGIN
-    if not found.relative_objective <= max(margin * fit.relative_objective, fit.rounding):
+    truth = fit.relative_objective
+    worst = DISCRETE_MARGIN * truth if discrete else worst_fit(truth)
+    if not found.relative_objective <= max(worst, fit.rounding):
         yield Doubt.NO_FIT
     if discrete and fit.relative_objective <= fit.rounding:
         yield Doubt.EXACT_DISCRETE

@@ -25,9 +25,7 @@ from fedsim.log.schema import (
     SumRecord,
     UploadRecord,
 )
-
-AS_WELL = 1.1
-"""Maximum ratio of a reconstruction's objective to the truth's at which it fits as well."""
+from fedsim.log.score import worst_fit
 
 BEST = "best"
 CLOSED_FORMS = ("dense", "april", "spear", "rgap")
@@ -157,7 +155,7 @@ class Case:
     def fits(self) -> bool:
         """Whether most reconstructions fit the upload as well as the private data do."""
         pairs = [
-            (r.objective, max(AS_WELL * r.truth_objective, r.rounding or 0))
+            (r.objective, max(worst_fit(r.truth_objective), r.rounding or 0))
             for r in self.reconstructions
             if r.objective is not None and r.truth_objective is not None
         ]

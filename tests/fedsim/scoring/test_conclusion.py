@@ -7,8 +7,8 @@ import torch
 
 from fedsim.attacks import Reconstruction, Snapshot, Status, TruthFit
 from fedsim.log.schema import Doubt, Meaning, Verdict
+from fedsim.log.score import worst_fit
 from fedsim.scoring.conclusion import (
-    FIT_MARGIN,
     Circumstances,
     Conclusion,
     conclude,
@@ -55,7 +55,7 @@ def doubts(
 
 def test_without_a_doubt_an_example_is_protected() -> None:
     assert doubts() == ()
-    assert doubts(ended(0.99 * FIT_MARGIN * 0.3)) == ()
+    assert doubts(ended(0.99 * worst_fit(0.3))) == ()
     assert doubts(ended(1e-12), replace(NOISE, relative_objective=0.0)) == ()
 
 
@@ -71,7 +71,10 @@ def test_without_a_doubt_an_example_is_protected() -> None:
         (Doubt.NO_CONTROL, None, NOISE, replace(CLEAR, control=False), False),
         (Doubt.WRONG_EQUATIONS, None, replace(NOISE, explained=False), CLEAR, False),
         (Doubt.NO_OBJECTIVE, None, None, CLEAR, False),
-        (Doubt.NO_FIT, ended(1.01 * FIT_MARGIN * 0.3), NOISE, CLEAR, False),
+        (Doubt.NO_FIT, ended(1.01 * worst_fit(0.3)), NOISE, CLEAR, False),
+        # Noise of 50 times the gradient's variance: a zero gradient fits to 2 per cent as well.
+        (Doubt.NO_FIT, ended(1.0), replace(NOISE, relative_objective=0.98), CLEAR, False),
+        (Doubt.NO_FIT, ended(1.02), replace(NOISE, relative_objective=1.01), CLEAR, False),
         # Noise makes the objective of every text large: the truth's must be reached.
         (Doubt.NO_FIT, ended(1.0001 * 0.3), NOISE, replace(CLEAR, discrete=True), False),
         (Doubt.NO_FIT, ended(float("nan")), NOISE, CLEAR, False),
@@ -111,6 +114,13 @@ def test_a_further_doubt_forbids_protection() -> None:
     assert (found.meaning, found.doubts) == (Meaning.ATTACK_FAILED, (Doubt.BY_CHOICE,))
     both = found.with_doubt(Doubt.NO_FIT).doubts
     assert both == (Doubt.NO_FIT, Doubt.BY_CHOICE)
+
+
+@pytest.mark.parametrize(
+    ("truth", "worst"), [(0.0, 0.0), (0.1, 0.11), (0.5, 0.55), (0.9, 0.91), (1.0, 1.0), (1.2, 1.2)]
+)
+def test_the_margin_is_a_tenth_of_the_smaller_part(truth: float, worst: float) -> None:
+    assert worst_fit(truth) == pytest.approx(worst)
 
 
 @pytest.mark.parametrize("word", [Verdict.NOTHING, Verdict.UNSCORED])

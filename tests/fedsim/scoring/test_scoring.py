@@ -15,8 +15,9 @@ from fedsim.clients.site import open_site
 from fedsim.clients.training import gradient, local_training
 from fedsim.core.names import ADAPTIVE, CHOSEN_BY_TRUTH, NEAREST
 from fedsim.log.schema import Doubt, Meaning, Verdict
+from fedsim.log.score import worst_fit
 from fedsim.scenario import Scenario
-from fedsim.scoring import FIT_MARGIN, Scored, Scorer
+from fedsim.scoring import Scored, Scorer
 from fedsim.scoring.metrics.baselines import nearest_public
 from fedsim.scoring.metrics.images import PSNR_CAP_DB
 from fedsim.scoring.metrics.verdict import GAIN_DB
@@ -233,12 +234,12 @@ def test_a_defense_protects_if_an_attacker_who_knows_it_fits_as_well_as_the_trut
     assert misfit is not None
     assert misfit.explained
     assert misfit.relative_objective > 0.1
-    for factor, doubts in (
-        (0.5, ()),
-        (0.99 * FIT_MARGIN, ()),
-        (1.01 * FIT_MARGIN, (Doubt.NO_FIT,)),
+    worst = worst_fit(misfit.relative_objective)
+    for objective, doubts in (
+        (0.5 * worst, ()),
+        (0.999 * worst, ()),
+        (1.001 * worst, (Doubt.NO_FIT,)),
     ):
-        objective = factor * misfit.relative_objective
         result = judge.score(having(adaptive, data, objective, labels))
         assert {leak.doubts for leak in result.leakage} == {doubts}
         assert {leak.meaning is Meaning.PROTECTED for leak in result.leakage} == {not doubts}
