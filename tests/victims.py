@@ -18,6 +18,8 @@ from fedsim.scoring.metrics.matching import match
 
 Shape = tuple[int, int, int]
 PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket")
+HELD_OUT = ("stereo_motorcycle", "immunohistochemistry", "hubble_deep_field")
+"""Photographs that do not come with fedsim, and on which no constant was tuned."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,14 +123,20 @@ def fashion_victims(
     )
 
 
-def photograph_victims(count: int, *, classes: int = 100) -> Victims:
+def photograph_victims(count: int, *, classes: int = 100, held_out: bool = False) -> Victims:
     """Return victims with colour pictures of 32 x 32 cut from scikit-image's photographs.
 
     Each is a square of 128 x 128 at a place drawn at random, averaged down by 4, with a label
     drawn at random: the labels matter to the gradient, not whether they are true.
+
+    Args:
+        count: how many victims.
+        classes: of the model.
+        held_out: whether the photographs are `HELD_OUT`, else `PHOTOGRAPHS`.
     """
     generator = torch.Generator().manual_seed(0)
-    photographs = [_photograph(getattr(skimage_data, name)) for name in PHOTOGRAPHS]
+    names = HELD_OUT if held_out else PHOTOGRAPHS
+    photographs = [_photograph(getattr(skimage_data, name)) for name in names]
     crops = [_crop(photographs[v % len(photographs)], generator) for v in range(count)]
     labels = torch.randint(classes, (count, 1), generator=generator)
     model = LeNet().build((3, 32, 32), classes, seed=0)
@@ -137,7 +145,9 @@ def photograph_victims(count: int, *, classes: int = 100) -> Victims:
 
 def _photograph(load: Callable[[], object]) -> Tensor:
     """Return a photograph ``(3, H, W)`` in [0, 1]."""
-    return torch.as_tensor(load()).permute(2, 0, 1).float() / 255
+    loaded = load()  # of a stereo pair: left, right and their disparity
+    left = loaded[0] if isinstance(loaded, tuple) else loaded
+    return torch.as_tensor(left).permute(2, 0, 1).float() / 255
 
 
 def _crop(photograph: Tensor, generator: torch.Generator, side: int = 128) -> Tensor:

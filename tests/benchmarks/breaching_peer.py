@@ -19,6 +19,14 @@ def available() -> bool:
     return find_spec("breaching") is not None
 
 
+def presets(channels: int) -> list[str]:
+    """Return the presets that can attack pictures of so many channels.
+
+    The total variation of `invertinggradients` takes three.
+    """
+    return [name for name in PRESETS if channels == 3 or name == "deepleakage"]
+
+
 @cache
 def load() -> Any:
     """Import breaching without PyTorch's JIT.
