@@ -59,11 +59,11 @@ def test_a_closed_form_gets_nothing_to_read(draws: bool) -> None:
     [read] = replace(attack, draws=False).run(model, [pictures("mlp", 1).observations[0]])
     assert read.data is not None
     assert torch.allclose(read.data, pictures("mlp", 1).examples[0], atol=1e-3)
-    both = [PriorsAlone(0).alone(victim(attack, n), model, never_stop) for n in (0, 1)]
-    assert both[0] is not None
-    assert both[1] is not None
-    assert both[0].std() < 0.05
-    assert torch.equal(*both)
+    first, second = (PriorsAlone(0).alone(victim(attack, n), model, never_stop) for n in (0, 1))
+    assert first is not None
+    assert second is not None
+    assert first.std() < 0.05
+    assert torch.equal(first, second)
 
 
 def test_uploaded_statistics_are_withheld_too() -> None:
