@@ -47,7 +47,7 @@ class Replaying:
         self._tape: Function | None = None
 
     def __call__(self, *inputs: Any) -> Any:
-        """Return what the function returns, without its graph."""
+        """Return the result of the function, without its graph."""
         flat, structure = tree_flatten(inputs)
         shapes = [x.shape for x in flat]
         if shapes != self._shapes:
