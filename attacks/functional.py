@@ -10,6 +10,7 @@ from torch.func import functional_call, replace_all_batch_norm_modules_
 
 from fedsim.core.errors import AttackError
 from fedsim.core.modules import DropoutOff, batch_norms, using_draws, without_dropout
+from fedsim.core.randomness import global_randomness
 
 Forward = Callable[[Mapping[str, Tensor], Tensor], Tensor]
 
@@ -107,7 +108,7 @@ def count_classes(model: nn.Module, input_shape: tuple[int, ...]) -> int:
     probe = torch.zeros((2, *input_shape), device=parameter.device, dtype=parameter.dtype)
     try:
         # Whatever the model draws, it does not draw from the caller's generator.
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        with torch.no_grad(), global_randomness():
             found: object = as_function(copy.deepcopy(model).eval())(parameters(model), probe)
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
         raise AttackError(

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from fedsim.clients.defenses import BatchLoss, Computed
+from fedsim.core.randomness import global_randomness
 from fedsim.models import cross_entropy
 from fedsim.scenario.optimizers import Optimizer, Sgd
 
@@ -117,8 +118,7 @@ def drawing_from(generator: torch.Generator) -> Iterator[None]:
     Args:
         generator: source of the draws, which PyTorch takes from its global state.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(generator.initial_seed())
+    with global_randomness(generator.initial_seed()):
         yield
 
 

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from fedsim.core.randomness import global_randomness
+
 Look = Callable[[nn.Module, tuple[Any, ...], Any], None]
 """``(module, inputs, output)`` of one module in a forward pass."""
 
@@ -117,13 +119,12 @@ def draws(model: nn.Module, inputs: Tensor) -> bool:
         return True
     found = []
     try:
-        with torch.random.fork_rng(devices=[]), torch.no_grad():
-            for seed in (1, 2):
-                torch.default_generator.manual_seed(seed)
-                own = copy.deepcopy(model)
-                size = draw_size(own)
-                with using_draws(own, torch.zeros(len(inputs), size) if size else None):
-                    found.append(own(inputs))
+        for seed in (1, 2):
+            own = copy.deepcopy(model)
+            size = draw_size(own)
+            given = using_draws(own, torch.zeros(len(inputs), size) if size else None)
+            with global_randomness(seed), torch.no_grad(), given:
+                found.append(own(inputs))
     except (RuntimeError, ValueError, TypeError, IndexError):
         return False
     one, other = found

@@ -16,6 +16,7 @@ from fedsim.core.checked import checked
 from fedsim.core.errors import DataError
 from fedsim.core.modality import PICTURES
 from fedsim.core.outputs import Parts, as_tensor, returning_tensor
+from fedsim.core.randomness import global_randomness
 from fedsim.core.registry import MODELS
 from fedsim.core.seeds import derive
 from fedsim.data.types import Dataset
@@ -59,8 +60,7 @@ class OwnModel(Spec):
         """
         shape, classes = dataset.image_shape, dataset.num_classes
         # A factory draws from the global state, which is restored.
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(derive(seed, "model"))
+        with global_randomness(derive(seed, "model")):
             model = settled(_made(self.maker, shape, classes), "train", dropout=self.dropout)
             parts = _parts(copy.deepcopy(model).eval(), dataset)
         setattr(returning_tensor(model), PARTS, parts)

@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import nn
 
 from fedsim.core.errors import DataError, closest
+from fedsim.core.randomness import global_randomness
 from fedsim.core.registry import MODELS
 from fedsim.models.base import ImageShape, ModelSpec
 from fedsim.models.inputs import FrozenBatchNorm2d, Inputs, Normalise
@@ -92,8 +93,7 @@ class Torchvision(ModelSpec):
         if not isinstance(model, Network):
             raise TypeError(f"expected a Network, found {type(model).__name__}")
         # Torchvision draws from the global state, which is restored.
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(generator.initial_seed())
+        with global_randomness(generator.initial_seed()):
             fresh = self.architecture((3, 1, 1), model.classes)
         model.load_state_dict(fresh.state_dict())
         if self.weights is not None:

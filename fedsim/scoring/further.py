@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from fedsim.core.errors import FedsimWarning
+from fedsim.core.randomness import global_randomness
 from fedsim.core.registry import METRICS
 
 Figures = dict[str, float | None]
@@ -53,7 +54,7 @@ class FurtherMetrics:
         # Code of third parties changes neither the data that are judged nor the run's randomness.
         given = copy.deepcopy((rebuilt, originals))
         try:
-            with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            with torch.no_grad(), global_randomness():
                 scores = self._metrics[name]().score(*given)
             if not isinstance(scores, Tensor) or scores.shape != (len(originals),):
                 raise TypeError(

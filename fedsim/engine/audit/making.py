@@ -17,6 +17,7 @@ from fedsim.clients.defenses import Defense
 from fedsim.core.errors import RunError
 from fedsim.core.losses import LossOfClasses
 from fedsim.core.outputs import Parts, returning_tensor
+from fedsim.core.randomness import global_randomness
 from fedsim.engine.audit.details import CROSS_ENTROPY, TrainingDetails, named_loss
 from fedsim.engine.audit.examples import (
     Tensors,
@@ -124,7 +125,7 @@ def model_of(
     if isinstance(model, nn.Module):
         made: object = copy.deepcopy(model)
     else:
-        with torch.random.fork_rng(devices=[]):
+        with global_randomness():
             made = model()
     if not isinstance(made, nn.Module):
         raise RunError(
@@ -267,7 +268,7 @@ def _heads(model: nn.Module, input_shape: tuple[int, ...]) -> Parts | None:
     """Return the parts of a model's output; None if it cannot be evaluated, which is said later."""
     probe = torch.zeros((2, *input_shape), dtype=next(model.parameters()).dtype)
     try:
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        with torch.no_grad(), global_randomness():
             return Parts.of(copy.deepcopy(model).eval()(probe))
     except (RuntimeError, ValueError, TypeError, IndexError):
         return None

@@ -11,6 +11,8 @@ import torch.nn.functional as F  # noqa: N812  (the name that everybody knows)
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from fedsim.core.randomness import global_randomness
+
 Change = Callable[..., Any]
 Changes = Mapping[str, Change]
 """Replacements of PyTorch's functions, by the function's name."""
@@ -101,7 +103,7 @@ def used(model: nn.Module, example: Tensor, changes: Changes) -> list[str]:
         changes: the functions to look for.
     """
     watch = _Replacing(changes)
-    with torch.no_grad(), torch.random.fork_rng(devices=[]), watch:
+    with torch.no_grad(), global_randomness(), watch:
         copy.deepcopy(model).eval()(example)
     return sorted(watch.found)
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from fedsim.clients.training import Batch, gradient, local_training
 from fedsim.core.errors import FedsimError
+from fedsim.core.randomness import global_randomness
 from fedsim.data.augmentations import Augmentation, augmented
 from fedsim.engine.audit.opened import OpenFolder
 from fedsim.engine.audit.plan import AuditPlan
@@ -112,8 +113,7 @@ class Bench:
         federation = plan.scenario(LADDER, ROUND, 1).federation
         batches = list(self._batches(setting, federation.augmentations))
         compute = computing(plan.assumed.loss, plan.outputs)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(plan.seed)  # of dropout
+        with global_randomness(plan.seed):  # of dropout
             if setting.uploads == "gradients":
                 trained = gradient(model, batches[0], compute)
             else:

@@ -6,12 +6,12 @@ from abc import abstractmethod
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-import torch
 from pydantic import Field
 
 from fedsim.core.checked import checked
 from fedsim.core.errors import DataError
 from fedsim.core.modality import TEXTS
+from fedsim.core.randomness import global_randomness
 from fedsim.core.seeds import derive
 from fedsim.core.tasks import Task
 from fedsim.data.tokens import TextDataset, TokenDataset
@@ -76,8 +76,7 @@ class LanguageModel(Spec):
         need("transformers")
         folder, vocabulary = self._vocabulary()
         tokens = vocabulary.prepare(dataset, self.aim, self.max_tokens, first=not self.causal)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(derive(seed, "model"))
+        with global_randomness(derive(seed, "model")):
             model = self._build(folder, vocabulary, dataset)
         if self.frozen == "embeddings":
             self._freeze(model)
