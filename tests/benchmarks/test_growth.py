@@ -118,7 +118,7 @@ def exponent(curve: Sequence[Cost]) -> Exponent:
 
 @pytest.mark.parametrize("device", DEVICES)
 def test_growth(device: str) -> None:
-    """Victims together cost at most as much as apart, and one alone at most thrice its share."""
+    """Victims together cost at most as much as apart."""
     torch.set_num_threads(THREADS)
     cost(device, "batch size", 2)  # what the first calls alone pay
     cost(device, "victims", 1)
@@ -133,4 +133,4 @@ def test_growth(device: str) -> None:
             assert row.idlg <= 1.1
     each = {row.value: row.idlg_ms_per_victim_and_evaluation for row in curves.get("victims", ())}
     if each:
-        assert each[1] <= 3 * each[64]
+        assert each[64] < each[1]
