@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from fedsim.attacks import Reconstruction, Status, TruthFit
+from fedsim.attacks.matching.optimisers.lbfgs import LEAST_GAIN
 from fedsim.log.schema import Doubt, Meaning, Verdict
 from fedsim.log.score import worst_fit
 
@@ -22,6 +23,9 @@ are found or not, and only rounding remains."""
 LATE, FALL = 0.75, 0.01
 """Share of the evaluations after which an objective should have stopped falling, and the largest
 further fall, as a share of its final value or of its whole fall, whichever is less."""
+
+SMALL = LEAST_GAIN / FALL
+"""Whole fall, as a share of the final value, of which a plateau of the search may be `FALL`."""
 
 
 @dataclass(frozen=True)
@@ -139,10 +143,15 @@ def still_falling(found: Reconstruction) -> bool:
     """Return whether the objective fell until the evaluations, or the time, ran out.
 
     An objective near zero is compared with itself; one that noise keeps high, with its whole fall.
+    A search that ended on a plateau had only ceased to gain a share of its value: where its whole
+    fall is no more than `SMALL` of that, the fall may have gone on.
     """
-    if found.status not in (Status.EXHAUSTED, Status.STOPPED):
-        return False
     values = [s.objective for s in found.history]
+    if found.status is Status.STALLED:
+        if len(values) < 2 or values[0] - values[-1] > SMALL * values[-1]:
+            return False
+    elif found.status not in (Status.EXHAUSTED, Status.STOPPED):
+        return False
     late = [s for s in found.history if s.evaluation <= LATE * found.evaluations]
     if len(values) < 2 or not late:
         return True

@@ -148,6 +148,10 @@ def test_what_leaked_leaked_whatever_the_doubts() -> None:
         (falling(7800.0, 7510.0, 7505.0, 7500.0), True),  # noise keeps the value high
         (falling(7800.0, 7500.0, 7500.0, 7499.9), False),
         (falling(1.0, 0.5, 0.3, 0.2, status=Status.STALLED), False),
+        (falling(1e5 + 4, 1e5 + 3, 1e5 + 2, 1e5 + 1, status=Status.STALLED), True),  # a plateau
+        (falling(1e5 + 4, 1e5 + 2, 1e5 + 1, 1e5 + 1, status=Status.STALLED), False),
+        (falling(1e5 + 400, 1e5 + 300, 1e5 + 200, 1e5, status=Status.STALLED), False),
+        (falling(1.0, status=Status.STALLED), False),  # no step improved the start
         (falling(1.0, 0.5, 0.3, 0.2, status=Status.CONVERGED), False),
         (falling(1.0, 0.5, 0.3, 0.2, status=Status.STOPPED), True),
         (falling(1.0), True),  # nothing is known of the fall
