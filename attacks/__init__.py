@@ -28,6 +28,7 @@ from fedsim.attacks.idlg import IDLG
 from fedsim.attacks.inverting_gradients import InvertingGradients
 from fedsim.attacks.labels.infer import infer_labels
 from fedsim.attacks.local_optimisers import SGD, Adam, LocalOptimiser
+from fedsim.attacks.local_training import LocalTraining
 from fedsim.attacks.losses import as_loss
 from fedsim.attacks.matching.attack import GradientMatching
 from fedsim.attacks.matching.objectives import CosineDistance, Objective, SquaredDistance
@@ -41,7 +42,6 @@ from fedsim.attacks.text.model import TextModel
 from fedsim.attacks.text.tag import Tag
 from fedsim.attacks.text.token_search import TokenSearch
 from fedsim.attacks.types import (
-    LocalTraining,
     Observation,
     Progress,
     Reconstruction,

@@ -14,11 +14,12 @@ from fedsim.attacks.closed.base import ClosedForm
 from fedsim.attacks.closed.dense import DenseInversion
 from fedsim.attacks.closed.rgap.attack import RGAP
 from fedsim.attacks.closed.spear import SPEAR
+from fedsim.attacks.local_training import LocalTraining
 from fedsim.attacks.matching.attack import GradientMatching, LBFGSMatching
 from fedsim.attacks.matching.hooks import MatchingHooks, StepsAs
 from fedsim.attacks.matching.objectives import CosineDistance, SquaredDistance
 from fedsim.attacks.surrogate import Surrogate
-from fedsim.attacks.types import LocalTraining, Observation, Reconstruction, Status
+from fedsim.attacks.types import Observation, Reconstruction, Status
 from fedsim.core.errors import AttackError
 from fedsim.core.local_steps import worth_unrolling
 from fedsim.core.registry import ATTACKS

@@ -16,7 +16,8 @@ from fedsim.attacks.labels.scaled import unscaled
 from fedsim.attacks.labels.sequences import search_labels
 from fedsim.attacks.labels.tried import tried_labels
 from fedsim.attacks.local_optimisers import SGD
-from fedsim.attacks.types import LocalTraining, Observation
+from fedsim.attacks.local_training import LocalTraining
+from fedsim.attacks.types import Observation
 from fedsim.core.errors import AttackError
 
 FIRST = 4

@@ -32,7 +32,8 @@ from fedsim.attacks.labels.proxies import (
 from fedsim.attacks.labels.ranks import RankJudge
 from fedsim.attacks.labels.simulated import is_one_pass, simulated_labels
 from fedsim.attacks.local_optimisers import State, decayed
-from fedsim.attacks.types import LocalTraining, Observation
+from fedsim.attacks.local_training import LocalTraining
+from fedsim.attacks.types import Observation
 from fedsim.core.errors import AttackError
 
 CANDIDATES = 8

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from fedsim.attacks.functional import parameters
 from fedsim.attacks.labels.proxies import ProxyClients, head_of, proxy_pictures
 from fedsim.attacks.local_optimisers import State
-from fedsim.attacks.types import LocalTraining, Observation
+from fedsim.attacks.local_training import LocalTraining
+from fedsim.attacks.types import Observation
 from fedsim.core.errors import AttackError
 
 STARTS = 4

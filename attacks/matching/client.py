@@ -11,9 +11,9 @@ from torch.func import grad, vmap
 from fedsim.attacks.assumptions import Loss
 from fedsim.attacks.functional import ForwardWithStatistics, parameters, with_statistics
 from fedsim.attacks.local_optimisers import State, decayed
+from fedsim.attacks.local_training import LocalTraining
 from fedsim.attacks.matching.objectives import inner_product
 from fedsim.attacks.matching.processing import Change, changed
-from fedsim.attacks.types import LocalTraining
 from fedsim.core.losses import mean_cross_entropy
 
 Entering = Callable[[Mapping[str, Tensor], Tensor], Tensor]

@@ -12,13 +12,14 @@ from torch import Tensor, nn
 from fedsim.attacks.base import Attack
 from fedsim.attacks.functional import parameters
 from fedsim.attacks.labels.known import known_or_inferred
+from fedsim.attacks.local_training import LocalTraining
 from fedsim.attacks.matching.objectives import Objective, SquaredDistance
 from fedsim.attacks.matching.optimisers import Optimiser
 from fedsim.attacks.matching.priors import Prior
 from fedsim.attacks.matching.processing import Change
 from fedsim.attacks.matching.space import Space, space_type
 from fedsim.attacks.matching.undo import Undo
-from fedsim.attacks.types import LocalTraining, Observation, Reconstruction
+from fedsim.attacks.types import Observation, Reconstruction
 from fedsim.core.checked import CodeOnly, checked
 
 StepsAs = Literal["unroll", "average", "surrogate"]

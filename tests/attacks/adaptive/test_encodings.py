@@ -9,7 +9,7 @@ from torch import Tensor
 from fedsim.attacks import Observation
 from fedsim.attacks.adaptive.encodings import Encodings, private_pictures, read_encodings
 from fedsim.attacks.adaptive.public import PublicPictures
-from fedsim.attacks.types import LocalTraining
+from fedsim.attacks.local_training import LocalTraining
 from fedsim.clients.defenses import Batch, InstaHide, Private
 from fedsim.clients.training import gradient
 from fedsim.core.errors import AttackError

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from fedsim.attacks import IDLG, BestOf, GradientMatching, Observation
 from fedsim.attacks.adaptive import Known, adapt, countermeasures_of
+from fedsim.attacks.local_training import LocalTraining
 from fedsim.attacks.matching.client import Client
-from fedsim.attacks.types import LocalTraining
 from fedsim.clients.defenses import DPSGD, Defense, GaussianNoise
 from fedsim.models import Precode, draw_from
 from tests.rounding import assert_same

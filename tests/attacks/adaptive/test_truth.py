@@ -10,7 +10,7 @@ import torch
 from fedsim.attacks import DLG, GradientMatching, InvertingGradients, Observation
 from fedsim.attacks.adaptive import Known
 from fedsim.attacks.adaptive.compose import adapt, countermeasures_of
-from fedsim.attacks.types import LocalTraining
+from fedsim.attacks.local_training import LocalTraining
 from fedsim.clients.defenses import Defense
 from fedsim.core.registry import DEFENSES
 from fedsim.testing.victims import Case, defended, pictures

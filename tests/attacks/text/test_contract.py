@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from fedsim.attacks import Attack, Observation, Reconstruction, Status
+from fedsim.attacks.local_training import LocalTraining
 from fedsim.attacks.matching.attack import GradientMatching
-from fedsim.attacks.types import LocalTraining
 from fedsim.core.registry import ATTACKS
 from fedsim.core.tasks import Task
 from fedsim.models import TextModel
