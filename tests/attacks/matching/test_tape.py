@@ -9,9 +9,9 @@ from torch import Tensor
 from torch.func import grad_and_value, vmap
 
 from fedsim.attacks import Attack, Reconstruction
+from fedsim.attacks.local_training import LocalTraining
 from fedsim.attacks.matching import tape
 from fedsim.attacks.matching.tape import Replaying, taped
-from fedsim.attacks.types import LocalTraining
 from fedsim.models import LeNet, ModelSpec, ViT
 from tests.attacks.test_contract import MATCHING, make
 from tests.victims import random_victims
