@@ -13,6 +13,7 @@ from tests.victims import random_victims
 
 pytestmark = [
     pytest.mark.bench,
+    pytest.mark.filterwarnings("ignore"),  # of what breaching uses
     pytest.mark.skipif(
         not breaching_peer.available(), reason="breaching is not installed: uv run --group peers"
     ),

@@ -30,7 +30,11 @@ from tests.benchmarks.table import Measured, write_table
 from tests.benchmarks.watch import Reached, Watch, score_of
 from tests.victims import Victims, fashion_victims, photograph_victims
 
-pytestmark = [pytest.mark.bench, pytest.mark.timeout(7200)]
+pytestmark = [
+    pytest.mark.bench,
+    pytest.mark.timeout(7200),
+    pytest.mark.filterwarnings("ignore"),  # of what a peer uses
+]
 
 THREADS = int(os.environ.get("FEDSIM_BENCH_THREADS", "1"))
 TOLERANCE = 1e-8
