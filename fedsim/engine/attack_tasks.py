@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import importlib
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -21,6 +22,8 @@ from fedsim.server.solving import Job, Solved
 
 POLL_S = 0.5
 """Interval in which progress is passed on, and attacks are told to stop."""
+PATIENCE_S = 60.0
+"""Seconds in which an attack that is told to stop has to end."""
 
 _Told = tuple[Tensor, int, int, Tensor, Tensor]
 
@@ -62,7 +65,8 @@ def on_cluster(job: Job, on_progress: OnProgress, should_stop: ShouldStop) -> Ca
     """Begin an attack as a task of the cluster that this process is connected to.
 
     A task takes one GPU, if the cluster has any: several run at once on several. On a cluster
-    without GPUs, it shares the CPUs with the clients.
+    without GPUs, it shares the CPUs with the clients. One that goes on ``PATIENCE_S`` after it was
+    told to stop is ended, and has failed.
     """
     ray: Any = importlib.import_module("ray")  # takes seconds
     gpus = min(1.0, ray.cluster_resources().get("GPU", 0.0))
@@ -71,12 +75,17 @@ def on_cluster(job: Job, on_progress: OnProgress, should_stop: ShouldStop) -> Ca
     task = ray.remote(num_cpus=0, num_gpus=gpus, max_retries=0)(attacked).remote(work, link)
 
     def wait() -> Solved:
+        latest = math.inf
         while not ray.wait([task], timeout=POLL_S)[0]:
             told = ray.get(link.taken.remote())
             if told is not None:
                 on_progress(_progress(*told))
             if should_stop():
                 ray.get(link.stop.remote())
+                latest = min(latest, time.monotonic() + PATIENCE_S)
+            if time.monotonic() > latest:
+                ray.cancel(task, force=True)
+                raise AttackError(f"it did not stop within {PATIENCE_S:g} s of being told to")
             if not ray.is_initialized():  # the next call would start another Ray
                 raise AttackError("the connection to the Ray cluster has ended")
         found: Solved = ray.get(task)
