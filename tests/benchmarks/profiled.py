@@ -15,7 +15,7 @@ from pathlib import Path
 PARTS = {
     "imports": ("_find_and_load (",),
     "prior of the adaptive attacker": ("train_denoiser (",),
-    "attacks": ("attacked (fedsim/server/solving.py", "attacked (server/solving.py"),
+    "attacks": ("server/solving.py",),
     "scores": ("fedsim/scoring/", "fedsim/modalities/"),
     "records": ("fedsim/log/",),
     "report, pictures": ("fedsim/show/",),
