@@ -184,7 +184,8 @@ class _Run:
 
         try:
             client_app = make_client_app(self._scenario.to_toml(), loaded_plugins())
-            engine = _named(self._engine) if isinstance(self._engine, str) else self._engine
+            wait, engine = self._scenario.federation.timeout_s, self._engine
+            engine = _named(engine, wait) if isinstance(engine, str) else engine
             engine(server, client_app, self._scenario.num_clients)
             if adversary is not None:
                 adversary.finish()
@@ -286,7 +287,7 @@ class _Run:
         self._recorder.outcome(outcome, scored, self._scorer, cut=self._cut)
 
 
-def _named(name: str) -> Engine:
+def _named(name: str, timeout_s: float) -> Engine:
     """Return the engine with a name; Ray is imported only if needed."""
     if name == "inline":
         from fedsim.engine.inline import run_inline  # noqa: PLC0415
@@ -295,5 +296,5 @@ def _named(name: str) -> Engine:
     if name == "ray":
         from fedsim.engine.ray import run_ray  # noqa: PLC0415
 
-        return run_ray
+        return functools.partial(run_ray, timeout_s=timeout_s)
     raise RunError(f"unknown engine {name!r}: expected 'inline' or 'ray'")
