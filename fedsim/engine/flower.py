@@ -9,7 +9,9 @@ import logging
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+from flwr.app import Context, Message
 from flwr.serverapp import Grid
 
 
@@ -49,3 +51,30 @@ def registered_nodes(grid: Grid) -> list[int]:
     """Return the nodes of a simulation's grid in the order of their partitions; none if unknown."""
     state = getattr(grid, "state", None)
     return [] if state is None else [node.node_id for node in state.get_node_info()]
+
+
+@contextlib.contextmanager
+def dead_workers_replaced() -> Iterator[None]:
+    """Let Flower's simulation on Ray start a worker in place of each that died.
+
+    Otherwise Flower puts the dead one back among the others, and each client that is given to it
+    fails. The client that it died with fails.
+    """
+    from flwr.simulation.ray_transport.ray_actor import BasicActorPool  # noqa: PLC0415
+    from ray.exceptions import RayActorError  # noqa: PLC0415  (Ray takes seconds to import)
+
+    fetch = BasicActorPool.fetch_result_and_return_actor_to_pool
+
+    def fetched(pool: BasicActorPool, future: Any) -> tuple[Message, Context]:
+        try:
+            return fetch(pool, future)
+        except RayActorError:
+            # What Flower now puts back is the worker that it finds here.
+            pool._future_to_actor[future] = pool.create_actor_fn()
+            raise
+
+    BasicActorPool.fetch_result_and_return_actor_to_pool = fetched  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        BasicActorPool.fetch_result_and_return_actor_to_pool = fetch  # type: ignore[method-assign]

@@ -1,11 +1,8 @@
 """Ray engine: Flower's simulation on Ray, on one machine or on a Ray cluster."""
 
-import os
-import threading
+import faulthandler
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeout
-from typing import Any, cast
+from typing import cast
 
 from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
@@ -13,21 +10,11 @@ from flwr.serverapp import Grid, ServerApp
 from flwr.simulation import run_simulation
 
 from fedsim.core.errors import RunError
-from fedsim.engine.flower import registered_nodes
+from fedsim.engine.flower import dead_workers_replaced, registered_nodes
 from fedsim.engine.workers import ray_workers
 from fedsim.server.grids import DelegateGrid
 
-RESOURCES: dict[str, Any] = {
-    "num_cpus": 1,
-    "num_gpus": 0.0,
-    # By default, a worker that died would stay among Flower's workers and fail each client that is
-    # given to it, and clients that are given to one that is starting again would fail.
-    "max_restarts": -1,
-    "max_task_retries": 1,
-}
-"""What Flower hands to Ray for each worker."""
-LAST_WORDS_S = 1.0
-"""Seconds that a worker has to send the error of a client that hangs, before it ends."""
+_LONGEST_S = 1e6
 
 
 class SimulatedGrid(DelegateGrid):
@@ -39,9 +26,9 @@ class SimulatedGrid(DelegateGrid):
 
 
 def limited(client_app: ClientApp, limit_s: float) -> ClientApp:
-    """Return a client app that gives up a client, and its worker with it, after a time limit.
+    """Return a client app that ends its process if a message takes too long.
 
-    Nothing less than the end of its process ends code that does not return. Ray starts another.
+    Nothing less ends code that does not return, which would hold its worker for good.
 
     Args:
         client_app: the ClientApp.
@@ -49,21 +36,11 @@ def limited(client_app: ClientApp, limit_s: float) -> ClientApp:
     """
 
     def app(message: Message, context: Context) -> Message:
-        reply: Future[Message] = Future()
-
-        def answer() -> None:
-            try:
-                reply.set_result(client_app(message, context))
-            except BaseException as error:  # passed on to the thread that waits
-                reply.set_exception(error)
-
-        threading.Thread(target=answer, daemon=True).start()
+        faulthandler.dump_traceback_later(limit_s, exit=True)
         try:
-            return reply.result(limit_s)
-        except FutureTimeout:
-            if not reply.done():
-                threading.Timer(LAST_WORDS_S, os._exit, (1,)).start()
-            raise
+            return client_app(message, context)
+        finally:
+            faulthandler.cancel_dump_traceback_later()
 
     return cast(ClientApp, app)  # Flower calls it, and does nothing else with it
 
@@ -72,7 +49,7 @@ def run_ray(
     server: Callable[[Grid], None],
     client_app: ClientApp,
     clients: int,
-    timeout_s: float = threading.TIMEOUT_MAX,
+    timeout_s: float = _LONGEST_S,
 ) -> None:
     """Run a server function against clients on Ray's workers, one CPU each.
 
@@ -99,12 +76,12 @@ def run_ray(
         server(SimulatedGrid(grid))
         ended = True
 
-    with ray_workers():
+    with ray_workers(), dead_workers_replaced():
         run_simulation(
             server_app=app,
-            client_app=limited(client_app, min(timeout_s, threading.TIMEOUT_MAX)),
+            client_app=limited(client_app, min(timeout_s, _LONGEST_S)),
             num_supernodes=clients,
-            backend_config={"client_resources": RESOURCES},
+            backend_config={"client_resources": {"num_cpus": 1, "num_gpus": 0.0}},
         )
     if not ended:
         raise RunError(

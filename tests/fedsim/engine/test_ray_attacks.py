@@ -18,20 +18,15 @@ from fedsim.attacks.types import ignore_progress
 from fedsim.core.errors import AttackError
 from fedsim.engine import attack_tasks
 from fedsim.engine.workers import ray_workers
+from fedsim.server.solving import Job
 from tests.fedsim.engine.test_ray_attacks import Endless
 from tests.victims import fashion_victims
 
 attack_tasks.PATIENCE_S = 1.0
 victims = fashion_victims(1)
 with ray_workers(cpus=1):
-    wait = attack_tasks.on_cluster(
-        Endless(),
-        victims.model,
-        victims.observations(),
-        seed=0,
-        on_progress=ignore_progress,
-        should_stop=lambda: True,
-    )
+    job = Job(Endless(), victims.model, victims.observations(), seed=0)
+    wait = attack_tasks.on_cluster(job, ignore_progress, lambda: True)
     try:
         wait()
     except AttackError as error:
