@@ -60,8 +60,9 @@ def dead_workers_replaced() -> Iterator[None]:
     Otherwise Flower puts the dead one back among the others, and each client that is given to it
     fails. The client that it died with fails.
     """
+    import ray  # noqa: PLC0415  (takes seconds)
     from flwr.simulation.ray_transport.ray_actor import BasicActorPool  # noqa: PLC0415
-    from ray.exceptions import RayActorError  # noqa: PLC0415  (Ray takes seconds to import)
+    from ray.exceptions import RayActorError  # noqa: PLC0415
 
     fetch = BasicActorPool.fetch_result_and_return_actor_to_pool
 
@@ -69,12 +70,15 @@ def dead_workers_replaced() -> Iterator[None]:
         try:
             return fetch(pool, future)
         except RayActorError:
-            # What Flower now puts back is the worker that it finds here.
-            pool._future_to_actor[future] = pool.create_actor_fn()
+            if ray.is_initialized():  # otherwise this would start another Ray
+                # What Flower now puts back is the worker that it finds here.
+                another = pool.create_actor_fn()  # type: ignore[no-untyped-call]
+                pool._future_to_actor[future] = another
             raise
 
-    BasicActorPool.fetch_result_and_return_actor_to_pool = fetched  # type: ignore[method-assign]
+    place = "fetch_result_and_return_actor_to_pool"
+    setattr(BasicActorPool, place, fetched)
     try:
         yield
     finally:
-        BasicActorPool.fetch_result_and_return_actor_to_pool = fetch  # type: ignore[method-assign]
+        setattr(BasicActorPool, place, fetch)
