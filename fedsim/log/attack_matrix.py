@@ -14,9 +14,10 @@ from fedsim.core.errors import RunError
 from fedsim.core.measures import Measure
 from fedsim.log.check_counts import CheckCount, added, check_counts
 from fedsim.log.comparison import cell_folder, is_finished
+from fedsim.log.malice import false_alarms
 from fedsim.log.reader import of_kind, read_inside, read_records
 from fedsim.log.schema import LeakageRecord, LogRecord, Meaning, RunEnded, RunStarted, UploadRecord
-from fedsim.log.summary import WORST_FIRST, Summary, false_alarms, most_spent, summarise
+from fedsim.log.summary import WORST_FIRST, Summary, most_spent, summarise
 from fedsim.scenario.comparison import Comparison
 from fedsim.scenario.grid import Place
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from fedsim.core.errors import RunError
 from fedsim.core.measures import Measure, accuracy_name
+from fedsim.log.malice import checked, taken
 from fedsim.log.reader import of_kind
 from fedsim.log.schema import (
     CONTROL,
@@ -211,36 +212,15 @@ def summarise(records: Iterable[LogRecord]) -> Summary:
         worst=_worst(of_kind(records, LeakageRecord)),
         notes=[(n.round, n.partition, n.text) for n in of_kind(records, NoteRecord)],
         manipulations=of_kind(records, ManipulationRecord),
-        taken=_taken(records, measure),
+        taken=taken(records, measure),
         noticed=[(u.round, u.partition, name, u.refused) for u in uploads for name in u.noticed],
-        checked=_checked(uploads, of_kind(records, ManipulationRecord)),
+        checked=checked(uploads, of_kind(records, ManipulationRecord)),
         leaks=frozenset((u.round, u.partition, name) for u in uploads for name in u.own_leaks),
         checking=frozenset((u.round, u.partition) for u in uploads if u.checks),
         status=None if end is None else end.status,
         error=None if end is None else end.error,
         seconds=None if end is None else end.seconds,
     )
-
-
-def false_alarms(summary: Summary) -> list[tuple[int, int]]:
-    """Return round and client of the honest models for which a client's check accused the server.
-
-    Leaks that a check finds in an honest model are true ones; see `true_leaks`.
-    """
-    accused = {(r, c) for r, c, name, _ in summary.noticed if (r, c, name) not in summary.leaks}
-    return sorted(accused - _changed_for(summary))
-
-
-def true_leaks(summary: Summary) -> list[tuple[int, int]]:
-    """Return round and client of the honest models in which a check found a leak."""
-    return sorted({(r, c) for r, c, _ in summary.leaks} - _changed_for(summary))
-
-
-def _changed_for(summary: Summary) -> set[tuple[int, int]]:
-    """Return round and client of all that received a changed model or served an attack."""
-    return {
-        (sent.round, p) for sent in summary.manipulations for p in (*sent.partitions, *sent.others)
-    }
 
 
 def _replacing(found: Sequence[ReconstructionRecord]) -> frozenset[str]:
@@ -289,33 +269,6 @@ def _worst(leakage: Sequence[LeakageRecord]) -> dict[Meaning, int]:
             found[key] = min(found.get(key, meaning), meaning, key=WORST_FIRST.index)
     counts = Counter(found.values())
     return {meaning: counts[meaning] for meaning in WORST_FIRST if counts[meaning]}
-
-
-def _checked(uploads: Sequence[UploadRecord], sent: Sequence[ManipulationRecord]) -> int:
-    """Count the uploads and refusals of clients with checks that answer the honest model."""
-    changed = {(s.round, partition) for s in sent for partition in (*s.partitions, *s.others)}
-    honest = [u for u in uploads if (u.round, u.partition) not in changed]
-    return sum(bool(u.noticed) or any(k.endswith(".flagged") for k in u.did) for u in honest)
-
-
-def _taken(records: Sequence[LogRecord], measure: Measure) -> dict[int, tuple[int, int]]:
-    """Count the recovered examples among those that answered a changed model, by round.
-
-    A client that refused the round did not answer.
-    """
-    refused = {(u.round, u.partition) for u in of_kind(records, UploadRecord) if u.refused}
-    found: dict[int, tuple[int, int]] = {}
-    for sent in of_kind(records, ManipulationRecord):
-        best: dict[tuple[int | None, int], float] = {}
-        for record in of_kind(records, LeakageRecord):
-            answers = record.partition is None or record.partition in sent.partitions
-            answers = answers and (record.round, record.partition) not in refused
-            if record.round == sent.round and answers and not record.is_control:
-                key = (record.partition, record.score.example)
-                figure = record.score.figure(measure)
-                best[key] = max(best.get(key, -math.inf), -math.inf if figure is None else figure)
-        found[sent.round] = (sum(s >= measure.recovered for s in best.values()), len(best))
-    return found
 
 
 Uploads = Sequence[UploadRecord | SumRecord]

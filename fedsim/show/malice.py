@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from fedsim.core.measures import Measure
+from fedsim.log.malice import false_alarms, true_leaks
 from fedsim.log.schema import LeakageRecord, LogRecord, ManipulationRecord, UploadRecord
-from fedsim.log.summary import Summary, false_alarms, true_leaks
+from fedsim.log.summary import Summary
 from fedsim.show.headline import counted
 
 MOST_NAMED = 6

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from fedsim.engine.run import run
+from fedsim.log.malice import false_alarms
 from fedsim.log.reader import read_records
-from fedsim.log.summary import false_alarms, summarise
+from fedsim.log.summary import summarise
 from fedsim.scenario import Scenario
 from fedsim.scenario.files import bundled
 
