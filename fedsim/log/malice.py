@@ -1,4 +1,4 @@
-"""What clients noticed of a malicious server, and what it got, from the records of a run."""
+"""Counts of what clients noticed of a malicious server, and of what it got, in a run's records."""
 
 from __future__ import annotations
 
