@@ -446,6 +446,7 @@ def test_the_same_seed_gives_the_same_reconstructions() -> None:
     assert not any(torch.equal(a, b) for a, b in zip(one, another, strict=True))
 
 
+@pytest.mark.slow
 def test_attacks_side_by_side_find_the_same_in_the_same_order() -> None:
     chains = ("[]", "[{name='pruning', fraction=0.5}]", "[{name='gaussian-noise', std=0.01}]")
     case = scenario(groups(*chains), "adversary.adaptive=true")
