@@ -15,6 +15,7 @@ from fedsim.core.agreement import (
     tag_of,
     vouched,
 )
+from fedsim.core.arrays import tensors_of
 
 ANNOUNCED = "fedsim.announced"
 """Record of a client's state: the last round in which it announced a model, and its digest."""
@@ -85,7 +86,7 @@ def received_in(message: Message) -> Mapping[str, Tensor]:
         ValueError: there is not exactly one record of arrays.
     """
     [record] = message.content.array_records.values()
-    return record.to_torch_state_dict()
+    return tensors_of(record)
 
 
 def round_of(message: Message) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import torch
-from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
+from flwr.app import Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 from torch import Tensor, nn
 
@@ -32,6 +32,7 @@ from fedsim.clients.training import (
     one_thread,
 )
 from fedsim.core.agreement import ANNOUNCE, simulated_key
+from fedsim.core.arrays import record_of, tensors_of
 from fedsim.core.errors import UploadError
 from fedsim.core.plugins import Plugin
 from fedsim.data import LENGTHS_KEY
@@ -125,7 +126,7 @@ def _train(site: Site, message: Message, context: Context) -> Message:
     federation = site.scenario.federation
     uploads_gradient = federation.upload == "gradient"
     block = message.content.config_records["config"].get(BLOCK_KEY)
-    received = message.content.array_records["arrays"].to_torch_state_dict()
+    received = tensors_of(message.content.array_records["arrays"])
     partition, seed = _partition(context), site.scenario.seed
     defenses = site.scenario.group_of(partition).defenses
     checked = _examined(site, message, context, received)
@@ -174,7 +175,7 @@ def _train(site: Site, message: Message, context: Context) -> Message:
         if lengths:
             # Text attacks are commonly assumed to know them (LAMP, arXiv 2202.08827, section 3).
             metrics[LENGTHS_KEY] = lengths
-        content = RecordDict({"arrays": ArrayRecord(trained.arrays), "metrics": metrics})
+        content = RecordDict({"arrays": record_of(trained.arrays), "metrics": metrics})
         return Message(content, reply_to=message)
 
     mod = DefenseMod(

@@ -12,6 +12,7 @@ from fedsim.clients.announcing import REFUSED, Announcing
 from fedsim.clients.defenses.checking import Check, Received, Shapes, examined
 from fedsim.clients.defenses.pipeline import record_of
 from fedsim.clients.mods import note_defenses
+from fedsim.core.arrays import tensors_of
 from fedsim.core.errors import UploadError
 from fedsim.core.registry import DEFENSES
 
@@ -72,7 +73,7 @@ class CheckMod:
             raise UploadError(
                 f"CheckMod: the message has {len(records)} ArrayRecords; expected exactly one"
             )
-        weights = records[0].to_torch_state_dict()
+        weights = tensors_of(records[0])
         others = None if self.announcing is None else self.announcing.others(msg)
         own = None if self.announcing is None else self.announcing.own(msg, ctx)
         received = Received(weights, self.expected, others=others, announced=own)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import torch
-from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MessageType, RecordDict
+from flwr.app import ConfigRecord, Context, Message, MessageType, RecordDict
 from flwr.clientapp.typing import ClientAppCallable
 from torch import Tensor
 
@@ -19,6 +19,7 @@ from fedsim.clients.defenses import (
     payload_bytes,
     protect,
 )
+from fedsim.core.arrays import record_of, tensors_of
 from fedsim.core.errors import UploadError
 from fedsim.core.registry import DEFENSES
 
@@ -132,7 +133,7 @@ class DefenseMod:
                 name: _moved(x, received[name], update[name], done.tensors[name])
                 for name, x in chosen.items()
             }
-        content[key] = ArrayRecord({**arrays, **defended})
+        content[key] = record_of({**arrays, **defended})
         rest = {name: x for name, x in arrays.items() if name not in chosen}
         _note_bytes(content, done.num_bytes + payload_bytes(rest))
         if self.report and not is_private(self.defenses):
@@ -178,13 +179,13 @@ class _Memory:
     def states(self, count: int) -> list[Mapping[str, Tensor]]:
         """Return the stored state of each of ``count`` defenses."""
         held = [self._records.array_records.get(f"{STATE_KEY}.{i}") for i in range(count)]
-        return [dict(record.to_torch_state_dict()) if record else {} for record in held]
+        return [tensors_of(record) if record else {} for record in held]
 
     def keep(self, states: Sequence[Mapping[str, Tensor]]) -> None:
         """Store the states for the next reply."""
         for i, state in enumerate(states):
             if state:
-                self._records[f"{STATE_KEY}.{i}"] = ArrayRecord(dict(state))
+                self._records[f"{STATE_KEY}.{i}"] = record_of(state)
 
 
 def _single_arrays(content: RecordDict, whose: str) -> tuple[str, dict[str, Tensor]]:
@@ -196,7 +197,7 @@ def _single_arrays(content: RecordDict, whose: str) -> tuple[str, dict[str, Tens
             "expected exactly one"
         )
     key, record = next(iter(records.items()))
-    return key, dict(record.to_torch_state_dict())
+    return key, tensors_of(record)
 
 
 def _check_same_arrays(arrays: Mapping[str, Tensor], received: Mapping[str, Tensor]) -> None:

@@ -1,6 +1,5 @@
 """Client-side state of a scenario: data set, partitions, model, defenses."""
 
-import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 from fedsim.clients.defenses import Private
 from fedsim.clients.training import Batch
 from fedsim.core.errors import DataError
+from fedsim.core.modules import copied
 from fedsim.core.registry import PARTITIONS
 from fedsim.core.seeds import derive
 from fedsim.data import Examples, IndexArray, Prepared, draw_batch, draw_epochs, load_dataset
@@ -109,7 +109,7 @@ class Site:
         Raises:
             DataError: the block is unknown, or its tensors are missing.
         """
-        model = copy.deepcopy(self.architecture)
+        model = copied(self.architecture)
         if block is not None:
             model = with_block(model, block, weights)
         model.load_state_dict(dict(weights))

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from fedsim.attacks import Assumptions, Progress, Reconstruction
 from fedsim.attacks.adaptive import Known
+from fedsim.core.arrays import tensors_of
 from fedsim.core.errors import FedsimError
 from fedsim.core.names import ADAPTIVE, NAIVE
 from fedsim.core.seeds import derive
@@ -135,7 +136,7 @@ class Adversary:
         if attacks or follows:
             # Decoded here: NumPy parses the arrays' headers with Python's ast, which in 3.11 fails
             # if two threads use it at once.
-            received = arrays.to_torch_state_dict()
+            received = tensors_of(arrays)
             chosen = self._choosing.chosen(server_round, uploads) if attacks else []
             followed = self._choosing.followed(uploads) if follows else []
             self._queue((server_round, received, chosen, followed))

@@ -10,6 +10,7 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import FedAvg, Result, Strategy
 from torch import Tensor, nn
 
+from fedsim.core.arrays import record_of, tensors_of
 from fedsim.core.errors import RunError
 from fedsim.data import Examples
 from fedsim.scenario import Scenario
@@ -95,7 +96,7 @@ def federate(  # noqa: PLR0913  (each is one thing that it needs)
     def after_round(server_round: int, arrays: ArrayRecord) -> None:
         evaluated = not server_round % federation.evaluate_every
         if evaluated or server_round == federation.rounds:
-            measured.load_state_dict(arrays.to_torch_state_dict())
+            measured.load_state_dict(tensors_of(arrays))
             on_round(server_round, accuracy(measured, test))
         if server_round:
             on_state(server_round, arrays)
@@ -128,7 +129,7 @@ def federate(  # noqa: PLR0913  (each is one thing that it needs)
 
         result = strategy.start(
             grid,
-            ArrayRecord(model.state_dict()) if start is None else start.arrays,
+            record_of(model.state_dict()) if start is None else start.arrays,
             num_rounds=federation.rounds,
             timeout=federation.timeout_s,
             evaluate_fn=evaluate,
@@ -186,7 +187,7 @@ def _with_remarks(
     def heard(server_round: int, arrays: ArrayRecord, uploads: Sequence[Upload]) -> None:
         on_uploads(server_round, arrays, uploads)
         if changed() is None:
-            standing_out.remark(server_round, arrays.to_torch_state_dict(), uploads)
+            standing_out.remark(server_round, tensors_of(arrays), uploads)
 
     return heard
 

@@ -8,6 +8,8 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import FedAvg
 from torch import Tensor
 
+from fedsim.core.arrays import record_of, tensors_of
+
 
 class FedSGD(FedAvg):
     """One SGD step per round on the mean gradient, weighted by each client's examples.
@@ -47,14 +49,14 @@ class FedSGD(FedAvg):
         mean, metrics = super().aggregate_train(server_round, replies)
         if mean is None:
             return None, None
-        gradients = mean.to_torch_state_dict()
+        gradients = tensors_of(mean)
         stepped = {}
-        for name, old in self._current.to_torch_state_dict().items():
+        for name, old in tensors_of(self._current).items():
             if name in self._parameters:
                 stepped[name] = old - self._learning_rate * gradients[name].to(old.dtype)
             else:
                 stepped[name] = _cast(gradients.get(name, old), old.dtype).reshape(old.shape)
-        return ArrayRecord({k: torch.as_tensor(v) for k, v in stepped.items()}), metrics
+        return record_of({k: torch.as_tensor(v) for k, v in stepped.items()}), metrics
 
 
 def _cast(mean: Tensor, dtype: torch.dtype) -> Tensor:

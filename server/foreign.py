@@ -8,6 +8,7 @@ import torch
 from flwr.app import Message
 from torch import Tensor
 
+from fedsim.core.arrays import tensors_of
 from fedsim.core.errors import UploadError
 from fedsim.core.text import printable
 from fedsim.server.uploads import Shapes, Upload
@@ -115,7 +116,7 @@ def _read(reply: Message, partition: int, expected: Shapes) -> Upload:
         raise UploadError("the reply has no record of arrays")
     record = max(records, key=lambda each: len(set(each) & set(expected)))
     try:
-        arrays = record.to_torch_state_dict()
+        arrays = tensors_of(record)
     except Exception as error:  # untrusted bytes can fail to decode with any exception
         raise UploadError(f"the arrays cannot be decoded: {error}") from error
     size = sum(t.numel() * t.element_size() for t in arrays.values())

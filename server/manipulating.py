@@ -13,6 +13,7 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 from torch import nn
 
+from fedsim.core.arrays import record_of, tensors_of
 from fedsim.core.seeds import derive
 from fedsim.data import Examples
 from fedsim.models.blocks import BLOCK_KEY
@@ -170,7 +171,7 @@ class Manipulating(Delegate):
         cohort: tuple[int, ...],
     ) -> Sent:
         model = copy.deepcopy(self._architecture)
-        model.load_state_dict(arrays.to_torch_state_dict())
+        model.load_state_dict(tensors_of(arrays))
         honest = self._accuracy(model)
         seed = derive(self._scenario.seed, "manipulation", server_round)
         samples = self._public.samples(MOST_PUBLIC)
@@ -188,7 +189,7 @@ class Manipulating(Delegate):
         return Sent(
             server_round,
             victims if isolation is None else isolation.victims,
-            ArrayRecord(changed.model.state_dict()),
+            record_of(changed.model.state_dict()),
             self._shapes_of(changed.model),
             frozenset(self._gradients_of(changed.model)),
             changed,
@@ -205,7 +206,7 @@ def _models_of(sent: Sent) -> Mapping[int, ArrayRecord]:
     if sent.isolation is None:
         return dict.fromkeys(sent.partitions, sent.arrays)
     models = sent.isolation.models
-    records = {id(m): ArrayRecord(m.state_dict()) for m in models.values()}
+    records = {id(m): record_of(m.state_dict()) for m in models.values()}
     return {client: records[id(m)] for client, m in models.items()}
 
 

@@ -11,6 +11,7 @@ from flwr.proto.node_pb2 import NodeInfo
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
+from fedsim.core.arrays import tensors_of
 from fedsim.core.seeds import derive
 from fedsim.server.delegate import Delegate
 from fedsim.server.grids import DelegateGrid
@@ -93,7 +94,7 @@ class Orderly(Delegate):
 
     def _is_finite(self, arrays: ArrayRecord) -> bool:
         """Return whether all values are finite in the model's types."""
-        for name, array in arrays.to_torch_state_dict().items():
+        for name, array in tensors_of(arrays).items():
             kind = self._limits.types.get(name, array.dtype)
             if kind.is_floating_point and not bool(torch.isfinite(array.to(kind)).all()):
                 return False

@@ -11,6 +11,7 @@ import torch
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from torch import Tensor
 
+from fedsim.core.arrays import tensors_of
 from fedsim.core.errors import UploadError
 from fedsim.core.text import printable
 from fedsim.data import LENGTHS_KEY
@@ -157,7 +158,7 @@ def _read(reply: Message, partition: int, expected: Shapes, limits: Limits) -> U
     metrics = _metrics(list(reply.content.metric_records.values()), most)
     _check_names_and_sizes(records[0], expected)
     try:
-        arrays = records[0].to_torch_state_dict()
+        arrays = tensors_of(records[0])
     except Exception as error:  # untrusted bytes can fail to decode with any exception
         raise UploadError(f"the arrays cannot be decoded: {error}") from error
     _check_arrays(arrays, expected, limits.types)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 
 import torch
-from flwr.app import ArrayRecord, ConfigRecord, Context, Message, RecordDict
+from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.common.secure_aggregation.crypto.symmetric_encryption import (
     decrypt,
     encrypt,
@@ -25,6 +25,7 @@ from flwr.supercore.primitives.asymmetric import (
 )
 
 from fedsim.clients.secure.side import ClientSide, examples_of
+from fedsim.core.arrays import record_of
 from fedsim.core.errors import UploadError
 from fedsim.scenario.aggregation import (
     HE_RECORD,
@@ -122,7 +123,7 @@ def _decrypt(asked: ConfigRecord, context: Context) -> RecordDict:
         for c in _listed(asked, "ciphertexts")
     ]
     content = _said(seconds=time.monotonic() - began)
-    content["arrays"] = ArrayRecord({"sum": torch.cat(parts)})
+    content["arrays"] = record_of({"sum": torch.cat(parts)})
     return content
 
 

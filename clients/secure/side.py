@@ -10,6 +10,7 @@ from flwr.clientapp.typing import ClientAppCallable
 from torch import Tensor
 
 from fedsim.clients.site import Site
+from fedsim.core.arrays import tensors_of
 from fedsim.core.errors import UploadError
 from fedsim.core.vectors import differences, flat
 from fedsim.models.blocks import BLOCK_KEY
@@ -48,9 +49,9 @@ class ClientSide:
         most = self.site.scenario.federation.most_examples(sizes)
 
         def vector_of(message: Message, reply: Message) -> Tensor:
-            received = message.content.array_records["arrays"].to_torch_state_dict()
+            received = tensors_of(message.content.array_records["arrays"])
             own = self._gradients(message, received)
-            arrays = reply.content.array_records["arrays"].to_torch_state_dict()
+            arrays = tensors_of(reply.content.array_records["arrays"])
             vector = flat(differences(arrays, received, own))
             # The server cannot check, so the client must not spoil the sum. How far
             # outside a value is stays with the client.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -27,6 +28,16 @@ class Drawing(nn.Module):
 
     draw_size: int
     draws: Tensor | None = None
+
+
+def copied(model: nn.Module) -> nn.Module:
+    """Return a copy of a model, in half the time of `copy.deepcopy` alone.
+
+    A module has a dozen dictionaries of hooks, most of them empty, which are slow to copy.
+    """
+    values = [value for module in model.modules() for value in vars(module).values()]
+    hooks = [v for v in values if type(v) is OrderedDict and not v]
+    return copy.deepcopy(model, {id(empty): OrderedDict() for empty in hooks})
 
 
 def on_cpu(model: nn.Module) -> nn.Module:

@@ -26,6 +26,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from fedsim.clients.defenses import Check, Defense
+from fedsim.core.arrays import record_of, tensors_of
 from fedsim.core.errors import RunError
 from fedsim.log.reader import inside
 from fedsim.scenario import Scenario
@@ -182,7 +183,7 @@ def _found(folder: Path) -> list[int]:
 
 
 def _write(folder: Path, checkpoint: Checkpoint) -> None:
-    tensors = {_MODEL + k: v for k, v in checkpoint.arrays.to_torch_state_dict().items()}
+    tensors = {_MODEL + k: v for k, v in tensors_of(checkpoint.arrays).items()}
     for partition, state in checkpoint.states.items():
         stored = recorddict_to_proto(state).SerializeToString()
         tensors[f"{_STATE}{partition}"] = torch.frombuffer(bytearray(stored), dtype=torch.uint8)
@@ -225,7 +226,7 @@ def _read(folder: Path, after: int) -> Checkpoint:
         model = {k.removeprefix(_MODEL): v for k, v in tensors.items() if k.startswith(_MODEL)}
         return Checkpoint(
             int(about["after"]),
-            ArrayRecord(model),
+            record_of(model),
             states,
             tuple(int(r) for r in about["pending"]),
             int(about["logged"]),

@@ -19,6 +19,7 @@ from fedsim.attacks import Assumptions
 from fedsim.clients.app import make_client_app
 from fedsim.clients.site import Site, open_site
 from fedsim.clients.training import one_thread
+from fedsim.core.arrays import tensors_of
 from fedsim.core.environment import ADDRESS_VARIABLE
 from fedsim.core.errors import RunError
 from fedsim.core.plugins import loaded_plugins
@@ -228,7 +229,7 @@ class _Run:
             # here, so that a checkpoint is the same a little later.
             beside=self._engine != "inline",
         )
-        self._log.save_tensors("final-model", result.arrays.to_torch_state_dict())
+        self._log.save_tensors("final-model", tensors_of(result.arrays))
 
     def _adversary(self, device: torch.device) -> Adversary | None:
         plan = self._scenario.adversary

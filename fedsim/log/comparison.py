@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from fedsim.core.errors import RunError
 from fedsim.core.text import harmless
+from fedsim.core.toml import parse_toml
 from fedsim.log.reader import of_kind, read_inside, read_records
 from fedsim.log.schema import RunEnded
 from fedsim.scenario.comparison import Comparison
@@ -27,7 +27,7 @@ def read_comparison(folder: Path) -> Comparison:
     path = folder / COMPARISON
     try:
         text = read_inside(folder, COMPARISON).decode("utf-8")
-        return Comparison.model_validate(harmless(tomllib.loads(text)))
+        return Comparison.model_validate(harmless(parse_toml(text)))
     except (RunError, OSError, ValueError, RecursionError, ValidationError) as error:
         raise RunError(f"{path}: not a comparison: {error}") from None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from safetensors.numpy import load_file
 
 from fedsim.core.errors import FedsimError, FedsimWarning, RunError
 from fedsim.core.text import harmless
+from fedsim.core.toml import parse_toml
 from fedsim.core.version import __version__
 from fedsim.log.folders import SCENARIO
 from fedsim.log.reader import Kind, inside, of_kind, read_inside, read_records
@@ -84,7 +84,7 @@ class Run:
             RunError: the file is not TOML.
         """
         try:
-            found: Mapping[str, Any] = harmless(tomllib.loads(self.scenario_text))
+            found: Mapping[str, Any] = harmless(parse_toml(self.scenario_text))
             return found
         except (ValueError, RecursionError) as error:
             raise RunError(f"{self.folder / SCENARIO}: not valid TOML: {error}") from None

@@ -14,6 +14,7 @@ import tomli_w
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from fedsim.core.errors import ScenarioError, closest
+from fedsim.core.toml import parse_toml
 from fedsim.scenario import (
     Override,
     Scenario,
@@ -171,7 +172,7 @@ class Comparison(Section):
             ScenarioError: with the source, the place, what was expected and what to do.
         """
         try:
-            raw = tomllib.loads(text)
+            raw = parse_toml(text)
         except (ValueError, RecursionError) as error:
             raise ScenarioError(f"{source}: not valid TOML: {error}") from None
         return cls.from_tables(raw, source, overrides)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fedsim.core.errors import ScenarioError, closest
+from fedsim.core.toml import parse_toml
 from fedsim.scenario.overrides import Override
 from fedsim.scenario.schema import Scenario
 
@@ -42,7 +42,7 @@ def is_scenario(text: str) -> bool:
 def _keys(text: str) -> dict[str, Any]:
     """Return the tables of a TOML text; none if it is not valid, which its reader tells better."""
     try:
-        return tomllib.loads(text)
+        return parse_toml(text)
     except (ValueError, RecursionError):
         return {}
 

@@ -8,6 +8,7 @@ from textwrap import shorten
 import tomli_w
 
 from fedsim.core.errors import ScenarioError
+from fedsim.core.toml import parse_toml
 from fedsim.scenario import Scenario
 
 FILM = 300
@@ -118,7 +119,7 @@ def parse_defense(text: str) -> dict[str, object]:
     table: dict[str, object] = {"name": name.strip()}
     for parameter in parameters:
         try:
-            table |= tomllib.loads(parameter)
+            table |= parse_toml(parameter)
         except tomllib.TOMLDecodeError:
             raise ScenarioError(
                 f"--defense {text!r}: expected NAME,PARAMETER=VALUE as in pruning,fraction=0.7; "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from pydantic import BaseModel
 from fedsim.core.checked import Parameters
 from fedsim.core.errors import ScenarioError
 from fedsim.core.parameters import table_of
+from fedsim.core.toml import parse_toml
 
 Override = str | tuple[str, Any]
 """``key=value`` as on the command line, or a key and its value."""
@@ -71,7 +71,7 @@ def _parsed(text: str) -> tuple[str, Any]:
     if not equals or not key.strip():
         raise ScenarioError(f"--set {text!r}: expected key=value, as in federation.rounds=3")
     try:
-        return key.strip(), tomllib.loads(f"value = {given}")["value"]
+        return key.strip(), parse_toml(f"value = {given}")["value"]
     except (ValueError, RecursionError):
         return key.strip(), given.strip()
 

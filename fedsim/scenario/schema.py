@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Any
 
@@ -29,6 +28,7 @@ from fedsim.core.registry import (
     SCHEDULES,
     Registry,
 )
+from fedsim.core.toml import parse_toml
 from fedsim.scenario.holders import Holders, holders_of
 from fedsim.scenario.optimizers import Sgd
 from fedsim.scenario.overrides import Override, override, tables
@@ -288,7 +288,7 @@ class Scenario(Section):
                 expected value and a remedy.
         """
         try:
-            raw = tomllib.loads(text)
+            raw = parse_toml(text)
         except (
             ValueError,
             RecursionError,

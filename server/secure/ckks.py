@@ -12,6 +12,7 @@ from flwr.app import ConfigRecord, ConfigRecordValues, Message, MessageType, Rec
 from flwr.serverapp import Grid
 from torch import Tensor
 
+from fedsim.core.arrays import tensors_of
 from fedsim.core.errors import RunError, UploadError
 from fedsim.scenario import Federation
 from fedsim.scenario.aggregation import HE_RECORD, SLOTS, Ckks, load_tenseal
@@ -176,7 +177,7 @@ class CkksProtocol(Protocol):
             if node in replies:
                 said = replies[node].config_records[HE_RECORD]
                 found.seconds["decrypting s"] = _seconds(said)
-                return replies[node].array_records["arrays"].to_torch_state_dict()["sum"]
+                return tensors_of(replies[node].array_records["arrays"])["sum"]
         raise RunError("no client decrypted the sum")
 
     def _ask(

@@ -13,6 +13,7 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 from torch import Tensor
 
+from fedsim.core.arrays import record_of, tensors_of
 from fedsim.core.errors import RunError
 from fedsim.core.text import printable
 from fedsim.core.vectors import restored, unflat
@@ -181,7 +182,7 @@ class SecureAggregation(Delegate):
                 if not isolated:
                     problem = "none of the clients that the server meant to read is in the sum"
             else:
-                received = self._sent.to_torch_state_dict()
+                received = tensors_of(self._sent)
                 gradients = self._gradients if changed is None else changed.gradients
                 arrays = restored(changes, received, gradients)
         counts = [u.metrics["num-examples"] for u in uploads if u.problem is None]
@@ -224,7 +225,7 @@ def _taken_apart(
     """
     clear = {u.partition: u for u in uploads if u.problem is None}
     total = sum(u.metrics["num-examples"] for u in clear.values())
-    read = sent.arrays.to_torch_state_dict()
+    read = tensors_of(sent.arrays)
     return tuple(
         replace(
             clear[client],
@@ -249,7 +250,7 @@ def _reply(total: Sum, message: Message) -> Message:
     metrics = MetricRecord({"num-examples": total.examples})
     if losses:
         metrics["loss"] = sum(x * n for x, n in losses) / sum(n for _, n in losses)
-    content = RecordDict({"arrays": ArrayRecord(dict(total.arrays)), "metrics": metrics})
+    content = RecordDict({"arrays": record_of(total.arrays), "metrics": metrics})
     return Message(content, reply_to=message)
 
 

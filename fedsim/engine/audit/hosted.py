@@ -10,7 +10,6 @@ import functools
 import inspect
 import os
 import sys
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from flwr.serverapp.strategy import Strategy
 
 from fedsim.clients.audit_mod import AuditMod
 from fedsim.core.errors import RunError
+from fedsim.core.toml import parse_toml
 from fedsim.engine.audit.loading import imported
 from fedsim.engine.audit.session import Session
 from fedsim.engine.audit.strategy import Audit
@@ -67,7 +67,7 @@ class AppFolder:
         """
         place = path / "pyproject.toml"
         try:
-            table = tomllib.loads(place.read_text("utf-8"))
+            table = parse_toml(place.read_text("utf-8"))
             components = table["tool"]["flwr"]["app"]["components"]
             apps = str(components["serverapp"]), str(components["clientapp"])
         except FileNotFoundError:

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
-from flwr.app import ArrayRecord
 from torch import Tensor
 
+from fedsim.core.arrays import record_of
 from fedsim.core.precision import best_device
 from fedsim.engine.audit.doubting import Doubting
 from fedsim.engine.audit.examples import AppData, Tensors
@@ -130,7 +130,7 @@ class OpenFolder:
             return
         adversary = self._adversary(server_round)
         try:
-            adversary.intercept(server_round, ArrayRecord(dict(sent)), usable)
+            adversary.intercept(server_round, record_of(sent), usable)
             adversary.finish()
         except BaseException:
             adversary.cancel()

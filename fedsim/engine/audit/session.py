@@ -11,6 +11,7 @@ from flwr.app import ArrayRecord, Message
 from flwr.serverapp import Grid
 from torch import Tensor
 
+from fedsim.core.arrays import tensors_of
 from fedsim.core.errors import RunError, UploadError
 from fedsim.engine.audit.opened import OpenFolder
 from fedsim.engine.audit.plan import AuditPlan
@@ -89,7 +90,7 @@ class Session:
             silent = {partitions[node] for node in self._asked} - seen
             uploads += [Upload(partition, problem=NO_REPLY) for partition in silent]
             uploads.sort(key=lambda upload: upload.partition)
-            sent = named_as(self._sent(server_round).to_torch_state_dict(), shapes)
+            sent = named_as(tensors_of(self._sent(server_round)), shapes)
             opened = self._opened or self._open(plan, uploads, sent)
             opened.attack(server_round, {**state, **sent}, uploads)
 

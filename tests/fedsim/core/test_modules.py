@@ -12,6 +12,7 @@ from torch import nn
 
 from fedsim.core.modules import (
     batch_norms,
+    copied,
     last_linear,
     normalises_by_batch,
     normalising_by_batch,
@@ -101,3 +102,20 @@ def test_building_a_model_imports_no_symbolic_mathematics() -> None:
     code = "import sys; from fedsim.models import LeNet; LeNet().build((1, 28, 28), 10, seed=0)"
     code += "; sys.exit('sympy' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_copied_model_is_separate_in_all_that_it_holds() -> None:
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
+    model[0].register_forward_hook(lambda *_: None)
+    own = copied(model)
+    for one, other in zip(model.modules(), own.modules(), strict=True):
+        assert type(one) is type(other)
+        held = {k: v for k, v in vars(one).items() if isinstance(v, dict | set)}
+        assert all(vars(other)[k] is not v for k, v in held.items())
+        assert len(one._forward_hooks) == len(other._forward_hooks)
+    own[0].register_forward_pre_hook(lambda *_: None)
+    assert not model[0]._forward_pre_hooks
+    with torch.no_grad():
+        own[0].weight.zero_()
+    assert bool((model[0].weight != 0).any())
+    assert own[0].weight.requires_grad
