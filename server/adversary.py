@@ -7,6 +7,7 @@ training: a failed attack is recorded as an outcome.
 from __future__ import annotations
 
 import copy
+import functools
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 
 from fedsim.attacks import Assumptions, Progress, Reconstruction
 from fedsim.attacks.adaptive import Known
+from fedsim.attacks.matching.priors.learned import trained_by
 from fedsim.core.arrays import tensors_of
 from fedsim.core.errors import FedsimError
 from fedsim.core.names import ADAPTIVE, NAIVE
@@ -31,7 +33,8 @@ from fedsim.server.filming import Filming
 from fedsim.server.observing import Observing
 from fedsim.server.priors import PriorsAlone
 from fedsim.server.rounds import RoundsTogether
-from fedsim.server.solving import SideBySide, Solver, begin, here, use_threads
+from fedsim.server.side_by_side import SideBySide, call, prepare, use_threads
+from fedsim.server.solving import Solver, begin, here
 from fedsim.server.uploads import Sum, Upload
 from fedsim.server.victims import Listeners, Outcome, Victim, alike
 from fedsim.server.waiting import BoundedQueue
@@ -63,8 +66,9 @@ class Adversary:
         threads: number of threads for attacks. The training thread should use only one: if there
             are more threads than CPUs, libgomp lets the workers sleep between any two operations,
             which made attacks three times slower.
-        at_once: maximum number of attacks of a round at once on the CPU; they share the threads. A
-            search on one thread leaves the other CPUs idle, and hardly gains by a second thread.
+        at_once: maximum number of attacks of a round at once on the CPU, in processes which share
+            the threads. A search on one thread leaves the other CPUs idle, and hardly gains by a
+            second thread.
         sizes: number of examples of each client, which is public.
         assumed: the clients' loss and normalisation as assumed by the server.
         control_apart: whether the positive control is attacked before the others, with a time limit
@@ -91,6 +95,7 @@ class Adversary:
         solver: Solver = here,
     ) -> None:
         self._threads, self._at_once = threads, at_once
+        self._in_processes = solver is here and device.type == "cpu" and at_once > 1
         self._scenario, self._plan = scenario, plan
         self._architecture, self._public = architecture, public
         self._attack = informed(plan.attack, public)
@@ -174,6 +179,8 @@ class Adversary:
 
     def _work(self) -> None:
         use_threads(self._threads)
+        if self._in_processes:
+            trained_by.set(functools.partial(call, self._threads))
         try:
             while not self._cancelled.is_set() and (job := self._jobs.get()) is not None:
                 self._attack_round(*job)
@@ -191,6 +198,8 @@ class Adversary:
         followed: _Uploads,
     ) -> None:
         self._observing = replace(self._observing, server_round=server_round)
+        if self._in_processes and self._plan.adaptive:
+            prepare(self._at_once)
         model = copy.deepcopy(self._architecture)
         model.load_state_dict(received)
         # In the model's precision: strategies may send the weights in another one.
@@ -234,7 +243,7 @@ class Adversary:
     def _solver_of(self, attacks: int) -> Solver:
         """Return the solver for a number of attacks: on a CPU, several run at once."""
         most = min(attacks, self._at_once)
-        if self._solver is not here or self._device.type != "cpu" or most < 2:
+        if not self._in_processes or most < 2:
             return self._solver
         return SideBySide(most, max(1, self._threads // most))
 

@@ -1,18 +1,14 @@
-"""Places where attacks are computed: the adversary's thread, or others."""
+"""Attacks as jobs, and where they are computed: in the adversary's thread, or elsewhere."""
 
 from __future__ import annotations
 
-import copy
 import functools
-import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
-import torch
-from torch import nn
+from torch import Tensor, nn
 
 from fedsim.attacks import Attack, Observation, Progress, Reconstruction
 from fedsim.attacks.types import OnProgress, ShouldStop
@@ -71,46 +67,17 @@ def here(job: Job, on_progress: OnProgress, should_stop: ShouldStop) -> Callable
     return functools.partial(job.run, on_progress, should_stop)
 
 
-class SideBySide:
-    """Solver that computes several attacks at once, in threads of this process.
-
-    Each has copies of its attack and model: `torch.func.functional_call` exchanges the tensors of a
-    module while it runs. The results are those of `here`. Callbacks are called in the threads.
-
-    Args:
-        most: maximum number of attacks at once.
-        threads: number of threads of each.
-    """
-
-    def __init__(self, most: int, threads: int = 1) -> None:
-        self._free, self._threads = threading.Semaphore(most), threads
-
-    def __call__(
-        self, job: Job, on_progress: OnProgress, should_stop: ShouldStop
-    ) -> Callable[[], Solved]:
-        """Begin an attack once fewer than the maximum are running."""
-        attack, model = copy.deepcopy((job.attack, job.model))
-        own, future = replace(job, attack=attack, model=model), Future[Solved]()
-
-        def work() -> None:
-            use_threads(self._threads)
-            with self._free:
-                try:
-                    future.set_result(own.run(on_progress, should_stop))
-                except BaseException as error:  # raised to the thread that waits
-                    future.set_exception(error)
-
-        # A daemon: an attack that does not end never keeps the process from ending.
-        threading.Thread(target=work, name="attack", daemon=True).start()
-        return future.result
+def shown(progress: Progress) -> tuple[Tensor, int, int, Tensor, Tensor]:
+    """Return the contents of a progress, to be sent to another process."""
+    at, most = progress.evaluation, progress.max_evaluations
+    return progress.victims.cpu(), at, most, progress.objective.cpu(), progress.data().cpu()
 
 
-def use_threads(threads: int) -> None:
-    """Compute in this thread, and in no other one, on a number of threads."""
-    # A thread inherits another's number of threads when it first computes or reads its number;
-    # after that its own number stays, even if others change theirs.
-    torch.get_num_threads()
-    torch.set_num_threads(threads)
+def progress_of(
+    victims: Tensor, evaluation: int, most: int, objective: Tensor, data: Tensor
+) -> Progress:
+    """Return the progress with the contents that `shown` returned."""
+    return Progress(victims, evaluation, most, objective, lambda: data)
 
 
 def begin(

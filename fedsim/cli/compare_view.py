@@ -37,11 +37,14 @@ from fedsim.show.comparison.next_run import too_few_rounds
 from fedsim.show.comparison.tables import terminal_tables
 from fedsim.show.comparison.write import Outcome, conclude
 from fedsim.show.headline import counted, duration
+from fedsim.show.report.following import Following
 
 INTERRUPTED = 130
 
 
-def watch_comparison(comparison: Comparison, folder: Path, jobs: int, output: Output) -> bool:
+def watch_comparison(
+    comparison: Comparison, folder: Path, jobs: int, output: Output, *, follows: bool = False
+) -> bool:
     """Run a comparison and show its progress and its results.
 
     Args:
@@ -49,11 +52,13 @@ def watch_comparison(comparison: Comparison, folder: Path, jobs: int, output: Ou
         folder: its folder.
         jobs: number of runs at once.
         output: what is printed.
+        follows: whether the report is written after each run and opened in the browser.
 
     Returns:
         Whether all of its runs are finished.
     """
     console = output.console
+    report = Following(folder) if follows else None
     done: list[Done] = []
     interrupted = False
     console.print(f"{comparison.title}: {counted(len(comparison.runs), 'run')}", markup=False)
@@ -65,6 +70,8 @@ def watch_comparison(comparison: Comparison, folder: Path, jobs: int, output: Ou
         def on_done(each: Done) -> None:
             conclude_cell(folder, each)
             progress.on_done(each)
+            if report is not None:
+                report.write()
 
         try:
             done = run_cells(

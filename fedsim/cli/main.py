@@ -123,6 +123,12 @@ def compare(  # noqa: PLR0913, PLR0917  (each is an option of its own)
         int, typer.Option(min=1, help="Number of runs at once; more than one run in Ray's workers.")
     ] = 1,
     ray_address: RayAddress = None,
+    open_: Annotated[
+        bool,
+        typer.Option(
+            "--open", help="Open the report in the browser, where it follows the comparison."
+        ),
+    ] = False,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -153,7 +159,7 @@ def compare(  # noqa: PLR0913, PLR0917  (each is an option of its own)
     folder = out if out is not None else new_folder(Path(comparison).stem)
     if ray_address is not None:  # which runs as many at once as it has CPUs
         jobs = max(jobs, 2)
-    if not watch_comparison(plan, folder, jobs, output):
+    if not watch_comparison(plan, folder, jobs, output, follows=open_):
         sys.exit(FAILED)
 
 

@@ -18,7 +18,7 @@ from fedsim.attacks.types import OnProgress, ShouldStop
 from fedsim.core.errors import AttackError
 from fedsim.core.plugins import Plugin, loaded_plugins
 from fedsim.core.precision import best_device
-from fedsim.server.solving import Job, Solved
+from fedsim.server.solving import Job, Solved, progress_of, shown
 
 POLL_S = 0.5
 """Interval in which progress is passed on, and attacks are told to stop."""
@@ -26,6 +26,7 @@ PATIENCE_S = 60.0
 """Seconds in which an attack that is told to stop has to end."""
 
 _Told = tuple[Tensor, int, int, Tensor, Tensor]
+"""Contents of a progress (`shown`)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +80,7 @@ def on_cluster(job: Job, on_progress: OnProgress, should_stop: ShouldStop) -> Ca
         while not ray.wait([task], timeout=POLL_S)[0]:
             told = ray.get(link.taken.remote())
             if told is not None:
-                on_progress(_progress(*told))
+                on_progress(progress_of(*told))
             if should_stop():
                 ray.get(link.stop.remote())
                 latest = min(latest, time.monotonic() + PATIENCE_S)
@@ -94,12 +95,6 @@ def on_cluster(job: Job, on_progress: OnProgress, should_stop: ShouldStop) -> Ca
     return wait
 
 
-def _progress(
-    victims: Tensor, evaluation: int, most: int, objective: Tensor, data: Tensor
-) -> Progress:
-    return Progress(victims, evaluation, most, objective, lambda: data)
-
-
 def attacked(work: _Work, link: Any) -> Solved:
     """Run an attack in a worker of the cluster."""
     ray: Any = importlib.import_module("ray")
@@ -110,10 +105,7 @@ def attacked(work: _Work, link: Any) -> Solved:
     def on_progress(progress: Progress) -> None:
         if time.monotonic() > told[0] + POLL_S:
             told[0] = time.monotonic()
-            tensors = progress.victims.cpu(), progress.objective.cpu(), progress.data().cpu()
-            link.tell.remote(
-                (tensors[0], progress.evaluation, progress.max_evaluations, *tensors[1:])
-            )
+            link.tell.remote(shown(progress))
 
     def listen() -> None:
         while not stopped.wait(POLL_S):

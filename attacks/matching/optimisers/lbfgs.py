@@ -199,6 +199,8 @@ class _Pairs:
         self.used += 1
 
     def forget(self, rows: Tensor) -> None:
+        if not bool(rows.any()):  # writing by a mask passes over all pairs
+            return
         self.s[rows], self.y[rows], self.products[rows] = 0, 0, 0
 
     def keep(self, rows: Tensor) -> None:

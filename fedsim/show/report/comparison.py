@@ -40,19 +40,27 @@ from fedsim.show.view import View, view_of
 logger = logging.getLogger(__name__)
 
 
-def write_comparison(folder: Path, out: Path | None = None, *, charts: bool = True) -> Path:
+REFRESH_S = 10
+"""Seconds after which the report of a running comparison is read again."""
+
+
+def write_comparison(
+    folder: Path, out: Path | None = None, *, charts: bool = True, running: bool = False
+) -> Path:
     """Write the report of a comparison, finished or not, and return its path.
 
     Args:
         folder: the comparison's folder.
         out: the file to write; by default ``report.html`` in the folder.
         charts: whether to draw charts, whose code is most of the file.
+        running: whether the comparison goes on: browsers then read the report again by themselves.
 
     Raises:
         RunError: the folder has no comparison with a finished run, or the file cannot be written.
     """
     with legible(folder):
-        html = comparison_page(Compares.read(folder), away=out is not None, charts=charts)
+        compares = Compares.read(folder)
+        html = comparison_page(compares, away=out is not None, charts=charts, running=running)
     return write_page(out or folder / REPORT, html)
 
 
@@ -127,13 +135,16 @@ class Compares:
         return [(p, Run.read(path)) for p, path in self.finished if p.seed == seed]
 
 
-def comparison_page(compares: Compares, *, away: bool = False, charts: bool = True) -> str:
+def comparison_page(
+    compares: Compares, *, away: bool = False, charts: bool = True, running: bool = False
+) -> str:
     """Return the report of a comparison as HTML.
 
     Args:
         compares: the comparison.
         away: whether the page is written elsewhere, so that links to the runs would be broken.
         charts: whether to draw charts.
+        running: whether browsers read the page again by themselves.
     """
     comparison = compares.comparison
     first = compares.shown[0][1] if compares.shown else Run.read(compares.finished[0][1])
@@ -149,6 +160,7 @@ def comparison_page(compares: Compares, *, away: bool = False, charts: bool = Tr
         headline=headline,
         said=said,
         missing=compares.missing,
+        refresh_s=REFRESH_S if running else None,
         runs=len(compares.runs),
         start=first.start,
         view=view,

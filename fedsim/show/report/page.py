@@ -133,6 +133,7 @@ def _environment() -> Environment:
         "plotly": _plotly,
         "meanings": words.MEANINGS,
         "version": __version__,
+        "refresh_s": None,
     }
     return environment
 
