@@ -67,9 +67,8 @@ def read_frame(file: IO[bytes]) -> Any:
 def main() -> None:
     """Compute attacks until nobody asks for any."""
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(
-        sys.stderr.fileno(), sys.stdout.fileno()
-    )  # so that prints of an attack are not taken for one
+    # So that what an attack prints is not taken for an answer.
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     asked: queue.Queue[Work] = queue.Queue()
     stopped = threading.Event()
 
