@@ -224,9 +224,9 @@ class Adversary:
         if self._control_apart:
             self._begin([v for v in victims if v.is_control], model)()
             victims = [v for v in victims if not v.is_control]
-            self._restart_the_clock()
         groups = alike(victims)
         solver = self._solver_of(len(groups))
+        self._restart_the_clock()
         for end in [self._begin(group, model, solver) for group in groups]:
             end()
         self._restart_the_clock()
@@ -245,6 +245,7 @@ class Adversary:
         most = min(attacks, self._at_once)
         if not self._in_processes or most < 2:
             return self._solver
+        prepare(most, wait=True)
         return SideBySide(most, max(1, self._threads // most))
 
     def _begin(

@@ -28,7 +28,9 @@ TELL_S = 0.2
 """Interval in which progress is told."""
 _LENGTH = 8
 
-STOP, DONE, RAISED, TOLD, UNREADABLE = "stop", "done", "raised", "told", "unreadable"
+READY, STOP, DONE, RAISED, TOLD, UNREADABLE = (
+    "ready", "stop", "done", "raised", "told", "unreadable"
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +88,7 @@ def main() -> None:
 
     threading.Thread(target=listen, name="listen", daemon=True).start()
     torch.func.grad(torch.sum)(torch.ones(1))  # the first one imports for seconds
+    write_frame(answers, (READY, None))
     while True:
         try:
             work = asked.get(timeout=IDLE_S)

@@ -34,6 +34,7 @@ from fedsim.server import attack_process
 from fedsim.server.attack_process import (
     DONE,
     RAISED,
+    READY,
     STOP,
     TOLD,
     Work,
@@ -91,8 +92,11 @@ class SideBySide:
         except Exception:  # of anything that an attack or a model can hold
             return self._in_this_process(job, on_progress, should_stop)
         work = Work(packed, self._threads, loaded_plugins())
-        with _borrowed() as process:
-            found = process.solved(work, on_progress, should_stop)
+        try:
+            with _borrowed() as process:
+                found = process.solved(work, on_progress, should_stop)
+        except _NoProcess:
+            found = None
         return found or self._in_this_process(job, on_progress, should_stop)
 
     def _in_this_process(
@@ -116,7 +120,7 @@ class _Call:
 
 
 def call(threads: int, function: Callable[..., Any], *arguments: Any) -> Any:
-    """Return the result of a function, computed in another process meanwhile.
+    """Return the result of a function, computed in another process if one can be started.
 
     Args:
         threads: number of threads of the process.
@@ -124,15 +128,25 @@ def call(threads: int, function: Callable[..., Any], *arguments: Any) -> Any:
         arguments: its arguments.
     """
     work = Work(cloudpickle.dumps(_Call(function, arguments)), threads, ())
-    with _borrowed() as process:
-        return process.solved(work, ignore_progress, never_stop)
+    try:
+        with _borrowed() as process:
+            return process.solved(work, ignore_progress, never_stop)
+    except _NoProcess:
+        return function(*arguments)
 
 
-def prepare(processes: int) -> None:
-    """Start processes for attacks that will soon begin, unless there are as many."""
-    with _lock:
+def prepare(processes: int, *, wait: bool = False) -> None:
+    """Start processes for attacks that will soon begin, unless there are as many.
+
+    Args:
+        processes: how many.
+        wait: whether to wait until they can begin, which takes seconds: what they import.
+    """
+    with suppress(_NoProcess), _lock:
         _bury()
         _resting.extend(_Process() for _ in range(processes - len(_resting)))
+    for process in list(_resting) if wait else ():
+        process.began.wait()
 
 
 def use_threads(threads: int) -> None:
@@ -143,31 +157,54 @@ def use_threads(threads: int) -> None:
     torch.set_num_threads(threads)
 
 
+class _NoProcess(Exception):  # noqa: N818  (a state, and handled here)
+    """No process can be started here, or it ended before it could compute anything."""
+
+
 class _Process:
-    """A process that computes one attack at a time."""
+    """A process that computes one attack at a time.
+
+    Attributes:
+        began: set as soon as it can compute, or has ended.
+
+    Raises:
+        _NoProcess: none can be started.
+    """
 
     def __init__(self) -> None:
         path = os.pathsep.join(p or str(Path.cwd()) for p in sys.path)
         module = attack_process.__name__
-        self._process = subprocess.Popen(  # noqa: S603  (of constants)
-            [sys.executable, "-c", f"from {module} import main; main()"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=os.environ | {"PYTHONPATH": path},
-            start_new_session=True,  # Ctrl-C is for this process, which tells the other one to stop
-        )
+        # The modules of this process, and no others that lie in the current folder; no warnings
+        # across a live view.
+        flags = ["-P", "-W", "ignore"]
+        try:
+            self._process = subprocess.Popen(  # noqa: S603  (of constants)
+                [sys.executable, *flags, "-c", f"from {module} import main; main()"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env=os.environ | {"PYTHONPATH": path},
+                start_new_session=True,  # Ctrl-C is for this process, which tells the other to stop
+            )
+        except (OSError, TypeError) as error:  # an embedded Python does not name its program
+            raise _NoProcess(str(error)) from None
         assert self._process.stdin is not None  # noqa: S101  (as they were asked for)
         assert self._process.stdout is not None  # noqa: S101
         self._questions, self._said = self._process.stdin, self._process.stdout
         self._answers: queue.Queue[tuple[str, Any] | None] = queue.Queue()
-        self._busy = False
+        self._busy, self._able, self.began = False, False, threading.Event()
         threading.Thread(target=self._listen, name="attack's answers", daemon=True).start()
 
     def _listen(self) -> None:
         with self._said, suppress(EOFError, OSError):
             while True:
-                self._answers.put(read_frame(self._said))
+                answer = read_frame(self._said)
+                if answer[0] == READY:
+                    self._able = True
+                    self.began.set()
+                else:
+                    self._answers.put(answer)
         self._answers.put(None)
+        self.began.set()
 
     def is_ready(self) -> bool:
         """Return whether it is alive and has nothing to do."""
@@ -212,6 +249,8 @@ class _Process:
             return []
         if answer is None:
             code = self._process.wait()
+            if not self._able:
+                raise _NoProcess(f"exit code {code}")
             raise AttackError(f"its process ended (exit code {code}); is there enough memory?")
         return [answer]
 

@@ -18,7 +18,7 @@ from fedsim.attacks.types import OnProgress, ShouldStop, never_stop
 from fedsim.core.errors import AttackError
 from fedsim.models import LeNet
 from fedsim.server import side_by_side
-from fedsim.server.side_by_side import SideBySide, call
+from fedsim.server.side_by_side import SideBySide, call, prepare
 from fedsim.server.solving import Job, Solved, Solver, here
 from tests.server.stubs import WAIT_S, Failing, Stub
 from tests.victims import random_victims
@@ -191,6 +191,31 @@ def test_an_attack_that_is_told_to_stop_returns_what_it_has() -> None:
 def test_a_call() -> None:
     assert call(1, os.getpid) != os.getpid()
     assert call(2, torch.get_num_threads) == 2
+
+
+@pytest.mark.parametrize("program", ["/nowhere/python", "/bin/false", None])
+def test_where_no_process_can_be_started_it_is_computed_here(
+    program: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(side_by_side, "_resting", [])
+    monkeypatch.setattr(sys, "executable", program)
+    prepare(1, wait=True)
+    assert begin(SideBySide(2), Stub())().found
+    assert call(1, os.getpid) == os.getpid()
+
+
+@pytest.mark.slow
+def test_modules_in_the_current_folder_are_not_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(side_by_side, "_resting", [])
+    monkeypatch.setattr(sys, "path", list(map(os.path.abspath, sys.path)))
+    for name in ("queue", "pickle", "torch"):
+        (tmp_path / f"{name}.py").write_text(f"open('{name} was run', 'w')")
+    monkeypatch.chdir(tmp_path)
+    assert call(1, os.getpid) != os.getpid()
+    assert not list(tmp_path.glob("* was run"))
+    side_by_side._end()
 
 
 PARENT = """
