@@ -142,6 +142,7 @@ def test_at_once_in_processes_with_their_own_threads(tmp_path: Path) -> None:
     assert not attacks[0].calls  # its copy was called
 
 
+@pytest.mark.slow
 def test_what_it_raises_is_raised_and_its_process_serves_on() -> None:
     with pytest.raises(ArithmeticError, match="diverged"):
         begin(SideBySide(2), Failing())()

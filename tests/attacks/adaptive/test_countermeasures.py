@@ -37,6 +37,7 @@ def test_answers_a_defense_or_a_model(name: str) -> None:
     assert COUNTERMEASURES.summary(name).endswith(".")
 
 
+@pytest.mark.slow
 @every_countermeasure
 def test_changes_a_copy_of_the_attack(name: str, public_images: Tensor) -> None:
     naive = DLG(evaluations=17)

@@ -152,6 +152,7 @@ def adapted(tables: Sequence[Table], batch_size: int) -> GradientMatching:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.numeric
 @pytest.mark.parametrize("batch_size", [1, 2])
 @pytest.mark.parametrize(

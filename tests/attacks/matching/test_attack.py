@@ -22,6 +22,7 @@ def wide_victims(spec: ModelSpec, count: int = 1) -> Victims:
     return Victims(drawn.model.double(), drawn.images.double(), drawn.labels)
 
 
+@pytest.mark.slow
 @every_model
 @pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
 def test_dummy_gradient_is_the_clients(spec: ModelSpec, training: bool) -> None:

@@ -54,6 +54,7 @@ def noisy(images: Tensor, std: float) -> Tensor:
 # What all of them keep to.
 
 
+@pytest.mark.slow
 def test_the_cost_is_a_scalar_that_is_not_negative(any_prior: Prior) -> None:
     for batch in (1, 3):
         cost = any_prior(torch.rand(batch, 1, 14, 14, generator=torch.Generator().manual_seed(0)))

@@ -118,6 +118,7 @@ def reconstructed(attack: Attack, spec: ModelSpec, *, steps: int) -> list[Recons
 TRANSFORMER = ViT(patch=4, width=8, depth=1, heads=2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "spec", "steps"),
     [

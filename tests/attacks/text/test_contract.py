@@ -138,6 +138,7 @@ def test_result_does_not_depend_on_other_victims(name: str, kind: str) -> None:
             assert torch.equal(mine.data, own.data)
 
 
+@pytest.mark.slow
 @every_attack
 @every_kind
 def test_nothing_is_touched(name: str, kind: str) -> None:
@@ -243,6 +244,7 @@ def test_several_local_steps(name: str) -> None:
         assert found.data.shape == truth.shape
 
 
+@pytest.mark.slow
 @every_attack
 @pytest.mark.parametrize("damage", ["noise", "pruned", "sign", "zero"])
 @pytest.mark.parametrize("kind", ["bert classify", "gpt2 next"])

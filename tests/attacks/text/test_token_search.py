@@ -109,6 +109,7 @@ def test_the_likelihood_of_texts_is_that_of_pairs() -> None:
     assert float(TextLikelihood(pairs, 6)(weights)) == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("defense", "batch"),
     [

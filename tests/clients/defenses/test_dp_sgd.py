@@ -48,6 +48,7 @@ def length(gradient: dict[str, Tensor]) -> float:
     return float(torch.cat([g.flatten() for g in gradient.values()]).norm())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("spec", "soft", "share"),
     [

@@ -41,6 +41,7 @@ def test_each_value_goes_to_a_neighbouring_level(
         assert not after.any()
 
 
+@pytest.mark.slow
 @every_defense
 def test_the_mean_stays(defense: Defense) -> None:
     """Within five standard errors, and no closer than noise of that size would be."""

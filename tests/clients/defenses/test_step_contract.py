@@ -143,6 +143,7 @@ def test_a_telling_strength_changes_what_is_uploaded(name: str) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["dp-sgd", "soteria"])
 @every_model
 @hard_and_soft

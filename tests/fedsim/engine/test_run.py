@@ -112,6 +112,7 @@ def test_training_is_the_same_with_and_without_an_adversary(tmp_path: Path) -> N
     assert recorded(alone, ReconstructionRecord) == []
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_run(tmp_path: Path) -> None:
     def essence(folder: Path) -> list[LogRecord]:
         kinds = (UploadRecord, RoundRecord, LeakageRecord)

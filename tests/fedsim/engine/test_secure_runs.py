@@ -78,6 +78,7 @@ def test_several_steps_of_several_clients_are_an_approximation() -> None:
     assert not judge.approximate(Victim(1, (), "naive", attack, None))
 
 
+@pytest.mark.slow
 def test_one_step_of_clients_with_unequal_data_is_one_batch_of_all(tmp_path: Path) -> None:
     """The weighted sum of their mean gradients is the mean over all examples, exactly."""
     epoch = "federation={aggregation='secagg+', upload='update', local_epochs=1, batch_size=5}"

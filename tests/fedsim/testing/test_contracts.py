@@ -68,6 +68,7 @@ def test_defenses(check: Check) -> None:
     check()
 
 
+@pytest.mark.slow
 @every([c for name in QUICK_ATTACKS for c in attack_checks(name)])
 def test_attacks(check: Check) -> None:
     check()

@@ -24,6 +24,7 @@ every_optimiser = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.slow
 @every_optimiser
 @pytest.mark.parametrize("capacity", [1, 2, 3, 7, 100])
 @pytest.mark.parametrize("siblings", [1, 2])

@@ -141,6 +141,7 @@ CASES: dict[str, Case] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_the_mistake_is_named(name: str, tmp_path: Path) -> None:
     client, stated, said = CASES[name]
