@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import IO, Any
 
+import cloudpickle
 import torch
 
 from fedsim.attacks import Progress
@@ -48,7 +49,7 @@ def write_frame(file: IO[bytes], content: object) -> None:
     Raises:
         OSError: nobody is at the other end any more.
     """
-    whole = pickle.dumps(content)
+    whole = cloudpickle.dumps(content)
     file.write(len(whole).to_bytes(_LENGTH, "little") + whole)
     file.flush()
 
@@ -126,11 +127,7 @@ def _answer(work: Work, answers: IO[bytes], stopped: threading.Event) -> tuple[s
 def _picklable(error: Exception) -> Exception:
     """Return an exception, or one with its text if it cannot be sent."""
     try:
-        pickle.loads(pickle.dumps(error))  # noqa: S301  (of our own process)
+        pickle.loads(cloudpickle.dumps(error))  # noqa: S301  (of our own process)
     except Exception:
         return RuntimeError(f"{type(error).__name__}: {error}")
     return error
-
-
-if __name__ == "__main__":
-    main()

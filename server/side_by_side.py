@@ -195,16 +195,18 @@ class _Process:
         threading.Thread(target=self._listen, name="attack's answers", daemon=True).start()
 
     def _listen(self) -> None:
-        with self._said, suppress(EOFError, OSError):
-            while True:
-                answer = read_frame(self._said)
-                if answer[0] == READY:
-                    self._able = True
-                    self.began.set()
-                else:
-                    self._answers.put(answer)
-        self._answers.put(None)
-        self.began.set()
+        try:
+            with self._said, suppress(EOFError, OSError):
+                while True:
+                    answer = read_frame(self._said)
+                    if answer[0] == READY:
+                        self._able = True
+                        self.began.set()
+                    else:
+                        self._answers.put(answer)
+        finally:  # whatever it sent: those who wait for it go on
+            self._answers.put(None)
+            self.began.set()
 
     def is_ready(self) -> bool:
         """Return whether it is alive and has nothing to do."""
@@ -249,7 +251,7 @@ class _Process:
             return []
         if answer is None:
             code = self._process.wait()
-            if not self._able:
+            if not self._able or code == 0:  # it had rested long enough just then
                 raise _NoProcess(f"exit code {code}")
             raise AttackError(f"its process ended (exit code {code}); is there enough memory?")
         return [answer]

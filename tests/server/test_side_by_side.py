@@ -82,6 +82,18 @@ def _fail() -> None:
     raise ImportError("there is no such module here")
 
 
+@dataclass(frozen=True, eq=False)
+class Leaving(Stub):
+    """Ends its process as one that was given nothing to do."""
+
+    parent: int = 0
+
+    def work(self, *_: object) -> None:
+        """End."""
+        if os.getpid() != self.parent:
+            os._exit(0)
+
+
 class OnlyHere:
     """Can be sent, but not be read."""
 
@@ -217,6 +229,11 @@ def test_modules_in_the_current_folder_are_not_imported(
     assert call(1, os.getpid) != os.getpid()
     assert not list(tmp_path.glob("* was run"))
     side_by_side._end()
+
+
+@pytest.mark.slow
+def test_a_process_that_had_just_rested_long_enough_loses_no_attack() -> None:
+    assert begin(SideBySide(2), Leaving(parent=os.getpid()))().found
 
 
 PARENT = """
