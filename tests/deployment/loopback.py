@@ -172,8 +172,8 @@ def deployed_run(folder: Path, scenario: str = SCENARIO, nodes: int = NODES) -> 
         *map(str, tls),
     ]  # fmt: skip
     with ExitStack() as running:
-        running.enter_context(started(superlink, folder / "superlink.log", environment))
-        _wait_for(port, folder / "superlink.log")
+        link = running.enter_context(started(superlink, folder / "superlink.log", environment))
+        _wait_for(port, link, folder / "superlink.log")
         for number in range(nodes):
             private, public = node_keys(folder, number)
             flwr("supernode", "register", str(public), "tls", environment=environment, folder=ROOT)
@@ -211,14 +211,16 @@ def quiet(home: Path) -> dict[str, str]:
         "FLWR_DISABLE_UPDATE_CHECK": "1",
         "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
         "OMP_NUM_THREADS": "1",
+        # Flower's commands call each other by name.
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }
     return {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")} | own
 
 
-def _wait_for(port: int, log: Path) -> None:
-    """Wait until something listens on a port."""
+def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Wait until a process listens on a port."""
     deadline = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline:
+    while time.monotonic() < deadline and process.poll() is None:
         with socket.socket() as tried:
             if not tried.connect_ex((HOST, port)):
                 return
