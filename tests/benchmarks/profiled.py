@@ -1,9 +1,10 @@
 """Table of a profile: processor time by parts of the program.
 
-    uv run --with py-spy py-spy record -f raw -o profile.txt -- .venv/bin/python -m fedsim run
+    uv run --with py-spy py-spy record -s -f raw -o profile.txt -- .venv/bin/python -m fedsim run
     uv run python -m tests.benchmarks.profiled profile.txt
 
-py-spy samples all threads and leaves out those that wait, so that a sample is processor time.
+py-spy samples all threads of all processes and leaves out those that wait, so that a sample is
+processor time.
 """
 
 # ruff: noqa: T201 - the table is what this is run for
@@ -12,10 +13,13 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+WAITS = ("read_frame (", "_heard (", "follow (fedsim/server/side_by_side")
+"""Threads that wait for another process, which py-spy takes for work."""
 PARTS = {
     "imports": ("_find_and_load (",),
     "prior of the adaptive attacker": ("train_denoiser (",),
     "attacks": ("server/solving.py",),
+    "baseline of priors alone": ("server/priors.py",),
     "scores": ("fedsim/scoring/", "fedsim/modalities/"),
     "records": ("fedsim/log/",),
     "report, pictures": ("fedsim/show/",),
@@ -35,6 +39,8 @@ def shares(lines: list[str]) -> dict[str, float]:
     found: Counter[str] = Counter()
     for line in lines:
         stack, _, samples = line.rpartition(" ")
+        if any(wait in stack.rpartition(";")[2] for wait in WAITS):
+            continue
         found[part_of(stack)] += int(samples)
     total = sum(found.values())
     return {name: number / total for name, number in found.most_common()}
