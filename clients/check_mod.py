@@ -16,8 +16,6 @@ from fedsim.core.arrays import tensors_of
 from fedsim.core.errors import UploadError
 from fedsim.core.registry import DEFENSES
 
-"""Code of the error reply of a client that refuses a round, as for any failure of a client."""
-
 
 @dataclass(frozen=True)
 class CheckMod:

@@ -32,8 +32,9 @@ from fedsim.server.control import adaptive_control, control_indices, control_obs
 from fedsim.server.filming import Filming
 from fedsim.server.observing import Observing
 from fedsim.server.priors import PriorsAlone
+from fedsim.server.processes import call, prepare
 from fedsim.server.rounds import RoundsTogether
-from fedsim.server.side_by_side import SideBySide, call, prepare, use_threads
+from fedsim.server.side_by_side import SideBySide, use_threads
 from fedsim.server.solving import Solver, begin, here
 from fedsim.server.uploads import Sum, Upload
 from fedsim.server.victims import Listeners, Outcome, Victim, alike

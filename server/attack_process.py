@@ -1,4 +1,4 @@
-"""A process that computes attacks for the one that started it (`fedsim.server.side_by_side`).
+"""A process that computes attacks for the one that started it (`fedsim.server.processes`).
 
 It reads from its standard input and answers on its standard output, in frames of a length and a
 pickle. Only the process that started it is at their other ends. It ends with that process, and when

@@ -67,7 +67,10 @@ def here(job: Job, on_progress: OnProgress, should_stop: ShouldStop) -> Callable
     return functools.partial(job.run, on_progress, should_stop)
 
 
-def shown(progress: Progress) -> tuple[Tensor, int, int, Tensor, Tensor]:
+Shown = tuple[Tensor, int, int, Tensor, Tensor]
+
+
+def shown(progress: Progress) -> Shown:
     """Return the contents of a progress, to be sent to another process."""
     at, most = progress.evaluation, progress.max_evaluations
     return progress.victims.cpu(), at, most, progress.objective.cpu(), progress.data().cpu()

@@ -90,12 +90,12 @@ def _array(tensor: Tensor) -> Array:
     if not tensor.is_contiguous():
         return Array.from_torch_tensor(tensor)
     values = tensor.numpy()
-    start = _start(values.shape, values.dtype.str)
+    start = _header(values.shape, values.dtype.str)
     return Array(str(values.dtype), tuple(values.shape), _NPY, start + values.tobytes())
 
 
 @lru_cache(_MOST)
-def _start(shape: tuple[int, ...], descr: str) -> bytes:
+def _header(shape: tuple[int, ...], descr: str) -> bytes:
     """Return the bytes before the values of an array in C order."""
     whole = BytesIO()
     header = {"descr": descr, "fortran_order": False, "shape": shape}

@@ -11,22 +11,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from torch import Tensor
-
 from fedsim.attacks import Progress
 from fedsim.attacks.types import OnProgress, ShouldStop
 from fedsim.core.errors import AttackError
 from fedsim.core.plugins import Plugin, loaded_plugins
 from fedsim.core.precision import best_device
-from fedsim.server.solving import Job, Solved, progress_of, shown
+from fedsim.server.solving import Job, Shown, Solved, progress_of, shown
 
 POLL_S = 0.5
 """Interval in which progress is passed on, and attacks are told to stop."""
 PATIENCE_S = 60.0
 """Seconds in which an attack that is told to stop has to end."""
-
-_Told = tuple[Tensor, int, int, Tensor, Tensor]
-"""Contents of a progress (`shown`)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,14 +36,14 @@ class Link:
     """An actor between a running attack and those who wait for it."""
 
     def __init__(self) -> None:
-        self._told: _Told | None = None
+        self._told: Shown | None = None
         self._stopped = False
 
-    def tell(self, progress: _Told) -> None:
+    def tell(self, progress: Shown) -> None:
         """Store the last progress."""
         self._told = progress
 
-    def taken(self) -> _Told | None:
+    def taken(self) -> Shown | None:
         """Return the last progress, once."""
         told, self._told = self._told, None
         return told

@@ -1,7 +1,6 @@
 """Attacks side by side: at once, in processes, with the results of one after another."""
 
 import os
-import subprocess
 import sys
 import threading
 import time
@@ -17,8 +16,9 @@ from fedsim.attacks import DLG, IDLG, Attack, Progress, Reconstruction
 from fedsim.attacks.types import OnProgress, ShouldStop, never_stop
 from fedsim.core.errors import AttackError
 from fedsim.models import LeNet
-from fedsim.server import side_by_side
-from fedsim.server.side_by_side import SideBySide, call, prepare
+from fedsim.server import processes
+from fedsim.server.processes import call, prepare
+from fedsim.server.side_by_side import SideBySide
 from fedsim.server.solving import Job, Solved, Solver, here
 from tests.server.stubs import WAIT_S, Failing, Stub
 from tests.victims import random_victims
@@ -158,9 +158,9 @@ def test_at_once_in_processes_with_their_own_threads(tmp_path: Path) -> None:
 def test_what_it_raises_is_raised_and_its_process_serves_on() -> None:
     with pytest.raises(ArithmeticError, match="diverged"):
         begin(SideBySide(2), Failing())()
-    resting = set(side_by_side._resting)
+    resting = set(processes._resting)
     assert begin(SideBySide(2), Stub())().found
-    assert set(side_by_side._resting) == resting
+    assert set(processes._resting) == resting
 
 
 @pytest.mark.slow
@@ -185,7 +185,7 @@ def test_a_process_that_dies_is_told_and_replaced() -> None:
 def test_progress_is_told_and_an_attack_that_hears_nothing_is_ended(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(side_by_side, "PATIENCE_S", 0.5)
+    monkeypatch.setattr(processes, "PATIENCE_S", 0.5)
     told: list[Progress] = []
     with pytest.raises(AttackError, match="did not stop"):
         begin(SideBySide(2), Deaf(), told.append, lambda: len(told) > 1)()
@@ -200,17 +200,11 @@ def test_an_attack_that_is_told_to_stop_returns_what_it_has() -> None:
     assert begin(SideBySide(2), Stub())().found  # the next one is not told
 
 
-@pytest.mark.slow
-def test_a_call() -> None:
-    assert call(1, os.getpid) != os.getpid()
-    assert call(2, torch.get_num_threads) == 2
-
-
 @pytest.mark.parametrize("program", ["/nowhere/python", "/bin/false", None])
 def test_where_no_process_can_be_started_it_is_computed_here(
     program: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(side_by_side, "_resting", [])
+    monkeypatch.setattr(processes, "_resting", [])
     monkeypatch.setattr(sys, "executable", program)
     prepare(1, wait=True)
     assert begin(SideBySide(2), Stub())().found
@@ -218,55 +212,5 @@ def test_where_no_process_can_be_started_it_is_computed_here(
 
 
 @pytest.mark.slow
-def test_modules_in_the_current_folder_are_not_imported(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(side_by_side, "_resting", [])
-    monkeypatch.setattr(sys, "path", list(map(os.path.abspath, sys.path)))
-    for name in ("queue", "pickle", "torch"):
-        (tmp_path / f"{name}.py").write_text(f"open('{name} was run', 'w')")
-    monkeypatch.chdir(tmp_path)
-    assert call(1, os.getpid) != os.getpid()
-    assert not list(tmp_path.glob("* was run"))
-    side_by_side._end()
-
-
-@pytest.mark.slow
 def test_a_process_that_had_just_rested_long_enough_loses_no_attack() -> None:
     assert begin(SideBySide(2), Leaving(parent=os.getpid()))().found
-
-
-PARENT = """
-import os
-from fedsim.server.side_by_side import call
-print(call(1, os.getpid), flush=True)
-input()
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(sys.platform == "win32", reason="asks Linux and macOS for a process")
-def test_a_process_ends_with_the_one_that_started_it() -> None:
-    with subprocess.Popen(
-        [sys.executable, "-c", PARENT],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-    ) as parent:
-        assert parent.stdout is not None
-        child = int(parent.stdout.readline())
-        assert _lives(child)
-        parent.kill()
-    until = time.monotonic() + WAIT_S
-    while _lives(child):
-        assert time.monotonic() < until
-        time.sleep(0.05)
-
-
-def _lives(process: int) -> bool:
-    """Return whether a process lives; one that has ended and was not waited for does not."""
-    said = subprocess.run(
-        ["ps", "-o", "state=", "-p", str(process)], check=False, capture_output=True, text=True
-    )
-    return said.stdout.strip() not in ("", "Z")

@@ -8,7 +8,7 @@ import pytest
 from fedsim.core.toml import MOST_PARTS, parse_toml
 
 
-@pytest.mark.parametrize("part", ["a", "-", '"a b"', "'a.b'", '""', "é"])
+@pytest.mark.parametrize("part", ["a", "-", '"a b"', "'a.b'", '""', "é", r'"\""', r'"\\"'])
 @pytest.mark.parametrize("dot", [".", " . ", "\t."])
 @pytest.mark.parametrize("before", ["", "[t]\n", "[", "x = { "])
 def test_a_key_of_very_many_parts_is_refused(part: str, dot: str, before: str) -> None:
@@ -16,6 +16,21 @@ def test_a_key_of_very_many_parts_is_refused(part: str, dot: str, before: str) -
     text = f"y = 1\n{before}{dot.join([part] * 100_000)} = 1"
     with pytest.raises(tomllib.TOMLDecodeError, match=f"more than {MOST_PARTS} parts"):
         parse_toml(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['"' + r"\"" * 300_000, '"' * 1_900_000, "a" * 1_900_000, "x\n" * 900_000, "'\n" * 900_000],
+    ids=["an open string", "quotes", "a word", "lines", "open strings"],
+)
+def test_no_text_takes_long(text: str) -> None:
+    with pytest.raises(tomllib.TOMLDecodeError):
+        parse_toml(text)
+
+
+def test_long_texts_are_refused() -> None:
+    with pytest.raises(tomllib.TOMLDecodeError, match="2,000,000 characters"):
+        parse_toml("#" * 2_000_001)
 
 
 def test_the_line_is_named() -> None:
