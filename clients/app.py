@@ -17,7 +17,7 @@ from fedsim.clients.defenses import (
     defense_generator,
     is_private,
 )
-from fedsim.clients.defenses.checking import Examined, Received, examined
+from fedsim.clients.defenses.checking import NOT_EXAMINED, Check, Examined, Received, examined
 from fedsim.clients.memory import remember, remembered
 from fedsim.clients.mods import BYTES_KEY, DefenseMod, note_defenses
 from fedsim.clients.secure.answer import answer
@@ -129,7 +129,9 @@ def _train(site: Site, message: Message, context: Context) -> Message:
     received = tensors_of(message.content.array_records["arrays"])
     partition, seed = _partition(context), site.scenario.seed
     defenses = site.scenario.group_of(partition).defenses
-    checked = _examined(site, message, context, received)
+    checked = NOT_EXAMINED
+    if any(isinstance(defense, Check) for defense in defenses):
+        checked = _examined(site, message, context, received)
     if checked.refused is not None:
         return refusal(message, checked.refused)
     model = site.model(received, None if block is None else str(block))
@@ -146,16 +148,17 @@ def _train(site: Site, message: Message, context: Context) -> Message:
             raise UploadError(f"server-round is {server_round!r}: expected a whole number")
         draw_from(model, generator(server_round, "stochastic layers"))
         chosen = generator(server_round, "augmentation")
+        plain = site.batches(partition, server_round)
         batches = [
             (augmented(federation.augmentations, inputs, chosen), labels)
-            for inputs, labels in site.batches(partition, server_round)
+            for inputs, labels in plain
         ]
-        different = site.different(partition, server_round)
+        different = site.different(partition, server_round, plain)
         chance = generator(server_round, "defended steps")
         others = site.private(partition, model, chance)
         loss = site.loss.of_labels
-        plain = functools.partial(differentiate, loss=loss)
-        steps = DefendedSteps(defenses, others, chance, plain, loss)
+        undefended = functools.partial(differentiate, loss=loss)
+        steps = DefendedSteps(defenses, others, chance, undefended, loss)
         defended = [steps.protect(batch) for batch in batches]
         with drawing_from(generator(server_round, "dropout")):
             trained = _trained(site, model, defended, steps, server_round, partition)

@@ -41,17 +41,26 @@ class Site:
             for number, step in enumerate(self.drawn(partition, server_round))
         ]
 
-    def different(self, partition: int, server_round: int) -> list[Batch]:
+    def different(
+        self, partition: int, server_round: int, batches: Sequence[Batch] | None = None
+    ) -> list[Batch]:
         """Return a client's different examples of a round, by the step that uses each first.
 
         Steps that use no new example are left out.
+
+        Args:
+            partition: the client.
+            server_round: the round.
+            batches: what `batches` returned for them, if it was asked already.
         """
+        batches = self.batches(partition, server_round) if batches is None else batches
+        if len(batches) == 1:  # no batch has an example twice
+            return list(batches)
         drawn = self.drawn(partition, server_round)
         flat = np.concatenate(drawn)
         _, first = np.unique(flat, return_index=True)
         cuts = np.cumsum([len(step) for step in drawn])[:-1]
         new = np.split(np.isin(np.arange(flat.size), first), cuts)
-        batches = self.batches(partition, server_round)
         masks = [torch.from_numpy(step) for step in new]
         pairs = zip(batches, masks, strict=True)
         return [(x[mask], y[mask]) for (x, y), mask in pairs if mask.any()]

@@ -8,7 +8,8 @@ from flwr.serverapp.strategy import Strategy
 
 from fedsim.server.delegate import Delegate
 from fedsim.server.manipulating import Sent
-from fedsim.server.uploads import NO_LIMITS, Limits, Shapes, Upload, read_upload
+from fedsim.server.readings import Readings
+from fedsim.server.uploads import NO_LIMITS, Limits, Shapes, Upload
 
 OnUploads = Callable[[int, ArrayRecord, Sequence[Upload]], None]
 """``(server_round, the global model that was sent, uploads sorted by partition)``."""
@@ -34,6 +35,7 @@ class Eavesdropper(Delegate):
         changed: the changed model of the round, if the wrapped strategy sends one. The listener
             then gets it instead of the global model.
         limits: types of the values, and numbers of examples.
+        readings: where replies are read, shared with the wrapped strategy.
     """
 
     def __init__(
@@ -44,12 +46,14 @@ class Eavesdropper(Delegate):
         on_uploads: OnUploads,
         changed: SentNow = lambda: None,
         limits: Limits = NO_LIMITS,
+        readings: Readings | None = None,
     ) -> None:
         super().__init__(strategy)
         self._partitions = partitions
         self._shapes, self._limits = shapes, limits
         self._on_uploads = on_uploads
         self._changed = changed
+        self._readings = readings or Readings()
         self._sent = ArrayRecord()
         self._asked: set[int] = set()
 
@@ -69,7 +73,7 @@ class Eavesdropper(Delegate):
         """Pass the uploads to the listener and return the wrapped strategy's aggregate."""
         replies = list(replies)
         uploads = [
-            read_upload(reply, partition, self._expected(partition), self._limits)
+            self._readings.read(reply, partition, self._expected(partition), self._limits)
             for reply in replies
             for partition in [self._partitions[reply.metadata.src_node_id]]
         ]

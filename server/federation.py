@@ -21,6 +21,7 @@ from fedsim.server.eavesdropper import Eavesdropper, OnUploads
 from fedsim.server.fedsgd import FedSGD
 from fedsim.server.manipulating import Manipulating, OnSent, Sent, nothing_sent
 from fedsim.server.orderly import Orderly
+from fedsim.server.readings import Readings
 from fedsim.server.relaying import Relaying
 from fedsim.server.replies import OneReplyEach
 from fedsim.server.secure.strategy import OnSum, Protocol, ProtocolOf, SecureAggregation
@@ -78,6 +79,7 @@ def federate(  # noqa: PLR0913  (each is one thing that it needs)
     shapes, limits = upload_shapes(scenario, model), upload_limits(scenario, model, sizes)
     protocol = secure_protocol(scenario, partitions, sizes)
     gradients = gradient_names(scenario, model)
+    readings = Readings()
     inner: Strategy = Orderly(
         base_strategy(scenario, model),
         partitions,
@@ -87,6 +89,7 @@ def federate(  # noqa: PLR0913  (each is one thing that it needs)
         limits=limits if protocol is None else Limits(limits.types),
         on_note=on_note,
         summed=protocol is not None,
+        readings=readings,
     )
     manipulating = _manipulating(inner, scenario, partitions, model, test, on_sent)
     inner = _relaying(inner if manipulating is None else manipulating, scenario)
@@ -107,7 +110,7 @@ def federate(  # noqa: PLR0913  (each is one thing that it needs)
     strategy: Strategy
     if protocol is None:
         heard = _with_remarks(on_uploads, StandingOut(gradients, on_note), changed)
-        strategy = Eavesdropper(inner, partitions, shapes, heard, changed, limits)
+        strategy = Eavesdropper(inner, partitions, shapes, heard, changed, limits, readings)
     else:
         strategy = SecureAggregation(
             inner,

@@ -11,12 +11,13 @@ from flwr.proto.node_pb2 import NodeInfo
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
-from fedsim.core.arrays import tensors_of
+from fedsim.core.arrays import quick, tensors_of
 from fedsim.core.seeds import derive
 from fedsim.server.delegate import Delegate
 from fedsim.server.grids import DelegateGrid
+from fedsim.server.readings import Readings
 from fedsim.server.standing_out import OnNote, blame, no_note
-from fedsim.server.uploads import NO_LIMITS, Limits, Shapes, read_upload
+from fedsim.server.uploads import NO_LIMITS, Limits, Shapes
 
 
 class Orderly(Delegate):
@@ -40,6 +41,7 @@ class Orderly(Delegate):
         limits: types of the values, and numbers of examples.
         on_note: called with each remark.
         summed: whether a reply is the mean of several clients', so that none can be blamed.
+        readings: where replies are read, shared with a strategy around this one.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Orderly(Delegate):
         limits: Limits = NO_LIMITS,
         on_note: OnNote = no_note,
         summed: bool = False,
+        readings: Readings | None = None,
     ) -> None:
         super().__init__(strategy)
         self._partitions = partitions
@@ -60,6 +63,7 @@ class Orderly(Delegate):
         self._seed = seed
         self._fraction = fraction
         self._on_note, self._summed = on_note, summed
+        self._readings = readings or Readings()
         self._current = ArrayRecord()
 
     def configure_train(
@@ -79,6 +83,7 @@ class Orderly(Delegate):
         """Return the wrapped strategy's aggregate of the usable replies, sorted."""
         ordered = sorted(replies, key=lambda r: self._partitions[r.metadata.src_node_id])
         usable = [r for r in ordered if self._is_usable(r)]
+        self._readings.forget()
         if not usable:
             return None, None
         alike = _alike(usable, self._limits.types)
@@ -90,7 +95,8 @@ class Orderly(Delegate):
 
     def _is_usable(self, reply: Message) -> bool:
         partition = self._partitions[reply.metadata.src_node_id]
-        return read_upload(reply, partition, self._shapes, self._limits).problem is None
+        read = self._readings.read(reply, partition, self._shapes, self._limits)
+        return read.problem is None
 
     def _is_finite(self, arrays: ArrayRecord) -> bool:
         """Return whether all values are finite in the model's types."""
@@ -139,7 +145,7 @@ def _alike(replies: Sequence[Message], types: Mapping[str, torch.dtype]) -> list
 
 def _in_types(arrays: ArrayRecord, types: Mapping[str, torch.dtype]) -> ArrayRecord:
     """Return arrays in the model's types; those in the right one are not copied."""
-    return ArrayRecord({k: _in_type(array, types.get(k)) for k, array in arrays.items()})
+    return quick({k: _in_type(array, types.get(k)) for k, array in arrays.items()})
 
 
 def _in_type(array: Array, kind: torch.dtype | None) -> Array:

@@ -104,9 +104,11 @@ def norm_of(
         if not received[name].is_floating_point():
             continue
         change = array.double() if name in gradients else array.double() - received[name].double()
-        largest = float(change.abs().max()) if change.numel() else 0.0
-        if largest:  # the squares of finite numbers need not be finite
-            total = math.hypot(total, largest * float(torch.linalg.vector_norm(change / largest)))
+        size = float(torch.linalg.vector_norm(change))
+        if math.isinf(size):  # the squares of finite numbers need not be finite
+            largest = float(change.abs().max())
+            size = largest * float(torch.linalg.vector_norm(change / largest))
+        total = math.hypot(total, size)
     return total
 
 

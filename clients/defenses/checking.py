@@ -104,6 +104,10 @@ class Examined:
     kept: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
 
 
+NOT_EXAMINED = Examined(None, {})
+"""Result without any check."""
+
+
 def examined(
     defenses: Sequence[Defense],
     received: Received,

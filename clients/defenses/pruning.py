@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, ClassVar
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -42,5 +43,13 @@ class Pruning(Defense):
 
     def _pruned(self, x: Tensor) -> Tensor:
         count = share_of(self.fraction, x.numel())
-        smallest = x.abs().flatten().sort(stable=True).indices[:count]
-        return x.flatten().index_fill(0, smallest, 0.0).reshape(x.shape)
+        if not count:
+            return x.clone()
+        sizes = x.abs().flatten()
+        # NumPy has no bfloat16, and for a few thousand numbers is several times as fast.
+        values = (sizes.float() if sizes.dtype == torch.bfloat16 else sizes).numpy()
+        largest = np.partition(values, count - 1)[count - 1]
+        gone = values < largest
+        equal = np.flatnonzero(values == largest)  # of which the first go
+        gone[equal[: count - int(gone.sum())]] = True
+        return x.flatten().masked_fill(torch.from_numpy(gone), 0.0).reshape(x.shape)

@@ -15,6 +15,7 @@ from io import BytesIO
 import numpy as np
 import torch
 from flwr.app import Array, ArrayRecord
+from numpy.typing import NDArray
 from torch import Tensor
 
 _MAGIC = np.lib.format.magic(1, 0)
@@ -51,15 +52,47 @@ def record_of(tensors: Mapping[str, Tensor]) -> ArrayRecord:
     return record
 
 
+def quick(arrays: Mapping[str, Array]) -> ArrayRecord:
+    """Return a record of arrays whose ``numpy()`` does not parse headers, for Flower's strategies.
+
+    Args:
+        arrays: by name; not modified.
+    """
+    record = ArrayRecord()
+    for name, array in arrays.items():
+        record[name] = _filled(_Quick, array.dtype, array.shape, array.stype, array.data)
+    return record
+
+
+class _Quick(Array):
+    def numpy(self) -> NDArray:
+        values = _values(self.stype, self.data)
+        return super().numpy() if values is None else values
+
+
+def _filled(
+    kind: type[Array], dtype: str, shape: tuple[int, ...], stype: str, data: bytes
+) -> Array:
+    """Return an array of parts in order, which `Array.__init__` takes long to tell apart."""
+    array = kind.__new__(kind)
+    array.dtype, array.shape, array.stype, array.data = dtype, shape, stype, data
+    return array
+
+
 def _tensor(array: Array) -> Tensor:
-    data = array.data
-    if array.stype == _NPY and data.startswith(_MAGIC):
+    values = _values(array.stype, array.data)
+    return torch.from_numpy(array.numpy() if values is None else values)
+
+
+def _values(stype: str, data: bytes) -> NDArray | None:
+    """Return the values of an array; None if Flower is to read it, or to refuse it."""
+    if stype == _NPY and data.startswith(_MAGIC):
         begin = _START + int.from_bytes(data[len(_MAGIC) : _START], "little")
         layout = _layout(data[:begin])
         if layout is not None and layout.nbytes == len(data) - begin:
             values = np.frombuffer(data, layout.dtype, offset=begin).reshape(layout.shape)
-            return torch.from_numpy(values.copy())
-    return torch.from_numpy(array.numpy())
+            return values.copy()
+    return None
 
 
 @dataclass(frozen=True)
@@ -90,14 +123,14 @@ def _array(tensor: Tensor) -> Array:
     if not tensor.is_contiguous():
         return Array.from_torch_tensor(tensor)
     values = tensor.numpy()
-    start = _header(values.shape, values.dtype.str)
-    return Array(str(values.dtype), tuple(values.shape), _NPY, start + values.tobytes())
+    dtype, start = _header(values.shape, values.dtype)
+    return _filled(Array, dtype, values.shape, _NPY, start + values.tobytes())
 
 
 @lru_cache(_MOST)
-def _header(shape: tuple[int, ...], descr: str) -> bytes:
-    """Return the bytes before the values of an array in C order."""
+def _header(shape: tuple[int, ...], dtype: np.dtype) -> tuple[str, bytes]:
+    """Return the name of a type, and the bytes before the values of an array in C order."""
     whole = BytesIO()
-    header = {"descr": descr, "fortran_order": False, "shape": shape}
+    header = {"descr": dtype.str, "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(whole, header)
-    return whole.getvalue()
+    return str(dtype), whole.getvalue()

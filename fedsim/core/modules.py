@@ -31,13 +31,40 @@ class Drawing(nn.Module):
 
 
 def copied(model: nn.Module) -> nn.Module:
-    """Return a copy of a model, in half the time of `copy.deepcopy` alone.
+    """Return a copy of a model, as `copy.deepcopy` does, in a fraction of the time.
 
-    A module has a dozen dictionaries of hooks, most of them empty, which are slow to copy.
+    A module holds two dozen attributes, nearly all of them flags and empty dictionaries of hooks,
+    for each of which `copy.deepcopy` takes as long as for one with contents. Modules that define
+    how they are copied, and attributes of other kinds, are left to it.
     """
-    values = [value for module in model.modules() for value in vars(module).values()]
-    hooks = [v for v in values if type(v) is OrderedDict and not v]
-    return copy.deepcopy(model, {id(empty): OrderedDict() for empty in hooks})
+    return _copied(model, {})
+
+
+def _copied(module: nn.Module, memo: dict[int, Any]) -> Any:
+    if id(module) in memo:
+        return memo[id(module)]
+    kind = type(module)
+    if any(getattr(kind, name, None) != getattr(nn.Module, name, None) for name in _COPYING):
+        return copy.deepcopy(module, memo)
+    own = memo[id(module)] = kind.__new__(kind)
+    held = {}
+    for name, value in module.__dict__.items():
+        form = type(value)
+        if form in _UNCHANGING or (form is tuple and _UNCHANGING.issuperset(map(type, value))):
+            held[name] = value
+        elif name == "_modules":
+            held[name] = {k: m if m is None else _copied(m, memo) for k, m in value.items()}
+        elif not value and form in _CONTAINERS:
+            held[name] = memo.setdefault(id(value), form())
+        else:
+            held[name] = copy.deepcopy(value, memo)
+    own.__setstate__(held)
+    return own
+
+
+_COPYING = ("__deepcopy__", "__reduce_ex__", "__reduce__", "__getstate__")
+_UNCHANGING = frozenset((bool, int, float, str, bytes, type(None), torch.dtype))
+_CONTAINERS = frozenset((dict, OrderedDict, set, list))
 
 
 def on_cpu(model: nn.Module) -> nn.Module:

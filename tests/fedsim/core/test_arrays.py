@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from fedsim.core.arrays import record_of, tensors_of
+from fedsim.core.arrays import quick, record_of, tensors_of
 
 SHAPES = [(), (1,), (0,), (3, 0), (2, 3), (4, 1, 5, 5)]
 TYPES = [torch.float32, torch.float64, torch.float16, torch.int64, torch.int8, torch.bool]
@@ -39,6 +39,24 @@ def test_records_are_flowers_own(shape: tuple[int, ...], dtype: torch.dtype) -> 
     assert back.dtype == read.dtype == dtype
     assert back.shape == read.shape == shape
     assert torch.equal(back, read)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("dtype", TYPES, ids=str)
+def test_quick_arrays_are_flowers_own(shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    theirs = ArrayRecord({"x": made(shape, dtype)})
+    ours = quick(theirs)
+    assert ours["x"].data == theirs["x"].data
+    ours["x"].numpy()[...] = 0  # of a copy
+    one, other = ours["x"].numpy(), theirs["x"].numpy()
+    assert one.dtype == other.dtype
+    assert np.array_equal(one, other)
+
+
+def test_what_is_no_array_is_refused_by_quick_ones_too() -> None:
+    damaged = with_header("{'descr': '<f4', 'fortran_order': False, 'shape': (2,)}", b"1234")
+    with pytest.raises(ValueError, match=r"."):
+        quick({"x": damaged})["x"].numpy()
 
 
 @pytest.mark.parametrize(

@@ -119,3 +119,37 @@ def test_a_copied_model_is_separate_in_all_that_it_holds() -> None:
         own[0].weight.zero_()
     assert bool((model[0].weight != 0).any())
     assert own[0].weight.requires_grad
+
+
+def test_a_copied_model_shares_what_it_shared() -> None:
+    model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
+    model[1].weight = model[0].weight
+    model.again = model[0]
+    own = copied(model)
+    assert own[1].weight is own[0].weight
+    assert own[1].weight is not model[1].weight
+    assert own.again is own[0]
+
+
+def test_modules_that_say_how_they_are_copied_are_asked() -> None:
+    class Own(nn.Linear):
+        def __deepcopy__(self, memo: object) -> nn.Module:
+            return nn.Identity()
+
+    class Restored(nn.Linear):
+        def __setstate__(self, state: dict[str, Any]) -> None:
+            super().__setstate__(state)
+            self.restored = True
+
+    own = copied(nn.Sequential(Own(1, 1), Restored(1, 1)))
+    assert isinstance(own[0], nn.Identity)
+    assert own[1].restored
+
+
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.TransformerEncoderLayer, nn.MultiheadAttention])
+def test_a_copied_layer_computes_the_same(kind: type[nn.Module]) -> None:
+    layer = kind(8, 2).eval()
+    entered = [torch.randn(3, 1, 8)] * (3 if kind is nn.MultiheadAttention else 1)
+    one, other = layer(*entered), copied(layer)(*entered)
+    one, other = (o[0] if isinstance(o, tuple) else o for o in (one, other))
+    assert torch.equal(one, other)
