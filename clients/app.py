@@ -153,7 +153,7 @@ def _train(site: Site, message: Message, context: Context) -> Message:
             (augmented(federation.augmentations, inputs, chosen), labels)
             for inputs, labels in plain
         ]
-        different = site.different(partition, server_round, plain)
+        different = site.each_once(partition, server_round, plain)
         chance = generator(server_round, "defended steps")
         others = site.private(partition, model, chance)
         loss = site.loss.of_labels

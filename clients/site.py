@@ -41,19 +41,15 @@ class Site:
             for number, step in enumerate(self.drawn(partition, server_round))
         ]
 
-    def different(
-        self, partition: int, server_round: int, batches: Sequence[Batch] | None = None
-    ) -> list[Batch]:
+    def different(self, partition: int, server_round: int) -> list[Batch]:
         """Return a client's different examples of a round, by the step that uses each first.
 
         Steps that use no new example are left out.
-
-        Args:
-            partition: the client.
-            server_round: the round.
-            batches: what `batches` returned for them, if it was asked already.
         """
-        batches = self.batches(partition, server_round) if batches is None else batches
+        return self.each_once(partition, server_round, self.batches(partition, server_round))
+
+    def each_once(self, partition: int, server_round: int, batches: Sequence[Batch]) -> list[Batch]:
+        """Return what `different` returns, of a client's batches of a round."""
         if len(batches) == 1:  # no batch has an example twice
             return list(batches)
         drawn = self.drawn(partition, server_round)

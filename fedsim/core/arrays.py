@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 import torch
@@ -65,7 +66,7 @@ def quick(arrays: Mapping[str, Array]) -> ArrayRecord:
 
 
 class _Quick(Array):
-    def numpy(self) -> NDArray:
+    def numpy(self) -> NDArray[Any]:
         values = _values(self.stype, self.data)
         return super().numpy() if values is None else values
 
@@ -84,7 +85,7 @@ def _tensor(array: Array) -> Tensor:
     return torch.from_numpy(array.numpy() if values is None else values)
 
 
-def _values(stype: str, data: bytes) -> NDArray | None:
+def _values(stype: str, data: bytes) -> NDArray[Any] | None:
     """Return the values of an array; None if Flower is to read it, or to refuse it."""
     if stype == _NPY and data.startswith(_MAGIC):
         begin = _START + int.from_bytes(data[len(_MAGIC) : _START], "little")

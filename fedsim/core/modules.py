@@ -37,7 +37,8 @@ def copied(model: nn.Module) -> nn.Module:
     for each of which `copy.deepcopy` takes as long as for one with contents. Modules that define
     how they are copied, and attributes of other kinds, are left to it.
     """
-    return _copied(model, {})
+    own: nn.Module = _copied(model, {})
+    return own
 
 
 def _copied(module: nn.Module, memo: dict[int, Any]) -> Any:
@@ -58,7 +59,7 @@ def _copied(module: nn.Module, memo: dict[int, Any]) -> Any:
             held[name] = memo.setdefault(id(value), form())
         else:
             held[name] = copy.deepcopy(value, memo)
-    own.__setstate__(held)
+    own.__setstate__(held)  # type: ignore[no-untyped-call]
     return own
 
 
