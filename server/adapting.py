@@ -96,6 +96,16 @@ class Adapting:
             adapted = adapt_to_sum(attack, chains, replace(known, clients=len(chains)))
         return None if adapted is attack else adapted
 
+    def kinds(self, clients: Sequence[Sequence[int]]) -> int:
+        """Return the number of different defenses, of which each has an adaptive attack at most.
+
+        Args:
+            clients: the clients behind each upload.
+        """
+        described = self.scenario.describe_defenses
+        defended = [ps for ps in clients if any(self._countermeasures(p) for p in ps)]
+        return len({repr([described(p) for p in partitions]) for partitions in defended})
+
     def of_clients(self, partitions: Sequence[int], known: Known) -> Known:
         """Return the knowledge of a round with what depends on the size of the clients' data."""
         examples = max((self.sizes[p] for p in partitions if p < len(self.sizes)), default=1)

@@ -207,33 +207,66 @@ class Adversary:
         weights = {k: v.clone() for k, v in model.state_dict().items()}
         model.train(self._architecture.training).to(self._device)
         control = self._control(server_round, model)
+        observed = [
+            (upload, self._naive(server_round, upload, weights))
+            for upload in [*uploads, *(u for u in followed if u not in uploads)]
+        ]
+        naive = [control, *(victim for upload, victim in observed if upload in uploads)]
+        begun: list[Callable[[], None]] = []
+        attacks = self._plan.attacks(server_round)
+        kinds = [u.partitions for u in uploads] if self._plan.adaptive else []
+        solver = self._solver_of(1 + self._adapting.kinds(kinds)) if attacks else self._solver
+        if attacks:
+            begun += self._begin_all(naive, model, solver)
+        # Meanwhile priors are learned.
         known = self._known(model, control)
-        victims = [control]
+        adaptive: list[Victim] = []
         seen: list[Victim] = []
-        for upload in [*uploads, *(u for u in followed if u not in uploads)]:
+        for upload, victim in observed:
             # Of a single upload that is not attacked on its own, the observation is enough.
             knows = known if upload in uploads or isinstance(upload, Sum) else None
-            found = self._victims(server_round, upload, weights, knows)
-            victims += found if upload in uploads else []
-            seen += found if upload in followed else []
-        victims[1:1] = adaptive_control(control, victims, self._attack)
+            found = self._adaptive(victim, knows)
+            adaptive += found if upload in uploads else []
+            seen += [victim, *found] if upload in followed else []
+        adaptive = [*adaptive_control(control, adaptive, self._attack), *adaptive]
         joint = self._together.after(server_round, seen, weights, known)
-        if not self._plan.attacks(server_round):
+        if not attacks:
             return
-        self._listeners.on_victims([*victims, *(victim for victim, _ in joint)])
-        self._restart_the_clock()
-        if self._control_apart:
-            self._begin([v for v in victims if v.is_control], model)()
-            victims = [v for v in victims if not v.is_control]
-        groups = alike(victims)
-        solver = self._solver_of(len(groups))
-        self._restart_the_clock()
-        for end in [self._begin(group, model, solver) for group in groups]:
+        begun += self._begin_all(adaptive, model, solver, [victim for victim, _ in joint])
+        for end in begun:
             end()
         self._restart_the_clock()
         for victim, models in joint:
             self._begin([victim], models)()
         self._listeners.on_round_done(server_round)
+
+    def _begin_all(
+        self,
+        victims: Sequence[Victim],
+        model: nn.Module,
+        solver: Solver,
+        later: Sequence[Victim] = (),
+    ) -> list[Callable[[], None]]:
+        """Tell of victims, and begin the attacks on them, those that are alike together.
+
+        Args:
+            victims: the victims.
+            model: the global model.
+            solver: where the attacks are computed.
+            later: other victims to tell of.
+
+        Returns:
+            For each attack, a function that waits for its end and tells it.
+        """
+        if victims or later:
+            self._listeners.on_victims([*victims, *later])
+        self._restart_the_clock()
+        if self._control_apart:
+            for group in alike([v for v in victims if v.is_control]):
+                self._begin(group, model)()
+            victims = [v for v in victims if not v.is_control]
+            self._restart_the_clock()
+        return [self._begin(group, model, solver) for group in alike(victims)]
 
     def _restart_the_clock(self) -> None:
         self._deadline = time.monotonic() + self._plan.time_limit_s
@@ -313,27 +346,26 @@ class Adversary:
         known = self._adapting.known(model, control.observation.gradient)
         return replace(known, uploads=1) if control.server_round == 1 else known
 
-    def _victims(
-        self,
-        server_round: int,
-        upload: Upload | Sum,
-        weights: Mapping[str, Tensor],
-        known: Known | None,
-    ) -> list[Victim]:
-        """Return the victims of one upload: for the naive and, if any, the adaptive attacker."""
+    def _naive(
+        self, server_round: int, upload: Upload | Sum, weights: Mapping[str, Tensor]
+    ) -> Victim:
+        """Return the naive attacker's victim of an upload."""
         observation, problem = None, upload.problem
         if problem is None:
             try:
                 observation = self._observing.observe(upload, weights)
             except FedsimError as error:
                 problem = str(error)
-        naive = Victim(server_round, upload.partitions, NAIVE, self._attack, observation, problem)
+        return Victim(server_round, upload.partitions, NAIVE, self._attack, observation, problem)
+
+    def _adaptive(self, naive: Victim, known: Known | None) -> list[Victim]:
+        """Return the adaptive attacker's victim of an upload, if there is such an attacker."""
         if known is None:
-            return [naive]
+            return []
         adaptive = replace(naive, attacker=ADAPTIVE)
         try:
-            adapted = self._adapting.adapted(upload.partitions, known)
+            adapted = self._adapting.adapted(naive.partitions, known)
         except Exception as error:  # from a third-party countermeasure: it must not affect training
             reason = f"{type(error).__name__}: {error}"
-            return [naive, replace(adaptive, observation=None, problem=problem or reason)]
-        return [naive] if adapted is None else [naive, replace(adaptive, attack=adapted)]
+            return [replace(adaptive, observation=None, problem=naive.problem or reason)]
+        return [] if adapted is None else [replace(adaptive, attack=adapted)]

@@ -116,6 +116,7 @@ class Listeners:
 
     on_outcome: OnOutcome
     on_victims: OnVictims = field(default=lambda victims: None)
+    """Called with a round's victims, whose attacks begin: the naive attacker's, then all others."""
     on_progress: OnAttackProgress = field(default=lambda victims, progress: None)
     on_round_done: Callable[[int], None] = field(default=lambda server_round: None)
     on_skipped: Callable[[int, Sequence[int]], None] = field(

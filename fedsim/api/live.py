@@ -98,6 +98,7 @@ class LiveView(Observer):
         self._screen = _Screen()
         self._lock = threading.Lock()
         self._looked, self._began = 0.0, time.monotonic()
+        self._attacked = 0
         self._uploads = 0
         self._start: RunStarted | None = None
         self._paces: dict[str, _Pace] = {}
@@ -164,6 +165,9 @@ class LiveView(Observer):
 
     def on_victims(self, victims: Sequence[Victim]) -> None:
         """Clear the pictures of the previous round."""
+        before, self._attacked = self._attacked, victims[0].server_round
+        if before == self._attacked:
+            return
         with self._lock:
             self._screen.attack = f"round {victims[0].server_round}: {attack_line(victims)}"
             self._screen.frames.clear()

@@ -45,6 +45,7 @@ class PlainView(Observer):
         self._console = console
         self._scenario: Scenario | None = None
         self._looked = time.monotonic()
+        self._attacked = 0
         self._start: RunStarted | None = None
 
     def __enter__(self) -> PlainView:
@@ -69,6 +70,9 @@ class PlainView(Observer):
 
     def on_victims(self, victims: Sequence[Victim]) -> None:
         """Print the number of victims."""
+        before, self._attacked = self._attacked, victims[0].server_round
+        if before == self._attacked:
+            return
         self._say(f"round {victims[0].server_round}: {attack_line(victims)}")
 
     def on_progress(self, victims: Sequence[Victim], progress: Progress) -> None:

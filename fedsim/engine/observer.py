@@ -38,7 +38,7 @@ class Observer:
         """Handle a record that was just written to the log."""
 
     def on_victims(self, victims: Sequence[Victim]) -> None:
-        """Handle the selection of the next victims."""
+        """Handle the next victims: the naive attacker's of a round, then the others of it."""
 
     def on_progress(self, victims: Sequence[Victim], progress: Progress) -> None:
         """Handle the progress of an attack; `Progress.victims` are indices of ``victims``."""

@@ -132,6 +132,7 @@ class _Clock(Observer):
     _began: float = field(default_factory=time.monotonic)
     _rounds: list[float] = field(default_factory=list)
     _attack: list[float] = field(default_factory=list)
+    _attacked: int = 0
     _searches: dict[tuple[tuple[str, bool], ...], _Search] = field(default_factory=dict)
 
     def on_record(self, record: LogRecord) -> None:
@@ -144,8 +145,9 @@ class _Clock(Observer):
             self.cut = self.cut or record.status == "stopped"
 
     def on_victims(self, victims: Sequence[Victim]) -> None:
-        """Take the time at which attacks begin."""
-        self.victims = len(victims)
+        """Take the time at which attacks begin, the last ones once their priors are learned."""
+        before, self._attacked = self._attacked, victims[0].server_round
+        self.victims = len(victims) + (self.victims if before == self._attacked else 0)
         self._attack = [time.monotonic()]
 
     def on_progress(self, victims: Sequence[Victim], progress: Progress) -> None:

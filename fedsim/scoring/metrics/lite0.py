@@ -7,6 +7,8 @@ arXiv:1905.11946) without squeeze-and-excitation and with ReLU6. Its weights com
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
@@ -63,11 +65,12 @@ def installed() -> bool:
     return weights_file() is not None
 
 
-def features(picture: Tensor) -> tuple[Tensor, ...]:
-    """Return the features of one picture, ``(channels, places)`` float32 for each of `FEATURES`.
+def features(picture: Tensor) -> Iterator[Tensor]:
+    """Yield the features of one picture, ``(channels, places)`` float32 for each of `FEATURES`.
 
     Each place's features have unit length. Pictures are processed one by one, so that the result
-    does not depend on others beside it.
+    does not depend on others beside it. Deeper features are computed when they are asked for: most
+    of the time goes into them, and to tell two pictures apart the first ones often suffice.
 
     Args:
         picture: ``(C, H, W)`` in [0, 1], C 1 or 3.
@@ -76,21 +79,33 @@ def features(picture: Tensor) -> tuple[Tensor, ...]:
         DataError: the weights are not installed.
     """
     flat = picture.detach().to("cpu", torch.float32).contiguous()
-    return _features(flat.numpy().tobytes(), tuple(flat.shape))
+    known = _features(flat.numpy().tobytes(), tuple(flat.shape))
+    return (known.layer(number) for number in range(len(FEATURES)))
+
+
+class _Features:
+    """Features of one picture as far as they have been asked for, by any thread."""
+
+    def __init__(self, picture: Tensor) -> None:
+        stem, self._blocks = _network()
+        self._found: list[Tensor] = []
+        self._at, self._lock = 0, threading.Lock()
+        with torch.no_grad():
+            self._x = F.relu6(stem(_scaled(picture)))
+
+    def layer(self, number: int) -> Tensor:
+        with self._lock, torch.no_grad():
+            while len(self._found) <= number:
+                self._x = _passed(self._x, self._blocks[self._at])
+                if self._at in FEATURES:
+                    self._found.append(F.normalize(self._x[0].flatten(1), dim=0, eps=1e-8))
+                self._at += 1
+            return self._found[number]
 
 
 @lru_cache(_KEPT)
-def _features(pixels: bytes, shape: tuple[int, ...]) -> tuple[Tensor, ...]:
-    stem, blocks = _network()
-    picture = torch.frombuffer(bytearray(pixels), dtype=torch.float32).reshape(shape)
-    found = []
-    with torch.no_grad():
-        x = F.relu6(stem(_scaled(picture)))
-        for at, block in enumerate(blocks):
-            x = _passed(x, block)
-            if at in FEATURES:
-                found.append(F.normalize(x[0].flatten(1), dim=0, eps=1e-8))
-    return tuple(found)
+def _features(pixels: bytes, shape: tuple[int, ...]) -> _Features:
+    return _Features(torch.frombuffer(bytearray(pixels), dtype=torch.float32).reshape(shape))
 
 
 def _passed(x: Tensor, block: list[_Convolution]) -> Tensor:
