@@ -24,7 +24,7 @@ class BoundedQueue(Generic[Job]):
     def __init__(self, most: float) -> None:
         self._most = most
         self._jobs: deque[tuple[Job, int]] = deque()
-        self._size, self._ended = 0, False
+        self._size, self._ended, self._taken = 0, False, False
         self._changed = threading.Condition()
 
     def fits(self, size: int) -> bool:
@@ -54,16 +54,32 @@ class BoundedQueue(Generic[Job]):
             self._changed.notify_all()
 
     def get(self) -> Job | None:
-        """Remove and return the oldest job; wait for one; None after the last one."""
+        """Remove and return the oldest job; wait for one; None after the last one.
+
+        The one that was taken before is then done.
+        """
         with self._changed:
+            self._taken = False
+            self._changed.notify_all()
             while not self._jobs:
                 if self._ended:
                     return None
                 self._changed.wait(POLL_S)
             job, size = self._jobs.popleft()
-            self._size -= size
+            self._size, self._taken = self._size - size, True
             self._changed.notify_all()
             return job
+
+    def wait_until_done(self, given_up: Callable[[], bool]) -> None:
+        """Wait until the jobs so far are done.
+
+        Args:
+            given_up: returns whether nobody will take the jobs any more, so that waiting is in
+                vain.
+        """
+        with self._changed:
+            while (self._jobs or self._taken) and not given_up():
+                self._changed.wait(POLL_S)
 
     def end(self) -> None:
         """Take no more jobs."""

@@ -259,6 +259,7 @@ class _Run:
             assumed=Assumptions(self._site.loss.function()),
             finished=() if self._past is None else self._past.victims,
             solver=on_cluster if self._on_cluster else here,
+            in_turns=self._engine == "inline" and self._cpus == 1,
         )
 
     def _on_attacked(self, server_round: int) -> None:

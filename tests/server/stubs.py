@@ -137,6 +137,8 @@ def adversary(
     attack: Attack | None = None,
     threads: int = 1,
     at_once: int = 1,
+    *,
+    in_turns: bool = False,
 ) -> Adversary:
     """Return the adversary of a scenario, with its own attack or another one."""
     site, plan = site_of(scenario.to_toml()), scenario.adversary
@@ -146,7 +148,17 @@ def adversary(
     cpu = torch.device("cpu")
     known = (site.architecture, site.dataset.test)
     sizes = [len(own) for own in site.partitions]
-    return Adversary(scenario, plan, *known, listeners, cpu, threads, at_once=at_once, sizes=sizes)
+    return Adversary(
+        scenario,
+        plan,
+        *known,
+        listeners,
+        cpu,
+        threads,
+        at_once=at_once,
+        sizes=sizes,
+        in_turns=in_turns,
+    )
 
 
 def uploads_of(scenario: Scenario, server_round: int = 1) -> list[Upload]:

@@ -92,3 +92,42 @@ def test_rounds_together_cannot_skip() -> None:
         "adversary={attack='dlg', rounds_together=true, queue_full='skip'}",
     )
     assert "adversary.queue_full = 'wait'" in said
+
+
+def test_who_waits_goes_on_when_the_jobs_are_done() -> None:
+    queue = BoundedQueue[str](10)
+    queue.wait_until_done(never)
+    queue.put("a", 1, never)
+    waiting = threading.Thread(target=queue.wait_until_done, args=(never,))
+    waiting.start()
+    assert queue.get() == "a"
+    waiting.join(0.3)
+    assert waiting.is_alive()  # it was taken, and is not done
+    queue.end()
+    assert queue.get() is None
+    waiting.join(WAIT_S)
+    assert not waiting.is_alive()
+
+
+def test_nobody_waits_for_jobs_that_nobody_does() -> None:
+    queue = BoundedQueue[str](10)
+    queue.put("a", 1, never)
+    queue.wait_until_done(lambda: True)
+
+
+@pytest.mark.parametrize("in_turns", [False, True])
+def test_training_and_attacks_take_turns_if_asked(in_turns: bool) -> None:
+    scenario, heard, attack = small(ATTACKED % "wait"), Heard(), Waiting()
+    attacker = adversary(scenario, heard.listeners(), attack, in_turns=in_turns)
+    weights = ArrayRecord(global_weights(scenario))
+    training = threading.Thread(target=attacker.intercept, args=(1, weights, uploads_of(scenario)))
+    training.start()
+    assert attack.started.wait(WAIT_S)
+    training.join(0.3)
+    assert training.is_alive() is in_turns
+    attack.released.set()
+    training.join(WAIT_S)
+    assert not training.is_alive()
+    if in_turns:
+        assert heard.rounds == [1]
+    attacker.finish()
