@@ -1,6 +1,5 @@
 """A module as a pure function of its parameters, ready for ``torch.func``."""
 
-import copy
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
@@ -9,7 +8,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, replace_all_batch_norm_modules_
 
 from fedsim.core.errors import AttackError
-from fedsim.core.modules import DropoutOff, batch_norms, using_draws, without_dropout
+from fedsim.core.modules import DropoutOff, batch_norms, copied, using_draws, without_dropout
 from fedsim.core.randomness import global_randomness
 
 Forward = Callable[[Mapping[str, Tensor], Tensor], Tensor]
@@ -79,7 +78,7 @@ def with_statistics(model: nn.Module) -> ForwardWithStatistics:
 
 
 def _own_copy(model: nn.Module) -> nn.Module:
-    own = copy.deepcopy(model).requires_grad_(False)  # no graph except for the given parameters
+    own = copied(model).requires_grad_(False)  # no graph except for the given parameters
     for module in batch_norms(own).values():
         if module.training:
             replace_all_batch_norm_modules_(module)
@@ -109,7 +108,7 @@ def count_classes(model: nn.Module, input_shape: tuple[int, ...]) -> int:
     try:
         # Whatever the model draws, it does not draw from the caller's generator.
         with torch.no_grad(), global_randomness():
-            found: object = as_function(copy.deepcopy(model).eval())(parameters(model), probe)
+            found: object = as_function(copied(model).eval())(parameters(model), probe)
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
         raise AttackError(
             f"the model cannot be evaluated on examples of shape {input_shape} "

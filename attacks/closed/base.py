@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from abc import abstractmethod
 from collections.abc import Mapping
 
@@ -26,6 +25,7 @@ from fedsim.attacks.types import (
     TruthFit,
 )
 from fedsim.core.errors import AttackError
+from fedsim.core.modules import copied
 
 Found = tuple[Tensor, Tensor]
 """A batch: the model's inputs ``(batch_size, *input_shape)`` and labels ``(batch_size,)``."""
@@ -63,7 +63,7 @@ class ClosedForm(Attack):
         """Return the fit of the private batch under DLG's equations."""
 
         def upload(dtype: torch.dtype) -> Mapping[str, Tensor]:
-            judge = _Judge(copy.deepcopy(model).to(dtype), observation)
+            judge = _Judge(copied(model).to(dtype), observation)
             return {k: g.double() for k, g in judge.upload(data, labels).items()}
 
         relative = self.relative_objective_of(model, observation, data, labels)

@@ -6,7 +6,6 @@ An attack of this family sets an objective, priors, a start, a label rule and an
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Self
@@ -31,7 +30,7 @@ from fedsim.attacks.types import Observation, OnProgress, Reconstruction, Should
 from fedsim.core.checked import checked
 from fedsim.core.errors import AttackError
 from fedsim.core.modality import PICTURES
-from fedsim.core.modules import draw_size
+from fedsim.core.modules import copied, draw_size
 
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
@@ -58,7 +57,7 @@ class GradientMatching(MatchingHooks):
         draws = self._drawn(model, observation, data, labels)
 
         def upload(dtype: torch.dtype) -> Mapping[str, Tensor]:
-            cast = copy.deepcopy(model).to(dtype)
+            cast = copied(model).to(dtype)
             problem, against, target = self._judging(cast, observation, labels)
             return {
                 k: g.double() for k, g in problem.upload_of(data, target, against, draws).items()
@@ -89,7 +88,7 @@ class GradientMatching(MatchingHooks):
         """Return the draws that fit a batch best, in double precision; None without draws."""
         if not self.draws or not draw_size(model):
             return None
-        exact = copy.deepcopy(model).double()
+        exact = copied(model).double()
         problem, against, target = self._judging(exact, observation, labels)
         return problem.fitted_draws(data, target, against)
 
@@ -188,7 +187,7 @@ class GradientMatching(MatchingHooks):
         dtype = _DTYPES.get(self.precision)
         if dtype is None or dtype == next(model.parameters()).dtype:
             return model
-        return copy.deepcopy(model).to(dtype)
+        return copied(model).to(dtype)
 
 
 @checked

@@ -95,6 +95,24 @@ def test_it_grows_with_noise_and_with_blur() -> None:
         assert found == sorted(found)
 
 
+@pytest.mark.parametrize("strength", [0.0, 0.1, 1.0, 10.0])
+def test_a_rank_is_by_the_whole_distance(strength: float) -> None:
+    """Public pictures are compared no further than to tell that they are farther away."""
+    private, public = boots()[0], boots()[1:21]
+    found = (private + noise(private, 0.1 * strength)).clamp(0, 1)
+    own = distance(found, private)
+    assert rank(found, private, public) == 1 + sum(distance(found, o) <= own for o in public)
+
+
+def test_what_the_first_features_tell_apart_gets_no_deeper_ones() -> None:
+    lite0._features.cache_clear()
+    private, public = boots()[0], boots()[1:6]
+    assert rank(private, private, public) == 1
+    single = [x.float().contiguous() for x in public]
+    known = [lite0._features(x.numpy().tobytes(), tuple(x.shape)) for x in single]
+    assert [len(each._found) for each in known] == [1] * 5
+
+
 def test_large_pictures_are_scaled_down() -> None:
     large = torch.rand(3, 200, 300, generator=torch.Generator().manual_seed(0))
     assert next(lite0.features(large)).shape == (16, 32 * 48)
