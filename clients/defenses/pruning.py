@@ -45,11 +45,11 @@ class Pruning(Defense):
         count = share_of(self.fraction, x.numel())
         if not count:
             return x.clone()
-        sizes = x.abs().flatten()
-        # NumPy has no bfloat16, and for a few thousand numbers is several times as fast.
+        sizes = x.detach().abs().flatten().cpu()
+        # For a few thousand numbers NumPy is several times as fast, but it has no bfloat16.
         values = (sizes.float() if sizes.dtype == torch.bfloat16 else sizes).numpy()
         largest = np.partition(values, count - 1)[count - 1]
         gone = values < largest
         equal = np.flatnonzero(values == largest)  # of which the first go
         gone[equal[: count - int(gone.sum())]] = True
-        return x.flatten().masked_fill(torch.from_numpy(gone), 0.0).reshape(x.shape)
+        return x.flatten().masked_fill(torch.from_numpy(gone).to(x.device), 0.0).reshape(x.shape)
