@@ -49,7 +49,7 @@ class Site:
         return self.each_once(partition, server_round, self.batches(partition, server_round))
 
     def each_once(self, partition: int, server_round: int, batches: Sequence[Batch]) -> list[Batch]:
-        """Return what `different` returns, of a client's batches of a round."""
+        """Return the examples of a client's batches of a round, as `different` does."""
         if len(batches) == 1:  # no batch has an example twice
             return list(batches)
         drawn = self.drawn(partition, server_round)

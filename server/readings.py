@@ -18,7 +18,7 @@ class Readings:
     def read(
         self, reply: Message, partition: int, expected: Shapes, limits: Limits = NO_LIMITS
     ) -> Upload:
-        """Return what `fedsim.server.uploads.read_upload` returns for these arguments."""
+        """Return the upload, as `fedsim.server.uploads.read_upload` does."""
         known = self._known.get(id(reply))
         if known is not None:
             seen, shapes, most, upload = known

@@ -71,7 +71,7 @@ def test_no_tensor_of_the_adversary_equals_a_private_one() -> None:
 def test_no_parameter_of_the_adversary_is_meant_for_private_data() -> None:
     parameters = set(inspect.signature(Adversary.__init__).parameters) - {"self"}
     told = {"scenario", "plan", "architecture", "public", "listeners", "device"}
-    told |= {"threads", "at_once"}  # of its attacks
+    told |= {"threads", "at_once", "in_turns"}  # of its attacks
     told |= {"assumed", "control_apart"}  # loss and normalisation; a time limit of the control
     told |= {"finished"}  # names of victims that it attacked before
     told |= {"solver"}  # where its attacks are computed
