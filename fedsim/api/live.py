@@ -98,7 +98,6 @@ class LiveView(Observer):
         self._screen = _Screen()
         self._lock = threading.Lock()
         self._looked, self._began = 0.0, time.monotonic()
-        self._attacked = 0
         self._uploads = 0
         self._start: RunStarted | None = None
         self._paces: dict[str, _Pace] = {}
@@ -165,8 +164,7 @@ class LiveView(Observer):
 
     def on_victims(self, victims: Sequence[Victim]) -> None:
         """Clear the pictures of the previous round."""
-        before, self._attacked = self._attacked, victims[0].server_round
-        if before == self._attacked:
+        if not self.begins_round(victims):
             return
         with self._lock:
             self._screen.attack = f"round {victims[0].server_round}: {attack_line(victims)}"

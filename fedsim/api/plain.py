@@ -45,7 +45,6 @@ class PlainView(Observer):
         self._console = console
         self._scenario: Scenario | None = None
         self._looked = time.monotonic()
-        self._attacked = 0
         self._start: RunStarted | None = None
 
     def __enter__(self) -> PlainView:
@@ -70,10 +69,8 @@ class PlainView(Observer):
 
     def on_victims(self, victims: Sequence[Victim]) -> None:
         """Print the number of victims."""
-        before, self._attacked = self._attacked, victims[0].server_round
-        if before == self._attacked:
-            return
-        self._say(f"round {victims[0].server_round}: {attack_line(victims)}")
+        if self.begins_round(victims):
+            self._say(f"round {victims[0].server_round}: {attack_line(victims)}")
 
     def on_progress(self, victims: Sequence[Victim], progress: Progress) -> None:
         """Print the progress of the attack at intervals."""

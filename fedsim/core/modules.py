@@ -54,7 +54,7 @@ def _copied(module: nn.Module, memo: dict[int, Any]) -> Any:
         if form in _UNCHANGING or (form is tuple and _UNCHANGING.issuperset(map(type, value))):
             held[name] = value
         elif name == "_modules":
-            held[name] = {k: m if m is None else _copied(m, memo) for k, m in value.items()}
+            held[name] = form((k, m if m is None else _copied(m, memo)) for k, m in value.items())
         elif not value and form in _CONTAINERS:
             held[name] = memo.setdefault(id(value), form())
         else:

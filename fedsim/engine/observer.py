@@ -26,10 +26,11 @@ class Observer:
 
     folder: Path | None = None
     """The run folder; None until the run has begun."""
+    _attacked: int | None = None
 
     def on_start(self, scenario: Scenario, folder: Path) -> None:
         """Handle the start of a run."""
-        self.folder = folder
+        self.folder, self._attacked = folder, None
 
     def on_reader(self, reader: Reader) -> None:
         """Take note of how to read what an attack holds."""
@@ -39,6 +40,11 @@ class Observer:
 
     def on_victims(self, victims: Sequence[Victim]) -> None:
         """Handle the next victims: the naive attacker's of a round, then the others of it."""
+
+    def begins_round(self, victims: Sequence[Victim]) -> bool:
+        """Return whether these are the first victims of their round; asked once for each call."""
+        before, self._attacked = self._attacked, victims[0].server_round
+        return before != self._attacked
 
     def on_progress(self, victims: Sequence[Victim], progress: Progress) -> None:
         """Handle the progress of an attack; `Progress.victims` are indices of ``victims``."""

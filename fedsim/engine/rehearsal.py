@@ -132,7 +132,6 @@ class _Clock(Observer):
     _began: float = field(default_factory=time.monotonic)
     _rounds: list[float] = field(default_factory=list)
     _attack: list[float] = field(default_factory=list)
-    _attacked: int = 0
     _searches: dict[tuple[tuple[str, bool], ...], _Search] = field(default_factory=dict)
 
     def on_record(self, record: LogRecord) -> None:
@@ -146,8 +145,7 @@ class _Clock(Observer):
 
     def on_victims(self, victims: Sequence[Victim]) -> None:
         """Take the time at which attacks begin, the last ones once their priors are learned."""
-        before, self._attacked = self._attacked, victims[0].server_round
-        self.victims = len(victims) + (self.victims if before == self._attacked else 0)
+        self.victims = len(victims) + (0 if self.begins_round(victims) else self.victims)
         self._attack = [time.monotonic()]
 
     def on_progress(self, victims: Sequence[Victim], progress: Progress) -> None:

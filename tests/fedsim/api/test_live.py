@@ -123,6 +123,18 @@ def test_a_sum_is_one_victim_under_its_own_name() -> None:
     assert SUM[:10] in screen_of(view)
 
 
+def test_a_rounds_later_victims_clear_no_picture_and_are_not_told_again() -> None:
+    view, console = started_view(terminal()), Console(file=io.StringIO(), width=80)
+    plain, attacked = PlainView(console), victims(None, 0, 1)
+    for each in (view, plain):
+        each.on_victims(attacked)
+        each.on_progress(attacked, progress(3))
+        each.on_victims(victims(0, 1))
+    assert "evaluation 7 of 20" in screen_of(view)
+    assert "fit 1e-03" in screen_of(view)
+    assert console.file.getvalue().count("attacking 2 uploads") == 1  # type: ignore[attr-defined]
+
+
 def test_many_pictures_fit_a_small_terminal() -> None:
     view = started_view(terminal(width=60, height=20))
     attacked = victims(*[0] * 20, *range(3))
