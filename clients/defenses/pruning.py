@@ -1,5 +1,6 @@
 """Magnitude pruning."""
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, ClassVar
 
@@ -45,7 +46,8 @@ class Pruning(Defense):
         count = share_of(self.fraction, x.numel())
         if not count:
             return x.clone()
-        sizes = x.detach().abs().flatten().cpu()
+        # NaN, of a training that diverged, is less than nothing and would keep all that is left.
+        sizes = x.detach().abs().flatten().cpu().nan_to_num(math.inf, math.inf)
         # For a few thousand numbers NumPy is several times as fast, but it has no bfloat16.
         values = (sizes.float() if sizes.dtype == torch.bfloat16 else sizes).numpy()
         largest = np.partition(values, count - 1)[count - 1]

@@ -48,6 +48,14 @@ def test_ties_go_by_position() -> None:
     assert pruned([1.0, -1.0, 1.0, -1.0], 0.5) == [0.0, 0.0, 1.0, -1.0]
 
 
+@pytest.mark.parametrize("fraction", [0.25, 0.5, 0.75, 1.0])
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
+def test_a_training_that_diverged_is_pruned_too(bad: float, fraction: float) -> None:
+    after = pruned([bad, 1.0, bad, 2.0], fraction)
+    assert after.count(0.0) == 4 * fraction
+    assert after[1] == 0.0  # the smallest goes first
+
+
 def test_each_tensor_for_itself() -> None:
     upload = {"big": torch.tensor([[10.0, 20.0], [30.0, 40.0]]), "small": torch.tensor([0.1, 0.2])}
     done = Pruning(fraction=0.5).protect_upload(upload, torch.Generator())
