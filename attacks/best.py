@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Annotated
 
@@ -17,7 +17,7 @@ from fedsim.attacks.closed.spear import SPEAR
 from fedsim.attacks.local_training import LocalTraining
 from fedsim.attacks.matching.attack import GradientMatching, LBFGSMatching
 from fedsim.attacks.matching.hooks import MatchingHooks, StepsAs
-from fedsim.attacks.matching.objectives import CosineDistance, SquaredDistance
+from fedsim.attacks.matching.objectives import CosineDistance, SquaredDistance, unwrapped
 from fedsim.attacks.surrogate import Surrogate
 from fedsim.attacks.types import Observation, Reconstruction, Status
 from fedsim.core.errors import AttackError
@@ -62,19 +62,40 @@ class BestOf(LBFGSMatching):
     ) -> Mapping[int, Reconstruction]:
         """Return the best closed form's result for each victim to which one applies."""
         best: dict[int, Reconstruction] = {}
-        # Of the closed forms only this one holds whatever the layers after the first one draw.
-        forms = (DenseInversion(),) if self.draws else CLOSED_FORMS
-        for attack in forms if self.closed_forms else ():
+        for attack in self._forms() if self.closed_forms else ():
             unsolved = [i for i in observations if i not in best or not self.is_final(best[i])]
             if not unsolved:
                 break
             found = attack.run(model, [observations[i] for i in unsolved])
-            for i, result in zip(unsolved, found, strict=True):
+            for i, computed in zip(unsolved, found, strict=True):
+                result = self._judged(model, observations[i], computed)
                 worse = i in best and best[i].relative_objective <= result.relative_objective
                 if result.status is not Status.FAILED and not worse:
                     best[i] = result
         # A result that fits worse than a zero gradient is not a start, unless draws are unknown.
         return {i: r for i, r in best.items() if self.draws or r.relative_objective < 1}
+
+    def _forms(self) -> Sequence[ClosedForm]:
+        """Return the closed forms for what is known of the defense."""
+        if self.draws:  # only this one holds whatever the layers after the first one draw
+            return (DenseInversion(),)
+        floors = [wrapper.pruned_up_to for wrapper in unwrapped(self.objective)[0]]
+        pruned = [floor for floor in floors if floor is not None]
+        own = RGAP(floor=max(pruned)) if pruned else RGAP()
+        return tuple(own if isinstance(form, RGAP) else form for form in CLOSED_FORMS)
+
+    def _judged(
+        self, model: nn.Module, observation: Observation, computed: Reconstruction
+    ) -> Reconstruction:
+        """Return a closed form's result, judged by this attack's own objective.
+
+        That of an attacker who knows of a defense differs from a closed form's: a clipped gradient
+        is another one, and leads R-GAP to the same picture.
+        """
+        changed = self.priors or self.per_example or self.per_client
+        if self.draws or (self.objective == SquaredDistance() and not changed):
+            return computed
+        return self.judged(model, observation, computed)
 
     def is_final(self, initial: Reconstruction) -> bool:
         """Return whether an initial reconstruction explains the gradient."""

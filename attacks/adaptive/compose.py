@@ -152,7 +152,7 @@ def _scaled(answer: Answer | None, gain: float) -> Answer | None:
 
 def _behind(wrappers: Sequence[Wrapper], answer: Answer) -> Answer:
     """Return the answer for a gradient that first passes through the wrappers."""
-    if answer.likelihood is None or not any(wrapper.sets_zeros for wrapper in wrappers):
+    if answer.likelihood is None or all(w.pruned_up_to is None for w in wrappers):
         return answer
     return replace(answer, likelihood=answer.likelihood.behind_zeros())
 

@@ -28,9 +28,12 @@ class SurvivingDistance(Wrapper):
             added after pruning and hides the zeros.
     """
 
-    sets_zeros: ClassVar[bool] = True
-
     floor: float = 0.0
+
+    @property
+    def pruned_up_to(self) -> float:
+        """The floor."""
+        return self.floor
 
     @override
     def __call__(self, dummy: Gradient, shared: Gradient) -> Tensor:

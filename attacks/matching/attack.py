@@ -26,7 +26,14 @@ from fedsim.attacks.matching.problem import Against, Problem
 from fedsim.attacks.matching.trials import Trials
 from fedsim.attacks.matching.truth import truth_fit
 from fedsim.attacks.matching.undo import undone
-from fedsim.attacks.types import Observation, OnProgress, Reconstruction, ShouldStop, TruthFit
+from fedsim.attacks.types import (
+    Observation,
+    OnProgress,
+    Reconstruction,
+    ShouldStop,
+    Snapshot,
+    TruthFit,
+)
 from fedsim.core.checked import checked
 from fedsim.core.errors import AttackError
 from fedsim.core.modality import PICTURES
@@ -46,6 +53,19 @@ class GradientMatching(MatchingHooks):
         problem, against, target = self._judging(self._cast(model), observation, labels)
         draws = self._drawn(model, observation, data, labels)
         return problem.relative_objective_of(data, target, against, draws)
+
+    def judged(
+        self, model: nn.Module, observation: Observation, found: Reconstruction
+    ) -> Reconstruction:
+        """Return another attack's reconstruction, judged by this attack's own objective."""
+        data, labels = found.data, found.labels
+        if data is None or labels is None:
+            return found
+        problem, against, target = self._judging(self._cast(model), observation, labels)
+        relative = problem.relative_objective_of(data, target, against)
+        objective = relative * float(problem.scale({k: g[None] for k, g in against.shared.items()}))
+        last = Snapshot(found.evaluations, objective, data)
+        return replace(found, objective=objective, relative_objective=relative, history=(last,))
 
     def truth_fit(
         self, model: nn.Module, observation: Observation, data: Tensor, labels: Tensor

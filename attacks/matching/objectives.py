@@ -175,15 +175,21 @@ class Wrapper(Objective, ABC):
     Attributes:
         base: objective that compares the changed gradients.
         keeps_norm: a wrapper does not.
-        sets_zeros: whether the defense sets single coordinates to zero.
         joins_rounds: whether the wrapper itself follows a defense over several rounds.
     """
 
     keeps_norm: ClassVar[bool] = False
-    sets_zeros: ClassVar[bool] = False
     joins_rounds: ClassVar[bool] = False
 
     base: Objective = SquaredDistance()
+
+    @property
+    def pruned_up_to(self) -> float | None:
+        """Largest magnitude of a coordinate that the defense may have set to zero.
+
+        None, the default, if it sets no single coordinates to zero.
+        """
+        return None
 
     def above_noise(self, noise_std: float) -> Self:
         """Return the wrapper for an upload to which noise was added after its own defense.

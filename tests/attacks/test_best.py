@@ -1,10 +1,14 @@
 """Best of all: computed where that suffices, searched where it does not."""
 
+import dataclasses
+
 import pytest
 import torch
 
 from fedsim.attacks import DLG, RGAP, BestOf, Status
-from fedsim.clients.defenses import Fp16, Pruning
+from fedsim.attacks.adaptive import Known, adapt, countermeasures_of
+from fedsim.clients.defenses import Clipping, Defense, Fp16, Pruning
+from fedsim.core.registry import DEFENSES
 from fedsim.models import MLP, ConvNet
 from tests.victims import fashion_victims, photograph_victims, random_victims
 
@@ -15,6 +19,18 @@ def test_computed_without_any_search() -> None:
     assert [r.status for r in found] == [Status.COMPUTED] * 3
     assert [r.evaluations for r in found] == [1] * 3
     assert victims.psnr(found).min() > 50
+
+
+@pytest.mark.parametrize("defense", [Pruning(fraction=0.6), Clipping(norm=1.0)])
+def test_computed_behind_a_defense_that_is_known(defense: Defense) -> None:
+    """Pruned or clipped, which leaves as many equations as the network needs."""
+    victims = fashion_victims(2)
+    described = {"name": DEFENSES.name_of(defense), **dataclasses.asdict(defense)}
+    attack = adapt(BestOf(evaluations=5), countermeasures_of([described]), Known())
+    found = attack.run(victims.model, victims.observations(defense))
+    assert [r.status for r in found] == [Status.COMPUTED] * 2
+    assert victims.psnr(found).min() > 60
+    assert max(r.relative_objective for r in found) <= attack.tolerance
 
 
 @pytest.mark.parametrize("batch_size", [1, 3])

@@ -8,13 +8,16 @@ from typing import Annotated
 
 import torch
 from pydantic import Field
-from torch import nn
+from torch import Tensor, nn
 
 from fedsim.attacks.closed.base import ClosedForm, Found, check_one_example
 from fedsim.attacks.closed.dense import with_labels
-from fedsim.attacks.closed.rgap.recursion import Layer, invert, layers_of
+from fedsim.attacks.closed.rgap.recursion import Known, Layer, invert, layers_of
+from fedsim.attacks.closed.rgap.survivors import features_of, invert_survivors
+from fedsim.attacks.labels.known import known_or_inferred
 from fedsim.attacks.matching.memory import GB, free_bytes
 from fedsim.attacks.types import Observation
+from fedsim.core.checked import CodeOnly
 from fedsim.core.errors import AttackError
 from fedsim.core.registry import ATTACKS
 
@@ -34,7 +37,12 @@ class RGAP(ClosedForm):
     Differences from the paper: all victims are solved together, by conjugate gradients instead of
     one dense system each; the equations of the gradient have a larger weight than those of the
     layers behind, which carry the errors of the recursion; and the derivative by the logits is read
-    off the bias, while the paper needs a loss of one logit.
+    off the bias, while the paper needs a loss of one logit. Pruned gradients are not in the paper
+    (`fedsim.attacks.closed.rgap.survivors`).
+
+    Attributes:
+        floor: largest magnitude of a coordinate that may have been pruned, whose equation is left
+            out; None if no coordinate was.
     """
 
     memory_gb: Annotated[
@@ -44,6 +52,7 @@ class RGAP(ClosedForm):
             description="memory for the victims solved together, in GB; by default the free memory",
         ),
     ] = None
+    floor: CodeOnly[float | None] = None
 
     def _at_once(self, model: nn.Module, observation: Observation) -> int:
         device = next(model.parameters()).device
@@ -60,16 +69,65 @@ class RGAP(ClosedForm):
         first = next(iter(observations.values()))
         check_one_example(first, "R-GAP")
         layers = layers_of(model, first.input_shape)
-        device = next(model.parameters()).device
-        stacked = {
-            k: torch.stack([o.gradient[k].to(device) for o in observations.values()])
-            for k in _trained(layers)
-        }
-        data = invert(layers, stacked)
+        if self.floor is not None:
+            return self._solve_pruned(model, layers, observations, self.floor)
+        data = invert(layers, _stacked(model, layers, observations))
         return {
             i: with_labels(model, observation, batch[None])
             for (i, observation), batch in zip(observations.items(), data, strict=True)
         }
+
+    def _solve_pruned(
+        self,
+        model: nn.Module,
+        layers: list[Layer],
+        observations: Mapping[int, Observation],
+        floor: float,
+    ) -> Mapping[int, Found | str]:
+        """Return the batches behind pruned gradients, or the reasons why there are none.
+
+        Raises:
+            AttackError: the loss is not the cross-entropy of classes.
+        """
+        if not next(iter(observations.values())).is_classification:
+            raise AttackError(
+                "R-GAP on pruned gradients needs the cross-entropy of classes; use an attack that "
+                "matches gradients"
+            )
+        found: dict[int, Found | str] = {}
+        labels = {}
+        for i, observation in observations.items():
+            try:
+                labels[i] = known_or_inferred(model, observation)
+            except AttackError as error:
+                found[i] = str(error)
+        if not labels:
+            return found
+        seen = _stacked(model, layers, {i: observations[i] for i in labels})
+        gradient = {k: g.double() for k, g in seen.items()}
+        kept = {k: (g.abs() > floor).double() for k, g in gradient.items()}
+        stacked = torch.cat(list(labels.values())).to(next(iter(gradient.values())).device)
+        known, whole = features_of(layers[-1], gradient, kept, stacked)
+        found |= dict.fromkeys(labels, "too little of the last layer's gradient has survived")
+        if whole.any():
+            known = Known(known.features[whole], known.delta[whole], known.certain[whole])
+            gradient = {k: g[whole] for k, g in gradient.items()}
+            kept = {k: each[whole] for k, each in kept.items()}
+            solvable = [i for i, solvable in zip(labels, whole.tolist(), strict=True) if solvable]
+            data = invert_survivors(layers, known, gradient, kept)
+            found |= {i: (x[None], labels[i]) for i, x in zip(solvable, data, strict=True)}
+        return found
+
+
+def _stacked(
+    model: nn.Module, layers: list[Layer], observations: Mapping[int, Observation]
+) -> dict[str, Tensor]:
+    """Return the gradients of all victims by name, ``(V, ...)``."""
+    device = next(model.parameters()).device
+    return {
+        k: torch.stack([o.gradient[k].to(device) for o in observations.values()])
+        for k in _trained(layers)
+    }
 
 
 def _trained(layers: list[Layer]) -> list[str]:

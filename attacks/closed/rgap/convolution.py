@@ -94,7 +94,7 @@ def invert_conv(
     start = output.new_full((victims, channels, height * width), 0.5)
     wanted = certain * (output - bias)
     scale = 1 / (wanted**2).mean().clamp(min=torch.finfo(wanted.dtype).tiny)
-    rows, values = _gradient_equations(conv, delta, gradient, entering)
+    rows, values = gradient_equations(conv, delta, gradient, entering)
     columns = rows.mT.contiguous()
     reach = float((convolution.weight**2).sum()) / (channels * conv.stride[0] * conv.stride[1])
     typical = scale * reach * certain.mean() + RIDGE * (1 + (rows**2).sum(1).mean())
@@ -110,8 +110,12 @@ def invert_conv(
     return torch.nan_to_num(found, nan=0.5, posinf=1.0, neginf=0.0).view(victims, *entering)
 
 
-def _gradient_equations(
-    conv: nn.Conv2d, delta: Tensor, gradient: Tensor, entering: tuple[int, ...]
+def gradient_equations(
+    conv: nn.Conv2d,
+    delta: Tensor,
+    gradient: Tensor,
+    entering: tuple[int, ...],
+    weight: float = GRADIENT_WEIGHT,
 ) -> tuple[Tensor, Tensor]:
     """Return the rows ``(V, m, H * W)`` and the values per channel ``(V, I, m)``, weighted."""
     victims, outputs, high, wide = delta.shape
@@ -136,8 +140,8 @@ def _gradient_equations(
     )
     values = gradient.permute(0, 2, 1, 3, 4).reshape(victims, channels, outputs * tall * broad)
     tiny = torch.finfo(values.dtype).tiny
-    weight = (GRADIENT_WEIGHT / (values**2).mean(dim=(1, 2)).clamp(min=tiny)).sqrt()[:, None, None]
-    return rows * weight, values * weight
+    factor = (weight / (values**2).mean(dim=(1, 2)).clamp(min=tiny)).sqrt()[:, None, None]
+    return rows * factor, values * factor
 
 
 def _preconditioner(rows: Tensor, columns: Tensor, typical: Tensor) -> Callable[[Tensor], Tensor]:

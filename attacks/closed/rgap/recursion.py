@@ -103,6 +103,12 @@ def _backwards(layer: Layer, known: Known, gradient: Mapping[str, Tensor]) -> Kn
         return _through_dense(layer, known, gradient)
     if isinstance(module, nn.Conv2d):
         return _through_conv(layer, known, gradient)
+    return before(layer, known)
+
+
+def before(layer: Layer, known: Known) -> Known:
+    """Return the known quantities before a layer without weights."""
+    module = layer.module
     if type(module) in ACTIVATIONS:
         inverse = ACTIVATIONS[type(module)](module)
         inside = inverse.undo(known.features)
@@ -145,7 +151,8 @@ def _flattened(model: nn.Module, prefix: str = "") -> list[tuple[str, nn.Module]
         return [(prefix.rstrip("."), model)]
     return [
         leaf
-        for name, child in model.named_children()
+        for name, child in model._modules.items()  # `named_children` names a module only once
+        if child is not None
         for leaf in _flattened(child, f"{prefix}{name}.")
     ]
 

@@ -32,6 +32,11 @@ def network(activation: nn.Module, *, seed: int = 0) -> nn.Module:
     return model
 
 
+def test_an_activation_that_is_used_again_is_a_layer_again() -> None:
+    names = [layer.name for layer in layers_of(network(nn.Tanh()), (1, 8, 8))]
+    assert names == ["0.0", "0.1", "1", "2", "3", "4", "5", "6", "7", "8"]
+
+
 def test_photographs_are_computed() -> None:
     """Two colour pictures of 32 x 32 on the paper's network, each above 50 dB."""
     victims = photograph_victims(2)
