@@ -354,12 +354,15 @@ def test_computed_or_declined(name: str, shape: Shape, batch_size: int, labels_k
     for reconstruction, truth in zip(
         ATTACKS.get(name)().run(victims.model, observations), victims.images, strict=True
     ):
-        if batch_size == 1 or name == "spear":
+        # R-GAP computes batches whose examples differ enough, to single precision's errors, which
+        # add up; others it declines.
+        by_rgap = name == "rgap" and batch_size > 1
+        if batch_size == 1 or name == "spear" or (by_rgap and reconstruction.data is not None):
             check(reconstruction, (batch_size, *shape))
             assert reconstruction.status is Status.COMPUTED
             assert reconstruction.data is not None
-            order = match(reconstruction.data, truth)
-            torch.testing.assert_close(reconstruction.data[order], truth, rtol=0, atol=1e-3)
+            order, error = match(reconstruction.data, truth), 1e-2 if by_rgap else 1e-3
+            torch.testing.assert_close(reconstruction.data[order], truth, rtol=0, atol=error)
         elif issubclass(ATTACKS.get(name), BatchReading):  # some of the examples, or all
             check(reconstruction, (batch_size, *shape))
             assert reconstruction.status is Status.COMPUTED

@@ -27,7 +27,15 @@ pytestmark = [pytest.mark.bench, pytest.mark.timeout(7200)]
 
 VICTIMS = int(os.environ.get("FEDSIM_BENCH_VICTIMS", "8"))
 SAME_DB = 0.2
-FIFTH = ("noise", "int8", "fp16", "noise, batches of 4", "best: pruning", "best: clipping")
+FIFTH = (
+    "noise",
+    "int8",
+    "fp16",
+    "noise, batches of 4",
+    "best: pruning",
+    "best: clipping",
+    "best: batches of 2",
+)
 """Cases in which the attack ends within a fifth of the evaluations."""
 PRUNING: dict[str, object] = {"name": "pruning", "fraction": 0.7}
 CLIPPING: dict[str, object] = {"name": "clipping", "norm": 1.0}
@@ -41,6 +49,8 @@ CASES: dict[str, tuple[GradientMatching, int, dict[str, object]]] = {
     "best: clipping": (BestOf(), 1, CLIPPING),
     "noise, batches of 4": (IDLG(), 4, {"name": "gaussian-noise", "std": 1e-2}),
     "batches of 4": (IDLG(), 4, {"name": "none"}),
+    "best: batches of 4": (BestOf(), 4, {"name": "none"}),
+    "best: batches of 2": (BestOf(), 2, {"name": "none"}),
 }
 
 

@@ -10,10 +10,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from fedsim.attacks.closed.base import ClosedForm, Found, check_one_example
+from fedsim.attacks.closed.base import ClosedForm, Found, check_one_step
 from fedsim.attacks.closed.dense import with_labels
+from fedsim.attacks.closed.rgap.head import features_of
+from fedsim.attacks.closed.rgap.joint import invert_jointly
 from fedsim.attacks.closed.rgap.recursion import Known, Layer, invert, layers_of
-from fedsim.attacks.closed.rgap.survivors import features_of, invert_survivors
 from fedsim.attacks.labels.known import known_or_inferred
 from fedsim.attacks.matching.memory import GB, free_bytes
 from fedsim.attacks.types import Observation
@@ -26,19 +27,19 @@ _COPIES = 4
 
 @ATTACKS.register("rgap")
 class RGAP(ClosedForm):
-    """R-GAP: one example computed layer by layer, from the last to the first.
+    """R-GAP: one example, or a small batch, computed layer by layer, from the last to the first.
 
     Zhu and Blaschko, ICLR 2021 (arXiv 2010.07733). The derivative of the loss by the logits
     is the gradient of the last bias; from there each layer's input is the solution of linear
     equations (`fedsim.attacks.closed.rgap.recursion`). Supports sequences of dense layers,
-    convolutions and invertible activations (ReLU where it is active), for one example, one step and
-    cross-entropy.
+    convolutions and invertible activations (ReLU where it is active), for one step and
+    cross-entropy, and batches of fewer examples than classes.
 
     Differences from the paper: all victims are solved together, by conjugate gradients instead of
     one dense system each; the equations of the gradient have a larger weight than those of the
     layers behind, which carry the errors of the recursion; and the derivative by the logits is read
-    off the bias, while the paper needs a loss of one logit. Pruned gradients are not in the paper
-    (`fedsim.attacks.closed.rgap.survivors`).
+    off the bias, while the paper needs a loss of one logit. Batches and pruned gradients are not in
+    the paper (`fedsim.attacks.closed.rgap.head`, `fedsim.attacks.closed.rgap.joint`).
 
     Attributes:
         floor: largest magnitude of a coordinate that may have been pruned, whose equation is left
@@ -61,41 +62,35 @@ class RGAP(ClosedForm):
             layers = layers_of(model, observation.input_shape)
         except AttackError:
             return 1  # `_solve` says why
-        return int(budget / (8 * max(_numbers(layer) for layer in layers)))
+        numbers = observation.batch_size * max(_numbers(layer) for layer in layers)
+        return int(budget / (8 * numbers))
 
     def _solve(
         self, model: nn.Module, observations: Mapping[int, Observation], seed: int
     ) -> Mapping[int, Found | str]:
         first = next(iter(observations.values()))
-        check_one_example(first, "R-GAP")
+        check_one_step(first, "R-GAP")
         layers = layers_of(model, first.input_shape)
-        if self.floor is not None:
-            return self._solve_pruned(model, layers, observations, self.floor)
+        if self.floor is not None or first.batch_size > 1:
+            return self._solve_jointly(model, layers, observations)
         data = invert(layers, _stacked(model, layers, observations))
         return {
             i: with_labels(model, observation, batch[None])
             for (i, observation), batch in zip(observations.items(), data, strict=True)
         }
 
-    def _solve_pruned(
-        self,
-        model: nn.Module,
-        layers: list[Layer],
-        observations: Mapping[int, Observation],
-        floor: float,
+    def _solve_jointly(
+        self, model: nn.Module, layers: list[Layer], observations: Mapping[int, Observation]
     ) -> Mapping[int, Found | str]:
-        """Return the batches behind pruned gradients, or the reasons why there are none.
+        """Return what is behind pruned gradients or those of batches, or why there is nothing.
 
         Raises:
-            AttackError: the loss is not the cross-entropy of classes.
+            AttackError: this attack does not apply to any of them.
         """
-        if not next(iter(observations.values())).is_classification:
-            raise AttackError(
-                "R-GAP on pruned gradients needs the cross-entropy of classes; use an attack that "
-                "matches gradients"
-            )
+        first = next(iter(observations.values()))
+        _check_batch(layers, first)
         found: dict[int, Found | str] = {}
-        labels = {}
+        labels: dict[int, Tensor] = {}
         for i, observation in observations.items():
             try:
                 labels[i] = known_or_inferred(model, observation)
@@ -105,18 +100,46 @@ class RGAP(ClosedForm):
             return found
         seen = _stacked(model, layers, {i: observations[i] for i in labels})
         gradient = {k: g.double() for k, g in seen.items()}
+        floor = -1.0 if self.floor is None else self.floor
         kept = {k: (g.abs() > floor).double() for k, g in gradient.items()}
-        stacked = torch.cat(list(labels.values())).to(next(iter(gradient.values())).device)
-        known, whole = features_of(layers[-1], gradient, kept, stacked)
-        found |= dict.fromkeys(labels, "too little of the last layer's gradient has survived")
-        if whole.any():
-            known = Known(known.features[whole], known.delta[whole], known.certain[whole])
-            gradient = {k: g[whole] for k, g in gradient.items()}
-            kept = {k: each[whole] for k, each in kept.items()}
-            solvable = [i for i, solvable in zip(labels, whole.tolist(), strict=True) if solvable]
-            data = invert_survivors(layers, known, gradient, kept)
-            found |= {i: (x[None], labels[i]) for i, x in zip(solvable, data, strict=True)}
-        return found
+        rows = torch.stack(list(labels.values())).to(gradient[f"{layers[-1].name}.bias"].device)
+        known, whole = features_of(layers[-1], gradient, kept, rows)
+        found |= dict.fromkeys(
+            labels,
+            "the gradient of the last layer does not tell what enters it; use an attack that "
+            "matches gradients",
+        )
+        if not whole.any():
+            return found
+        each = whole.repeat_interleave(first.batch_size)
+        known = Known(known.features[each], known.delta[each], known.certain[each])
+        gradient = {k: g[whole] for k, g in gradient.items()}
+        data = invert_jointly(layers, known, gradient, {k: m[whole] for k, m in kept.items()})
+        batches = iter(data.view(-1, first.batch_size, *data.shape[1:]))
+        told = [i for i, complete in zip(labels, whole.tolist(), strict=True) if complete]
+        return found | {i: (next(batches), labels[i]) for i in told}
+
+
+def _check_batch(layers: list[Layer], observation: Observation) -> None:
+    """Check that the last layer can tell the examples of a pruned gradient or a batch apart.
+
+    Raises:
+        AttackError: it cannot.
+    """
+    classes = layers[-1].leaving[-1]
+    soft = observation.labels is not None and observation.labels.is_floating_point()
+    if not observation.is_classification or soft:
+        raise AttackError(
+            "R-GAP on pruned gradients and on batches needs the cross-entropy of classes; use an "
+            "attack that matches gradients"
+        )
+    most = min(classes - 1, math.prod(layers[-1].entering))
+    if observation.batch_size > most:
+        raise AttackError(
+            f"R-GAP tells at most {most} examples apart, fewer than the classes and no more than "
+            f"the features before them, but this is the gradient of {observation.batch_size} "
+            "examples; use an attack that matches gradients"
+        )
 
 
 def _stacked(

@@ -117,14 +117,22 @@ def gradient_equations(
     entering: tuple[int, ...],
     weight: float = GRADIENT_WEIGHT,
 ) -> tuple[Tensor, Tensor]:
-    """Return the rows ``(V, m, H * W)`` and the values per channel ``(V, I, m)``, weighted."""
-    victims, outputs, high, wide = delta.shape
+    """Return the rows ``(V * B, m, H * W)`` and the values per channel ``(V, I, m)``, weighted.
+
+    Args:
+        conv: see `invert_conv`.
+        delta: see `invert_conv`; of ``B`` examples for each gradient, ``(V * B, O, P, Q)``.
+        gradient: see `invert_conv`.
+        entering: see `invert_conv`.
+        weight: of these equations, whose values have a mean square of 1 then.
+    """
+    examples, outputs, high, wide = delta.shape
     (tall, broad), (down, across) = conv.kernel_size, conv.stride
     top, left = (int(p) for p in conv.padding)
     channels, height, width = entering
     placed = delta.new_zeros(
         (
-            victims,
+            examples,
             outputs,
             tall,
             broad,
@@ -136,12 +144,12 @@ def gradient_equations(
         for j in range(broad):
             placed[:, :, i, j, i : i + down * high : down, j : j + across * wide : across] = delta
     rows = placed[..., top : top + height, left : left + width].reshape(
-        victims, outputs * tall * broad, height * width
+        examples, outputs * tall * broad, height * width
     )
-    values = gradient.permute(0, 2, 1, 3, 4).reshape(victims, channels, outputs * tall * broad)
+    values = gradient.permute(0, 2, 1, 3, 4).reshape(-1, channels, outputs * tall * broad)
     tiny = torch.finfo(values.dtype).tiny
     factor = (weight / (values**2).mean(dim=(1, 2)).clamp(min=tiny)).sqrt()[:, None, None]
-    return rows * factor, values * factor
+    return rows * factor.repeat_interleave(examples // len(values), 0), values * factor
 
 
 def _preconditioner(rows: Tensor, columns: Tensor, typical: Tensor) -> Callable[[Tensor], Tensor]:

@@ -1,4 +1,4 @@
-"""Equations for what enters a layer, or what enters the layers before it."""
+"""Equations for what enters a layer, or the layers before it, of single examples and of batches."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fedsim.attacks.closed.rgap.convolution import Convolution, gradient_equatio
 from fedsim.attacks.closed.rgap.recursion import ACTIVATIONS, Known, Layer
 
 GRADIENT_WEIGHT = 3.0
-"""Weight of the gradient's equations relative to the output's, where the gradient was pruned.
+"""Weight of the gradient's equations relative to the output's.
 
 Found on eight public pictures of clothes, of whose gradients 70 % was pruned: 82 dB at the least in
 542 products with the equations; with the weight of whole gradients, 100, it is 70 dB in 1,146.
@@ -25,15 +25,18 @@ Pair = tuple[Tensor, Tensor]
 class Residuals:
     """Residuals of a layer's equations, as a function of what enters the layers before it.
 
+    Each of ``V`` victims has ``B`` examples. The output of each example gives equations of its own,
+    the gradient those of their sum.
+
     Attributes:
         linear: whether they are linear.
-        shape: shape ``(V, ...)`` of their unknowns.
+        shape: shape ``(V, B, ...)`` of their unknowns.
 
     Args:
         between: the layers before, in order; none if the layer's own input is the unknown.
         layer: a convolution or dense layer.
-        known: what is known at its output.
-        gradient: the gradients of the victims by name, in float64.
+        known: what is known at its output, ``(V * B, ...)``.
+        gradient: the gradients of the victims by name, ``(V, ...)`` in float64.
         kept: 1 where a coordinate has survived, else 0.
     """
 
@@ -45,32 +48,53 @@ class Residuals:
         gradient: Gradient,
         kept: Gradient,
     ) -> None:
-        self._maps = [Map(each) for each in between]
-        self._equations = _Equations(layer, known, gradient, kept)
+        name = f"{layer.name}.weight"
+        self._maps, self._own = [Map(each) for each in between], Map(layer)
+        kind = _OfConvolution if isinstance(layer.module, nn.Conv2d) else _OfDense
+        self._of_gradient = kind(layer, known.delta, gradient[name], kept[name])
         self.linear = all(type(each.module) not in ACTIVATIONS for each in between)
-        self.shape = (len(known.features), *(between[0] if between else layer).entering)
+        count, first = len(known.features), between[0] if between else layer
+        victims = len(gradient[name])
+        self.shape = (victims, count // victims, *first.entering)
+        wanted = known.features - bias_of(layer.module)
+        size = (known.certain * wanted**2).flatten(1).mean(1)
+        self._certain = known.certain * each_like(ratio(torch.ones_like(size), size.sqrt()), wanted)
+        self._wanted = self._certain * wanted
 
     def at(self, x: Tensor) -> Pair:
         """Return the residuals; from now on, their derivatives are those at this point."""
+        inside = x.flatten(0, 1)
         for each in self._maps:
-            x = each.value(x)
-        return self._equations.misfit(x)
+            inside = each.value(inside)
+        output, values = self._pushed(inside)
+        return output - self._wanted.view_as(output), values - self._of_gradient.values
 
     def push(self, change: Tensor) -> Pair:
         """Return the change of the residuals for a change of the unknowns."""
+        inside = change.flatten(0, 1)
         for each in self._maps:
-            change = each.push(change)
-        return self._equations.push(change)
+            inside = each.push(inside)
+        return self._pushed(inside)
 
     def pull(self, pair: Pair) -> Tensor:
         """Return the transpose of `push`."""
-        return self.back(self._equations.pull(*pair))
+        output, values = pair
+        inside = self._own.pull(self._certain * output.flatten(0, 1))
+        return self._back(inside + self._of_gradient.pull(values)).view(self.shape)
 
-    def back(self, change: Tensor) -> Tensor:
-        """Return the derivative by the unknowns for one by the input of the layer."""
+    def delta(self, leaving: Tensor) -> Tensor:
+        """Return the loss's derivative by the unknowns for that by the output of the layer."""
+        return self._back(self._own.pull(leaving))
+
+    def _pushed(self, inside: Tensor) -> Pair:
+        output = self._certain * self._own.push(inside)
+        whole = output.view(self.shape[0], self.shape[1], *output.shape[1:])
+        return whole, self._of_gradient.push(inside)
+
+    def _back(self, inside: Tensor) -> Tensor:
         for each in reversed(self._maps):
-            change = each.pull(change)
-        return change
+            inside = each.pull(inside)
+        return inside
 
 
 class Map:
@@ -138,50 +162,47 @@ def quotient(outer: Tensor, delta: Tensor, there: Tensor) -> tuple[Tensor, Tenso
     return ratio((there * outer * delta[:, :, None]).sum(1), size), (size > 0).double()
 
 
-class _Equations:
-    """Linear equations for the input of a layer: from its output, and from its gradient."""
+class _OfConvolution:
+    """Equations of a convolution's gradient, ``(V, I, m)``: the sum over a victim's examples."""
 
-    def __init__(self, layer: Layer, known: Known, gradient: Gradient, kept: Gradient) -> None:
-        outer, there = gradient[f"{layer.name}.weight"], kept[f"{layer.name}.weight"]
-        self._map = Map(layer)
-        wanted = known.features - bias_of(layer.module)
-        tiny = torch.finfo(wanted.dtype).tiny
-        size = (known.certain * wanted**2).flatten(1).mean(1).clamp(min=tiny)
-        self._certain = known.certain * each_like(size.rsqrt(), wanted)
-        self._output = self._certain * wanted
-        self._columns: Tensor | None = None
-        if isinstance(layer.module, nn.Conv2d):
-            self._rows, values = gradient_equations(
-                layer.module, known.delta, outer, layer.entering, GRADIENT_WEIGHT
-            )
-            self._columns = self._rows.mT.contiguous()
-            self._there = there.permute(0, 2, 1, 3, 4).reshape(values.shape)
-        else:
-            weight = (GRADIENT_WEIGHT / outer.square().mean((1, 2)).clamp(min=tiny)).sqrt()
-            size = (there * known.delta[:, :, None] ** 2).sum(1)
-            self._rows = weight[:, None] * size.sqrt()
-            values = self._rows * quotient(outer, known.delta, there)[0]
-            self._there = torch.ones_like(values)
-        self._values = self._there * values
+    def __init__(self, layer: Layer, delta: Tensor, gradient: Tensor, kept: Tensor) -> None:
+        assert isinstance(layer.module, nn.Conv2d)  # noqa: S101  (dispatched on it)
+        self._rows, values = gradient_equations(
+            layer.module, delta, gradient, layer.entering, GRADIENT_WEIGHT
+        )
+        self._columns = self._rows.mT.contiguous()
+        self._kept = kept.permute(0, 2, 1, 3, 4).reshape(values.shape)
+        self.values, self._entering = self._kept * values, layer.entering
 
-    def misfit(self, features: Tensor) -> Pair:
-        """Return the residuals for an input ``(V, *entering)``."""
-        output, values = self.push(features)
-        return output - self._output, values - self._values
+    def push(self, change: Tensor) -> Tensor:
+        """Return their values for an input ``(V * B, I, H, W)``."""
+        each = change.flatten(2) @ self._columns
+        return self._kept * each.view(len(self._kept), -1, *each.shape[1:]).sum(1)
 
-    def push(self, change: Tensor) -> Pair:
-        """Return the change of the residuals for a change of the input."""
-        output = self._certain * self._map.push(change)
-        if self._columns is None:
-            return output, self._rows * change
-        return output, self._there * (change.flatten(2) @ self._columns)
-
-    def pull(self, output: Tensor, values: Tensor) -> Tensor:
+    def pull(self, values: Tensor) -> Tensor:
         """Return the transpose of `push`."""
-        from_output = self._map.pull(self._certain * output)
-        if self._columns is None:
-            return from_output + self._rows * values
-        return from_output + ((self._there * values) @ self._rows).view_as(from_output)
+        count = len(self._rows) // len(self._kept)
+        each = (self._kept * values).repeat_interleave(count, 0)
+        return (each @ self._rows).view(-1, *self._entering)
+
+
+class _OfDense:
+    """Equations of a dense layer's gradient, ``(V, O, I)``: the sum over a victim's examples."""
+
+    def __init__(self, layer: Layer, delta: Tensor, gradient: Tensor, kept: Tensor) -> None:
+        factor = ratio(gradient.new_tensor(GRADIENT_WEIGHT), gradient.square().mean((1, 2))).sqrt()
+        self._delta = delta.view(len(gradient), -1, delta.shape[1])
+        self._kept = kept * factor[:, None, None]
+        self.values = self._kept * gradient
+
+    def push(self, change: Tensor) -> Tensor:
+        """Return their values for an input ``(V * B, I)``."""
+        whole = change.view(len(self._kept), -1, change.shape[1])
+        return self._kept * (self._delta.mT @ whole)
+
+    def pull(self, values: Tensor) -> Tensor:
+        """Return the transpose of `push`."""
+        return (self._delta @ (self._kept * values)).flatten(0, 1)
 
 
 def each_like(each: Tensor, x: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from fedsim.attacks.closed.rgap.equations import Residuals, each_like, ratio
 
-STEPS = 15
+STEPS = 10
 """Gauss-Newton steps at most."""
 ITERATIONS = 500
 """Iterations of conjugate gradients in a step at most."""
@@ -21,6 +21,9 @@ DAMPING = 1e-6
 """Damping of the first step, relative to the curvature along the gradient."""
 LEFT = 0.5
 """Share of a victim's squares that a step leaves if it is the last one: what is left is noise."""
+
+SAME = 1e-3
+"""Relative increase of a victim's squares that a step at their floor may have."""
 
 
 def solved(residuals: Residuals, like: Tensor) -> Tensor:
@@ -36,6 +39,7 @@ def solved(residuals: Residuals, like: Tensor) -> Tensor:
     x = like.new_full(residuals.shape, 0.5)
     left = residuals.at(x)
     size, damping = _dot(left, left), None
+    done = torch.zeros_like(size, dtype=torch.bool)
     forcing = EXACT if residuals.linear else FORCING
     for _ in range(1 if residuals.linear else STEPS):
         downhill = -residuals.pull(left)
@@ -43,13 +47,13 @@ def solved(residuals: Residuals, like: Tensor) -> Tensor:
             along = residuals.push(downhill)
             damping = DAMPING * ratio(_dot(along, along), _dot((downhill,), (downhill,)))
             damping = 0 * damping if residuals.linear else damping
-        step = _conjugate_gradients(residuals, downhill, damping, forcing)
+        step = _conjugate_gradients(residuals, downhill, damping, forcing, done)
         left = residuals.at(x + step)
         new = _dot(left, left)
         better = new < size
+        done |= (new >= LEFT * size) & (new <= size * (1 + SAME))
         x = torch.where(each_like(better, x), x + step, x)
         damping = torch.where(better, damping / 10, damping * 10)
-        done = better & (new >= LEFT * size)
         size = torch.where(better, new, size)
         if bool(done.all()):
             break
@@ -59,13 +63,13 @@ def solved(residuals: Residuals, like: Tensor) -> Tensor:
 
 
 def _conjugate_gradients(
-    residuals: Residuals, right: Tensor, damping: Tensor, forcing: float
+    residuals: Residuals, right: Tensor, damping: Tensor, forcing: float, done: Tensor
 ) -> Tensor:
     """Solve the normal equations of a step; a victim that has converged no longer changes."""
     x, rest, direction = torch.zeros_like(right), right, right
     size = first = _dot((rest,), (rest,))
     for _ in range(ITERATIONS):
-        running = size > forcing**2 * first
+        running = (size > forcing**2 * first) & ~done
         if not bool(running.any()):
             break
         along = residuals.pull(residuals.push(direction)) + each_like(damping, x) * direction
