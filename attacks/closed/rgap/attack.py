@@ -82,7 +82,7 @@ class RGAP(ClosedForm):
     def _solve_jointly(
         self, model: nn.Module, layers: list[Layer], observations: Mapping[int, Observation]
     ) -> Mapping[int, Found | str]:
-        """Return what is behind pruned gradients or those of batches, or why there is nothing.
+        """Return the batch behind each pruned gradient or batch, or the reason for its absence.
 
         Raises:
             AttackError: this attack does not apply to any of them.

@@ -1,4 +1,4 @@
-"""What enters the last layer, from the gradient of that layer alone.
+"""Inputs of the last layer, from the gradient of that layer alone.
 
 The gradient of a dense layer is the product of what enters it, the features, and of the derivative
 of the loss by the logits. Features tell the probabilities, and with the labels these tell the
