@@ -81,7 +81,7 @@ class BestOf(LBFGSMatching):
             return (DenseInversion(),)
         floors = [wrapper.pruned_up_to for wrapper in unwrapped(self.objective)[0]]
         pruned = [floor for floor in floors if floor is not None]
-        own = RGAP(floor=max(pruned)) if pruned else RGAP()
+        own = RGAP(floor=max(pruned, default=None), scaled=self.scaled)
         return tuple(own if isinstance(form, RGAP) else form for form in CLOSED_FORMS)
 
     def _judged(

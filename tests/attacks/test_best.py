@@ -21,16 +21,26 @@ def test_computed_without_any_search() -> None:
     assert victims.psnr(found).min() > 50
 
 
-@pytest.mark.parametrize("defense", [Pruning(fraction=0.6), Clipping(norm=1.0)])
-def test_computed_behind_a_defense_that_is_known(defense: Defense) -> None:
+@pytest.mark.parametrize(
+    ("defense", "batch_size"),
+    [(Pruning(fraction=0.6), 1), (Clipping(norm=1.0), 1), (Clipping(norm=1.0), 2)],
+)
+def test_computed_behind_a_defense_that_is_known(defense: Defense, batch_size: int) -> None:
     """Pruned or clipped, which leaves as many equations as the network needs."""
-    victims = fashion_victims(2)
+    victims = fashion_victims(2, batch_size=batch_size)
     described = {"name": DEFENSES.name_of(defense), **dataclasses.asdict(defense)}
     attack = adapt(BestOf(evaluations=5), countermeasures_of([described]), Known())
     found = attack.run(victims.model, victims.observations(defense))
     assert [r.status for r in found] == [Status.COMPUTED] * 2
     assert victims.psnr(found).min() > 60
     assert max(r.relative_objective for r in found) <= attack.tolerance
+
+
+def test_small_batches_are_computed() -> None:
+    victims = fashion_victims(2, batch_size=2)
+    found = BestOf(evaluations=5).run(victims.model, victims.observations())
+    assert [r.status for r in found] == [Status.COMPUTED] * 2
+    assert victims.psnr(found).min() > 60
 
 
 @pytest.mark.parametrize("batch_size", [1, 3])

@@ -16,6 +16,7 @@ from fedsim.attacks.closed.rgap.head import features_of
 from fedsim.attacks.closed.rgap.joint import invert_jointly
 from fedsim.attacks.closed.rgap.recursion import Known, Layer, invert, layers_of
 from fedsim.attacks.labels.known import known_or_inferred
+from fedsim.attacks.labels.scaled import unscaled
 from fedsim.attacks.matching.memory import GB, free_bytes
 from fedsim.attacks.types import Observation
 from fedsim.core.checked import CodeOnly
@@ -44,6 +45,8 @@ class RGAP(ClosedForm):
     Attributes:
         floor: largest magnitude of a coordinate that may have been pruned, whose equation is left
             out; None if no coordinate was.
+        scaled: whether a defense may have scaled the gradient of a batch, as clipping does, for
+            which labels that are read off it need an estimate of the factor.
     """
 
     memory_gb: Annotated[
@@ -54,6 +57,7 @@ class RGAP(ClosedForm):
         ),
     ] = None
     floor: CodeOnly[float | None] = None
+    scaled: CodeOnly[bool] = False
 
     def _at_once(self, model: nn.Module, observation: Observation) -> int:
         device = next(model.parameters()).device
@@ -93,13 +97,14 @@ class RGAP(ClosedForm):
         labels: dict[int, Tensor] = {}
         for i, observation in observations.items():
             try:
-                labels[i] = known_or_inferred(model, observation)
+                seen = unscaled(model, observation) if self.scaled else observation
+                labels[i] = known_or_inferred(model, seen)
             except AttackError as error:
                 found[i] = str(error)
         if not labels:
             return found
-        seen = _stacked(model, layers, {i: observations[i] for i in labels})
-        gradient = {k: g.double() for k, g in seen.items()}
+        shared = _stacked(model, layers, {i: observations[i] for i in labels})
+        gradient = {k: g.double() for k, g in shared.items()}
         floor = -1.0 if self.floor is None else self.floor
         kept = {k: (g.abs() > floor).double() for k, g in gradient.items()}
         rows = torch.stack(list(labels.values())).to(gradient[f"{layers[-1].name}.bias"].device)

@@ -85,15 +85,16 @@ def _of_batch(head: Layer, gradient: Gradient, labels: Tensor) -> tuple[Known, T
     their derivatives ``d`` are: ``a = M v`` with an orthonormal basis ``v``. The ``B²`` numbers of
     ``M`` are determined by ``dᵀ M = gradient vᵀ`` and by the bias, whose gradient is the sum of
     ``d``, of which each row is the probabilities of ``a`` less the label, over ``B``. Levenberg and
-    Marquardt's steps find them: for batches of four from all of 64 starts. We know of no source.
+    Marquardt's steps find them, and the factor of a defense that has scaled the gradient: for
+    batches of four from all of 64 starts. We know of no source for this.
     """
     weight, outer, seen = _of(head, gradient)
     count = labels.shape[1]
     _, sizes, basis = torch.linalg.svd(outer, full_matrices=False)
     basis = basis[:, :count]
-    unknown = _Mixing(basis, weight, outer, seen, F.one_hot(labels, len(weight)).double(), head)
-    mixing = unknown.solved()
-    features, delta = mixing @ basis, unknown.delta(mixing[:, None])[:, 0]
+    label = F.one_hot(labels, len(weight)).double()
+    mixing, delta = _Mixing(basis, weight, outer, seen, label, head).solved()
+    features = mixing @ basis
     errors = [_relative(outer - delta.mT @ features, outer), _relative(seen - delta.sum(1), seen)]
     error = torch.stack(errors).amax(0).clamp(min=torch.finfo(torch.float32).eps)
     apart = ratio(sizes[:, count - 1], sizes[:, 0]) >= APART * error
@@ -103,6 +104,9 @@ def _of_batch(head: Layer, gradient: Gradient, labels: Tensor) -> tuple[Known, T
 
 class _Mixing:
     """Equations for the matrix that makes features of a basis: of victims ``V``, ``S`` starts each.
+
+    The unknowns are the numbers of the matrix and the logarithm of a factor by which a defense may
+    have scaled the gradient: ``(V, S, B * B + 1)``.
 
     Args:
         basis: ``(V, B, I)``.
@@ -126,24 +130,17 @@ class _Mixing:
         self._logits, self._bias = (basis @ weight.T)[:, None], bias_of(head.module)
         self._label, self._wanted = label[:, None], (outer @ basis.mT)[:, None]
         self._seen = seen[:, None]
-        self._size = ratio(torch.ones_like(seen[:, 0]), outer.flatten(1).norm(dim=1))
-        self._bias_size = ratio(torch.ones_like(seen[:, 0]), seen.norm(dim=1))
+        one = torch.ones_like(seen[:, 0])
+        self._size = ratio(one, outer.flatten(1).norm(dim=1))[:, None, None]
+        self._bias_size = ratio(one, seen.norm(dim=1))[:, None, None]
 
-    def delta(self, mixing: Tensor) -> Tensor:
-        """Return the derivatives by the logits ``(V, S, B, C)``, of the mean over the batch."""
-        delta: Tensor = (self._probabilities(mixing) - self._label) / self._count
-        return delta
+    def solved(self) -> tuple[Tensor, Tensor]:
+        """Return the matrix ``(V, B, B)`` and the derivatives by the logits ``(V, B, C)``.
 
-    def solved(self) -> Tensor:
-        """Return the best of all starts for each victim, ``(V, B, B)``.
-
-        They are drawn around the features of which each is a half, the middle of a sigmoid's.
+        They are those of the best of all starts, which are drawn around the matrix whose features
+        are all a half, the middle of a sigmoid's.
         """
-        victims, n = self._middle.shape
-        generator = torch.Generator().manual_seed(0)
-        noise = torch.randn((victims, STARTS, n, n), generator=generator, dtype=torch.float64)
-        spread = 0.3 * self._middle.norm(dim=1)[:, None, None, None]
-        x = self._middle[:, None, None] + spread * noise.to(self._middle)
+        x = self._starts()
         rest = self._residuals(x)
         size = rest.square().sum(2)
         damping = torch.full_like(size, 1e-2)
@@ -154,41 +151,65 @@ class _Mixing:
             normal, right = slope.mT @ slope, -(slope.mT @ rest[..., None])
             scale = normal.diagonal(dim1=2, dim2=3).clamp(min=torch.finfo(x.dtype).tiny)
             damped = normal + torch.diag_embed(damping[..., None] * scale)
-            moved = x + torch.linalg.solve_ex(damped, right)[0].view_as(x)
+            moved = x + torch.linalg.solve_ex(damped, right)[0][..., 0]
             new_rest = self._residuals(moved)
             new = new_rest.square().sum(2)
             better = new < size
-            x = torch.where(better[..., None, None], moved, x)
+            x = torch.where(better[..., None], moved, x)
             rest = torch.where(better[..., None], new_rest, rest)
             size = torch.where(better, new, size)
             damping = torch.where(better, damping / 5, damping * 4).clamp(1e-12, 1e8)
-        best: Tensor = x[torch.arange(victims), size.argmin(1)]
-        return best
+        best = size.argmin(1, keepdim=True)[..., None]
+        x = x.gather(1, best.expand(-1, 1, x.shape[2]))
+        return self._matrix(x)[:, 0], self._delta(x)[:, 0]
 
-    def _probabilities(self, mixing: Tensor) -> Tensor:
-        found: Tensor = torch.softmax(mixing @ self._logits + self._bias, 3)
+    def _starts(self) -> Tensor:
+        """Return the starts, each with the factor that suits its matrix best."""
+        victims, n = self._middle.shape
+        generator = torch.Generator().manual_seed(0)
+        noise = torch.randn((victims, STARTS, n, n), generator=generator, dtype=torch.float64)
+        spread = 0.3 * self._middle.norm(dim=1)[:, None, None, None]
+        matrix = self._middle[:, None, None] + spread * noise.to(self._middle)
+        x = F.pad(matrix.flatten(2), (0, 1))
+        found = self._delta(x).mT @ matrix
+        factor = ratio((found * self._wanted).sum((2, 3)), found.square().sum((2, 3)))
+        x[..., -1] = factor.clamp(min=1e-6).log()
+        return x
+
+    def _matrix(self, x: Tensor) -> Tensor:
+        return x[..., :-1].view(*x.shape[:2], self._count, self._count)
+
+    def _probabilities(self, x: Tensor) -> Tensor:
+        found: Tensor = torch.softmax(self._matrix(x) @ self._logits + self._bias, 3)
         return found
 
-    def _residuals(self, mixing: Tensor) -> Tensor:
-        """Return the residuals ``(V, S, C * B + C)``, relative to the gradients."""
-        delta = self.delta(mixing)
-        of_weight = (delta.mT @ mixing - self._wanted) * self._size[:, None, None, None]
-        of_bias = (delta.sum(2) - self._seen) * self._bias_size[:, None, None]
-        return torch.cat([of_weight.flatten(2), of_bias], 2)
+    def _delta(self, x: Tensor) -> Tensor:
+        """Return the derivatives by the logits ``(V, S, B, C)``, of the mean over the batch."""
+        delta: Tensor = (self._probabilities(x) - self._label) / self._count
+        return delta * x[..., -1:, None].exp()
 
-    def _jacobian(self, mixing: Tensor) -> Tensor:
-        """Return the derivatives of the residuals, ``(V, S, C * B + C, B * B)``."""
-        p, n = self._probabilities(mixing), self._count
-        delta = (p - self._label) / n
+    def _residuals(self, x: Tensor) -> Tensor:
+        """Return the residuals ``(V, S, C * B + C)``, relative to the gradients."""
+        delta = self._delta(x)
+        of_weight = (delta.mT @ self._matrix(x) - self._wanted).flatten(2) * self._size
+        return torch.cat([of_weight, (delta.sum(2) - self._seen) * self._bias_size], 2)
+
+    def _jacobian(self, x: Tensor) -> Tensor:
+        """Return the derivatives of the residuals, ``(V, S, C * B + C, B * B + 1)``."""
+        p, delta, matrix = self._probabilities(x), self._delta(x), self._matrix(x)
         # Of the derivative (b, c) by the number (b, j) of the same example.
         mean = torch.einsum("vsbd,vsjd->vsbj", p, self._logits.expand(*p.shape[:2], -1, -1))
-        by = p[..., None] * (self._logits.mT[:, :, None] - mean[..., None, :]) / n
-        eye = torch.eye(n).to(mixing)
-        of_weight = torch.einsum("vsbcj,vsbk->vsckbj", by, mixing)
+        by = p[..., None] * (self._logits.mT[:, :, None] - mean[..., None, :]) / self._count
+        by = by * x[..., -1:, None, None].exp()
+        eye = torch.eye(self._count).to(x)
+        of_weight = torch.einsum("vsbcj,vsbk->vsckbj", by, matrix)
         of_weight = of_weight + torch.einsum("vsbc,jk->vsckbj", delta, eye)
-        of_weight = of_weight.flatten(4).flatten(2, 3) * self._size[:, None, None, None]
-        of_bias = by.transpose(2, 3).flatten(3) * self._bias_size[:, None, None, None]
-        return torch.cat([of_weight, of_bias], 2)
+        of_weight = of_weight.flatten(4).flatten(2, 3)
+        of_weight = torch.cat([of_weight, (delta.mT @ matrix).flatten(2)[..., None]], 3)
+        of_bias = torch.cat([by.transpose(2, 3).flatten(3), delta.sum(2)[..., None]], 3)
+        return torch.cat(
+            [of_weight * self._size[..., None], of_bias * self._bias_size[..., None]], 2
+        )
 
 
 def _of(head: Layer, gradient: Gradient) -> tuple[Tensor, Tensor, Tensor]:

@@ -164,6 +164,9 @@ def test_a_factor_on_the_whole_gradient_does_not_matter() -> None:
     victims = fashion_victims(1)
     seen = victims.observations(Pruning(fraction=0.7), Clipping(norm=0.5))
     assert victims.psnr(ABOVE_ZERO.run(victims.model, seen)).min() > 60
+    pair = fashion_victims(1, batch_size=2)
+    clipped = pair.observations(Clipping(norm=0.5))
+    assert pair.psnr(RGAP(scaled=True).run(pair.model, clipped)).min() > 60
 
 
 def test_victims_that_cannot_be_solved_do_not_hinder_others() -> None:
