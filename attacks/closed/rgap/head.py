@@ -137,15 +137,16 @@ class _Mixing:
     def solved(self) -> tuple[Tensor, Tensor]:
         """Return the matrix ``(V, B, B)`` and the derivatives by the logits ``(V, B, C)``.
 
-        They are those of the best of all starts, which are drawn around the matrix whose features
-        are all a half, the middle of a sigmoid's.
+        They are those of the best of all starts. These are the same for every victim, drawn around
+        the matrix whose features are all a half, the middle of a sigmoid's.
         """
         x = self._starts()
         rest = self._residuals(x)
         size = rest.square().sum(2)
         damping = torch.full_like(size, 1e-2)
         for _ in range(STEPS):
-            if bool((size.amin(1) < DONE).all()):
+            running = size.amin(1) >= DONE  # others stay as they are, whoever is beside them
+            if not bool(running.any()):
                 break
             slope = self._jacobian(x)
             normal, right = slope.mT @ slope, -(slope.mT @ rest[..., None])
@@ -154,7 +155,7 @@ class _Mixing:
             moved = x + torch.linalg.solve_ex(damped, right)[0][..., 0]
             new_rest = self._residuals(moved)
             new = new_rest.square().sum(2)
-            better = new < size
+            better = (new < size) & running[:, None]
             x = torch.where(better[..., None], moved, x)
             rest = torch.where(better[..., None], new_rest, rest)
             size = torch.where(better, new, size)
@@ -165,9 +166,8 @@ class _Mixing:
 
     def _starts(self) -> Tensor:
         """Return the starts, each with the factor that suits its matrix best."""
-        victims, n = self._middle.shape
-        generator = torch.Generator().manual_seed(0)
-        noise = torch.randn((victims, STARTS, n, n), generator=generator, dtype=torch.float64)
+        n, generator = self._count, torch.Generator().manual_seed(0)
+        noise = torch.randn((STARTS, n, n), generator=generator, dtype=torch.float64)
         spread = 0.3 * self._middle.norm(dim=1)[:, None, None, None]
         matrix = self._middle[:, None, None] + spread * noise.to(self._middle)
         x = F.pad(matrix.flatten(2), (0, 1))

@@ -70,7 +70,7 @@ def _beginning(layers: Sequence[Layer], known: Known, kept: Gradient) -> int:
     last, place = layers[-1], len(layers) - 1
     victims = len(kept[f"{last.name}.weight"])
     examples = len(known.features) // victims
-    equations = _equations(last, known, kept[f"{last.name}.weight"], examples)
+    equations = _equations(last, kept[f"{last.name}.weight"], examples)
     sizes = [examples * math.prod(layer.entering) for layer in layers]
     if equations >= ENOUGH * sizes[place]:
         return place
@@ -83,13 +83,13 @@ def _beginning(layers: Sequence[Layer], known: Known, kept: Gradient) -> int:
     return narrowest
 
 
-def _equations(layer: Layer, known: Known, kept: Tensor, examples: int) -> float:
+def _equations(layer: Layer, kept: Tensor, examples: int) -> float:
     """Return the number of a victim's independent equations at the most, the mean over victims.
 
-    For each input channel of a convolution those of the gradient are as many as have survived, or
-    as the channel has places in all examples; for an input of a dense layer one for each example.
+    Pruning keeps as many coordinates of every victim, so that none decides for another. Of each
+    place of an input, the gradient of a convolution tells one equation for each of its channels at
+    the most, and that of a dense layer one.
     """
-    of_output = known.certain.sum() / len(kept)
-    places = examples * math.prod(layer.entering[1:])
-    of_gradient = kept.transpose(1, 2).flatten(2).sum(2).clamp(max=places).sum(1)
-    return float(of_output + of_gradient.mean())
+    of_output = examples * math.prod(layer.leaving)
+    of_gradient = float(kept.flatten(1).sum(1).mean())
+    return of_output + min(of_gradient, examples * math.prod(layer.entering))

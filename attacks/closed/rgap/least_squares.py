@@ -21,7 +21,6 @@ DAMPING = 1e-6
 """Damping of the first step, relative to the curvature along the gradient."""
 LEFT = 0.5
 """Share of a victim's squares that a step leaves if it is the last one: what is left is noise."""
-
 SAME = 1e-3
 """Relative increase of a victim's squares that a step at their floor may have."""
 
