@@ -115,6 +115,19 @@ def test_batches() -> None:
     assert max(r.relative_objective for r in found) < 1e-8
 
 
+@pytest.mark.parametrize("activation", [nn.Tanh(), nn.ELU(), nn.LeakyReLU()])
+def test_batches_through_dense_layers(activation: nn.Module) -> None:
+    """Pairs of noise, exact."""
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Flatten(), nn.Linear(64, 40), activation, nn.Linear(40, 30), activation, nn.Linear(30, 6)
+    )
+    victims = random_victims((1, 8, 8), count=3, batch_size=2, classes=6)
+    victims = Victims(model.double(), victims.images.double(), victims.labels)
+    found = RGAP().run(model, victims.observations())
+    assert victims.psnr(found).min() > 60
+
+
 def test_examples_that_are_too_alike() -> None:
     """A picture twice: the gradient is that of the picture, and there are no two to tell apart."""
     drawn = fashion_victims(1, batch_size=2)
