@@ -19,7 +19,13 @@ from fedsim.attacks.matching.attack import GradientMatching, LBFGSMatching
 from fedsim.attacks.matching.hooks import MatchingHooks, StepsAs
 from fedsim.attacks.matching.objectives import CosineDistance, SquaredDistance, unwrapped
 from fedsim.attacks.surrogate import Surrogate
-from fedsim.attacks.types import Observation, Reconstruction, Status
+from fedsim.attacks.types import (
+    Observation,
+    Reconstruction,
+    ShouldStop,
+    Status,
+    never_stop,
+)
 from fedsim.core.errors import AttackError
 from fedsim.core.local_steps import worth_unrolling
 from fedsim.core.registry import ATTACKS
@@ -58,7 +64,10 @@ class BestOf(LBFGSMatching):
     ] = 1e-8
 
     def initial(
-        self, model: nn.Module, observations: Mapping[int, Observation]
+        self,
+        model: nn.Module,
+        observations: Mapping[int, Observation],
+        should_stop: ShouldStop = never_stop,
     ) -> Mapping[int, Reconstruction]:
         """Return the best closed form's result for each victim to which one applies."""
         best: dict[int, Reconstruction] = {}
@@ -66,7 +75,8 @@ class BestOf(LBFGSMatching):
             unsolved = [i for i in observations if i not in best or not self.is_final(best[i])]
             if not unsolved:
                 break
-            found = attack.run(model, [observations[i] for i in unsolved])
+            seen = [observations[i] for i in unsolved]
+            found = attack.run(model, seen, should_stop=should_stop)
             for i, computed in zip(unsolved, found, strict=True):
                 result = self._judged(model, observations[i], computed)
                 worse = i in best and best[i].relative_objective <= result.relative_objective

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from fedsim.attacks.matching.attack import LBFGSMatching
 from fedsim.attacks.matching.space import space_type
-from fedsim.attacks.types import Observation, Reconstruction
+from fedsim.attacks.types import Observation, Reconstruction, ShouldStop, never_stop
 from fedsim.core.registry import ATTACKS
 
 
@@ -28,7 +28,10 @@ class DLG(LBFGSMatching):
     modalities: ClassVar[frozenset[str] | None] = None
 
     def initial(
-        self, model: nn.Module, observations: Mapping[int, Observation]
+        self,
+        model: nn.Module,
+        observations: Mapping[int, Observation],
+        should_stop: ShouldStop = never_stop,
     ) -> Mapping[int, Reconstruction]:
         """Return the data that uploads reveal without a search, if any."""
         space = space_type(model)

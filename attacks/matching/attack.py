@@ -156,7 +156,7 @@ class GradientMatching(MatchingHooks):
             labels = {i: y for i, y in known.items() if (y is None) is joint}
             if not labels:
                 continue
-            initial = self.initial(model, {i: observations[i] for i in labels})
+            initial = self.initial(model, {i: observations[i] for i in labels}, should_stop)
             final = {i: found for i, found in initial.items() if self.is_final(found)}
             results |= final
             others = {i: observations[i] for i in labels if i not in final}

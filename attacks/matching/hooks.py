@@ -19,7 +19,7 @@ from fedsim.attacks.matching.priors import Prior
 from fedsim.attacks.matching.processing import Change
 from fedsim.attacks.matching.space import Space, space_type
 from fedsim.attacks.matching.undo import Undo
-from fedsim.attacks.types import Observation, Reconstruction
+from fedsim.attacks.types import Observation, Reconstruction, ShouldStop, never_stop
 from fedsim.core.checked import CodeOnly, checked
 
 StepsAs = Literal["unroll", "average", "surrogate"]
@@ -185,11 +185,19 @@ class MatchingHooks(Attack):
         return None
 
     def initial(
-        self, model: nn.Module, observations: Mapping[int, Observation]
+        self,
+        model: nn.Module,
+        observations: Mapping[int, Observation],
+        should_stop: ShouldStop = never_stop,
     ) -> Mapping[int, Reconstruction]:
         """Return the initial reconstruction of some of the victims.
 
         It is the start of a victim's first trial, or its result if `is_final`.
+
+        Args:
+            model: the attacked model.
+            observations: the victims by their position.
+            should_stop: asked often.
         """
         return {}
 

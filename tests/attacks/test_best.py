@@ -43,6 +43,12 @@ def test_small_batches_are_computed() -> None:
     assert victims.psnr(found).min() > 60
 
 
+def test_it_can_be_stopped_before_it_computes() -> None:
+    victims = fashion_victims(1)
+    [found] = BestOf().run(victims.model, victims.observations(), should_stop=lambda: True)
+    assert found.error == "stopped before the first evaluation"
+
+
 @pytest.mark.parametrize("batch_size", [1, 3])
 def test_dense_layers(batch_size: int) -> None:
     spec = MLP(hidden=(120,), activation="relu")

@@ -128,6 +128,14 @@ def test_batches_through_dense_layers(activation: nn.Module) -> None:
     assert victims.psnr(found).min() > 60
 
 
+def test_it_can_be_stopped_between_parts_of_the_victims() -> None:
+    victims = random_victims((1, 8, 8), count=10, batch_size=2)
+    answers = iter([False, True])
+    found = RGAP().run(victims.model, victims.observations(), should_stop=lambda: next(answers))
+    assert Status.COMPUTED in {r.status for r in found[:8]}
+    assert {r.error for r in found[8:]} == {"stopped before the first evaluation"}
+
+
 def test_examples_that_are_too_alike() -> None:
     """A picture twice: the gradient is that of the picture, and there are no two to tell apart."""
     drawn = fashion_victims(1, batch_size=2)
