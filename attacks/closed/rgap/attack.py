@@ -126,7 +126,7 @@ class RGAP(ClosedForm):
         gradient = {k: g[whole] for k, g in gradient.items()}
         data = invert_jointly(layers, known, gradient, {k: m[whole] for k, m in kept.items()})
         batches = iter(data.view(-1, first.batch_size, *data.shape[1:]))
-        told = [i for i, complete in zip(labels, whole.tolist(), strict=True) if complete]
+        told = [i for i, tells in zip(labels, whole.tolist(), strict=True) if tells]
         return found | {i: (next(batches), labels[i]) for i in told}
 
 

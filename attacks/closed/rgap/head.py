@@ -18,6 +18,8 @@ ROUNDS = 3
 """Times that one example's features are computed from the derivative that the last ones give."""
 AGREES = 1e-2
 """Relative residual up to which features explain what survives of the last layer's gradient."""
+CERTAIN = 0.75
+"""Least share of one example's features of which something must have survived."""
 APART = 1.5e3
 """Least of a batch's singular values, relative to the largest, in units of the gradient's error.
 
@@ -36,7 +38,7 @@ DONE = 1e-14
 def features_of(
     head: Layer, gradient: Gradient, kept: Gradient, labels: Tensor
 ) -> tuple[Known, Tensor]:
-    """Return the known quantities before the last layer, and whether they are complete, ``(V,)``.
+    """Return the known quantities before the last layer, and whether it tells them, ``(V,)``.
 
     Args:
         head: the last layer.
@@ -61,7 +63,8 @@ def _of_one(
 ) -> tuple[Known, Tensor]:
     """Return `features_of` one example, whose gradient may be pruned, and scaled by a factor.
 
-    Magnitudes are pruned last in the row of the label, which has the largest derivative.
+    Magnitudes are pruned last in the row of the label, which has the largest derivative. Features
+    of which nothing has survived were small, and count as zero and not as certain.
     """
     weight, outer, seen = _of(head, gradient)
     there, seen_there = kept[f"{head.name}.weight"], kept[f"{head.name}.bias"]
@@ -74,8 +77,8 @@ def _of_one(
         features, certain = quotient(outer, delta, there)
     rest = there * (outer - delta[:, :, None] * features[:, None])
     errors = [_relative(rest, outer), _relative(seen_there * (seen - delta), seen)]
-    agree = torch.stack(errors).amax(0) <= AGREES
-    return Known(features, delta @ weight, certain), agree & certain.all(1)
+    tells = (torch.stack(errors).amax(0) <= AGREES) & (certain.mean(1) >= CERTAIN)
+    return Known(features, delta @ weight, certain), tells
 
 
 def _of_batch(head: Layer, gradient: Gradient, labels: Tensor) -> tuple[Known, Tensor]:

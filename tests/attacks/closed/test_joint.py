@@ -171,14 +171,25 @@ def test_most_of_the_gradient_is_pruned() -> None:
 
 @pytest.mark.parametrize("activation", [nn.Tanh(), nn.Sigmoid(), nn.Softplus(), nn.ELU()])
 def test_dense_layers_and_other_activations(activation: nn.Module) -> None:
-    """Exact, but for victims of whose gradient a feature has left nothing."""
+    """Exact, or nearly so where features have left nothing in the gradient."""
     drawn = random_victims((1, 8, 8), count=3)
     victims = Victims(network(activation), drawn.images.double(), drawn.labels)
     found = ABOVE_ZERO.run(victims.model, victims.observations(Pruning(fraction=0.2)))
     computed = [i for i, r in enumerate(found) if r.data is not None]
     assert computed
     solved = Victims(victims.model, victims.images[computed], victims.labels[computed])
-    assert solved.psnr([found[i] for i in computed]).min() > 60
+    scores = solved.psnr([found[i] for i in computed])
+    assert scores.median() > 60
+    assert scores.min() > 25
+
+
+def test_features_of_which_nothing_has_survived() -> None:
+    """As in trained networks, where many are nearly zero: two channels of twelve."""
+    victims = fashion_victims(2)
+    with torch.no_grad():
+        victims.model.get_submodule("conv3").bias[:2] -= 12
+    found = ABOVE_ZERO.run(victims.model, victims.observations(Pruning(fraction=0.3)))
+    assert victims.psnr(found).min() > 40
 
 
 def test_a_factor_on_the_whole_gradient_does_not_matter() -> None:
