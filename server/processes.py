@@ -43,6 +43,9 @@ POLL_S = 0.2
 PATIENCE_S = 60.0
 """Seconds in which an attack that is told to stop has to end."""
 
+JOIN_S = 10.0
+"""Seconds in which a thread has to see that its process has ended."""
+
 
 class NoProcess(Exception):  # noqa: N818  (a state, and always handled)
     """No process can be started here, or it ended before it could compute anything."""
@@ -79,7 +82,8 @@ class Process:
         self._questions, self._said = self._process.stdin, self._process.stdout
         self._answers: queue.Queue[tuple[str, Any] | None] = queue.Queue()
         self._busy, self._able, self.began = False, False, threading.Event()
-        threading.Thread(target=self._listen, name="attack's answers", daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, name="attack's answers", daemon=True)
+        self._listener.start()
 
     def _listen(self) -> None:
         try:
@@ -100,9 +104,14 @@ class Process:
         return not self._busy and self._process.poll() is None
 
     def close(self) -> None:
-        """End the process."""
+        """End the process, and the thread that listens to it.
+
+        That thread holds tensors. PyTorch frees them without Python's lock, and a thread that wants
+        it back while Python ends is ended itself, in a destructor of C++: the program aborts.
+        """
         self._process.kill()
         self._process.wait()
+        self._listener.join(timeout=JOIN_S)
         with suppress(OSError):  # what could not be sent any more
             self._questions.close()
 
