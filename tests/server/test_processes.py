@@ -68,3 +68,12 @@ def _lives(process: int) -> bool:
         ["ps", "-o", "state=", "-p", str(process)], check=False, capture_output=True, text=True
     )
     return said.stdout.strip() not in ("", "Z")
+
+
+def test_nothing_listens_to_a_process_that_was_closed() -> None:
+    """A thread that frees tensors while Python ends aborts the program."""
+    process = processes.Process()
+    process.began.wait()
+    assert process._listener.is_alive()
+    process.close()
+    assert not process._listener.is_alive()
