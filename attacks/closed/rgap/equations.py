@@ -14,7 +14,8 @@ GRADIENT_WEIGHT = 3.0
 """Weight of the gradient's equations relative to the output's.
 
 Found on eight public pictures of clothes, of whose gradients 70 % was pruned: 82 dB at the least in
-542 products with the equations; with the weight of whole gradients, 100, it is 70 dB in 1,146.
+542 products with the equations; with the weight of whole gradients, 100, it is 70 dB in 1,146
+(`tests/benchmarks/test_joint.py`).
 """
 
 Gradient = Mapping[str, Tensor]
@@ -49,7 +50,7 @@ class Residuals:
         kept: Gradient,
     ) -> None:
         name = f"{layer.name}.weight"
-        self._maps, self._own = [Map(each) for each in between], Map(layer)
+        self._maps, self._own = [_Map(each) for each in between], _Map(layer)
         kind = _OfConvolution if isinstance(layer.module, nn.Conv2d) else _OfDense
         self._of_gradient = kind(layer, known.delta, gradient[name], kept[name])
         self.linear = all(type(each.module) not in ACTIVATIONS for each in between)
@@ -97,7 +98,7 @@ class Residuals:
         return inside
 
 
-class Map:
+class _Map:
     """A layer in float64, its derivative where it was last evaluated, and the transpose of that."""
 
     def __init__(self, layer: Layer) -> None:

@@ -24,8 +24,8 @@ APART = 1.5e3
 """Least of a batch's singular values, relative to the largest, in units of the gradient's error.
 
 With less, examples are too alike. Of eight public batches of four clothes those with 8,000 units
-and more were computed at 40 to 74 dB, one with 1,800 at 17 to 33 dB, and those with less at 3 to
-20 dB.
+and more were computed at 40 to 73 dB, one with 1,750 at 18 to 33 dB, and those with less at 6 to
+20 dB (`tests/benchmarks/test_joint.py`).
 """
 STARTS = 8
 """Starts of the search for the features of a batch."""
