@@ -75,7 +75,7 @@ class SquaredDistance(Objective):
 
     @override
     def __call__(self, dummy: Gradient, shared: Gradient) -> Tensor:
-        return total(lambda k: (dummy[k] - shared[k]) ** 2, shared)
+        return total(lambda k: squared(dummy[k] - shared[k]), shared)
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ class GaussianLikelihood(Objective):
 
     @override
     def __call__(self, dummy: Gradient, shared: Gradient) -> Tensor:
-        return total(lambda k: ((dummy[k] - shared[k]) / self.std) ** 2 / 2, shared)
+        return total(lambda k: squared((dummy[k] - shared[k]) / self.std) / 2, shared)
 
     @override
     def explains(self, dummy: Gradient, shared: Gradient, rounding: float) -> bool:
@@ -251,6 +251,11 @@ def nested(wrappers: Sequence[Wrapper], objective: Objective) -> Objective:
 def total(cost: Callable[[str], Tensor], names: Iterable[str]) -> Tensor:
     """Return the sum of the costs of all coordinates of the named tensors."""
     return torch.stack([cost(k).sum() for k in names]).sum()
+
+
+def squared(x: Tensor) -> Tensor:
+    """Return the squares; their derivative takes fewer operations than that of a power."""
+    return x * x
 
 
 def inner_product(one: Gradient, other: Gradient, names: Iterable[str]) -> Tensor:

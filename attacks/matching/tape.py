@@ -2,22 +2,20 @@
 
 The gradient of a distance between gradients is small arithmetic below three layers of dispatch: the
 outer derivative, the inner one, and `vmap`. On networks like those of the papers these layers take
-as long as the arithmetic. A tape keeps the operations that reach the processor, and repeats them;
-small convolutions by another kernel (`quicker`), whose results are rounded otherwise.
+as long as the arithmetic. A tape keeps the operations that reach the processor, and repeats them.
 """
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Mapping, Sequence
+from operator import getitem
+from types import BuiltinFunctionType
 from typing import Any
 
 import torch
 from torch import Tensor, fx
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map_only, tree_unflatten
-
-from fedsim.attacks.matching.small_convolutions import quicker
 
 AFTER = 25
 """Calls with equal shapes before a function is recorded, which takes as long as about fifty."""
@@ -45,16 +43,16 @@ class Replaying:
 
     def __init__(self, function: Function) -> None:
         self._function = function
-        self._shapes: list[torch.Size] = []
+        self._layouts: list[tuple[torch.Size, tuple[int, ...]]] = []
         self._calls = 0
         self._tape: Function | None = None
 
     def __call__(self, *inputs: Any) -> Any:
         """Return the result of the function, without its graph."""
         flat, structure = tree_flatten(inputs)
-        shapes = [x.shape for x in flat]
-        if shapes != self._shapes:
-            self._shapes, self._calls, self._tape = shapes, 0, None
+        layouts = [(x.shape, x.stride()) for x in flat]
+        if layouts != self._layouts:
+            self._layouts, self._calls, self._tape = layouts, 0, None
         self._calls += 1
         if self._calls == AFTER:
 
@@ -81,6 +79,7 @@ def taped(function: Function, inputs: Sequence[Tensor]) -> Function | None:
         with recorder:
             outputs, structure = tree_flatten(function(*inputs))
         recorder.graph.output([recorder.node_of(x.detach()) for x in outputs])
+        recorder.graph.eliminate_dead_code()
     except RuntimeError:
         return None
     module = fx.GraphModule(recorder.constants, recorder.graph)
@@ -112,7 +111,8 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Records operations below autograd and `vmap`, with their results, as a graph.
 
     Tensors are told apart by where their numbers lie, since autograd hands on the same numbers in
-    new objects.
+    new objects. Views of results are not recorded: what an operation takes is one view of what
+    another made, which keeps none of the many that autograd and `vmap` pass through.
     """
 
     def __init__(self, inputs: Sequence[Tensor]) -> None:
@@ -122,9 +122,9 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._nodes: dict[tuple[object, ...], fx.Node] = {}
         self._alive: list[Tensor] = []  # so that no place in memory is used twice
         self._given: set[int] = set()  # storages of inputs and constants
-        self._made: set[int] = set()
+        self._made: dict[int, tuple[fx.Node, Tensor]] = {}  # by storage, what it was made as
         for number, x in enumerate(inputs):
-            self._keep(x, self.graph.placeholder(f"input_{number}"), self._given)
+            self._give(x, self.graph.placeholder(f"input_{number}"))
 
     def __torch_dispatch__(
         self,
@@ -136,21 +136,24 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         kwargs = dict(kwargs or {})
         if not _is_repeatable(func, args):
             raise RuntimeError(f"{func} is not repeated")
-        func, args = quicker(func, args)
-        nodes, named = tree_map_only(Tensor, self.node_of, (args, kwargs))
+        writes = func._schema.is_mutable
         for argument, value in zip(func._schema.arguments, args, strict=False):
             written = argument.alias_info is not None and argument.alias_info.is_write
-            if written and _storage(value) in self._given:
+            if written and _storage(value) not in self._made:
                 raise RuntimeError(f"{func} changes a tensor that is not its own")
         result = func(*args, **kwargs)
-        node = self.graph.call_function(func, nodes, named)
-        if isinstance(result, Tensor):
-            self._keep(result, node, self._made)
-        else:
-            for number, part in enumerate(result):
-                if isinstance(part, Tensor):
-                    item = self.graph.call_function(operator.getitem, (node, number))
-                    self._keep(part, item, self._made)
+        parts = [result] if isinstance(result, Tensor) else list(result)
+        tensors = [part for part in parts if isinstance(part, Tensor)]
+        self._alive += tensors
+        if not writes and all(self._is_view(x) for x in tensors):
+            return result
+        nodes, named = tree_map_only(Tensor, self.node_of, (args, kwargs))
+        node = self.graph.call_function(_direct(func, args, kwargs), nodes, named)
+        for number, part in enumerate(parts):
+            if isinstance(part, Tensor) and not (writes and self._is_view(part)):
+                whole = part is result
+                item = node if whole else self.graph.call_function(getitem, (node, number))
+                self._make(part, item)
         return result
 
     def node_of(self, x: Tensor) -> fx.Node:
@@ -158,17 +161,42 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         place = _place(x)
         if place not in self._nodes:
             if _storage(x) in self._made:
-                raise RuntimeError("a view was made unseen")
-            name = f"constant_{len(self.constants)}"
-            self.constants[name] = x.detach()
-            self._keep(x, self.graph.get_attr(name), self._given)
+                base, _ = self._made[_storage(x)]
+                view = (base, list(x.shape), list(x.stride()), x.storage_offset())
+                self._nodes[place] = self.graph.call_method("as_strided", view)
+            else:
+                name = f"constant_{len(self.constants)}"
+                self.constants[name] = x.detach()
+                self._give(x, self.graph.get_attr(name))
         return self._nodes[place]
 
-    def _keep(self, x: Tensor, node: fx.Node, storages: set[int]) -> None:
+    def _is_view(self, x: Tensor) -> bool:
+        """Return whether a tensor is another view of numbers that have been made."""
+        if x.is_conj() or x.is_neg():
+            raise RuntimeError("a view changes signs")
+        made = self._made.get(_storage(x))
+        return made is not None and made[1].dtype == x.dtype
+
+    def _give(self, x: Tensor, node: fx.Node) -> None:
         self._nodes[_place(x)] = node
         self._alive.append(x)
+        self._given.add(_storage(x))
+
+    def _make(self, x: Tensor, node: fx.Node) -> None:
+        self._nodes[_place(x)] = node
         if _storage(x) not in self._given:
-            storages.add(_storage(x))
+            self._made.setdefault(_storage(x), (node, x))
+
+
+def _direct(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """Return PyTorch's function for an operation, which is called in half the time, or itself.
+
+    What writes stays itself, whose schema tells that it must not be left out.
+    """
+    plain = not kwargs and all(isinstance(x, Tensor | int | float) for x in args)
+    plain = plain and not func._schema.is_mutable
+    direct = getattr(torch, func.overloadpacket.__name__, None)
+    return direct if plain and isinstance(direct, BuiltinFunctionType) else func
 
 
 def _is_repeatable(func: Any, args: tuple[Any, ...]) -> bool:

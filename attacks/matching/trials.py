@@ -10,11 +10,12 @@ from torch.func import grad_and_value, vmap
 
 from fedsim.attacks.labels.known import target_rows
 from fedsim.attacks.matching.problem import Against, Problem
+from fedsim.attacks.matching.small_convolutions import SmallConvolutions
 from fedsim.attacks.matching.tape import Replaying
 from fedsim.attacks.types import Reconstruction
 from fedsim.core.seeds import derive
 
-FEW = 16
+FEW = 32
 """Lanes up to which their evaluation is recorded. Beyond, arithmetic takes most of its time."""
 
 
@@ -167,7 +168,8 @@ class RunningLanes:
         self, points: Tensor, shared: dict[str, Tensor], target: Tensor, order: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Return the gradients and values of several lanes."""
-        gradients, values = self.distance(points, Against(shared, target, order))
+        with SmallConvolutions(len(points)):
+            gradients, values = self.distance(points, Against(shared, target, order))
         return gradients, values
 
     def _alone(
@@ -175,7 +177,7 @@ class RunningLanes:
     ) -> tuple[Tensor, Tensor]:
         """Return the gradient and value of a single lane, in half the time without vmap."""
         against = Against({k: g[0] for k, g in shared.items()}, target[0], order[0])
-        with torch.enable_grad():
+        with torch.enable_grad(), SmallConvolutions(1):
             point = points[0].detach().requires_grad_()
             value = self._problem.distance(point, against)
             (gradient,) = torch.autograd.grad(value, point)

@@ -142,14 +142,17 @@ class _Run:
     def _retire(self, state: Lanes) -> None:
         value = state.value.cpu()
         converged = value <= self._task.tolerance
-        staying = torch.ones_like(converged)
-        for rows, status in (
+        ends = [
             (~torch.isfinite(value), Status.FAILED),
             (converged, Status.CONVERGED),
             (self._abandoned(value, converged), Status.ABANDONED),
             (state.stuck().cpu(), Status.STALLED),
             (self._spent >= self._task.max_evaluations, Status.EXHAUSTED),
-        ):
+        ]
+        if not bool(torch.stack([rows for rows, _ in ends]).any()):
+            return
+        staying = torch.ones_like(converged)
+        for rows, status in ends:
             self._end(rows & staying, status)
             staying = staying & ~rows
         self._drop(~staying)

@@ -72,6 +72,7 @@ class _LBFGSLanes(Lanes):
         self.backtracks = none  # rejected steps along this direction
         self.fresh = none.bool()  # whether the direction is steepest descent after a reset
         self.gamma = none  # scale of the initial inverse Hessian; 0 before the first pair
+        self._trial = nothing
         self.mark = none  # value at the last gain worth the name
         self.since = none  # evaluations since then
 
@@ -93,10 +94,11 @@ class _LBFGSLanes(Lanes):
         self._pairs.keep(rows)
 
     def trial(self) -> Tensor:
-        return self.point + self.step[:, None] * self.direction
+        self._trial = self.point + self.step[:, None] * self.direction
+        return self._trial
 
     def update(self, value: Tensor, gradient: Tensor) -> None:
-        trial = self.trial()
+        trial = self._trial
         finite = torch.isfinite(value) & torch.isfinite(gradient).all(dim=1)
         accepted = finite & (value <= self.value + ARMIJO * self.step * self.slope)
         shorter = self._shortened(value)
@@ -107,19 +109,21 @@ class _LBFGSLanes(Lanes):
         self.gradient = torch.where(take, gradient, self.gradient)
         self.backtracks = torch.where(accepted, 0.0, self.backtracks + 1)
         self._stuck = ~accepted & self.fresh & (self.backtracks >= MAX_BACKTRACKS)
-        self._stuck |= (self.gradient == 0).all(dim=1) | self._on_plateau()
+        self._stuck |= (self.gradient == 0).all(dim=1)
+        if self._plateau is not None:
+            self._stuck |= self._on_plateau(self._plateau)
         self._aim(accepted, shorter)
 
     def stuck(self) -> Tensor:
         return self._stuck
 
-    def _on_plateau(self) -> Tensor:
+    def _on_plateau(self, plateau: int) -> Tensor:
         """Count the evaluations without a gain; return the lanes that have had too many."""
         gained = self.value < self.mark - LEAST_GAIN * self.mark.abs()
         gained |= torch.isinf(self.mark)
         self.mark = torch.where(gained, self.value, self.mark)
         self.since = torch.where(gained, 0.0, self.since + 1)
-        return self.since >= (torch.inf if self._plateau is None else self._plateau)
+        return self.since >= plateau
 
     def _shortened(self, value: Tensor) -> Tensor:
         """Return the step length at the minimum of the interpolating parabola."""
@@ -173,18 +177,23 @@ class _Pairs:
 
     def __init__(self, slots: int, nothing: Tensor) -> None:
         lanes, size = nothing.shape
+        self._slots, self._oldest = slots, 0
         self.s = nothing.new_zeros((lanes, slots, size))
         self.y = nothing.new_zeros((lanes, slots, size))
-        # Column j: the product of each older s, and of its own, with the y of slot j. In double
-        # precision, because the substitutions subtract nearly equal numbers.
-        self.products = nothing.new_zeros((lanes, slots, slots), dtype=torch.float64)
-        self.used = 0
+        # R is a window of the triangle, which moves down the diagonal with each pair and begins
+        # again at the top where there is no more room. In double precision, because the
+        # substitutions subtract nearly equal numbers.
+        self._room = slots + max(1, slots // 4)
+        self._end = slots
+        self.triangle = nothing.new_zeros((lanes, self._room, self._room), dtype=torch.float64)
+        self.diagonal = nothing.new_zeros((lanes, self._room), dtype=torch.float64)
 
     def admit(self, lanes: int) -> None:
         # One after the other, so that only one of them is copied at a time.
-        for name in ("s", "y", "products"):
+        for name in ("s", "y", "triangle", "diagonal"):
             kept: Tensor = getattr(self, name)
             setattr(self, name, torch.cat([kept, kept.new_zeros((lanes, *kept.shape[1:]))]))
+        self._empty(slice(-lanes, None))
 
     def push(self, s: Tensor, y: Tensor) -> None:
         """Replace the oldest pair.
@@ -193,18 +202,26 @@ class _Pairs:
             s: difference of points ``(lanes, size)``; zeros for no pair.
             y: difference of gradients, likewise.
         """
-        slot = self.used % self.s.shape[1]
-        self.s[:, slot], self.y[:, slot] = s, y
-        self.products[:, :, slot] = along(self.s, y)
-        self.used += 1
+        if self._end == self._room:
+            self._begin_again()
+        self.s[:, self._oldest], self.y[:, self._oldest] = s, y
+        self._oldest = (self._oldest + 1) % self._slots
+        products = along(self.s, y).roll(-self._oldest, 1)
+        new, self._end = self._end, self._end + 1
+        self.triangle[:, self._end - self._slots : self._end, new] = products
+        curvature = products[:, -1]
+        self.diagonal[:, new] = curvature
+        self.triangle[:, new, new] = torch.where(curvature == 0, 1.0, curvature)
 
     def forget(self, rows: Tensor) -> None:
         if not bool(rows.any()):  # writing by a mask passes over all pairs
             return
-        self.s[rows], self.y[rows], self.products[rows] = 0, 0, 0
+        self.s[rows], self.y[rows] = 0, 0
+        self._empty(rows)
 
     def keep(self, rows: Tensor) -> None:
-        self.s, self.y, self.products = self.s[rows], self.y[rows], self.products[rows]
+        for name in ("s", "y", "triangle", "diagonal"):
+            setattr(self, name, getattr(self, name)[rows])
 
     def direction(self, gradient: Tensor, gamma: Tensor) -> Tensor:
         """Return minus the inverse Hessian times the gradient.
@@ -213,22 +230,32 @@ class _Pairs:
             gradient: ``(lanes, size)``.
             gamma: scale of the initial inverse Hessian, ``(lanes,)``.
         """
-        slots, scale = self.s.shape[1], gamma[:, None]
-        first = self.used % slots if self.used > slots else 0  # the oldest slot
-        r = self.products.roll((-first, -first), (1, 2)).triu()
-        curvature = r.diagonal(dim1=1, dim2=2)
-        r = r + torch.diag_embed((curvature == 0).to(r.dtype))  # an empty slot has a zero share
+        window, oldest = slice(self._end - self._slots, self._end), self._oldest
+        r, scale = self.triangle[:, window, window], gamma[:, None]
 
         def solved(system: Tensor, right: Tensor, *, upper: bool) -> Tensor:
-            aligned = right.roll(-first, 1)[:, :, None]
-            found: Tensor = torch.linalg.solve_triangular(system, aligned, upper=upper)
-            return found[:, :, 0].roll(first, 1)
+            found: Tensor = torch.linalg.solve_triangular(system, right[:, :, None], upper=upper)
+            return found[:, :, 0]
 
-        a = solved(r, along(self.s, gradient), upper=True)
-        q = gradient - combined(self.y, a)
-        bent = curvature.roll(first, 1) * a - scale.double() * along(self.y, q)
+        a = solved(r, along(self.s, gradient).roll(-oldest, 1), upper=True)
+        q = gradient - combined(self.y, a.roll(oldest, 1))
+        seen = along(self.y, q).roll(-oldest, 1)
+        bent = self.diagonal[:, window] * a - scale.double() * seen
         c = solved(r.mT, bent, upper=False)
-        return -(scale * q + combined(self.s, c))
+        return -(scale * q + combined(self.s, c.roll(oldest, 1)))
+
+    def _begin_again(self) -> None:
+        """Move the window to the top of the triangle."""
+        window, top = slice(self._end - self._slots, self._end), slice(self._slots)
+        r, curvature = self.triangle[:, window, window].clone(), self.diagonal[:, window].clone()
+        self._empty(slice(None))
+        self.triangle[:, top, top], self.diagonal[:, top] = r, curvature
+        self._end = self._slots
+
+    def _empty(self, rows: Tensor | slice) -> None:
+        """Leave a one for each pair of some lanes, so that it has a share of zero."""
+        self.triangle[rows] = torch.eye(self._room, dtype=torch.float64).to(self.triangle)
+        self.diagonal[rows] = 0
 
 
 def along(rows: Tensor, vector: Tensor) -> Tensor:

@@ -1,97 +1,119 @@
-"""Small convolutions by another kernel: the same numbers, but for rounding."""
+"""Convolutions as products of matrices: the same numbers and derivatives, but for rounding."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.func import grad_and_value, vmap
 from torch.nn import functional as F  # noqa: N812
+from torch.overrides import TorchFunctionMode
 
-from fedsim.attacks.matching.small_convolutions import quicker
-from fedsim.attacks.matching.tape import taped
+from fedsim.attacks import IDLG
+from fedsim.attacks.matching import small_convolutions
+from fedsim.attacks.matching.small_convolutions import SmallConvolutions
+from tests.victims import random_victims
 
 pytestmark = pytest.mark.numeric
 
-ATEN = torch.ops.aten
 GENERATOR = torch.Generator().manual_seed(0)
-X = torch.randn(1, 3, 9, 8, generator=GENERATOR, dtype=torch.float64)
+X = torch.randn(2, 3, 9, 8, generator=GENERATOR, dtype=torch.float64)
 WEIGHT = torch.randn(4, 3, 5, 3, generator=GENERATOR, dtype=torch.float64)
 BIAS = torch.randn(4, generator=GENERATOR, dtype=torch.float64)
-PLAIN = [[1, 1], False, [0, 0], 1]
-"""Dilation, not transposed, nothing more at the sides of the output, one group."""
 
 
-def computed(func: Any, args: tuple[Any, ...], kernel: Any) -> None:
-    """Check that an operation is computed by a kernel, with its results."""
-    own, given = quicker(func, args)
-    assert own is kernel
-    for ours, theirs in zip(torch.utils._pytree.tree_leaves(own(*given)),
-                            torch.utils._pytree.tree_leaves(func(*args)), strict=True):  # fmt: skip
-        if theirs is not None and ours is not None:
-            torch.testing.assert_close(ours, theirs)
+class Counting(TorchFunctionMode):
+    """Counts the calls of PyTorch's convolution."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.calls += func is torch.conv2d
+        return func(*args, **(kwargs or {}))
+
+
+def seen(lanes: int, *args: Any, **kwargs: Any) -> tuple[Tensor, int]:
+    """Return the result in the context, and how many convolutions PyTorch computed."""
+    counting = Counting()
+    with counting, SmallConvolutions(lanes):
+        return F.conv2d(*args, **kwargs), counting.calls
 
 
 @pytest.mark.parametrize("bias", [None, BIAS], ids=["no bias", "bias"])
-@pytest.mark.parametrize("stride", [[1, 1], [2, 1]], ids=str)
-@pytest.mark.parametrize("padding", [[0, 0], [2, 1]], ids=str)
-def test_forwards(bias: Tensor | None, stride: list[int], padding: list[int]) -> None:
-    args = (X, WEIGHT, bias, stride, padding, *PLAIN)
-    computed(ATEN.convolution.default, args, ATEN._slow_conv2d_forward.default)
-
-
-@pytest.mark.parametrize("wanted", [[True] * 3, [True, False, False], [False, True, True]], ids=str)
-@pytest.mark.parametrize("stride", [[1, 1], [2, 2]], ids=str)
-def test_backwards(wanted: list[bool], stride: list[int]) -> None:
-    out = torch.ones_like(F.conv2d(X, WEIGHT, None, stride, 2))
-    args = (out.cumsum(-1), X, WEIGHT, [4], stride, [2, 2], *PLAIN, wanted)
-    computed(ATEN.convolution_backward.default, args, ATEN._slow_conv2d_backward.output_mask)
-
-
-@pytest.mark.parametrize(("stride", "more"), [([1, 1], [0, 0]), ([2, 2], [1, 0])], ids=str)
-def test_transposed(stride: list[int], more: list[int]) -> None:
-    x = torch.randn(1, 4, 5, 5, generator=GENERATOR, dtype=torch.float64)
-    args = (x, WEIGHT, None, stride, [2, 1], [1, 1], True, more, 1)
-    computed(ATEN.convolution.default, args, ATEN.slow_conv_transpose2d.default)
+@pytest.mark.parametrize("stride", [1, (2, 1), [3, 2]], ids=str)
+@pytest.mark.parametrize("padding", [0, (2, 1), "valid"], ids=str)
+@pytest.mark.parametrize("dilation", [1, (1, 2)], ids=str)
+def test_forwards(bias: Tensor | None, stride: Any, padding: Any, dilation: Any) -> None:
+    found, by_pytorch = seen(1, X, WEIGHT, bias, stride, padding, dilation)
+    torch.testing.assert_close(found, F.conv2d(X, WEIGHT, bias, stride, padding, dilation))
+    assert by_pytorch == 0
 
 
 @pytest.mark.parametrize(
-    "args",
+    ("lanes", "args"),
     [
-        (X.expand(2, -1, -1, -1), WEIGHT, None, [1, 1], [0, 0], *PLAIN),
-        (X, WEIGHT, None, [1, 1], [2, 2], [2, 1], False, [0, 0], 1),
-        (X, WEIGHT[:3, :1], None, [1, 1], [0, 0], [1, 1], False, [0, 0], 3),
-        (torch.zeros(1, 64, 32, 32), torch.zeros(64, 64, 3, 3), None, [1, 1], [1, 1], *PLAIN),
-        (X[..., 0], WEIGHT[..., 0], None, [1], [0], [1], False, [0], 1),
-        (X.to("meta"), WEIGHT.to("meta"), None, [1, 1], [0, 0], *PLAIN),
+        (1, (X, WEIGHT[:3, :1], None, 1, 0, 1, 3)),
+        (1, (X, WEIGHT, None, 1, "same")),
+        (1, (X[0], WEIGHT)),
+        (1, (torch.zeros(1, 64, 32, 32), torch.zeros(64, 64, 3, 3))),
+        (10_000, (X, WEIGHT)),
+        (1, (X.to("meta"), WEIGHT.to("meta"))),
     ],
-    ids=["two pictures", "spread", "groups", "large", "one dimension", "another device"],
+    ids=["groups", "same", "no batch", "large", "many lanes", "another device"],
 )
-def test_others_are_left_alone(args: tuple[Any, ...]) -> None:
-    func = ATEN.convolution.default
-    assert quicker(func, args) == (func, args)
+def test_others_are_left_alone(lanes: int, args: tuple[Any, ...]) -> None:
+    found, by_pytorch = seen(lanes, *args)
+    assert by_pytorch == 1
+    assert found.device.type == "meta" or torch.equal(found, F.conv2d(*args))
 
 
-def test_a_tape_uses_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    used = []
+def test_a_kernel_beyond_the_picture_is_told() -> None:
+    with pytest.raises(RuntimeError, match=r"[Kk]ernel size can't be greater"):
+        seen(1, X, torch.ones(4, 3, 11, 3, dtype=torch.float64))
 
-    def noted(func: Any, args: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:
-        found = quicker(func, args)
-        used.append(found[0])
-        return found
 
-    monkeypatch.setattr("fedsim.attacks.matching.tape.quicker", noted)
+@pytest.mark.parametrize("way", ["mapped", "alone"])
+def test_derivatives_of_a_distance_between_gradients(way: str) -> None:
+    """First with respect to the weights, then to the picture, as in an attack."""
+    model = nn.Sequential(
+        nn.Conv2d(3, 4, 3, stride=2, padding=1), nn.Sigmoid(), nn.Conv2d(4, 2, 3, bias=False)
+    ).double()
+    names = [name for name, _ in model.named_parameters()]
+    weights = tuple(p.detach() for p in model.parameters())
 
-    def slope(x: Tensor) -> Tensor:
-        with torch.enable_grad():
-            x = x.detach().requires_grad_()
-            (first,) = torch.autograd.grad(
-                F.conv2d(x, WEIGHT, BIAS, 2, 1).sigmoid().sum(), x, create_graph=True
-            )
-            (second,) = torch.autograd.grad(first.square().sum(), x)
-        return second
+    def loss(weights: tuple[Tensor, ...], x: Tensor) -> Tensor:
+        given = dict(zip(names, weights, strict=True))
+        outputs: Tensor = torch.func.functional_call(model, given, (x[None],))
+        return outputs.square().sum()
 
-    replay: Callable[..., Tensor] | None = taped(slope, [X])
-    assert replay is not None
-    torch.testing.assert_close(replay(2 * X), slope(2 * X))
-    assert {ATEN._slow_conv2d_forward.default, ATEN._slow_conv2d_backward.output_mask} <= set(used)
+    def distance(x: Tensor) -> Tensor:
+        gradients = torch.func.grad(loss)(weights, x)
+        return torch.stack([(g * g).sum() for g in gradients]).sum()
+
+    def computed() -> tuple[Tensor, Tensor]:
+        if way == "mapped":
+            return vmap(grad_and_value(distance))(X)
+        each = [grad_and_value(distance)(x) for x in X]
+        return torch.stack([g for g, _ in each]), torch.stack([v for _, v in each])
+
+    plain = computed()
+    for _ in range(2):  # what the first one leaves behind serves the second
+        with SmallConvolutions(2):
+            torch.testing.assert_close(computed(), plain)
+
+
+def test_attacks_use_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    lanes = []
+    convolution = small_convolutions._convolution
+
+    def noted(count: int, *args: Any, **kwargs: Any) -> Tensor:
+        lanes.append(count)
+        return convolution(count, *args, **kwargs)
+
+    monkeypatch.setattr(small_convolutions, "_convolution", noted)
+    for count in (1, 2):
+        victims = random_victims((3, 8, 8), count=count)
+        IDLG(evaluations=2).run(victims.model, victims.observations())
+    assert set(lanes) == {1, 2}

@@ -5,12 +5,15 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, fx
 from torch.func import grad_and_value, vmap
 
-from fedsim.attacks import Attack, Reconstruction
+from fedsim.attacks import DLG, Attack, Reconstruction
 from fedsim.attacks.local_training import LocalTraining
 from fedsim.attacks.matching import tape
+from fedsim.attacks.matching.objectives import GaussianLikelihood
+from fedsim.attacks.matching.priors.denoiser import Denoiser
+from fedsim.attacks.matching.priors.learned import Learned
 from fedsim.attacks.matching.tape import Replaying, taped
 from fedsim.models import LeNet, ModelSpec, ViT
 from tests.attacks.test_contract import MATCHING, make
@@ -41,12 +44,36 @@ def filled(x: Tensor) -> Tensor:
     return own + x
 
 
+def overwritten(x: Tensor) -> Tensor:
+    own = torch.empty_like(x)
+    view = own.T
+    own.fill_(2)
+    view[1:].sub_(x.T[:-1])
+    return own[:, 1:] * view.T[:, :-1]
+
+
+def seen_otherwise(x: Tensor) -> tuple[Tensor, ...]:
+    own = 2 * x
+    first, second = own.view(torch.int32).float().mean(), own.T.reshape(-1)[::3]
+    return first, second, own.unsqueeze(1).expand(-1, 3, -1), own[1].view(2, 2).T @ own[0, :2]
+
+
+def operations(replay: Callable[..., object]) -> list[str]:
+    """Return the names of what a tape does."""
+    held = [cell.cell_contents for cell in replay.__closure__ or ()]
+    [module] = [one for one in held if isinstance(one, fx.GraphModule)]
+    done = [node for node in module.graph.nodes if node.op in ("call_function", "call_method")]
+    return [getattr(node.target, "__name__", str(node.target)) for node in done]
+
+
 @pytest.mark.parametrize(
     "function",
     [
         smooth,
         with_autograd,
         filled,
+        overwritten,
+        seen_otherwise,
         vmap(grad_and_value(smooth)),
         lambda x: x,
         lambda x: (x.sum(),),
@@ -82,6 +109,37 @@ def test_what_cannot_be_repeated_is_not(function: Callable[[Tensor], Tensor]) ->
     assert taped(function, [X.clone()]) is None
 
 
+def test_views_are_not_repeated() -> None:
+    def turned(x: Tensor) -> Tensor:
+        y = x.exp()
+        for _ in range(10):
+            y = y.T.unsqueeze(0).squeeze(0).view(y.shape[1], y.shape[0])
+        return y.view(-1)[1:] * 2
+
+    replay = taped(turned, [X])
+    assert replay is not None
+    assert torch.equal(replay(Y), turned(Y))
+    assert operations(replay) == ["exp", "as_strided", "mul"]
+
+
+def test_what_is_not_used_is_not_repeated() -> None:
+    def wasteful(x: Tensor) -> Tensor:
+        (x @ x.T).exp()
+        return 2 * x
+
+    replay = taped(wasteful, [X])
+    assert replay is not None
+    assert operations(replay) == ["mul"]
+
+
+def test_is_recorded_anew_for_another_layout(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tape, "AFTER", 1)
+    replaying = Replaying(lambda x: (2 * x).view(-1) if x.is_contiguous() else (2 * x).T)
+    square = X @ X.T + torch.tensor([[0.0, 1.0], [0.0, 0.0]])
+    assert torch.equal(replaying(square), 2 * square.view(-1))
+    assert torch.equal(replaying(square.T), 2 * square)
+
+
 def test_weights_are_read_again() -> None:
     weights = torch.ones(4)
     replay = taped(lambda x: x * weights, [X])
@@ -113,6 +171,27 @@ def reconstructed(attack: Attack, spec: ModelSpec, *, steps: int) -> list[Recons
         training = LocalTraining(steps=steps, batch_size=1, learning_rate=0.01)
         seen = [replace(o, training=training) for o in seen]
     return attack.run(victims.model, seen, seed=0)
+
+
+def test_a_learned_prior_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    victims = random_victims((1, 8, 8), count=2)
+    denoiser = Denoiser(torch.rand(4, 1, 8, 8), torch.Generator().manual_seed(0))
+    prior = Learned(denoiser, noise_std=0.1, typical=1.0)
+    attack = DLG(evaluations=4, objective=GaussianLikelihood(0.1), priors=(prior,))
+    plain = attack.run(victims.model, victims.observations())
+    recorded: list[bool] = []
+
+    def counted(function: Callable[..., object], inputs: list[Tensor]) -> object:
+        replay = taped(function, inputs)
+        recorded.append(replay is not None)
+        return replay
+
+    monkeypatch.setattr(tape, "taped", counted)
+    monkeypatch.setattr(tape, "AFTER", 2)
+    replayed = attack.run(victims.model, victims.observations())
+    assert recorded == [True]
+    for one, other in zip(plain, replayed, strict=True):
+        torch.testing.assert_close(one.data, other.data)
 
 
 TRANSFORMER = ViT(patch=4, width=8, depth=1, heads=2)
