@@ -8,7 +8,6 @@ thereof.
 
 from __future__ import annotations
 
-import math
 from functools import lru_cache
 from typing import Any
 
@@ -60,13 +59,11 @@ def _convolution(  # noqa: PLR0917 - those of torch.conv2d
     plain = groups == 1 and padding != "same" and weight.shape[1] == input.shape[1]
     if input.device.type == "cpu" and input.ndim == 4 and plain:
         amount = (0, 0) if padding == "valid" else _pair(padding)
-        given = (shape[1:], kernel, _pair(stride), amount, _pair(dilation))
-        places, (height, width) = _places(*given)
-        unfolded = lanes * shape[0] * weight[0].numel() * height * width
-        small = weight.numel() * height * width <= MOST_PRODUCTS and unfolded <= MOST_UNFOLDED
-        if small and height > 0 and width > 0:
+        axes = list(zip(shape[2:], kernel, _pair(stride), amount, _pair(dilation), strict=True))
+        height, width = (_count(*axis) for axis in axes)
+        if height > 0 and width > 0 and _is_small(lanes, shape[0], weight, height * width):
             padded = F.pad(input.reshape(shape[0], -1), (1, 0))
-            columns = padded.index_select(1, torch.from_numpy(places))
+            columns = padded.index_select(1, torch.from_numpy(_places(shape[1], *axes)))
             columns = columns.view(shape[0], -1, height * width)
             rows = weight.reshape(1, len(weight), -1).expand(shape[0], -1, -1)
             found = torch.bmm(rows, columns)
@@ -75,31 +72,39 @@ def _convolution(  # noqa: PLR0917 - those of torch.conv2d
     return torch.conv2d(input, weight, bias, stride, padding, dilation, groups)
 
 
+def _is_small(lanes: int, examples: int, weight: Tensor, outputs: int) -> bool:
+    """Return whether a convolution is quicker as a product of matrices."""
+    unfolded = lanes * examples * weight[0].numel() * outputs
+    return weight.numel() * outputs <= MOST_PRODUCTS and unfolded <= MOST_UNFOLDED
+
+
 def _pair(value: Any) -> tuple[int, int]:
     return (value, value) if isinstance(value, int) else (value[0], value[-1])
 
 
+def _count(size: int, kernel: int, stride: int, padding: int, dilation: int) -> int:
+    """Return the number of results along an axis."""
+    return (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+
+
 @lru_cache(maxsize=256)
-def _places(
-    shape: tuple[int, int, int],
-    kernel: tuple[int, int],
-    stride: tuple[int, int],
-    padding: tuple[int, int],
-    dilation: tuple[int, int],
-) -> tuple[NDArray[np.int64], tuple[int, int]]:
-    """Return the places of an unfolded picture's numbers, and the height and width of the result.
+def _places(channels: int, *axes: tuple[int, int, int, int, int]) -> NDArray[np.int64]:
+    """Return the places of an unfolded picture's numbers, one after the other.
 
     Places count from one; at zero there is a zero for what lies outside.
+
+    Args:
+        channels: of the picture.
+        axes: height and width, each the arguments of `_count`.
     """
-    channels, *sides = shape
-    lines = []  # for each axis, what a place of the kernel sees of each place of the result
-    for n, k, s, p, d in zip(sides, kernel, stride, padding, dilation, strict=True):
-        count = (n + 2 * p - d * (k - 1) - 1) // s + 1
-        lines.append(d * np.arange(k)[:, None] + s * np.arange(count) - p)
-    rows, columns = lines
-    seen = (rows[:, None, :, None], columns[None, :, None, :])
-    inside = np.logical_and(*((x >= 0) & (x < n) for x, n in zip(seen, sides, strict=True)))
-    within = seen[0] * sides[1] + seen[1]
-    starts = np.arange(channels)[:, None, None, None, None] * math.prod(sides)
-    places = np.where(inside, 1 + starts + within, 0)
-    return places.reshape(-1), (rows.shape[1], columns.shape[1])
+    rows, columns = (  # what a place of the kernel sees for each result
+        dilation * np.arange(kernel)[:, None]
+        + stride * np.arange(_count(size, kernel, stride, padding, dilation))
+        - padding
+        for size, kernel, stride, padding, dilation in axes
+    )
+    height, width = (axis[0] for axis in axes)
+    row, column = rows[:, None, :, None], columns[None, :, None, :]
+    inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
+    before = np.arange(channels)[:, None, None, None, None] * height * width
+    return np.where(inside, 1 + before + row * width + column, 0).reshape(-1)

@@ -69,6 +69,12 @@ def test_others_are_left_alone(lanes: int, args: tuple[Any, ...]) -> None:
     assert found.device.type == "meta" or torch.equal(found, F.conv2d(*args))
 
 
+def test_places_are_kept_of_small_ones_alone() -> None:
+    held = small_convolutions._places.cache_info().currsize
+    seen(1, torch.zeros(1, 64, 40, 30), torch.zeros(64, 64, 3, 3))
+    assert small_convolutions._places.cache_info().currsize == held
+
+
 def test_a_kernel_beyond_the_picture_is_told() -> None:
     with pytest.raises(RuntimeError, match=r"[Kk]ernel size can't be greater"):
         seen(1, X, torch.ones(4, 3, 11, 3, dtype=torch.float64))
