@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten, tree_map_only, tree_unflatten
+from torch.utils._pytree import tree_flatten, tree_leaves, tree_map_only, tree_unflatten
 
 AFTER = 25
 """Calls with equal shapes before a function is recorded, which takes as long as about fifty."""
@@ -111,8 +111,9 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Records operations below autograd and `vmap`, with their results, as a graph.
 
     Tensors are told apart by where their numbers lie, since autograd hands on the same numbers in
-    new objects. Views of results are not recorded: what an operation takes is one view of what
-    another made, which keeps none of the many that autograd and `vmap` pass through.
+    new objects. Views are not recorded: what an operation takes is one view of what another made,
+    or of a constant, which keeps none of the many that autograd and `vmap` pass through. Only those
+    of inputs are, which lie elsewhere each time.
     """
 
     def __init__(self, inputs: Sequence[Tensor]) -> None:
@@ -121,10 +122,13 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.constants: dict[str, Tensor] = {}
         self._nodes: dict[tuple[object, ...], fx.Node] = {}
         self._alive: list[Tensor] = []  # so that no place in memory is used twice
-        self._given: set[int] = set()  # storages of inputs and constants
+        self._given: set[int] = set()  # storages of inputs
+        self._fixed: set[int] = set()  # storages of constants
         self._made: dict[int, tuple[fx.Node, Tensor]] = {}  # by storage, what it was made as
         for number, x in enumerate(inputs):
-            self._give(x, self.graph.placeholder(f"input_{number}"))
+            self._nodes[_place(x)] = self.graph.placeholder(f"input_{number}")
+            self._alive.append(x)
+            self._given.add(_storage(x))
 
     def __torch_dispatch__(
         self,
@@ -141,10 +145,12 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             written = argument.alias_info is not None and argument.alias_info.is_write
             if written and _storage(value) not in self._made:
                 raise RuntimeError(f"{func} changes a tensor that is not its own")
+        taken = [x for x in tree_leaves((args, kwargs)) if isinstance(x, Tensor)]
+        self._fixed |= set(map(_storage, taken)) - self._given - self._made.keys()
         result = func(*args, **kwargs)
         parts = [result] if isinstance(result, Tensor) else list(result)
         tensors = [part for part in parts if isinstance(part, Tensor)]
-        self._alive += tensors
+        self._alive += taken + tensors
         if not writes and all(self._is_view(x) for x in tensors):
             return result
         nodes, named = tree_map_only(Tensor, self.node_of, (args, kwargs))
@@ -167,24 +173,20 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             else:
                 name = f"constant_{len(self.constants)}"
                 self.constants[name] = x.detach()
-                self._give(x, self.graph.get_attr(name))
+                self._alive.append(x)  # one that no operation has taken
+                self._nodes[place] = self.graph.get_attr(name)
         return self._nodes[place]
 
     def _is_view(self, x: Tensor) -> bool:
-        """Return whether a tensor is another view of numbers that have been made."""
+        """Return whether a tensor is another view of a constant, or of numbers that were made."""
         if x.is_conj() or x.is_neg():
             raise RuntimeError("a view changes signs")
         made = self._made.get(_storage(x))
-        return made is not None and made[1].dtype == x.dtype
-
-    def _give(self, x: Tensor, node: fx.Node) -> None:
-        self._nodes[_place(x)] = node
-        self._alive.append(x)
-        self._given.add(_storage(x))
+        return _storage(x) in self._fixed if made is None else made[1].dtype == x.dtype
 
     def _make(self, x: Tensor, node: fx.Node) -> None:
         self._nodes[_place(x)] = node
-        if _storage(x) not in self._given:
+        if _storage(x) not in self._given | self._fixed:
             self._made.setdefault(_storage(x), (node, x))
 
 

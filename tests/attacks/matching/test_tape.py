@@ -142,10 +142,19 @@ def test_is_recorded_anew_for_another_layout(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_weights_are_read_again() -> None:
     weights = torch.ones(4)
-    replay = taped(lambda x: x * weights, [X])
+    replay = taped(lambda x: x * weights.view(2, 2).T.reshape(-1) * weights[None], [X])
     weights.mul_(2)
     assert replay is not None
-    assert torch.equal(replay(X), 2 * X)
+    assert torch.equal(replay(X), 4 * X)
+
+
+def test_weights_that_are_seen_otherwise_are_read_again() -> None:
+    weights = torch.ones(2, 4)
+    replay = taped(lambda x: x @ weights.T.contiguous() @ weights.T.T, [X])
+    assert replay is not None
+    weights.mul_(2)
+    torch.testing.assert_close(replay(X), 4 * X @ torch.ones(4, 2) @ torch.ones(2, 4))
+    assert operations(replay) == ["clone.default", "mm", "mm"]
 
 
 def test_is_recorded_after_many_calls_of_the_same_shape(monkeypatch: pytest.MonkeyPatch) -> None:
