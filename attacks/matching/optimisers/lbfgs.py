@@ -193,7 +193,7 @@ class _Pairs:
         for name in ("s", "y", "triangle", "diagonal"):
             kept: Tensor = getattr(self, name)
             setattr(self, name, torch.cat([kept, kept.new_zeros((lanes, *kept.shape[1:]))]))
-        self._empty(slice(-lanes, None))
+        self._empty(slice(len(self.s) - lanes, None))
 
     def push(self, s: Tensor, y: Tensor) -> None:
         """Replace the oldest pair.

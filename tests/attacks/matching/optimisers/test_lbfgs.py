@@ -10,6 +10,7 @@ from scipy.optimize import minimize, rosen, rosen_der
 from torch import Tensor
 
 from fedsim.attacks.matching.optimisers import LBFGS
+from fedsim.attacks.matching.optimisers.lbfgs import _Pairs
 from fedsim.attacks.types import Status
 from tests.attacks.matching.optimisers.lanes import (
     Minimum,
@@ -216,3 +217,49 @@ def test_lanes_do_not_know_of_each_other(lanes: int, size: int, seed: int, cut: 
     assert_same(whole.points, torch.cat([half.points for half in halves]))
     assert_same(whole.values, torch.cat([half.values for half in halves]), scale=1.0)
     assert whole.statuses == [status for half in halves for status in half.statuses]
+
+
+def two_loops(pairs: list[tuple[Tensor, Tensor]], gradient: Tensor, gamma: Tensor) -> Tensor:
+    """Return the direction by Nocedal and Wright, algorithm 7.4, from the oldest pair on."""
+    q, shares = gradient.clone(), []
+    for s, y in reversed(pairs):
+        shares.append((s @ q) / (y @ s))
+        q -= shares[-1] * y
+    z = gamma * q
+    for (s, y), share in zip(pairs, reversed(shares), strict=True):
+        z = z + s * (share - (y @ z) / (y @ s))
+    return -z
+
+
+@pytest.mark.parametrize("slots", [1, 2, 5, 11])
+def test_directions_are_those_of_the_two_loops(slots: int) -> None:
+    """While pairs are omitted and forgotten, and lanes leave and enter."""
+    generator = torch.Generator().manual_seed(slots)
+
+    def drawn(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator, dtype=torch.float64)
+
+    size, hessians = 6, [m @ m.T + torch.eye(6, dtype=torch.float64) for m in drawn(3, 6, 6)]
+    held: list[list[tuple[Tensor, Tensor] | None]] = [[], [], []]
+    pairs = _Pairs(slots, drawn(0, size))
+    pairs.admit(3)
+    for step in range(5 * slots + 30):
+        s = drawn(3, size)
+        y = torch.stack([h @ v for h, v in zip(hessians, s, strict=True)])
+        omitted = torch.rand(3, generator=generator) < 0.3
+        s[omitted], y[omitted] = 0, 0
+        for lane, own in enumerate(held):
+            own.append(None if omitted[lane] else (s[lane], y[lane]))
+        pairs.push(s, y)
+        if step == 3 * slots:
+            pairs.forget(torch.tensor([True, False, False]))
+            held[0] = []
+        if step == 4 * slots + 3:
+            pairs.keep(torch.tensor([True, False, True]))
+            pairs.admit(1)
+            held, hessians = [held[0], held[2], []], [hessians[0], hessians[2], hessians[1]]
+        gradient, gamma = drawn(3, size), drawn(3).abs() + 0.5
+        found = pairs.direction(gradient, gamma)
+        for lane, own in enumerate(held):
+            known = [pair for pair in own[-slots:] if pair is not None]
+            assert_same(found[lane], two_loops(known, gradient[lane], gamma[lane]))
