@@ -68,6 +68,21 @@ def test_one_alone_costs_few_times_its_share_of_a_batch(pictures: str) -> None:
     assert pictures != "photographs" or alone / among <= MOST_ALONE
 
 
+def test_cost_of_an_evaluation_by_victims() -> None:
+    """Of an attack of 300 evaluations of clothes, in which few victims are recorded."""
+    torch.set_num_threads(1)
+    counts = (1, 2, 7, 17, 64)
+    costs: dict[int, list[float]] = {count: [] for count in counts}
+    for _ in range(4):  # the first one warms up
+        for count in counts:
+            victims = fashion_victims(count)
+            attack = IDLG(evaluations=300, tolerance=0.0, plateau=None)
+            began = time.process_time()
+            attack.run(victims.model, victims.observations())
+            costs[count].append((time.process_time() - began) / 300 * 1e3)
+    print("\n" + ", ".join(f"{n} victims: {median(costs[n][1:]):.1f} ms" for n in counts))
+
+
 def test_recovers_more_in_a_second_than_the_papers_loop(benchmark: BenchmarkFixture) -> None:
     """8 victims, labels unknown, 1,000 evaluations each, both to the same relative objective.
 
