@@ -8,6 +8,7 @@ thereof.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from typing import Any
 
@@ -42,6 +43,13 @@ class SmallConvolutions(TorchFunctionMode):
         if func is torch.conv2d:
             return _convolution(self._lanes, *args, **(kwargs or {}))
         return func(*args, **(kwargs or {}))
+
+
+def small_convolutions(points: Tensor) -> AbstractContextManager[object]:
+    """Return the context in which to evaluate a model at the points ``(lanes, n)`` of an attack."""
+    if points.device.type != "cpu":  # where looking at each function would only take time
+        return nullcontext()
+    return SmallConvolutions(len(points))
 
 
 def _convolution(  # noqa: PLR0917 - those of torch.conv2d
@@ -87,7 +95,7 @@ def _count(size: int, kernel: int, stride: int, padding: int, dilation: int) -> 
     return (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def _places(channels: int, *axes: tuple[int, int, int, int, int]) -> NDArray[np.int64]:
     """Return the places of an unfolded picture's numbers, one after the other.
 

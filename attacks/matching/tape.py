@@ -18,7 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_map_only, tree_unflatten
 
 AFTER = 25
-"""Calls with equal shapes before a function is recorded, which takes as long as about fifty."""
+"""Calls with equal shapes before a function is recorded, which takes as long as about ten."""
 PERTURBATION = 0.1
 """Relative size of the change of the inputs at which a tape is compared with its function."""
 AGREES = 1e-3
@@ -141,14 +141,12 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if not _is_repeatable(func, args):
             raise RuntimeError(f"{func} is not repeated")
         writes = func._schema.is_mutable
-        for argument, value in zip(func._schema.arguments, args, strict=False):
-            written = argument.alias_info is not None and argument.alias_info.is_write
-            if written and _storage(value) not in self._made:
-                raise RuntimeError(f"{func} changes a tensor that is not its own")
+        if any(_storage(x) not in self._made for x in _written(func, args, kwargs)):
+            raise RuntimeError(f"{func} changes a tensor that is not its own")
         taken = [x for x in tree_leaves((args, kwargs)) if isinstance(x, Tensor)]
         self._fixed |= set(map(_storage, taken)) - self._given - self._made.keys()
         result = func(*args, **kwargs)
-        parts = [result] if isinstance(result, Tensor) else list(result)
+        parts = [result] if isinstance(result, Tensor) else list(result or ())
         tensors = [part for part in parts if isinstance(part, Tensor)]
         self._alive += taken + tensors
         if not writes and all(self._is_view(x) for x in tensors):
@@ -188,6 +186,14 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._nodes[_place(x)] = node
         if _storage(x) not in self._given | self._fixed:
             self._made.setdefault(_storage(x), (node, x))
+
+
+def _written(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[Tensor]:
+    """Return the tensors that an operation writes to."""
+    given = {a.name: x for a, x in zip(func._schema.arguments, args, strict=False)}
+    named = [a.name for a in func._schema.arguments if a.alias_info and a.alias_info.is_write]
+    values = [given.get(name, kwargs.get(name)) for name in named]
+    return [x for x in tree_leaves(values) if isinstance(x, Tensor)]
 
 
 def _direct(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:

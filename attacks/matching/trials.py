@@ -10,7 +10,7 @@ from torch.func import grad_and_value, vmap
 
 from fedsim.attacks.labels.known import target_rows
 from fedsim.attacks.matching.problem import Against, Problem
-from fedsim.attacks.matching.small_convolutions import SmallConvolutions
+from fedsim.attacks.matching.small_convolutions import small_convolutions
 from fedsim.attacks.matching.tape import Replaying
 from fedsim.attacks.types import Reconstruction
 from fedsim.core.seeds import derive
@@ -168,7 +168,7 @@ class RunningLanes:
         self, points: Tensor, shared: dict[str, Tensor], target: Tensor, order: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Return the gradients and values of several lanes."""
-        with SmallConvolutions(len(points)):
+        with small_convolutions(points):
             gradients, values = self.distance(points, Against(shared, target, order))
         return gradients, values
 
@@ -177,7 +177,7 @@ class RunningLanes:
     ) -> tuple[Tensor, Tensor]:
         """Return the gradient and value of a single lane, in half the time without vmap."""
         against = Against({k: g[0] for k, g in shared.items()}, target[0], order[0])
-        with torch.enable_grad(), SmallConvolutions(1):
+        with torch.enable_grad(), small_convolutions(points):
             point = points[0].detach().requires_grad_()
             value = self._problem.distance(point, against)
             (gradient,) = torch.autograd.grad(value, point)

@@ -110,6 +110,13 @@ def test_derivatives_of_a_distance_between_gradients(way: str) -> None:
             torch.testing.assert_close(computed(), plain)
 
 
+def test_other_devices_do_without() -> None:
+    points = torch.zeros(2, 3)
+    assert isinstance(small_convolutions.small_convolutions(points), SmallConvolutions)
+    elsewhere = small_convolutions.small_convolutions(points.to("meta"))
+    assert not isinstance(elsewhere, SmallConvolutions)
+
+
 def test_attacks_use_them(monkeypatch: pytest.MonkeyPatch) -> None:
     lanes = []
     convolution = small_convolutions._convolution

@@ -58,6 +58,12 @@ def seen_otherwise(x: Tensor) -> tuple[Tensor, ...]:
     return first, second, own.unsqueeze(1).expand(-1, 3, -1), own[1].view(2, 2).T @ own[0, :2]
 
 
+def several(x: Tensor) -> Tensor:
+    own = [2 * x, x.exp()]
+    torch._foreach_mul_(own, 3)
+    return own[0] + own[1]
+
+
 def operations(replay: Callable[..., object]) -> list[str]:
     """Return the names of what a tape does."""
     held = [cell.cell_contents for cell in replay.__closure__ or ()]
@@ -74,6 +80,7 @@ def operations(replay: Callable[..., object]) -> list[str]:
         filled,
         overwritten,
         seen_otherwise,
+        several,
         vmap(grad_and_value(smooth)),
         lambda x: x,
         lambda x: (x.sum(),),
@@ -92,6 +99,16 @@ def changes_weights(x: Tensor) -> Tensor:
     return x @ WEIGHTS.T
 
 
+def fills_weights(x: Tensor) -> Tensor:
+    torch.mul(WEIGHTS, 1, out=WEIGHTS)
+    return x @ WEIGHTS.T
+
+
+def changes_several_weights(x: Tensor) -> Tensor:
+    torch._foreach_add_([WEIGHTS], 0)
+    return x @ WEIGHTS.T
+
+
 @pytest.mark.parametrize(
     "function",
     [
@@ -102,8 +119,10 @@ def changes_weights(x: Tensor) -> Tensor:
         lambda x: x * torch.from_numpy(x.detach().numpy().copy()),  # past what can be recorded
         lambda x: x.mul_(1),
         changes_weights,
+        fills_weights,
+        changes_several_weights,
     ],
-    ids=["value", "branch", "random", "choice", "numpy", "own input", "weights"],
+    ids=["value", "branch", "random", "choice", "numpy", "own input", "weights", "out", "several"],
 )
 def test_what_cannot_be_repeated_is_not(function: Callable[[Tensor], Tensor]) -> None:
     assert taped(function, [X.clone()]) is None
@@ -182,12 +201,8 @@ def reconstructed(attack: Attack, spec: ModelSpec, *, steps: int) -> list[Recons
     return attack.run(victims.model, seen, seed=0)
 
 
-def test_a_learned_prior_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
-    victims = random_victims((1, 8, 8), count=2)
-    denoiser = Denoiser(torch.rand(4, 1, 8, 8), torch.Generator().manual_seed(0))
-    prior = Learned(denoiser, noise_std=0.1, typical=1.0)
-    attack = DLG(evaluations=4, objective=GaussianLikelihood(0.1), priors=(prior,))
-    plain = attack.run(victims.model, victims.observations())
+def noted(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Return a list to which each recording adds whether it can be repeated."""
     recorded: list[bool] = []
 
     def counted(function: Callable[..., object], inputs: list[Tensor]) -> object:
@@ -196,6 +211,17 @@ def test_a_learned_prior_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
         return replay
 
     monkeypatch.setattr(tape, "taped", counted)
+    return recorded
+
+
+def test_a_learned_prior_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    victims = random_victims((1, 8, 8), count=2)
+    generator = torch.Generator().manual_seed(0)
+    denoiser = Denoiser(torch.rand(4, 1, 8, 8, generator=generator), generator)
+    prior = Learned(denoiser, noise_std=0.1, typical=1.0)
+    attack = DLG(evaluations=4, objective=GaussianLikelihood(0.1), priors=(prior,))
+    plain = attack.run(victims.model, victims.observations())
+    recorded = noted(monkeypatch)
     monkeypatch.setattr(tape, "AFTER", 2)
     replayed = attack.run(victims.model, victims.observations())
     assert recorded == [True]
@@ -220,14 +246,7 @@ TRANSFORMER = ViT(patch=4, width=8, depth=1, heads=2)
 def test_attacks_find_the_same(
     monkeypatch: pytest.MonkeyPatch, name: str, spec: ModelSpec, steps: int
 ) -> None:
-    recorded: list[bool] = []
-
-    def counted(function: Callable[..., object], inputs: list[Tensor]) -> object:
-        replay = taped(function, inputs)
-        recorded.append(replay is not None)
-        return replay
-
-    monkeypatch.setattr(tape, "taped", counted)
+    recorded = noted(monkeypatch)
     plain = reconstructed(make(name), spec, steps=steps)
     assert not recorded
     monkeypatch.setattr(tape, "AFTER", 2)
