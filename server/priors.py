@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 
 import torch
 from torch import Tensor, nn
 
 from fedsim.attacks import Attack, Observation
-from fedsim.attacks.types import ShouldStop
+from fedsim.attacks.types import ShouldStop, ignore_progress
+from fedsim.server.solving import Job, Solver
 from fedsim.server.victims import Victim
+
+Alone = Callable[[], Tensor | None]
+"""Waits for the data ``(batch_size, ...)`` that an attack's priors prefer; None for no baseline."""
 
 
 class PriorsAlone:
@@ -23,36 +29,60 @@ class PriorsAlone:
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
-        self._found: list[tuple[Attack, tuple[int, ...], Tensor | None]] = []
+        self._begun: list[tuple[Attack, tuple[int, ...], Alone]] = []
 
-    def alone(self, victim: Victim, model: nn.Module, should_stop: ShouldStop) -> Tensor | None:
-        """Return the data ``(batch_size, ...)`` for a victim's attack, or None.
+    def begin(
+        self, victim: Victim, model: nn.Module, solver: Solver, should_stop: ShouldStop
+    ) -> Alone:
+        """Begin the search of a victim's attack, unless it has begun before.
 
         Args:
             victim: the victim, of which only the shape of its batch is used.
             model: the global model.
+            solver: where it is computed.
             should_stop: asked often; if it ends the search, there is no baseline.
         """
         seen, blind = victim.observation, victim.attack.without_gradient()
         if seen is None or blind is None or should_stop():
-            return None
+            return lambda: None
         shape = (seen.batch_size, *seen.input_shape)
-        for attack, known, data in self._found:
+        for attack, known, alone in self._begun:
             if attack == blind and known == shape:
-                return data
-        data = self._search(blind, model, seen, should_stop)
-        if not should_stop():
-            self._found.append((blind, shape, data))
-        return data
+                return alone
+        search = self._search(blind, model, seen, solver, should_stop)
+
+        def wait() -> Tensor | None:
+            data = search()
+            if should_stop():
+                self._begun = [each for each in self._begun if each[2] is not wait]
+            return data
+
+        self._begun.append((blind, shape, wait))
+        return wait
 
     def _search(
-        self, blind: Attack, model: nn.Module, seen: Observation, should_stop: ShouldStop
-    ) -> Tensor | None:
+        self,
+        blind: Attack,
+        model: nn.Module,
+        seen: Observation,
+        solver: Solver,
+        should_stop: ShouldStop,
+    ) -> Alone:
+        # A baseline of third-party code must not affect the training.
         try:
-            [found] = blind.run(model, [withheld(seen)], seed=self._seed, should_stop=should_stop)
-        except Exception:  # a baseline of third-party code must not affect the training
-            return None
-        return found.data
+            job = Job(blind, model, [withheld(seen)], self._seed)
+            end = solver(job, ignore_progress, should_stop)
+        except Exception:
+            return lambda: None
+
+        def search() -> Tensor | None:
+            try:
+                [found] = end().found
+            except Exception:
+                return None
+            return found.data
+
+        return cache(search)
 
 
 def withheld(seen: Observation) -> Observation:

@@ -9,12 +9,13 @@ import torch
 import torch.nn.functional as F  # noqa: N812  (the name that everybody knows)
 from pydantic import Field
 from torch import Tensor, nn
-from torch.func import grad, vmap
+from torch.func import vmap
 
 from fedsim.attacks.closed.base import ClosedForm, Found, check_one_step
 from fedsim.attacks.closed.dense import first_dense
 from fedsim.attacks.functional import as_function, count_classes, parameters
 from fedsim.attacks.types import Observation
+from fedsim.core.derivatives import grad
 from fedsim.core.errors import AttackError
 from fedsim.core.registry import ATTACKS
 from fedsim.core.seeds import derive

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F  # noqa: N812  (the name that everybody knows)
 from torch import Tensor, nn
-from torch.func import grad, grad_and_value, vmap
+from torch.func import vmap
 
 from fedsim.attacks.functional import count_classes, parameters
 from fedsim.attacks.matching.client import Client
 from fedsim.attacks.matching.objectives import SquaredDistance
 from fedsim.attacks.matching.optimisers import LBFGS, Ended, Minimisation
 from fedsim.attacks.types import Observation
+from fedsim.core.derivatives import grad, grad_and_value
 from fedsim.core.errors import AttackError
 
 _CAPACITY = 32  # fits at once
@@ -132,7 +133,7 @@ class Fitting:
     def slopes(self, fit: Fit) -> Tensor:
         """Return the change of the misfit by each other label, to first order, ``(N, C)``."""
         target = F.one_hot(fit.labels, self.classes).to(self._like)
-        slope: Tensor = grad(self.misfit, argnums=1)(fit.pictures, target).cpu()
+        slope: Tensor = grad(lambda by: self.misfit(fit.pictures, by))(target).cpu()
         return slope - slope.gather(1, fit.labels[:, None])
 
     def in_steps(self, labels: Tensor) -> Tensor:

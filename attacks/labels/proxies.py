@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 import torch.nn.functional as F  # noqa: N812  (the name that everybody knows)
 from torch import Tensor, nn
-from torch.func import grad, vmap
+from torch.func import vmap
 
 from fedsim.attacks.functional import as_function, parameters
 from fedsim.attacks.labels.infer import classifier
 from fedsim.attacks.local_optimisers import SGD, LocalOptimiser, State
 from fedsim.attacks.types import Observation
+from fedsim.core.derivatives import grad
 from fedsim.core.errors import AttackError
 from fedsim.core.modules import normalises_by_batch
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.func import grad
 
 from fedsim.attacks.labels.infer import head_gradient
 from fedsim.attacks.types import Observation
+from fedsim.core.derivatives import grad
 
 
 def tried_labels(model: nn.Module, observation: Observation) -> Tensor:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.func import grad, vmap
+from torch.func import vmap
 
 from fedsim.attacks.assumptions import Loss
 from fedsim.attacks.functional import ForwardWithStatistics, parameters, with_statistics
@@ -14,6 +14,7 @@ from fedsim.attacks.local_optimisers import State, decayed
 from fedsim.attacks.local_training import LocalTraining
 from fedsim.attacks.matching.objectives import inner_product
 from fedsim.attacks.matching.processing import Change, changed
+from fedsim.core.derivatives import grad
 from fedsim.core.losses import mean_cross_entropy
 
 Entering = Callable[[Mapping[str, Tensor], Tensor], Tensor]

@@ -130,6 +130,11 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self._alive.append(x)
             self._given.add(_storage(x))
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Nothing here is compiled; to say so PyTorch would import its compiler for seconds."""
+        return False
+
     def __torch_dispatch__(
         self,
         func: Any,

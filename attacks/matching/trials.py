@@ -6,13 +6,14 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
-from torch.func import grad_and_value, vmap
+from torch.func import vmap
 
 from fedsim.attacks.labels.known import target_rows
 from fedsim.attacks.matching.problem import Against, Problem
 from fedsim.attacks.matching.small_convolutions import small_convolutions
 from fedsim.attacks.matching.tape import Replaying
 from fedsim.attacks.types import Reconstruction
+from fedsim.core.derivatives import grad_and_value
 from fedsim.core.seeds import derive
 
 FEW = 32

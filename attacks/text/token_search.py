@@ -10,7 +10,6 @@ from typing import Annotated, ClassVar, Self
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.func import grad
 
 from fedsim.attacks.matching.attack import SignedAdamMatching
 from fedsim.attacks.matching.objectives import (
@@ -37,6 +36,7 @@ from fedsim.attacks.types import (
     Status,
 )
 from fedsim.core.checked import CodeOnly
+from fedsim.core.derivatives import grad
 from fedsim.core.modality import TEXTS
 from fedsim.core.registry import ATTACKS
 from fedsim.core.tasks import Task

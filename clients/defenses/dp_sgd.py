@@ -6,9 +6,10 @@ from typing import Annotated, ClassVar
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.func import functional_call, grad_and_value, vmap
+from torch.func import functional_call, vmap
 
 from fedsim.clients.defenses.base import Batch, Computed, Defense, Mechanism
+from fedsim.core.derivatives import grad_and_value
 from fedsim.core.errors import ScenarioError
 from fedsim.core.modules import normalising_by_batch
 from fedsim.core.registry import DEFENSES

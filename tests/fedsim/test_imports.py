@@ -12,6 +12,12 @@ import pytest
 
 from tests.fedsim.show.report.logs import Log
 
+ATTACK = """
+from fedsim.attacks import DLG
+from fedsim.testing.victims import pictures
+victims = pictures("mlp", 1)
+assert DLG(evaluations=40).run(victims.model, victims.observations[:1])[0].data is not None
+"""
 FLOWER, TEXTS = ("flwr", "ray"), ("tokenizers", "transformers", "datasets")
 HEAVY = ("torch", "torchvision", *FLOWER, *TEXTS)
 STEPS = {
@@ -23,6 +29,7 @@ STEPS = {
     "import fedsim.show.figures": HEAVY,
     "import fedsim.clients.defenses": FLOWER,
     "from fedsim.data.texts import Messages; Messages().load(None)": (*FLOWER, *TEXTS),
+    ATTACK: ("torch._dynamo",),  # two seconds, see `fedsim.core.derivatives`
 }
 INTERPRETER = """
 import json, sys

@@ -1,5 +1,6 @@
 """What an attack's priors find without the gradient."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -9,8 +10,9 @@ from torch import nn
 from fedsim.attacks import IDLG, BestOf, GradientMatching, GradInversion, Observation
 from fedsim.attacks.matching.client import Client
 from fedsim.attacks.matching.priors import TotalVariation
-from fedsim.attacks.types import never_stop
+from fedsim.attacks.types import OnProgress, ShouldStop, never_stop
 from fedsim.server.priors import PriorsAlone
+from fedsim.server.solving import Job, Solved, here
 from fedsim.server.victims import Victim
 from fedsim.testing.victims import pictures
 
@@ -23,23 +25,55 @@ def victim(attack: GradientMatching, number: int = 0) -> Victim:
 
 def test_an_attack_without_priors_has_none() -> None:
     model = pictures("mlp", 1).model
-    assert PriorsAlone(0).alone(victim(IDLG()), model, never_stop) is None
+    assert PriorsAlone(0).begin(victim(IDLG()), model, here, never_stop)() is None
 
 
 def test_the_baseline_is_what_the_prior_prefers_for_any_victim() -> None:
     model, priors = pictures("mlp", 1).model, PriorsAlone(0)
-    first = priors.alone(victim(SMOOTH), model, never_stop)
+    first = priors.begin(victim(SMOOTH), model, here, never_stop)()
     assert first is not None
     assert first.std() < 0.02  # total variation prefers a plain picture
-    assert priors.alone(victim(SMOOTH, 1), model, never_stop) is first
-    again = PriorsAlone(0).alone(victim(SMOOTH, 1), model, never_stop)
+    assert priors.begin(victim(SMOOTH, 1), model, here, never_stop)() is first
+    again = PriorsAlone(0).begin(victim(SMOOTH, 1), model, here, never_stop)()
     assert again is not None
     assert torch.equal(again, first)
 
 
 def test_a_stopped_search_is_no_baseline() -> None:
+    model, priors = pictures("mlp", 1).model, PriorsAlone(0)
+    assert priors.begin(victim(SMOOTH), model, here, lambda: True)() is None
+    stopping: list[bool] = []
+    begun = priors.begin(victim(SMOOTH), model, here, lambda: bool(stopping))
+    stopping.append(True)
+    cut = begun()
+    whole = priors.begin(victim(SMOOTH), model, here, never_stop)()  # it is not taken for it
+    assert whole is not None
+    assert cut is None or not torch.equal(cut, whole)
+
+
+def test_a_search_is_begun_once_and_before_it_is_waited_for() -> None:
+    model, priors, begun = pictures("mlp", 1).model, PriorsAlone(0), []
+
+    def solver(job: Job, on_progress: OnProgress, should_stop: ShouldStop) -> Callable[[], Solved]:
+        begun.append(job)
+        return here(job, on_progress, should_stop)
+
+    ends = [priors.begin(victim(SMOOTH, n), model, solver, never_stop) for n in (0, 1)]
+    assert len(begun) == 1
+    first, second = (end() for end in ends)
+    assert first is not None
+    assert second is first
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+def test_a_search_that_fails_is_no_baseline(at_once: bool) -> None:
+    def solver(job: Job, *_: object) -> Callable[[], Solved]:
+        if at_once:
+            raise RuntimeError("the cluster is gone")
+        return lambda: job.run(0, 0)  # type: ignore[arg-type]  (which it calls)
+
     model = pictures("mlp", 1).model
-    assert PriorsAlone(0).alone(victim(SMOOTH), model, lambda: True) is None
+    assert PriorsAlone(0).begin(victim(SMOOTH), model, solver, never_stop)() is None
 
 
 def test_the_gradient_of_dummies_is_not_computed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,7 +82,7 @@ def test_the_gradient_of_dummies_is_not_computed(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(Client, "upload", upload)
     model = pictures("mlp", 1).model
-    assert PriorsAlone(0).alone(victim(SMOOTH), model, never_stop) is not None
+    assert PriorsAlone(0).begin(victim(SMOOTH), model, here, never_stop)() is not None
 
 
 @pytest.mark.parametrize("draws", [False, True])
@@ -59,7 +93,9 @@ def test_a_closed_form_gets_nothing_to_read(draws: bool) -> None:
     [read] = replace(attack, draws=False).run(model, [pictures("mlp", 1).observations[0]])
     assert read.data is not None
     assert torch.allclose(read.data, pictures("mlp", 1).examples[0], atol=1e-3)
-    first, second = (PriorsAlone(0).alone(victim(attack, n), model, never_stop) for n in (0, 1))
+    first, second = (
+        PriorsAlone(0).begin(victim(attack, n), model, here, never_stop)() for n in (0, 1)
+    )
     assert first is not None
     assert second is not None
     assert first.std() < 0.05
@@ -81,7 +117,7 @@ def test_uploaded_statistics_are_withheld_too() -> None:
             statistics={"1.running_mean": torch.full((4,), mean), "1.running_var": torch.ones(4)},
         )
         one = Victim(1, (0,), "adaptive", attack, seen)
-        return PriorsAlone(0).alone(one, model, never_stop)
+        return PriorsAlone(0).begin(one, model, here, never_stop)()
 
     first, second = alone(-5.0), alone(5.0)
     assert first is not None
