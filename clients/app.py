@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import torch
-from flwr.app import Context, Message, MetricRecord, RecordDict
+from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 from torch import Tensor, nn
 
@@ -32,7 +32,7 @@ from fedsim.clients.training import (
     one_thread,
 )
 from fedsim.core.agreement import ANNOUNCE, simulated_key
-from fedsim.core.arrays import record_of, tensors_of
+from fedsim.core.arrays import of_kind, record_of, tensors_of
 from fedsim.core.errors import UploadError
 from fedsim.core.plugins import Plugin
 from fedsim.data import LENGTHS_KEY
@@ -125,8 +125,8 @@ def _trained(
 def _train(site: Site, message: Message, context: Context) -> Message:
     federation = site.scenario.federation
     uploads_gradient = federation.upload == "gradient"
-    block = message.content.config_records["config"].get(BLOCK_KEY)
-    received = tensors_of(message.content.array_records["arrays"])
+    block = of_kind(message.content, ConfigRecord)["config"].get(BLOCK_KEY)
+    received = tensors_of(of_kind(message.content, ArrayRecord)["arrays"])
     partition, seed = _partition(context), site.scenario.seed
     defenses = site.scenario.group_of(partition).defenses
     checked = NOT_EXAMINED
@@ -143,7 +143,7 @@ def _train(site: Site, message: Message, context: Context) -> Message:
         return defense_generator(seed, partition, server_round, purpose)
 
     def honest(message: Message, context: Context) -> Message:
-        server_round = message.content.config_records["config"]["server-round"]
+        server_round = of_kind(message.content, ConfigRecord)["config"]["server-round"]
         if not isinstance(server_round, int):
             raise UploadError(f"server-round is {server_round!r}: expected a whole number")
         draw_from(model, generator(server_round, "stochastic layers"))
@@ -199,7 +199,7 @@ def _examined(
 ) -> Examined:
     """Return the findings of a client's checks in the received model."""
     partition = _partition(context)
-    config = message.content.config_records["config"]
+    config = of_kind(message.content, ConfigRecord)["config"]
     block, server_round = config.get(BLOCK_KEY), config["server-round"]
 
     def model() -> nn.Module:

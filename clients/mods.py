@@ -5,7 +5,15 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import torch
-from flwr.app import ConfigRecord, Context, Message, MessageType, RecordDict
+from flwr.app import (
+    ArrayRecord,
+    ConfigRecord,
+    Context,
+    Message,
+    MessageType,
+    MetricRecord,
+    RecordDict,
+)
 from flwr.clientapp.typing import ClientAppCallable
 from torch import Tensor
 
@@ -19,7 +27,7 @@ from fedsim.clients.defenses import (
     payload_bytes,
     protect,
 )
-from fedsim.core.arrays import record_of, tensors_of
+from fedsim.core.arrays import of_kind, record_of, tensors_of
 from fedsim.core.errors import UploadError
 from fedsim.core.registry import DEFENSES
 
@@ -137,7 +145,7 @@ class DefenseMod:
         rest = {name: x for name, x in arrays.items() if name not in chosen}
         _note_bytes(content, done.num_bytes + payload_bytes(rest))
         if self.report and not is_private(self.defenses):
-            said = content.config_records.get(RECORD_KEY, ConfigRecord())
+            said = of_kind(content, ConfigRecord).get(RECORD_KEY, ConfigRecord())
             first = 1 + max((int(key.split(".")[0]) for key in said), default=-1)
             note_defenses(content, done.records, first)
         return done.states
@@ -178,7 +186,8 @@ class _Memory:
 
     def states(self, count: int) -> list[Mapping[str, Tensor]]:
         """Return the stored state of each of ``count`` defenses."""
-        held = [self._records.array_records.get(f"{STATE_KEY}.{i}") for i in range(count)]
+        stored = of_kind(self._records, ArrayRecord)
+        held = [stored.get(f"{STATE_KEY}.{i}") for i in range(count)]
         return [tensors_of(record) if record else {} for record in held]
 
     def keep(self, states: Sequence[Mapping[str, Tensor]]) -> None:
@@ -190,7 +199,7 @@ class _Memory:
 
 def _single_arrays(content: RecordDict, whose: str) -> tuple[str, dict[str, Tensor]]:
     """Return the key and the tensors of the only ArrayRecord in a message or reply."""
-    records = content.array_records
+    records = of_kind(content, ArrayRecord)
     if len(records) != 1:
         raise UploadError(
             f"DefenseMod: the {whose} has {len(records)} ArrayRecords {sorted(records)}; "
@@ -225,13 +234,13 @@ def _moved(reply: Tensor, received: Tensor, update: Tensor, defended: Tensor) ->
 
 
 def _note_bytes(content: RecordDict, num_bytes: int) -> None:
-    for record in list(content.metric_records.values())[:1]:
+    for record in list(of_kind(content, MetricRecord).values())[:1]:
         record[BYTES_KEY] = num_bytes
 
 
 def note_defenses(content: RecordDict, records: Sequence[DefenseRecord], first: int) -> None:
     """Record in a reply what defenses did, the first of them at position ``first``."""
-    noted = content.config_records.get(RECORD_KEY, ConfigRecord())
+    noted = of_kind(content, ConfigRecord).get(RECORD_KEY, ConfigRecord())
     for position, record in enumerate(records, start=first):
         for measure, value in record.did.items():
             noted[f"{position}.{record.name}.{measure}"] = float(value)
@@ -249,7 +258,7 @@ def _partition(ctx: Context) -> int:
 
 
 def _server_round(msg: Message) -> int:
-    for record in msg.content.config_records.values():
+    for record in of_kind(msg.content, ConfigRecord).values():
         value = record.get("server-round")
         if isinstance(value, int):
             return value

@@ -11,7 +11,7 @@ from flwr.proto.node_pb2 import NodeInfo
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
-from fedsim.core.arrays import quick, tensors_of
+from fedsim.core.arrays import of_kind, quick, tensors_of
 from fedsim.core.seeds import derive
 from fedsim.server.delegate import Delegate
 from fedsim.server.grids import DelegateGrid
@@ -136,7 +136,7 @@ def _alike(replies: Sequence[Message], types: Mapping[str, torch.dtype]) -> list
     shared = set.intersection(*(set(n) for n in numbers))
     alike = []
     for reply, own in zip(replies, numbers, strict=True):
-        [arrays] = reply.content.array_records.values()
+        [arrays] = of_kind(reply.content, ArrayRecord).values()
         metrics = MetricRecord({k: v for k, v in own.items() if k in shared})
         alike.append(copy.copy(reply))
         alike[-1].content = RecordDict({"arrays": _in_types(arrays, types), "metrics": metrics})
@@ -158,12 +158,12 @@ def _in_type(array: Array, kind: torch.dtype | None) -> Array:
 
 def _largest(reply: Message) -> float:
     """Return the largest absolute value of a usable reply."""
-    [arrays] = reply.content.array_records.values()
+    [arrays] = of_kind(reply.content, ArrayRecord).values()
     return max((float(np.abs(a.numpy()).max(initial=0)) for a in arrays.values()), default=0.0)
 
 
 def _numbers(reply: Message) -> dict[str, int | float]:
-    [metrics] = reply.content.metric_records.values()
+    [metrics] = of_kind(reply.content, MetricRecord).values()
     return {k: v for k, v in metrics.items() if isinstance(v, int | float)}
 
 

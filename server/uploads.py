@@ -11,7 +11,7 @@ import torch
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from torch import Tensor
 
-from fedsim.core.arrays import tensors_of
+from fedsim.core.arrays import of_kind, tensors_of
 from fedsim.core.errors import UploadError
 from fedsim.core.text import printable
 from fedsim.data import LENGTHS_KEY
@@ -141,7 +141,7 @@ def read_upload(
 def read_clear(content: RecordDict, partition: int) -> Upload:
     """Read the visible part of a hidden upload; invalid content gives a problem."""
     try:
-        records = [v for k, v in content.metric_records.items() if k == "metrics"]
+        records = [v for k, v in of_kind(content, MetricRecord).items() if k == "metrics"]
         metrics = _metrics(records, MAX_EXAMPLES)
         return Upload(partition, metrics=metrics, did=_did(content), lengths=_lengths(records[0]))
     except UploadError as error:
@@ -151,11 +151,12 @@ def read_clear(content: RecordDict, partition: int) -> Upload:
 def _read(reply: Message, partition: int, expected: Shapes, limits: Limits) -> Upload:
     if reply.has_error():
         raise UploadError(f"the client failed: {reply.error.reason}")
-    records = list(reply.content.array_records.values())
+    records = list(of_kind(reply.content, ArrayRecord).values())
     if len(records) != 1:
         raise UploadError(f"expected one record of arrays, found {len(records)}")
     most = limits.examples.get(partition, MAX_EXAMPLES)
-    metrics = _metrics(list(reply.content.metric_records.values()), most)
+    said = list(of_kind(reply.content, MetricRecord).values())
+    metrics = _metrics(said, most)
     _check_names_and_sizes(records[0], expected)
     try:
         arrays = tensors_of(records[0])
@@ -163,7 +164,7 @@ def _read(reply: Message, partition: int, expected: Shapes, limits: Limits) -> U
         raise UploadError(f"the arrays cannot be decoded: {error}") from error
     _check_arrays(arrays, expected, limits.types)
     _check_said_types(records[0], arrays)
-    lengths = _lengths(next(iter(reply.content.metric_records.values())))
+    lengths = _lengths(said[0])
     metrics = _with_true_size(metrics, sum(len(array.data) for array in records[0].values()))
     return Upload(partition, arrays, metrics, _did(reply.content), lengths)
 
@@ -179,7 +180,7 @@ def _lengths(metrics: MetricRecord) -> tuple[int, ...]:
 
 
 def _did(content: RecordDict) -> dict[str, float]:
-    said = content.config_records.get("defenses") or ConfigRecord()
+    said = of_kind(content, ConfigRecord).get("defenses") or ConfigRecord()
     if len(said) > MAX_DID:
         raise UploadError(
             f"the report on its defenses has {len(said)} entries: expected at most {MAX_DID}"

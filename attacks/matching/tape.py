@@ -17,8 +17,9 @@ from torch import Tensor, fx
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_map_only, tree_unflatten
 
-AFTER = 25
-"""Calls with equal shapes before a function is recorded, which takes as long as about ten."""
+SOON, LATE = 3, 25
+"""Calls with equal shapes before a function is recorded, which takes as long as about ten: after
+shapes that lasted, and after those that did not, as while one lane after another ends."""
 PERTURBATION = 0.1
 """Relative size of the change of the inputs at which a tape is compared with its function."""
 AGREES = 1e-3
@@ -33,7 +34,7 @@ Function = Callable[..., Any]
 
 
 class Replaying:
-    """A function of tensors without side effects, which is recorded after `AFTER` calls.
+    """A function of tensors without side effects, which is recorded after some calls.
 
     A function that cannot be repeated from a tape (see `taped`) is called as before.
 
@@ -44,7 +45,7 @@ class Replaying:
     def __init__(self, function: Function) -> None:
         self._function = function
         self._layouts: list[tuple[torch.Size, tuple[int, ...]]] = []
-        self._calls = 0
+        self._calls, self._after = 0, SOON
         self._tape: Function | None = None
 
     def __call__(self, *inputs: Any) -> Any:
@@ -52,9 +53,10 @@ class Replaying:
         flat, structure = tree_flatten(inputs)
         layouts = [(x.shape, x.stride()) for x in flat]
         if layouts != self._layouts:
+            self._after = SOON if not self._layouts or self._calls >= LATE else LATE
             self._layouts, self._calls, self._tape = layouts, 0, None
         self._calls += 1
-        if self._calls == AFTER:
+        if self._calls == self._after:
 
             def of_flat(*flat: Tensor) -> Any:
                 return self._function(*tree_unflatten(flat, structure))

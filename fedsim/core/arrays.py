@@ -11,13 +11,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from flwr.app import Array, ArrayRecord
+from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 from numpy.typing import NDArray
 from torch import Tensor
+
+_Record = TypeVar("_Record", ArrayRecord, ConfigRecord, MetricRecord)
 
 _MAGIC = np.lib.format.magic(1, 0)
 _START = len(_MAGIC) + 2
@@ -26,6 +28,15 @@ _MOST = 1024
 """Maximum number of different headers that are remembered."""
 _NPY = "numpy.ndarray"
 """Flower's name of this serialisation."""
+
+
+def of_kind(content: RecordDict, kind: type[_Record]) -> dict[str, _Record]:
+    """Return the records of a kind by name.
+
+    Flower's properties for this return views that change with the content, and checks each record
+    twice.
+    """
+    return {name: record for name, record in content.items() if isinstance(record, kind)}
 
 
 def tensors_of(record: ArrayRecord) -> dict[str, Tensor]:
@@ -76,7 +87,8 @@ def _filled(
 ) -> Array:
     """Return an array of parts in order, which `Array.__init__` takes long to tell apart."""
     array = kind.__new__(kind)
-    array.dtype, array.shape, array.stype, array.data = dtype, shape, stype, data
+    # Past `Array.__setattr__`, which forgets what no new array has.
+    array.__dict__.update(dtype=dtype, shape=shape, stype=stype, data=data)
     return array
 
 

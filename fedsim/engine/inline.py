@@ -7,12 +7,14 @@ an unfinished run goes on from its last checkpoint.
 import copy
 import traceback
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
-from flwr.app import Context, Error, Message, RecordDict, UserConfig
+from flwr.app import ArrayRecord, Context, Error, Message, RecordDict, UserConfig
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid
 from flwr.supercore.run import Run
 
+from fedsim.core.arrays import of_kind
 from fedsim.core.errors import UploadError
 from fedsim.engine.flower import identify_task
 
@@ -109,15 +111,25 @@ class InlineGrid(Grid):
 
     def _answer(self, message: Message) -> Message:
         context = self._contexts[message.metadata.dst_node_id]
-        # A client gets a copy of the message, as it would over a network.
-        own = copy.deepcopy(message)
         try:
-            return _checked(self._client_app(own, context), message)
+            return _checked(self._client_app(_received(message), context), message)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # SystemExit, too, ends the client and not the run
             last = traceback.format_exception_only(error)[-1].strip()
             return Message(Error(code=CLIENT_APP_RAISED, reason=last), reply_to=message)
+
+
+def _received(message: Message) -> Message:
+    """Return a copy of a message, as a client gets it over a network.
+
+    It shares the bytes of arrays, which cannot change.
+    """
+    shared: dict[int, Any] = {}
+    if message.has_content():
+        for record in of_kind(message.content, ArrayRecord).values():
+            shared |= {id(x): copy.copy(x) for x in record.values() if type(x.data) is bytes}
+    return copy.deepcopy(message, shared)
 
 
 def _checked(reply: object, asked: Message) -> Message:

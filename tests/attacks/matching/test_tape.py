@@ -152,7 +152,7 @@ def test_what_is_not_used_is_not_repeated() -> None:
 
 
 def test_is_recorded_anew_for_another_layout(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tape, "AFTER", 1)
+    record_after(1, monkeypatch)
     replaying = Replaying(lambda x: (2 * x).view(-1) if x.is_contiguous() else (2 * x).T)
     square = X @ X.T + torch.tensor([[0.0, 1.0], [0.0, 0.0]])
     assert torch.equal(replaying(square), 2 * square.view(-1))
@@ -176,8 +176,12 @@ def test_weights_that_are_seen_otherwise_are_read_again() -> None:
     assert operations(replay) == ["clone.default", "mm", "mm"]
 
 
-def test_is_recorded_after_many_calls_of_the_same_shape(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tape, "AFTER", 3)
+def record_after(calls: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tape, "SOON", calls)
+    monkeypatch.setattr(tape, "LATE", calls)
+
+
+def test_is_recorded_after_some_calls_of_the_same_shape() -> None:
     calls = []
 
     def function(x: Tensor) -> Tensor:
@@ -185,11 +189,20 @@ def test_is_recorded_after_many_calls_of_the_same_shape(monkeypatch: pytest.Monk
         return 2 * x
 
     replaying = Replaying(function)
-    for _ in range(10):
-        assert torch.equal(replaying(X), 2 * X)
-    assert len(calls) == 4  # two as they are, one to record, one to compare
-    assert torch.equal(replaying(X[:1]), 2 * X[:1])
-    assert calls[4:] == [1]
+
+    def computed(x: Tensor, times: int) -> int:
+        """Return how often the function is called for a number of calls."""
+        before = len(calls)
+        for _ in range(times):
+            assert torch.equal(replaying(x), 2 * x)
+        return len(calls) - before
+
+    soon, late = tape.SOON + 1, tape.LATE + 1  # one of which to record, and one to compare
+    assert computed(X, 100) == soon
+    assert computed(X[:1], 10) == soon  # the shape before lasted
+    assert computed(X, 10) == 10  # it did not
+    assert computed(X[:1], 100) == late
+    assert computed(X, 100) == soon
 
 
 def reconstructed(attack: Attack, spec: ModelSpec, *, steps: int) -> list[Reconstruction]:
@@ -220,9 +233,10 @@ def test_a_learned_prior_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
     denoiser = Denoiser(torch.rand(4, 1, 8, 8, generator=generator), generator)
     prior = Learned(denoiser, noise_std=0.1, typical=1.0)
     attack = DLG(evaluations=4, objective=GaussianLikelihood(0.1), priors=(prior,))
+    record_after(1000, monkeypatch)
     plain = attack.run(victims.model, victims.observations())
     recorded = noted(monkeypatch)
-    monkeypatch.setattr(tape, "AFTER", 2)
+    record_after(2, monkeypatch)
     replayed = attack.run(victims.model, victims.observations())
     assert recorded == [True]
     for one, other in zip(plain, replayed, strict=True):
@@ -247,9 +261,10 @@ def test_attacks_find_the_same(
     monkeypatch: pytest.MonkeyPatch, name: str, spec: ModelSpec, steps: int
 ) -> None:
     recorded = noted(monkeypatch)
+    record_after(1000, monkeypatch)
     plain = reconstructed(make(name), spec, steps=steps)
     assert not recorded
-    monkeypatch.setattr(tape, "AFTER", 2)
+    record_after(2, monkeypatch)
     replayed = reconstructed(make(name), spec, steps=steps)
     assert recorded
     assert all(recorded)
