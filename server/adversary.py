@@ -31,7 +31,7 @@ from fedsim.server.choosing import Choosing
 from fedsim.server.control import adaptive_control, control_indices, control_observation
 from fedsim.server.filming import Filming
 from fedsim.server.observing import Observing
-from fedsim.server.priors import Alone, PriorsAlone
+from fedsim.server.priors import PriorsAlone
 from fedsim.server.processes import call, prepare
 from fedsim.server.rounds import RoundsTogether
 from fedsim.server.side_by_side import SideBySide, use_threads
@@ -239,6 +239,8 @@ class Adversary:
         if not attacks:
             return
         begun += self._begin_all(adaptive, model, solver, [victim for victim, _ in joint])
+        for victim in (v for v in [*naive, *adaptive] if v.name not in self._finished):
+            self._priors.begin(victim, model, solver, self._should_stop)  # behind the attacks
         for end in begun:
             end()
         self._restart_the_clock()
@@ -299,20 +301,18 @@ class Adversary:
         ready = [v for v in victims if v.observation is not None]
         seed = derive(self._scenario.seed, "attack", victims[0].server_round)
         told, stop = self._on_progress, self._should_stop
-        solver = solver or self._solver
-        solved = begin(solver, ready, model, seed, told, stop)
-        alone = [self._priors.begin(victim, model, solver, stop) for victim in victims]
+        solved = begin(solver or self._solver, ready, model, seed, told, stop)
 
         def end() -> None:
             reconstructions, seconds = solved()
             found = iter(reconstructions)
-            for victim, prior in zip(victims, alone, strict=True):
+            for victim in victims:
                 if victim.observation is None:
                     reconstruction = Reconstruction.failed(victim.problem or "no observation")
                 else:
                     reconstruction = next(found)
                 if victim.name not in self._finished:
-                    self._tell(victim, reconstruction, model, seconds, prior)
+                    self._tell(victim, reconstruction, model, seconds)
 
         return end
 
@@ -321,19 +321,14 @@ class Adversary:
             self._listeners.on_progress(victims, progress)
 
     def _tell(
-        self,
-        victim: Victim,
-        reconstruction: Reconstruction,
-        model: nn.Module,
-        seconds: float,
-        alone: Alone,
+        self, victim: Victim, reconstruction: Reconstruction, model: nn.Module, seconds: float
     ) -> None:
         """Tell the outcome of an attack, with what is made beside it.
 
         The time of that is given back to the attacks that are still to come.
         """
         began, stop = time.monotonic(), self._should_stop
-        prior = alone()
+        prior = self._priors.begin(victim, model, self._solver, stop)()
         film = self._film.films(victim, reconstruction)
         if film:
             told = self._on_progress
