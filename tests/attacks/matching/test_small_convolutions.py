@@ -18,7 +18,8 @@ pytestmark = pytest.mark.numeric
 
 GENERATOR = torch.Generator().manual_seed(0)
 X = torch.randn(2, 3, 9, 8, generator=GENERATOR, dtype=torch.float64)
-WEIGHT = torch.randn(4, 3, 5, 3, generator=GENERATOR, dtype=torch.float64)
+WEIGHT = torch.randn(4, 3, 5, 3, generator=GENERATOR, dtype=torch.float64).requires_grad_()
+LARGE = torch.zeros(64, 64, 3, 3, requires_grad=True)
 BIAS = torch.randn(4, generator=GENERATOR, dtype=torch.float64)
 
 
@@ -57,11 +58,12 @@ def test_forwards(bias: Tensor | None, stride: Any, padding: Any, dilation: Any)
         (1, (X, WEIGHT[:3, :1], None, 1, 0, 1, 3)),
         (1, (X, WEIGHT, None, 1, "same")),
         (1, (X[0], WEIGHT)),
-        (1, (torch.zeros(1, 64, 32, 32), torch.zeros(64, 64, 3, 3))),
+        (1, (torch.zeros(1, 64, 32, 32), LARGE)),
+        (1, (X, WEIGHT.detach())),
         (10_000, (X, WEIGHT)),
         (1, (X.to("meta"), WEIGHT.to("meta"))),
     ],
-    ids=["groups", "same", "no batch", "large", "many lanes", "another device"],
+    ids=["groups", "same", "no batch", "large", "frozen", "many lanes", "another device"],
 )
 def test_others_are_left_alone(lanes: int, args: tuple[Any, ...]) -> None:
     found, by_pytorch = seen(lanes, *args)
@@ -71,13 +73,13 @@ def test_others_are_left_alone(lanes: int, args: tuple[Any, ...]) -> None:
 
 def test_places_are_kept_of_small_ones_alone() -> None:
     held = small_convolutions._places.cache_info().currsize
-    seen(1, torch.zeros(1, 64, 40, 30), torch.zeros(64, 64, 3, 3))
+    seen(1, torch.zeros(1, 64, 40, 30), LARGE)
     assert small_convolutions._places.cache_info().currsize == held
 
 
 def test_a_kernel_beyond_the_picture_is_told() -> None:
     with pytest.raises(RuntimeError, match=r"[Kk]ernel size can't be greater"):
-        seen(1, X, torch.ones(4, 3, 11, 3, dtype=torch.float64))
+        seen(1, X, torch.ones(4, 3, 11, 3, dtype=torch.float64).requires_grad_())
 
 
 @pytest.mark.parametrize("way", ["mapped", "alone"])
@@ -118,15 +120,17 @@ def test_other_devices_do_without() -> None:
 
 
 def test_attacks_use_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    lanes = []
+    lanes, by_pytorch = [], Counting()
     convolution = small_convolutions._convolution
 
     def noted(count: int, *args: Any, **kwargs: Any) -> Tensor:
         lanes.append(count)
-        return convolution(count, *args, **kwargs)
+        with by_pytorch:
+            return convolution(count, *args, **kwargs)
 
     monkeypatch.setattr(small_convolutions, "_convolution", noted)
     for count in (1, 2):
         victims = random_victims((3, 8, 8), count=count)
         IDLG(evaluations=2).run(victims.model, victims.observations())
     assert set(lanes) == {1, 2}
+    assert by_pytorch.calls == 0
