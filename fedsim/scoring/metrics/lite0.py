@@ -122,7 +122,8 @@ def _scaled(picture: Tensor) -> Tensor:
     factor = SIDE / min(picture.shape[-2:])
     size = [max(1, round(side * factor)) for side in picture.shape[-2:]]
     x = (picture.expand(3, -1, -1)[None] - _CENTRE) / _SCALE
-    return F.interpolate(x, size=size, mode="bilinear", align_corners=False, antialias=factor < 1)
+    x = F.interpolate(x, size=size, mode="bilinear", align_corners=False, antialias=factor < 1)
+    return x.contiguous(memory_format=torch.channels_last)
 
 
 @cache
@@ -154,4 +155,5 @@ def _folded(weights: dict[str, Tensor], name: str, norm: str, stride: int = 1) -
     scale = weights[f"{norm}.weight"] / (weights[f"{norm}.running_var"] + EPSILON).sqrt()
     kernel = weights[f"{name}.weight"] * scale[:, None, None, None]
     bias = weights[f"{norm}.bias"] - weights[f"{norm}.running_mean"] * scale
-    return _Convolution(kernel, bias, stride)
+    # Channels last: in another order, each call would rearrange the kernel.
+    return _Convolution(kernel.contiguous(memory_format=torch.channels_last), bias, stride)
