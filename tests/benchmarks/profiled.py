@@ -19,7 +19,6 @@ PARTS = {
     "imports": ("_find_and_load (",),
     "prior of the adaptive attacker": ("train_denoiser (",),
     "attacks": ("server/solving.py",),
-    "baseline of priors alone": ("server/priors.py",),
     "scores": ("fedsim/scoring/", "fedsim/modalities/"),
     "records": ("fedsim/log/",),
     "report, pictures": ("fedsim/show/",),
