@@ -240,7 +240,7 @@ class Adversary:
             return
         begun += self._begin_all(adaptive, model, solver, [victim for victim, _ in joint])
         for victim in (v for v in [*naive, *adaptive] if v.name not in self._finished):
-            self._priors.begin(victim, model, solver, self._should_stop)  # behind the attacks
+            self._priors.begin(victim, model, solver, self._is_late)  # behind the attacks
         for end in begun:
             end()
         self._restart_the_clock()
@@ -281,6 +281,11 @@ class Adversary:
 
     def _should_stop(self) -> bool:
         return self._cancelled.is_set() or time.monotonic() > self._deadline
+
+    def _is_late(self) -> bool:
+        """Return whether to stop baselines, which have as much time again as the attacks."""
+        latest = self._deadline + self._plan.time_limit_s
+        return self._cancelled.is_set() or time.monotonic() > latest
 
     def _solver_of(self, attacks: int) -> Solver:
         """Return the solver for a number of attacks: on a CPU, several run at once."""
@@ -328,7 +333,7 @@ class Adversary:
         The time of that is given back to the attacks that are still to come.
         """
         began, stop = time.monotonic(), self._should_stop
-        prior = self._priors.begin(victim, model, self._solver, stop)()
+        prior = self._priors.begin(victim, model, self._solver, self._is_late)()
         film = self._film.films(victim, reconstruction)
         if film:
             told = self._on_progress

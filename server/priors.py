@@ -43,19 +43,29 @@ class PriorsAlone:
             should_stop: asked often; if it ends the search, there is no baseline.
         """
         seen, blind = victim.observation, victim.attack.without_gradient()
-        if seen is None or blind is None or should_stop():
+        if seen is None or blind is None:
             return lambda: None
         shape = (seen.batch_size, *seen.input_shape)
         for attack, known, alone in self._begun:
             if attack == blind and known == shape:
                 return alone
-        search = self._search(blind, model, seen, solver, should_stop)
+        if should_stop():
+            return lambda: None
+        stopped: list[bool] = []
+
+        def asked() -> bool:
+            if should_stop():  # which is not said again if the attacks are given time back
+                stopped.append(True)
+            return bool(stopped)
+
+        search = self._search(blind, model, seen, solver, asked)
 
         def wait() -> Tensor | None:
             data = search()
-            if should_stop():
-                self._begun = [each for each in self._begun if each[2] is not wait]
-            return data
+            if not stopped:
+                return data
+            self._begun = [each for each in self._begun if each[2] is not wait]
+            return None
 
         self._begun.append((blind, shape, wait))
         return wait

@@ -33,8 +33,8 @@ _NPY = "numpy.ndarray"
 def of_kind(content: RecordDict, kind: type[_Record]) -> dict[str, _Record]:
     """Return the records of a kind by name.
 
-    Flower's properties for this return views that change with the content, and checks each record
-    twice.
+    Flower's properties for this return views that change with the content, for which it checks each
+    record twice.
     """
     return {name: record for name, record in content.items() if isinstance(record, kind)}
 

@@ -44,8 +44,8 @@ def grad_and_value(function: Callable[..., Any], *, has_aux: bool = False) -> Ca
             value, aux = found if has_aux else (found, ())
             return (_slopes(value, first), value), aux
 
-        at_once = dict(first) if isinstance(first, Mapping) else first
-        found: Any = vjp(at, at_once, has_aux=True)
+        point = dict(first) if isinstance(first, Mapping) else first
+        found: Any = vjp(at, point, has_aux=True)
         (slopes, value), _, aux = found
         return slopes, (value, aux) if has_aux else value
 

@@ -1,7 +1,9 @@
 """The adversary: whom it picks, and that it never stands in the way."""
 
+import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,20 +11,21 @@ from flwr.app import ArrayRecord
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedsim.attacks import GradientMatching, Progress
+from fedsim.attacks import Attack, GradientMatching, Progress
 from fedsim.attacks.adaptive import Answer, Known, MatchSurvivors
 from fedsim.attacks.adaptive.pruning import SurvivingDistance
 from fedsim.attacks.adaptive.rounding import SHARE, RoundingTolerance
 from fedsim.attacks.dlg import DLG
 from fedsim.attacks.functional import parameters, with_statistics
 from fedsim.attacks.matching.objectives import GaussianLikelihood
-from fedsim.attacks.types import Status
+from fedsim.attacks.types import OnProgress, ShouldStop, Status
 from fedsim.clients.site import site_of
 from fedsim.clients.training import gradient
 from fedsim.log.writer import SAFE_NAME
 from fedsim.scenario import Scenario
 from fedsim.scoring import Scorer
 from fedsim.server.adapting import Adapting
+from fedsim.server.adversary import Adversary
 from fedsim.server.observing import Observing
 from fedsim.server.uploads import Sum, Upload
 from fedsim.server.victims import Listeners, Outcome, Victim
@@ -39,6 +42,21 @@ from tests.server.stubs import (
     uploads_of,
 )
 from tests.server.wire import global_weights
+
+
+@dataclass(frozen=True, eq=False)
+class Guided(Stub):
+    """Takes a time, and has a baseline of its priors alone."""
+
+    clock: list[float] = field(default_factory=lambda: [0.0])
+    seconds: float = 0.0
+    alone: Stub = field(default_factory=Telling)
+
+    def work(self, on_progress: OnProgress, should_stop: ShouldStop) -> None:
+        self.clock[0] += self.seconds
+
+    def without_gradient(self) -> Attack:
+        return self.alone
 
 
 def scenario(*overrides: str) -> Scenario:
@@ -495,3 +513,14 @@ def test_a_sum_is_attacked_as_one_batch_of_all_its_clients(victims: str) -> None
     attacker.finish()
     assert heard.names(1) == ["r0001-control-naive", "r0001-sum-naive"]
     assert [o.batch_size for call in attack.calls for o in call.observations] == [2, 6]
+
+
+@pytest.mark.parametrize(("seconds", "known"), [(50.0, True), (150.0, True), (250.0, False)])
+def test_baselines_have_as_much_time_again_as_the_attacks(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, known: bool
+) -> None:
+    attack = Guided(seconds=seconds)
+    clock = SimpleNamespace(monotonic=lambda: attack.clock[0])
+    monkeypatch.setattr(sys.modules[Adversary.__module__], "time", clock)
+    heard = run_rounds(scenario("adversary.time_limit_s=100"), attack=attack)
+    assert {outcome.prior is not None for outcome in heard.outcomes} == {known}

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 import pytest
-from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid
 
@@ -55,6 +55,32 @@ def test_a_client_cannot_reach_the_servers_own_message() -> None:
     list(grid.send_and_receive([sent]))
     assert dict(sent.content["config"]) == {"server-round": 1}
     assert list(sent.content) == ["config"]
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray])
+def test_a_client_cannot_reach_the_servers_own_arrays(kind: type[bytes | bytearray]) -> None:
+    def vandal(message: Message, context: Context) -> Message:
+        arrays = message.content.array_records["arrays"]
+        taken = arrays["x"].data
+        if isinstance(taken, bytearray):
+            taken[0] = 0
+        arrays["x"].data, arrays["x"].shape = b"", (0,)
+        del arrays["y"]
+        return echo(message, context)
+
+    def made() -> ArrayRecord:
+        record = ArrayRecord()
+        record["x"] = record["y"] = Array("float32", (2,), "numpy.ndarray", b"12345678")
+        record["x"].data = kind(record["x"].data)
+        return record
+
+    grid = InlineGrid(app_of(vandal), 2)
+    sent = messages(grid)
+    for each in sent:
+        each.content["arrays"] = made()
+    replies = list(grid.send_and_receive(sent))
+    assert not any(reply.has_error() for reply in replies)
+    assert all(each.content["arrays"] == made() for each in sent)
 
 
 def test_a_client_keeps_its_state_and_no_others() -> None:
