@@ -333,7 +333,7 @@ class Adversary:
         The time of that is given back to the attacks that are still to come.
         """
         began, stop = time.monotonic(), self._should_stop
-        prior = self._priors.begin(victim, model, self._solver, self._is_late)()
+        prior = self._priors.alone(victim, model, self._solver, self._is_late)
         film = self._film.films(victim, reconstruction)
         if film:
             told = self._on_progress

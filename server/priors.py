@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
 
 from fedsim.attacks import Attack, Observation
-from fedsim.attacks.types import ShouldStop, ignore_progress
-from fedsim.server.solving import Job, Solver
+from fedsim.attacks.types import ShouldStop
+from fedsim.server.solving import Solver, begin
 from fedsim.server.victims import Victim
-
-Alone = Callable[[], Tensor | None]
-"""Waits for the data ``(batch_size, ...)`` that an attack's priors prefer; None for no baseline."""
 
 
 class PriorsAlone:
@@ -29,12 +25,12 @@ class PriorsAlone:
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
-        self._begun: list[tuple[Attack, tuple[int, ...], Alone]] = []
+        self._begun: list[tuple[Attack, tuple[int, ...], Search]] = []
 
     def begin(
         self, victim: Victim, model: nn.Module, solver: Solver, should_stop: ShouldStop
-    ) -> Alone:
-        """Begin the search of a victim's attack, unless it has begun before.
+    ) -> Search | None:
+        """Begin the search of a victim's attack unless it has begun, and return it, or None.
 
         Args:
             victim: the victim, of which only the shape of its batch is used.
@@ -44,55 +40,50 @@ class PriorsAlone:
         """
         seen, blind = victim.observation, victim.attack.without_gradient()
         if seen is None or blind is None:
-            return lambda: None
-        shape = (seen.batch_size, *seen.input_shape)
-        for attack, known, alone in self._begun:
-            if attack == blind and known == shape:
-                return alone
-        if should_stop():
-            return lambda: None
-        stopped: list[bool] = []
-
-        def asked() -> bool:
-            if should_stop():  # which is not said again if the attacks are given time back
-                stopped.append(True)
-            return bool(stopped)
-
-        search = self._search(blind, model, seen, solver, asked)
-
-        def wait() -> Tensor | None:
-            data = search()
-            if not stopped:
-                return data
-            self._begun = [each for each in self._begun if each[2] is not wait]
             return None
+        shape = (seen.batch_size, *seen.input_shape)
+        for attack, known, search in self._begun:
+            if attack == blind and known == shape and not search.is_cut:
+                return search
+        if should_stop():
+            return None
+        alone = replace(victim, attack=blind, observation=withheld(seen))
+        search = Search(alone, model, self._seed, solver, should_stop)
+        self._begun.append((blind, shape, search))
+        return search
 
-        self._begun.append((blind, shape, wait))
-        return wait
+    def alone(
+        self, victim: Victim, model: nn.Module, solver: Solver, should_stop: ShouldStop
+    ) -> Tensor | None:
+        """Return the data ``(batch_size, ...)`` for a victim's attack, or None; as `begin`."""
+        search = self.begin(victim, model, solver, should_stop)
+        return None if search is None else search.data
 
-    def _search(
-        self,
-        blind: Attack,
-        model: nn.Module,
-        seen: Observation,
-        solver: Solver,
-        should_stop: ShouldStop,
-    ) -> Alone:
-        # A baseline of third-party code must not affect the training.
-        try:
-            job = Job(blind, model, [withheld(seen)], self._seed)
-            end = solver(job, ignore_progress, should_stop)
-        except Exception:
-            return lambda: None
 
-        def search() -> Tensor | None:
-            try:
-                [found] = end().found
-            except Exception:
-                return None
-            return found.data
+class Search:
+    """A search that has begun, and that several may wait for.
 
-        return cache(search)
+    Attributes:
+        is_cut: whether it was told to stop, also if the attacks are given time back since.
+    """
+
+    def __init__(
+        self, victim: Victim, model: nn.Module, seed: int, solver: Solver, should_stop: ShouldStop
+    ) -> None:
+        self.is_cut = False
+        self._should_stop = should_stop
+        self._end = begin(solver, [victim], model, seed, lambda *_: None, self._stops)
+
+    @cached_property
+    def data(self) -> Tensor | None:
+        """Data that it finds, waited for; None if it fails or is cut."""
+        [found], _ = self._end()
+        del self._end  # which holds a model
+        return None if self.is_cut else found.data
+
+    def _stops(self) -> bool:
+        self.is_cut = self.is_cut or self._should_stop()
+        return self.is_cut
 
 
 def withheld(seen: Observation) -> Observation:

@@ -30,7 +30,8 @@ and oneDNN is quicker, which unfolds parts."""
 class SmallConvolutions(TorchFunctionMode):
     """Context in which small two-dimensional convolutions on a CPU are products of matrices.
 
-    They are where the gradient of their weights is taken.
+    So they are where the gradient of their weights is taken. Elsewhere, as in a learned prior,
+    lanes share a convolution.
 
     Args:
         lanes: how many mapped functions evaluate the model at once.
@@ -67,7 +68,6 @@ def _convolution(  # noqa: PLR0917 - those of torch.conv2d
     """Return the result of ``torch.conv2d``, for as many lanes and its arguments."""
     shape, kernel = tuple(input.shape), tuple(weight.shape[2:])
     plain = groups == 1 and padding != "same" and weight.shape[1] == input.shape[1]
-    # Where no gradient of the weights is taken, as in a learned prior, lanes share a convolution.
     if input.device.type == "cpu" and input.ndim == 4 and plain and weight.requires_grad:
         amount = (0, 0) if padding == "valid" else _pair(padding)
         axes = list(zip(shape[2:], kernel, _pair(stride), amount, _pair(dilation), strict=True))

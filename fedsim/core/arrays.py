@@ -31,7 +31,7 @@ _NPY = "numpy.ndarray"
 
 
 def of_kind(content: RecordDict, kind: type[_Record]) -> dict[str, _Record]:
-    """Return the records of a kind by name.
+    """Return the records of a kind by name, for what each client does in each step.
 
     Flower's properties for this return views that change with the content, for which it checks each
     record twice.

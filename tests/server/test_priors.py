@@ -25,34 +25,34 @@ def victim(attack: GradientMatching, number: int = 0) -> Victim:
 
 def test_an_attack_without_priors_has_none() -> None:
     model = pictures("mlp", 1).model
-    assert PriorsAlone(0).begin(victim(IDLG()), model, here, never_stop)() is None
+    assert PriorsAlone(0).alone(victim(IDLG()), model, here, never_stop) is None
 
 
 def test_the_baseline_is_what_the_prior_prefers_for_any_victim() -> None:
     model, priors = pictures("mlp", 1).model, PriorsAlone(0)
-    first = priors.begin(victim(SMOOTH), model, here, never_stop)()
+    first = priors.alone(victim(SMOOTH), model, here, never_stop)
     assert first is not None
     assert first.std() < 0.02  # total variation prefers a plain picture
-    assert priors.begin(victim(SMOOTH, 1), model, here, never_stop)() is first
-    again = PriorsAlone(0).begin(victim(SMOOTH, 1), model, here, never_stop)()
+    assert priors.alone(victim(SMOOTH, 1), model, here, never_stop) is first
+    again = PriorsAlone(0).alone(victim(SMOOTH, 1), model, here, never_stop)
     assert again is not None
     assert torch.equal(again, first)
 
 
 def test_a_stopped_search_is_no_baseline() -> None:
     model, priors = pictures("mlp", 1).model, PriorsAlone(0)
-    assert priors.begin(victim(SMOOTH), model, here, lambda: True)() is None
+    assert priors.alone(victim(SMOOTH), model, here, lambda: True) is None
     said = iter([False, False, False, True])
-    begun = priors.begin(victim(SMOOTH), model, here, lambda: next(said, False))
-    assert begun() is None
-    assert priors.begin(victim(SMOOTH), model, here, never_stop)() is not None
+    assert priors.alone(victim(SMOOTH), model, here, lambda: next(said, False)) is None
+    assert list(said) == []  # it was told, once
+    assert priors.alone(victim(SMOOTH), model, here, never_stop) is not None
 
 
 def test_what_was_found_in_time_stays_a_baseline() -> None:
     model, priors = pictures("mlp", 1).model, PriorsAlone(0)
-    found = priors.begin(victim(SMOOTH), model, here, never_stop)()
+    found = priors.alone(victim(SMOOTH), model, here, never_stop)
     assert found is not None
-    assert priors.begin(victim(SMOOTH), model, here, lambda: True)() is found
+    assert priors.alone(victim(SMOOTH), model, here, lambda: True) is found
 
 
 def test_a_search_is_begun_once_and_before_it_is_waited_for() -> None:
@@ -62,11 +62,12 @@ def test_a_search_is_begun_once_and_before_it_is_waited_for() -> None:
         begun.append(job)
         return here(job, on_progress, should_stop)
 
-    ends = [priors.begin(victim(SMOOTH, n), model, solver, never_stop) for n in (0, 1)]
+    first, second = (priors.begin(victim(SMOOTH, n), model, solver, never_stop) for n in (0, 1))
     assert len(begun) == 1
-    first, second = (end() for end in ends)
     assert first is not None
-    assert second is first
+    assert first is second
+    assert first.data is not None
+    assert first.data is priors.alone(victim(SMOOTH), model, solver, never_stop)
 
 
 @pytest.mark.parametrize("at_once", [False, True])
@@ -77,7 +78,7 @@ def test_a_search_that_fails_is_no_baseline(at_once: bool) -> None:
         return lambda: job.run(0, 0)  # type: ignore[arg-type]  (which it calls)
 
     model = pictures("mlp", 1).model
-    assert PriorsAlone(0).begin(victim(SMOOTH), model, solver, never_stop)() is None
+    assert PriorsAlone(0).alone(victim(SMOOTH), model, solver, never_stop) is None
 
 
 def test_the_gradient_of_dummies_is_not_computed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,7 +87,7 @@ def test_the_gradient_of_dummies_is_not_computed(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(Client, "upload", upload)
     model = pictures("mlp", 1).model
-    assert PriorsAlone(0).begin(victim(SMOOTH), model, here, never_stop)() is not None
+    assert PriorsAlone(0).alone(victim(SMOOTH), model, here, never_stop) is not None
 
 
 @pytest.mark.parametrize("draws", [False, True])
@@ -98,7 +99,7 @@ def test_a_closed_form_gets_nothing_to_read(draws: bool) -> None:
     assert read.data is not None
     assert torch.allclose(read.data, pictures("mlp", 1).examples[0], atol=1e-3)
     first, second = (
-        PriorsAlone(0).begin(victim(attack, n), model, here, never_stop)() for n in (0, 1)
+        PriorsAlone(0).alone(victim(attack, n), model, here, never_stop) for n in (0, 1)
     )
     assert first is not None
     assert second is not None
@@ -121,7 +122,7 @@ def test_uploaded_statistics_are_withheld_too() -> None:
             statistics={"1.running_mean": torch.full((4,), mean), "1.running_var": torch.ones(4)},
         )
         one = Victim(1, (0,), "adaptive", attack, seen)
-        return PriorsAlone(0).begin(one, model, here, never_stop)()
+        return PriorsAlone(0).alone(one, model, here, never_stop)
 
     first, second = alone(-5.0), alone(5.0)
     assert first is not None
